@@ -1,0 +1,115 @@
+"""What an accelerator is to the suite. Adding one is one file with two classes, and one line in ``engines``.
+
+``Accelerator`` is the controller's side: it runs in pytest's process and never imports torch. ``Engine`` is the
+worker's side: it holds the model. Both live in the file of their accelerator, so torch is imported inside functions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
+from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.stack import Device, Stack
+
+
+@dataclass(frozen=True)
+class Found:
+    """Devices of this machine.
+
+    Attributes:
+        name: for instance ``gaudi2``, as in ``Device.name``.
+        count: how many there are.
+        memory_bytes: memory of each, in bytes, or None where unknown.
+    """
+
+    name: str
+    count: int
+    memory_bytes: int | None = None
+
+
+class Accelerator(ABC):
+    """The controller's side of an accelerator. It must not import torch."""
+
+    name: ClassVar[AcceleratorName]
+
+    @abstractmethod
+    def find(self) -> Found | None:
+        """The devices of this machine, or None if there are none."""
+
+    @abstractmethod
+    def environment(self, group: GroupSpec) -> Mapping[str, str]:
+        """Environment variables that must be set before the worker imports anything."""
+
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        """Why this machine cannot run such a configuration for another reason than devices or memory; else empty."""
+        return ""
+
+    @abstractmethod
+    def engine(self) -> Engine:
+        """The worker's side; called in the worker only."""
+
+
+class Engine(ABC):
+    """The worker's side of an accelerator: holds one model and generates with it."""
+
+    @abstractmethod
+    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
+        """Load the model of the group; ``progress`` takes a sentence for people.
+
+        Raises:
+            UserError: the weights or the tokenizer are not there or not readable.
+        """
+
+    @abstractmethod
+    def device(self) -> Device:
+        """The device, once loaded."""
+
+    @abstractmethod
+    def stack(self) -> Stack:
+        """Versions and effective settings, once loaded."""
+
+    @abstractmethod
+    def prepare(self, variant: Variant) -> None:
+        """Generate in this variant from now on. Weights stay; what ``graphs`` needs is compiled in the first rounds."""
+
+    @abstractmethod
+    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+        """One generation of the prepared variant, complete on the device when it returns.
+
+        Args:
+            prompt_ids: token ids of the prompt.
+            on_token: called after every new token once the token is known on the host; giving it may slow the
+                generation down, so timed rounds do not.
+
+        Returns:
+            The new token ids, exactly as many as the variant asks for.
+        """
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+
+    @abstractmethod
+    def reset_peak_memory(self) -> None:
+        """Forget the highest memory use so far, where the system can."""
+
+    @abstractmethod
+    def peak_memory_bytes(self) -> int | None:
+        """Highest memory use since the reset (of the device, on the CPU of the process), in bytes."""
+
+    def graph_compilation(self) -> GraphCompilation | None:
+        """What the prepared variant's graphs cost so far, or None if it has none."""
+        return None
+
+    def begin_rounds(self) -> None:
+        """Called before timed rounds: remember the counters that tell whether they are valid."""
+        return None
+
+    def problems(self) -> list[str]:
+        """Why the rounds since ``begin_rounds`` must not be judged, in words; empty if they may."""
+        return []

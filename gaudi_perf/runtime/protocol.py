@@ -1,0 +1,178 @@
+"""What controller and worker say to each other: one JSON document a line, over a Unix domain socket.
+
+The controller asks, the worker answers; every request gets exactly one final reply, and ``Progress`` lines before it.
+No pickle: both sides decode typed documents and refuse anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from gaudi_perf.vocabulary.configuration import WeightsKind
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Seconds
+from gaudi_perf.vocabulary.measurement import GraphCompilation, TokenId
+from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS, Dtype
+
+
+class Weights(Document, frozen=True):
+    """Where weights come from: ``dummy``, ``hub`` (the model's own repository), or ``path`` with a directory."""
+
+    kind: WeightsKind = "dummy"
+    path: str = ""
+
+    @property
+    def label(self) -> str:
+        """How a case names them: a path by its last component only, so that no private path is reported."""
+        return self.kind if self.kind != "path" else f"path:{self.path.rstrip('/').rsplit('/', 1)[-1]}"
+
+
+class GroupSpec(Document, frozen=True):
+    """What a worker group holds: one model on a number of devices. Cases that agree in this share the group."""
+
+    engine: Name
+    model: Name
+    devices: PositiveInt
+    scale: Scale
+    dtype: Dtype
+    weights: Weights = Weights()
+    threads: PositiveInt | None = None
+
+
+class Variant(Document, frozen=True):
+    """How the loaded model generates: what varies between the cases of a group."""
+
+    graphs: bool
+    kv_cache: bool
+    new_tokens: PositiveInt
+    batch_size: PositiveInt = 1
+
+
+# ---- requests
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="request"):
+    """Base of what the controller asks."""
+
+
+class Load(Request, frozen=True, tag="load"):
+    """Load the model."""
+
+    group: GroupSpec
+
+
+class Prepare(Request, frozen=True, tag="prepare"):
+    """Make the loaded model generate in this variant from now on."""
+
+    variant: Variant
+
+
+class Rounds(Request, frozen=True, tag="rounds"):
+    """Time this many generations, one after the other, with nothing in between but the reference probes."""
+
+    count: PositiveInt
+
+
+class TokenRounds(Request, frozen=True, tag="token-rounds"):
+    """Take the time of every token in this many generations."""
+
+    count: PositiveInt
+
+
+class Ping(Request, frozen=True, tag="ping"):
+    """Answer at once."""
+
+
+class Stop(Request, frozen=True, tag="stop"):
+    """End."""
+
+
+AnyRequest = Load | Prepare | Rounds | TokenRounds | Ping | Stop
+
+
+# ---- replies
+
+
+class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="reply"):
+    """Base of what the worker answers."""
+
+
+class Hello(Reply, frozen=True, tag="hello"):
+    """The first line of a worker: it is there."""
+
+    pid: PositiveInt
+
+
+class Progress(Reply, frozen=True, tag="progress"):
+    """What the worker is doing, for people; not a final reply."""
+
+    text: str
+
+
+class Loaded(Reply, frozen=True, tag="loaded"):
+    """The model is there.
+
+    Attributes:
+        prompt_ids: the token ids that stand for the prompt.
+        tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
+    """
+
+    device: Device
+    stack: Stack
+    prompt_ids: list[TokenId] = list(FIXED_PROMPT_IDS)
+    tokenization_s: Seconds | None = None
+
+
+class Prepared(Reply, frozen=True, tag="prepared"):
+    """The variant is in force."""
+
+
+class RoundsDone(Reply, frozen=True, tag="rounds-done"):
+    """The rounds.
+
+    Attributes:
+        latencies_s: duration of each, the slowest rank's.
+        rank_latencies_s: per rank and round, where there are several ranks.
+        probes_s: mean of the reference probes before and after each round, or None where there are none.
+        token_ids: the new tokens of the last round.
+        same_tokens: whether all rounds gave the same tokens.
+        problems: why these rounds must not be judged (a graph compilation inside a round, throttling, ...).
+    """
+
+    latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
+    token_ids: list[TokenId]
+    same_tokens: bool
+    probes_s: list[Seconds] | None = None
+    rank_latencies_s: list[list[Seconds]] | None = None
+    peak_memory_bytes: Bytes | None = None
+    graph_compilation: GraphCompilation | None = None
+    problems: list[str] = []
+
+
+class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
+    """Per round: seconds to the first new token, and seconds per following token (empty for one-token rounds)."""
+
+    first_token_s: list[Seconds]
+    per_output_token_s: list[Seconds]
+
+
+class Pong(Reply, frozen=True, tag="pong"):
+    """The answer to Ping."""
+
+
+class Failed(Reply, frozen=True, tag="failed"):
+    """The request failed; the worker may go on.
+
+    Attributes:
+        message: what happened, in a sentence.
+        mistake: whether it is a mistake that its maker can mend (bad weights, no tokenizer), not a fault.
+    """
+
+    message: str
+    mistake: bool = False
+
+
+AnyReply = Hello | Progress | Loaded | Prepared | RoundsDone | TokenRoundsDone | Pong | Failed

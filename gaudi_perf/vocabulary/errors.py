@@ -1,0 +1,10 @@
+"""The errors that people are told about in one sentence."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake that its maker can mend.
+
+    ``str(error)`` is one sentence that names the file, field or option and the remedy.
+    """

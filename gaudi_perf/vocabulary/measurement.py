@@ -1,0 +1,130 @@
+"""Measurements and runs: what a worker group yields."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.stack import Device, Host, Stack
+
+RUN_SCHEMA = "gaudi-perf/run/1"
+
+TokenId = Annotated[int, msgspec.Meta(ge=0)]
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
+
+
+class WarmUp(Document, frozen=True):
+    """The rounds before those that count.
+
+    Attributes:
+        latencies_s: their durations, in order.
+        steady: whether the rounds had become steady when warm-up ended; if not, it ended by its limit.
+        reason: why it ended, in words.
+    """
+
+    latencies_s: list[Seconds]
+    steady: bool
+    reason: str
+
+
+class TokenTimes(Document, frozen=True):
+    """Times within a generation, from rounds of their own, so that taking them disturbs no latency.
+
+    Attributes:
+        first_token_s: per round, from the request to the first new token.
+        per_output_token_s: per round, the mean time of each following token; empty if only one is generated.
+    """
+
+    first_token_s: list[Seconds]
+    per_output_token_s: list[Seconds]
+
+
+class GraphCompilation(Document, frozen=True):
+    """Graphs that were compiled or captured before the rounds.
+
+    Attributes:
+        seconds: time spent, where known.
+        count: how many graphs, where known.
+    """
+
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    count: Count | None = None
+
+
+class Measurement(Document, frozen=True):
+    """What a run yields.
+
+    Attributes:
+        latencies_s: the duration of each timed round; that of the slowest rank.
+        probes_s: the duration of the reference probes around each round, if there were any; same length.
+        rank_latencies_s: per rank, the durations of its rounds, where there are several ranks.
+        warm_up: the rounds before.
+        token_times: time to first token and time per output token.
+        tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
+        peak_memory_bytes: the most memory in use during the rounds: of the fullest device, on the CPU of the process.
+        graph_compilation: what ``graphs`` cost once.
+        token_ids: the new tokens that came out of every round.
+        problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
+        phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
+    """
+
+    latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
+    warm_up: WarmUp
+    token_times: TokenTimes | None = None
+    tokenization_s: Seconds | None = None
+    probes_s: list[Seconds] | None = None
+    rank_latencies_s: list[list[Seconds]] | None = None
+    peak_memory_bytes: Bytes | None = None
+    graph_compilation: GraphCompilation | None = None
+    token_ids: list[TokenId] = []
+    problems: list[str] = []
+    phases_s: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse durations that are no numbers, and probes that do not bracket every round."""
+        require_finite(self.latencies_s, "latencies_s")
+        if self.probes_s is not None:
+            require_finite(self.probes_s, "probes_s")
+            if len(self.probes_s) != len(self.latencies_s):
+                raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
+
+    @property
+    def valid(self) -> bool:
+        """Whether it may be judged."""
+        return not self.problems
+
+
+class Run(Document, frozen=True):
+    """All rounds of a case in one fresh worker group: the unit of evidence.
+
+    Attributes:
+        run_id: unique name of the run.
+        session_id: the session that it belongs to.
+        started_at: when, in UTC, for instance ``2026-01-31T23:59:59Z``.
+    """
+
+    run_id: Name
+    session_id: Name
+    started_at: str
+    case: Case
+    device: Device
+    stack: Stack
+    host: Host
+    measurement: Measurement
+    schema: str = RUN_SCHEMA
+
+    def __post_init__(self) -> None:
+        """Refuse other schemas and unreadable times."""
+        if self.schema != RUN_SCHEMA:
+            raise ValueError(f"schema is {self.schema!r}, and this release reads {RUN_SCHEMA!r}")
+        require_timestamp(self.started_at, "started_at")
+
+
+def require_timestamp(text: str, field: str) -> None:
+    """Raise ValueError if a time is not written like ``2026-01-31T23:59:59Z``."""
+    if not _TIMESTAMP.match(text):
+        raise ValueError(f"{field} is {text!r}: write it in UTC, like 2026-01-31T23:59:59Z")

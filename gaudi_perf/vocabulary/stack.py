@@ -1,0 +1,99 @@
+"""What a result depends on: the device, the stack of software, the host."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from packaging.version import Version
+
+from gaudi_perf.vocabulary.configuration import Accelerator
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt
+from gaudi_perf.vocabulary.versions import parse_version
+
+StackKind = Literal["synapse", "cuda", "torch", "deepspeed"]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+"""A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
+
+
+class Device(Document, frozen=True):
+    """The kind of device that a case was measured on.
+
+    Attributes:
+        name: for instance ``gaudi2``, ``a100-80gb``, ``cpu``; it starts with ``emulated-`` for an emulated Gaudi.
+        accelerator: the engine that drives it.
+        memory_bytes: memory of one device, where known.
+        available: how many the machine has, where known.
+    """
+
+    name: Slug
+    accelerator: Accelerator
+    memory_bytes: Bytes | None = None
+    available: PositiveInt | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether this is the emulated Gaudi, whose results are never compared with those of real devices."""
+        return self.name.startswith("emulated-")
+
+
+class Stack(Document, frozen=True):
+    """Versions that the result depends on.
+
+    Attributes:
+        kind: whose version is the axis along which baselines are ordered: SynapseAI on Gaudi, CUDA or DeepSpeed on
+            GPUs, PyTorch on the CPU.
+        version: that version, for instance ``1.24.0``.
+        components: every other version, by component: driver, firmware, pytorch, optimum-habana, ...
+        settings: effective values of the settings that the latency depends on, by name.
+    """
+
+    kind: StackKind
+    version: Name
+    components: dict[str, str] = {}
+    settings: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a version that has no place in the order."""
+        try:
+            parse_version(self.version)
+        except Exception as error:
+            raise ValueError(str(error)) from None
+        if "/" in self.version:
+            raise ValueError(f"the stack's version {self.version!r} contains '/'")
+
+    @property
+    def name(self) -> str:
+        """Kind and version, for instance ``synapse-1.24.0``; the stem of its baseline file."""
+        return f"{self.kind}-{self.version}"
+
+    @property
+    def order(self) -> Version:
+        """The version in comparable form."""
+        return parse_version(self.version)
+
+
+class Host(Document, frozen=True):
+    """The machine around the devices, as it was during the measurement.
+
+    Attributes:
+        cpu: the processor's model name.
+        cores: logical cores that this process may use.
+        memory_bytes: physical memory.
+        governor: the frequency governor of the first core, or None where the system does not tell.
+        load: load average over one minute when the measurement began.
+        steal_percent: share of the time that the hypervisor gave to others during the measurement, in percent, or
+            None where the system does not tell.
+    """
+
+    cpu: Name
+    cores: PositiveInt
+    memory_bytes: Bytes
+    governor: str | None = None
+    load: float | None = None
+    steal_percent: float | None = None
+
+    @property
+    def host_class(self) -> str:
+        """What must be equal for two hosts to be comparable: processor and cores."""
+        return f"{self.cpu}, {self.cores} cores"

@@ -1,0 +1,39 @@
+"""The workload: what is generated."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
+
+PROMPT = "DeepSpeed is a machine learning framework"
+"""The article's prompt (https://huggingface.co/blog/habana-gaudi-2-bloom)."""
+
+PROMPT_TOKENS = 7
+"""The number of tokens that BLOOM's tokenizer makes of the prompt, by the article."""
+
+FIXED_PROMPT_IDS = (365, 265, 263, 361, 357, 364, 300)
+"""Seven token ids that stand for the prompt where there is no tokenizer (dummy weights); all are in every stand-in's
+vocabulary and none is a special token. Latency does not depend on their values."""
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32")
+BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
+
+
+class Workload(Document, frozen=True):
+    """One generation: greedy, so that its tokens are the same every time.
+
+    Attributes:
+        prompt: the text that is completed.
+        prompt_tokens: how many tokens the prompt has.
+        new_tokens: how many tokens are generated; generation does not stop earlier.
+        batch_size: prompts completed at once.
+        dtype: the type of weights and activations.
+    """
+
+    prompt: Name = PROMPT
+    prompt_tokens: PositiveInt = PROMPT_TOKENS
+    new_tokens: PositiveInt = 100
+    batch_size: PositiveInt = 1
+    dtype: Dtype = "bfloat16"
