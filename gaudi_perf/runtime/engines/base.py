@@ -14,6 +14,7 @@ from typing import ClassVar
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
 from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
@@ -32,10 +33,31 @@ class Found:
     memory_bytes: int | None = None
 
 
-class Accelerator(ABC):
-    """The controller's side of an accelerator. It must not import torch."""
+@dataclass(frozen=True)
+class Prompt:
+    """The workload's prompt as token ids.
 
-    name: ClassVar[AcceleratorName]
+    Attributes:
+        ids: the token ids.
+        tokenization_s: seconds that the tokenizer takes, or None where fixed ids stand for the prompt.
+    """
+
+    ids: list[int]
+    tokenization_s: float | None
+
+
+class Accelerator(ABC):
+    """The controller's side of an accelerator. It must not import torch.
+
+    Attributes:
+        name: what ``--accelerator`` takes.
+        kind: the kind of accelerator that it is to its software.
+        default_scale: the scale unless another is asked for.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[AcceleratorName]
+    default_scale: ClassVar[Scale] = "full"
 
     @abstractmethod
     def find(self) -> Found | None:
@@ -63,6 +85,14 @@ class Engine(ABC):
 
         Raises:
             UserError: the weights or the tokenizer are not there or not readable.
+        """
+
+    @abstractmethod
+    def prompt(self) -> Prompt:
+        """The prompt for the loaded model.
+
+        Raises:
+            UserError: the tokenizer makes another number of tokens of it than the workload says.
         """
 
     @abstractmethod
