@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Annotated, Literal
 
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import Configuration
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, Seconds, require_finite
 from gaudi_perf.vocabulary.measurement import Run, TokenId, require_timestamp
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import Workload
 
 BASELINE_SCHEMA = "gaudi-perf/baseline/1"
+
+Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+"""A day in UTC, like ``2023-03-28``."""
 
 
 class BaselineRun(Document, frozen=True):
@@ -32,8 +36,8 @@ class BaselineRun(Document, frozen=True):
     probes_s: list[Seconds] | None = None
     first_token_s: list[Seconds] = []
     per_output_token_s: list[Seconds] = []
-    peak_memory_bytes: int | None = None
-    graph_compilation_s: float | None = None
+    peak_memory_bytes: Bytes | None = None
+    graph_compilation_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse durations that are no numbers, and probes that do not bracket every round."""
@@ -41,6 +45,11 @@ class BaselineRun(Document, frozen=True):
         require_finite(self.latencies_s, "latencies_s")
         if self.probes_s is not None and len(self.probes_s) != len(self.latencies_s):
             raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
+
+    @property
+    def median_s(self) -> float:
+        """The median latency of its rounds, in seconds."""
+        return float(median(self.latencies_s))
 
 
 class Published(Document, frozen=True):
@@ -57,15 +66,22 @@ class Published(Document, frozen=True):
     latency_s: Seconds
     source: Name
     address: Name
-    published_on: Name
+    published_on: Date
     note: str = ""
 
 
 class Anchor(Document, frozen=True):
-    """The best level ever accepted, kept so that slow ratcheting shows."""
+    """The best level ever accepted, on this stack or an earlier one, kept so that slow ratcheting shows.
+
+    Attributes:
+        latency_s: the level: the median over runs of each run's median latency.
+        accepted_on: when it was stored.
+        stack: the name of the stack that it was measured on.
+    """
 
     latency_s: Seconds
-    accepted_on: Name
+    accepted_on: Date
+    stack: str = ""
 
 
 class AcceptedRegression(Document, frozen=True):
@@ -73,11 +89,16 @@ class AcceptedRegression(Document, frozen=True):
 
     Attributes:
         ratio: new level to old level, 1.08 for 8 % slower.
+        reason: why it is accepted.
+        latency_s: the level that was accepted, where known.
+        against: the name of the stack whose level it is slower than; empty for the same stack.
     """
 
-    accepted_on: Name
+    accepted_on: Date
     ratio: Annotated[float, msgspec.Meta(gt=0)]
     reason: Annotated[str, msgspec.Meta(min_length=1)]
+    latency_s: Seconds | None = None
+    against: str = ""
 
 
 class CaseBaseline(Document, frozen=True):
@@ -85,6 +106,11 @@ class CaseBaseline(Document, frozen=True):
 
     What a comparison requires to be equal stands here: configuration, workload, scale, weights, host class (None for
     published numbers, whose host is not known).
+
+    Attributes:
+        token_ids: the new tokens that every run gave.
+        stack: the stack that the runs were measured on, where it differs from the file's in a component or setting;
+            kind and version are the same.
     """
 
     configuration: Configuration
@@ -98,6 +124,7 @@ class CaseBaseline(Document, frozen=True):
     token_ids: list[TokenId] = []
     anchor: Anchor | None = None
     accepted_regressions: list[AcceptedRegression] = []
+    stack: Stack | None = None
 
     def __post_init__(self) -> None:
         """Refuse a baseline without evidence, or with evidence of the other kind."""
@@ -110,6 +137,18 @@ class CaseBaseline(Document, frozen=True):
             raise ValueError(f"{self.configuration.id}: the same run is there twice")
 
     @property
+    def id(self) -> str:
+        """The case id, for instance ``bloomz7b-8x-graphs-kvcache``."""
+        return self.configuration.id
+
+    @property
+    def level_s(self) -> float:
+        """The level in seconds: the published latency, or the median over runs of each run's median latency."""
+        if self.published is not None:
+            return self.published.latency_s
+        return float(median(run.median_s for run in self.runs))
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What tells one entry of a file from another."""
         workload = self.workload
@@ -120,30 +159,44 @@ class CaseBaseline(Document, frozen=True):
             workload.dtype,
             f"{workload.new_tokens:06d}",
             f"{workload.batch_size:06d}",
+            f"{workload.prompt_tokens:06d}",
             workload.prompt,
+            self.provenance,
             self.host_class or "",
         )
 
 
-class Baseline(Document, frozen=True):
+class Baseline(Document, frozen=True, kw_only=True):
     """One file under ``baselines/``: all cases of one stack on one device.
 
     Its place is ``<device name>/<stack name>.json``.
+
+    Attributes:
+        device: the kind of device.
+        stack: the stack of its cases, unless a case says otherwise.
+        cases: one entry for each case, workload, scale, weights and host class.
     """
 
+    schema: str = BASELINE_SCHEMA
     device: Device
     stack: Stack
     cases: list[CaseBaseline]
-    schema: str = BASELINE_SCHEMA
 
     def __post_init__(self) -> None:
         """Refuse other schemas and cases that are there twice."""
         if self.schema != BASELINE_SCHEMA:
             raise ValueError(f"schema is {self.schema!r}, and this release reads {BASELINE_SCHEMA!r}")
-        keys = [case.key for case in self.cases]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise ValueError(f"case {key[0]} is there twice with the same workload, scale, weights and host class")
+        seen: set[tuple[str, ...]] = set()
+        for case in self.cases:
+            if case.key in seen:
+                raise ValueError(f"case {case.id} is there twice with the same workload, scale, weights and host class")
+            seen.add(case.key)
+            if case.stack is not None and case.stack.name != self.stack.name:
+                raise ValueError(f"case {case.id} is of stack {case.stack.name!r} in a file of {self.stack.name!r}")
+
+    def stack_of(self, case: CaseBaseline) -> Stack:
+        """The stack that a case of this file was measured on."""
+        return self.stack if case.stack is None else case.stack
 
 
 def differences(case: CaseBaseline, device: Device, run: Run, baseline_device: Device) -> list[str]:
@@ -156,6 +209,7 @@ def differences(case: CaseBaseline, device: Device, run: Run, baseline_device: D
         ("dtype", run.case.workload.dtype, case.workload.dtype),
         ("new tokens", run.case.workload.new_tokens, case.workload.new_tokens),
         ("batch size", run.case.workload.batch_size, case.workload.batch_size),
+        ("prompt tokens", run.case.workload.prompt_tokens, case.workload.prompt_tokens),
         ("prompt", run.case.workload.prompt, case.workload.prompt),
     ]
     if case.host_class is not None:

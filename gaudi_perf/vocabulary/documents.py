@@ -7,21 +7,27 @@ border is whole, or is one clear sentence.
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from gaudi_perf.vocabulary.errors import UserError
 
+LARGEST_INT = 2**63 - 1
+"""What readers in other languages, and pandas, can hold."""
+
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 """A duration in seconds."""
-Bytes = Annotated[int, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A short text that people read: a version, a device, a component."""
 
 DocumentT = TypeVar("DocumentT")
+
+_WIDTH = 110
+"""Columns of an encoded document; a list of a hundred latencies takes a few lines, not a hundred."""
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,13 +47,18 @@ def decode(data: bytes | str, kind: type[DocumentT], source: str) -> DocumentT:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        raise UserError(f"{source}: not a valid {_title(kind)} document: {_sentence(error)}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
+        reason = _other_schema(data, kind) or _sentence(error)
+        raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
 
 
 def encode(document: msgspec.Struct) -> bytes:
-    """Encode a document as JSON for people: indented, in the order of its fields, with a last newline."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    """Encode a document as JSON for people: indented, in the order of its fields, with a last newline.
+
+    What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
+    """
+    value = msgspec.to_builtins(document)
+    return (_block(value, 0) + "\n").encode()
 
 
 def encode_line(document: msgspec.Struct) -> bytes:
@@ -62,9 +73,69 @@ def require_finite(values: list[float], field: str) -> None:
             raise ValueError(f"{field} has {value!r}, and a duration is a finite number above 0")
 
 
-def _title(kind: type) -> str:
-    return kind.__name__.lower()
+class _AnySchema(msgspec.Struct):
+    schema: str
+
+
+def _other_schema(data: bytes | str, kind: type) -> str:
+    """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
+    ours = getattr(kind, "__struct_fields__", ())
+    if "schema" not in ours:
+        return ""
+    try:
+        theirs = msgspec.json.decode(data, type=_AnySchema).schema
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
+    expected = next(field.default for field in msgspec.structs.fields(kind) if field.name == "schema")
+    if theirs == expected:
+        return ""
+    return f"schema is {theirs[:80]!r}, and this release of gaudi-perf reads {expected!r} - `$.schema`"
+
+
+def _title(kind: Any) -> str:
+    return str(getattr(kind, "__name__", "message")).lower()
 
 
 def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {_inline(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _block(value: Any, indent: int, before: int = 0) -> str:
+    """A value as text: on one line if it fits behind ``before`` columns, and never the whole document."""
+    inline = _inline(value)
+    if not isinstance(value, (dict, list)) or not value or (indent > 0 and indent + before + len(inline) < _WIDTH):
+        return inline
+    inner = " " * (indent + 2)
+    if isinstance(value, dict):
+        lines = [
+            f"{inner}{_scalar(key)}: {_block(item, indent + 2, len(_scalar(key)) + 2)}" for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
+    if any(isinstance(item, (dict, list)) for item in value):
+        lines = [inner + _block(item, indent + 2) for item in value]
+        return "[\n" + ",\n".join(lines) + "\n" + " " * indent + "]"
+    return "[\n" + _filled([_scalar(item) for item in value], inner) + "\n" + " " * indent + "]"
+
+
+def _filled(items: list[str], inner: str) -> str:
+    lines: list[str] = []
+    line = inner
+    for index, item in enumerate(items):
+        text = item + ("," if index + 1 < len(items) else "")
+        if line != inner and len(line) + 1 + len(text) > _WIDTH:
+            lines.append(line)
+            line = inner
+        line += text if line == inner else f" {text}"
+    return "\n".join([*lines, line])

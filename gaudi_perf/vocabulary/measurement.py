@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.documents import LARGEST_INT, Bytes, Count, Document, Name, Seconds, require_finite
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 
 RUN_SCHEMA = "gaudi-perf/run/1"
 
-TokenId = Annotated[int, msgspec.Meta(ge=0)]
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
+_TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
 
 
 class WarmUp(Document, frozen=True):
@@ -98,7 +99,7 @@ class Measurement(Document, frozen=True):
         return not self.problems
 
 
-class Run(Document, frozen=True):
+class Run(Document, frozen=True, kw_only=True):
     """All rounds of a case in one fresh worker group: the unit of evidence.
 
     Attributes:
@@ -107,6 +108,7 @@ class Run(Document, frozen=True):
         started_at: when, in UTC, for instance ``2026-01-31T23:59:59Z``.
     """
 
+    schema: str = RUN_SCHEMA
     run_id: Name
     session_id: Name
     started_at: str
@@ -115,7 +117,6 @@ class Run(Document, frozen=True):
     stack: Stack
     host: Host
     measurement: Measurement
-    schema: str = RUN_SCHEMA
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""
@@ -126,5 +127,10 @@ class Run(Document, frozen=True):
 
 def require_timestamp(text: str, field: str) -> None:
     """Raise ValueError if a time is not written like ``2026-01-31T23:59:59Z``."""
-    if not _TIMESTAMP.match(text):
-        raise ValueError(f"{field} is {text!r}: write it in UTC, like 2026-01-31T23:59:59Z")
+    match = _TIMESTAMP.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        datetime.fromisoformat(match.group(1))  # refuses a 31st of February
+    except ValueError:
+        raise ValueError(f"{field} is {text!r}: write it in UTC, like 2026-01-31T23:59:59Z") from None

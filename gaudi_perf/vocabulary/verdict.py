@@ -78,14 +78,14 @@ class CaseReport(Document, frozen=True):
     failed: str = ""
 
 
-class Session(Document, frozen=True):
+class Session(Document, frozen=True, kw_only=True):
     """One invocation of the suite: its cases, in the order of their tests."""
 
+    schema: str = SESSION_SCHEMA
     session_id: Name
     started_at: str
     ended_at: str
     cases: list[CaseReport]
-    schema: str = SESSION_SCHEMA
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""

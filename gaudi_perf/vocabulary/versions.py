@@ -16,6 +16,8 @@ def parse_version(text: str) -> Version:
         UserError: the text is no version.
     """
     try:
+        if text != text.strip():
+            raise InvalidVersion(text)  # packaging would forgive it, but a version is also part of a file's name
         return Version(text)
-    except InvalidVersion:
-        raise UserError(f"{text!r} is not a version: write it like 1.24.0 or 1.9.0-preview") from None
+    except ValueError:  # InvalidVersion is one; a number of thousands of digits is another
+        raise UserError(f"{text[:80]!r} is not a version: write it like 1.24.0 or 1.9.0-preview") from None

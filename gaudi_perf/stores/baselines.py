@@ -1,0 +1,156 @@
+"""The baselines of a directory: list, read, write, and find those that a run is held against."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from gaudi_perf.stores import resolution
+from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
+from gaudi_perf.stores.places import Place, device_names, place_of, places_of_device
+from gaudi_perf.stores.resolution import Incomparable, Match, Resolution
+from gaudi_perf.stores.results import RunsRead, read_runs
+from gaudi_perf.vocabulary.baseline import Baseline
+from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import Run
+
+__all__ = ["BaselineStore", "Incomparable", "Match", "Place", "Resolution"]
+
+
+class BaselineStore:
+    """A directory of baselines: ``<directory>/<device name>/<stack name>.json``."""
+
+    def __init__(self, directory: Path | str) -> None:
+        """Nothing is read or written.
+
+        Args:
+            directory: need not be there: then there are no baselines.
+        """
+        self.directory = Path(directory)
+        self._results: dict[Path, RunsRead] = {}
+
+    def list(self) -> list[Place]:
+        """All baseline files, by device, kind and version; only names are read, so it is fast.
+
+        Raises:
+            UserError: a directory or file there does not have the name of a device or a stack.
+        """
+        return [place for device in device_names(self.directory) for place in places_of_device(self.directory, device)]
+
+    def read(self, device: str, stack_name: str) -> Baseline:
+        """Read the baseline of a device on a stack.
+
+        Args:
+            device: for instance ``gaudi2``.
+            stack_name: for instance ``synapse-1.24.0``.
+
+        Raises:
+            UserError: there is none (the sentence says what there is), or its file is malformed.
+        """
+        place = place_of(self.directory, device, stack_name)
+        if place.path.is_file():
+            return self.load(place)
+        devices = device_names(self.directory)
+        if device not in devices:
+            raise UserError(_unknown("device", device, devices, self.directory))
+        stacks = [other.stack_name for other in places_of_device(self.directory, device)]
+        raise UserError(_unknown("stack", stack_name, stacks, self.directory / device))
+
+    def load(self, place: Place) -> Baseline:
+        """Read a baseline file, and check that it is what its place says.
+
+        Raises:
+            UserError: it cannot be read, is malformed, or is of another device or stack than its place.
+        """
+        return decode_baseline(read_bytes(place.path), place)
+
+    def problems(self) -> Iterator[str]:
+        """Everything that is wrong with any file, a sentence each; nothing is hidden by the first one."""
+        try:
+            devices = device_names(self.directory)
+        except UserError as error:
+            yield str(error)
+            return
+        for device in devices:
+            try:
+                places = places_of_device(self.directory, device)
+            except UserError as error:
+                yield str(error)
+                continue
+            for place in places:
+                try:
+                    self.load(place)
+                except UserError as error:
+                    yield str(error)
+
+    def resolve(self, run: Run, against: str | None = None) -> Resolution:
+        """Find the baselines that a run is held against.
+
+        Args:
+            run: what is compared; its own documents need not be stored.
+            against: None for the same version (drift) and the newest earlier one (release); else a version, the name
+                of a stack, of a device and a stack, ``published``, or a results directory.
+
+        Raises:
+            UserError: a file that is needed is malformed, or there is nothing that ``against`` could mean.
+        """
+        return resolution.resolve(run, self.directory, self.load, self._read_results, against)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other writers out while baselines are read, merged and written; clear up after killed ones.
+
+        Raises:
+            UserError: the directory cannot be locked, or another process holds it for too long.
+        """
+        with exclusive(self.directory):
+            for device in device_names(self.directory):
+                remove_leftovers(self.directory / device)
+            yield
+
+    def write(self, baseline: Baseline) -> Place:
+        """Put a baseline in its place, whole. Who merges with what is there holds the lock.
+
+        Raises:
+            UserError: it holds what no reader accepts, or cannot be written; the old file is kept.
+        """
+        place = place_of(self.directory, baseline.device.name, baseline.stack.name)
+        data = encode(baseline)
+        decode_baseline(data, place)  # what is stored can be read
+        make_directory(place.path.parent)
+        write_atomic(place.path, data)
+        return place
+
+    def _read_results(self, directory: Path) -> RunsRead:
+        if directory not in self._results:  # a session asks once a case
+            self._results[directory] = read_runs(directory)
+        return self._results[directory]
+
+
+def decode_baseline(data: bytes, place: Place) -> Baseline:
+    """Decode a baseline file, and check that it is what its place says.
+
+    Raises:
+        UserError: it is malformed, or of another device or stack than its place.
+    """
+    baseline = decode(data, Baseline, str(place.path))
+    if baseline.device.name != place.device:
+        raise UserError(
+            f"{place.path}: device.name is {baseline.device.name!r}, but the file lies in {place.device!r}: "
+            "move the file, or mend the field"
+        )
+    if baseline.stack.name != place.stack_name:
+        raise UserError(
+            f"{place.path}: stack is {baseline.stack.name!r} by its kind and version, but the file is called "
+            f"{place.stack_name!r}: rename the file, or mend the fields"
+        )
+    return baseline
+
+
+def _unknown(what: str, name: str, there: list[str], directory: Path) -> str:
+    close = difflib.get_close_matches(name, there, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{directory}: there is no baseline of {what} {name!r}; there are: {', '.join(there) or 'none'}{hint}"

@@ -1,0 +1,226 @@
+"""Writing whole files: a reader sees the old file or the new one, whatever happens to the writer.
+
+A file is written under a temporary name in the same directory, flushed to the disk, and renamed; POSIX makes the
+rename atomic, and flushing the directory makes it last (see ``rename(2)`` and ``fsync(2)``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from gaudi_perf.vocabulary.errors import UserError
+
+TEMPORARY_PREFIX = ".gaudi-perf-"
+TEMPORARY_SUFFIX = ".tmp"
+LOCK_SECONDS = 60.0
+"""How long to wait for another writer; a refresh takes milliseconds."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on this disk and try again",
+    errno.EDQUOT: "free some of your quota on this disk and try again",
+    errno.EACCES: "make the directory writable for this user, or name another one",
+    errno.EPERM: "make the directory writable for this user, or name another one",
+    errno.EROFS: "the file system is read-only: name another directory",
+    errno.ENOTDIR: "a part of this path is a file: name another directory",
+    errno.EEXIST: "there is something else of this name: name another directory",
+    errno.ENOENT: "the directory has vanished: create it and try again",
+    errno.EISDIR: "there is a directory of this name: move it away",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of the file, whole and lasting, or leave the file as it is.
+
+    A symbolic link is followed. The mode of the new file is what the umask gives.
+
+    Raises:
+        UserError: the disk is full, or the place is not writable; the file is what it was before.
+    """
+    target = Path(os.path.realpath(path))
+    kept = "the old file is kept whole" if target.exists() else "nothing was written"
+    try:
+        temporary = _write_temporary(target.parent, data)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
+        kept = "the new file is in its place, but may not outlast a power failure"
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise UserError(failure_sentence(path, "cannot be written", error, kept)) from None
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Create a file that never changes afterwards, whole and lasting.
+
+    Raises:
+        UserError: the file is there already, the disk is full, or the place is not writable; nothing has changed.
+    """
+    try:
+        temporary = _write_temporary(path.parent, data)
+        try:
+            _name_once(temporary, path)
+        finally:
+            _remove(temporary)
+        _sync_directory(path.parent)
+    except FileExistsError:
+        raise UserError(f"{path}: is there already and is never overwritten") from None
+    except OSError as error:
+        raise UserError(failure_sentence(path, "cannot be written", error, "nothing was written")) from None
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory, and those above it, unless it is there.
+
+    Raises:
+        UserError: it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a directory, while its files are read, merged and written.
+
+    The lock is on the directory itself, so that no lock file lies around; the system releases it when the process
+    ends, however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
+
+    Args:
+        directory: created if it is not there.
+        seconds: how long to wait for another process.
+
+    Raises:
+        UserError: the directory cannot be created or opened, or another process holds it for too long.
+    """
+    make_directory(directory)
+    try:
+        descriptor = _locked(directory, time.monotonic() + seconds)
+    except OSError as error:
+        raise UserError(failure_sentence(directory, "cannot be locked", error, "nothing was written")) from None
+    if descriptor is None:
+        raise UserError(
+            f"{directory}: another process has been writing here for {seconds:g} seconds; nothing was written: "
+            "let it end, then try again"
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporary files of writers that were killed. Only for who holds the directory's lock."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            if entry.name.startswith(TEMPORARY_PREFIX) and entry.name.endswith(TEMPORARY_SUFFIX):
+                _remove(entry.path)
+
+
+def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
+    """One sentence on a failed system call: the path, the reason, what was kept, the remedy."""
+    remedy = _REMEDIES.get(error.errno or 0, "mend this and try again")
+    return f"{path}: {what} ({error.strerror or error}); {kept}: {remedy}"
+
+
+def _write_temporary(directory: Path, data: bytes) -> str:
+    name = f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}{TEMPORARY_SUFFIX}"
+    temporary = os.path.join(directory, name)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[os.write(descriptor, remaining) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        _remove(temporary)
+        raise
+    return temporary
+
+
+def _name_once(temporary: str, path: Path) -> None:
+    """Give a temporary file its name unless there is such a file: ``link`` fails where ``rename`` would replace."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if path.exists():  # this file system has no links; names of runs are unique, so nobody races for one
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(temporary, path)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):  # some file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _locked(directory: Path, deadline: float) -> int | None:
+    """A descriptor that holds the lock, or None if another process has it until the deadline."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _flock(descriptor, deadline):
+            return descriptor
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    else:
+        os.close(descriptor)
+        return None
+    # On NFS an exclusive lock needs a file that is open for writing.
+    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    held = False
+    try:
+        held = _flock(descriptor, deadline)
+    finally:
+        if not held:
+            os.close(descriptor)
+    return descriptor if held else None
+
+
+def _flock(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
