@@ -1,0 +1,178 @@
+// What the emulation counts, and what it was told to do wrong: operations, recipes, told slowness and told faults.
+#pragma once
+
+#include <c10/util/Exception.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <random>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "account.h"
+
+namespace emulated {
+
+using Clock = std::chrono::steady_clock;
+
+// ---------------------------------------------------------------- counters that hpu.metrics reads
+struct Counters {
+  int64_t operations = 0, captures = 0, replays = 0, replayed_operations = 0;
+  std::vector<std::pair<std::string, int64_t>> compilations;  // recipe name, microseconds
+  std::map<std::string, int64_t> cache_hits, cache_misses, cpu_fallbacks;
+  std::vector<std::pair<bool, int64_t>> defragmentations;  // success, milliseconds
+};
+inline Counters g_counters;
+
+// ---------------------------------------------------------------- told slowness
+// A window reaches from the first operation after a synchronisation to the next synchronisation. At its end the host
+// busy-waits for a share of the window's own length, so that the share is exact on a machine of any speed. A pause
+// without operations longer than kIdle is no work and is not stretched.
+struct Window {
+  static constexpr std::chrono::milliseconds kIdle{250};
+  double slower_with_graphs = 0, slower_eager = 0, noise_with_graphs = 0, noise_eager = 0;
+  std::mt19937_64 random{0};
+
+  void operation() {
+    if (open_) return;
+    const auto now = Clock::now();
+    start_ = now - last_synchronisation_ < kIdle ? last_synchronisation_ : now;
+    open_ = true;
+  }
+  void replay() { replayed_ = true; }
+
+  void synchronise() {
+    const double slower = replayed_ ? slower_with_graphs : slower_eager;
+    const double noise = replayed_ ? noise_with_graphs : noise_eager;
+    if (open_ && (slower > 0 || noise > 0)) {
+      const auto now = Clock::now();
+      double share = slower;
+      if (noise > 0) share += noise * std::abs(std::normal_distribution<double>()(random));
+      const auto until = now + std::chrono::duration_cast<Clock::duration>((now - start_) * share);
+      while (Clock::now() < until) {
+      }
+    }
+    open_ = replayed_ = false;
+    last_synchronisation_ = Clock::now();
+  }
+
+ private:
+  bool open_ = false, replayed_ = false;
+  Clock::time_point start_{}, last_synchronisation_{};
+};
+inline Window g_window;
+
+// ---------------------------------------------------------------- told faults that fall due after some operations
+enum class Fault { kCrash, kHang, kOutOfMemory, kCompilation, kCpuFallback, kCacheMiss, kDefragmentation };
+struct Due {
+  Fault fault;
+  int64_t at, period, amount;  // in operations; period 0: once
+};
+inline std::vector<Due> g_due;
+inline int64_t g_next_due = std::numeric_limits<int64_t>::max();
+
+inline void set_next_due() {
+  g_next_due = std::numeric_limits<int64_t>::max();
+  for (const auto& d : g_due) g_next_due = std::min(g_next_due, d.at);
+}
+
+inline void compiled(const std::string& recipe, int64_t microseconds) {
+  g_counters.compilations.emplace_back(recipe, microseconds);
+}
+
+inline void befall(const Due& due) {
+  switch (due.fault) {
+    case Fault::kCrash:
+      std::abort();
+    case Fault::kHang:
+      for (;;) ::sleep(3600);
+    case Fault::kOutOfMemory:
+      g_account.out_of_memory(g_account.limit - g_account.in_use + 1);
+    case Fault::kCompilation:
+      for (int64_t i = 0; i < due.amount; i++) compiled("told", 1000);
+      break;
+    case Fault::kCpuFallback:
+      g_counters.cpu_fallbacks["told"] += due.amount;
+      break;
+    case Fault::kCacheMiss:
+      g_counters.cache_misses["told"] += due.amount;
+      break;
+    case Fault::kDefragmentation:
+      for (int64_t i = 0; i < due.amount; i++) g_counters.defragmentations.emplace_back(true, 1);
+      break;
+  }
+}
+
+inline void befall_all_due() {
+  std::vector<Due> now, later;
+  for (auto& d : g_due) {
+    if (d.at > g_counters.operations) {
+      later.push_back(d);
+      continue;
+    }
+    now.push_back(d);
+    if (d.period > 0) later.push_back({d.fault, g_counters.operations + d.period, d.period, d.amount});
+  }
+  g_due = std::move(later);
+  set_next_due();
+  for (const auto& d : now) befall(d);
+}
+
+// ---------------------------------------------------------------- recipes
+// In lazy mode the bridge collects operations until a step marker and compiles each new sequence into a recipe; in
+// eager mode every operation is a recipe of its own. A recipe is known by operators, shapes and types. Scalars are not
+// part of it here (some are on a Gaudi).
+struct Recipes {
+  bool lazy = true;
+  uint64_t hash = kSeed;
+  int64_t operations = 0;
+
+  void mix(uint64_t value) { hash = (hash ^ value) * 0x9E3779B97F4A7C15ull + (hash >> 29); }
+  void operation_done() {
+    ++operations;
+    if (!lazy) step();
+  }
+  void step() {
+    if (operations) {
+      const std::string name = "recipe_" + std::to_string(hash);
+      if (known_.insert(hash).second) {
+        ++g_counters.cache_misses[name];
+        compiled(name, 0);
+      } else {
+        ++g_counters.cache_hits[name];
+      }
+    }
+    forget_step();
+  }
+  void forget_step() {
+    hash = kSeed;
+    operations = 0;
+  }
+
+ private:
+  static constexpr uint64_t kSeed = 1469598103934665603ull;
+  std::unordered_set<uint64_t> known_;
+};
+inline Recipes g_recipes;
+
+// Called for every operation that reaches the device.
+inline void count_operation() {
+  g_window.operation();
+  if (++g_counters.operations >= g_next_due) befall_all_due();
+}
+
+// Where the host waits for the device: hpu.synchronize() and every copy to the host.
+inline void synchronise() {
+  g_recipes.step();
+  g_window.synchronise();
+}
+
+}  // namespace emulated

@@ -1,0 +1,1 @@
+"""The collectives live in hccl."""
