@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -97,15 +99,13 @@ def _library(home: Path, settings: Settings) -> Path:
     """A directory for PYTHONPATH: this package, and the plug-in's metadata as importlib.metadata and pip read them."""
     library = home / "lib"
     library.mkdir(exist_ok=True)
-    for stale in library.glob("habana_torch_plugin-*.dist-info"):
-        for file in stale.iterdir():
-            file.unlink()
-        stale.rmdir()
-    link = library / _PACKAGE.name
-    if not link.is_symlink():
-        link.symlink_to(_PACKAGE, target_is_directory=True)
     metadata = library / f"habana_torch_plugin-{settings.plugin_version}.dist-info"
-    metadata.mkdir()
+    for stale in library.glob("habana_torch_plugin-*.dist-info"):
+        if stale != metadata:  # the server was of another release before
+            shutil.rmtree(stale, ignore_errors=True)
+    with contextlib.suppress(FileExistsError):
+        (library / _PACKAGE.name).symlink_to(_PACKAGE, target_is_directory=True)
+    metadata.mkdir(exist_ok=True)
     (metadata / "METADATA").write_text(_METADATA.format(version=settings.plugin_version))
     (metadata / "entry_points.txt").write_text(_ENTRY_POINTS)
     (metadata / "INSTALLER").write_text("emulated-gaudi\n")
