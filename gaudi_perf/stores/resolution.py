@@ -118,9 +118,7 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
     comparable: list[Run] = []
     reasons: dict[str, None] = {}
     for other in same_case:
-        differing = differences(case_baseline([other]), other.device, run, other.device)
-        if other.device.name != run.device.name:
-            differing.insert(0, f"device {run.device.name!r} is not {other.device.name!r}")
+        differing = differences(case_baseline([other]), run.device, run, other.device)
         if not other.measurement.valid:
             differing.append(f"run {other.run_id} is INVALID: {other.measurement.problems[0]}")
         if differing:

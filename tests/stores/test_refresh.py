@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
+from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import VerdictKind
+from tests.stores.making import make_run, make_runs
+
+CASE = "bloomz7b-1x-graphs-kvcache"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BaselineStore:
+    return BaselineStore(tmp_path / "baselines")
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 1, number, 12, tzinfo=timezone.utc)
+
+
+def refresh(
+    store: BaselineStore, runs: list[Run], reason: str | None = None, on: int = 1, **options: object
+) -> RefreshPlan:
+    return apply(plan_refresh(store, runs, accept_regression=reason, now=day(on), **options))  # type: ignore[arg-type]
+
+
+def entry(store: BaselineStore, version: str = "1.22.0", case_id: str = CASE) -> CaseBaseline:
+    (case,) = [case for case in store.read("gaudi2", f"synapse-{version}").cases if case.id == case_id]
+    return case
+
+
+def content(store: BaselineStore) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in store.directory.rglob("*") if path.is_file()}
+
+
+def test_planning_writes_nothing(store: BaselineStore) -> None:
+    plan = plan_refresh(store, make_runs())
+    assert [change.kind for change in plan.changes] == ["new"]
+    assert plan.text == f"gaudi2/synapse-1.22.0 {CASE}: new at 1 s"
+    assert not store.directory.exists()
+
+
+def test_what_was_measured_is_stored(store: BaselineStore) -> None:
+    runs = make_runs(0.5)
+    refresh(store, runs)
+    case = entry(store)
+    assert {run.run_id: run.latencies_s for run in case.runs} == {
+        run.run_id: pytest.approx(run.measurement.latencies_s) for run in runs
+    }
+    assert (case.provenance, case.host_class, case.token_ids) == ("measured", "Xeon 8380, 80 cores", [3, 1, 4])
+    assert case.runs[0].first_token_s == [0.1]
+    assert case.runs[0].peak_memory_bytes == 10**9
+    assert case.anchor is not None
+    assert (case.anchor.latency_s, case.anchor.accepted_on, case.anchor.stack) == (0.5, "2026-01-01", "synapse-1.22.0")
+    baseline = store.read("gaudi2", "synapse-1.22.0")
+    assert baseline.stack == runs[0].stack
+    assert baseline.device.available is None
+
+
+def test_cases_that_were_not_run_stay_byte_by_byte(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0) + make_runs(2.0, devices=8))
+    before = store.read("gaudi2", "synapse-1.22.0").cases
+    refresh(store, make_runs(1.9, devices=8))
+    after = store.read("gaudi2", "synapse-1.22.0").cases
+    assert [case.id for case in after] == [CASE, "bloomz7b-8x-graphs-kvcache"]
+    assert after[0] == before[0]
+    assert after[1].level_s == 1.9
+
+
+def test_the_same_runs_again_change_nothing(store: BaselineStore) -> None:
+    runs = make_runs(1.0)
+    refresh(store, runs)
+    slower = make_runs(1.2)
+    refresh(store, slower, "known", on=2)
+    before = content(store)
+    again = refresh(store, slower, "known", on=3)
+    assert again.files == ()
+    assert again.refused == ()
+    assert content(store) == before
+    assert refresh(store, [*slower, *slower], on=3).refused == ()
+    assert content(store) == before
+
+
+def test_better_unchanged_slower_in_words(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0) + make_runs(1.0, devices=8) + make_runs(1.0, kv_cache=False))
+    plan = plan_refresh(
+        store,
+        make_runs(0.8) + make_runs(1.02, devices=8) + make_runs(1.2, kv_cache=False),
+        accept_regression="the price of correctness",
+    )
+    assert [change.kind for change in plan.changes] == ["better", "slower", "unchanged"]
+    better, slower, unchanged = plan.text.splitlines()
+    assert better.endswith(f"{CASE}: better: 20.0 % faster than the current level (1 s to 0.8 s)")
+    assert "slower: 20.0 % slower than the current level (1 s to 1.2 s), 20.0 % slower than the best (1 s of" in slower
+    assert slower.endswith("accepted: the price of correctness")
+    assert "unchanged: 2.0 % slower than the current level (1 s to 1.02 s)" in unchanged
+
+
+def test_slower_without_a_reason_is_refused_and_the_rest_is_written(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0) + make_runs(1.0, devices=8))
+    plan = refresh(store, make_runs(1.08) + make_runs(0.9, devices=8))
+    (refused,) = plan.refused
+    assert refused.case_id == CASE
+    assert "8.0 % slower than the level that was accepted: say why with --accept-regression" in refused.sentence
+    assert entry(store).level_s == 1.0
+    assert entry(store, case_id="bloomz7b-8x-graphs-kvcache").level_s == 0.9
+
+
+def test_an_accepted_regression_stays_in_the_file(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0))
+    refresh(store, make_runs(1.19), "  a fix of a race needs it ", on=2)
+    refresh(store, make_runs(1.19), on=3)
+    refresh(store, make_runs(1.3), "and another", on=4)
+    first, second = entry(store).accepted_regressions
+    assert (first.accepted_on, first.reason, first.ratio, first.latency_s) == (
+        "2026-01-02",
+        "a fix of a race needs it",
+        1.19,
+        1.19,
+    )
+    assert (second.accepted_on, second.reason) == ("2026-01-04", "and another")
+    assert second.ratio == pytest.approx(1.3 / 1.19, abs=1e-5)
+    anchor = entry(store).anchor
+    assert anchor is not None
+    assert (anchor.latency_s, anchor.accepted_on) == (1.0, "2026-01-01")
+
+
+def test_slow_ratcheting_shows_and_ends(store: BaselineStore) -> None:
+    level, on = 1.0, 1
+    refresh(store, make_runs(level), on=on)
+    sentences = []
+    while True:
+        level, on = level * 1.021, on + 1
+        plan = refresh(store, make_runs(level), on=on)
+        sentences.append(plan.text)
+        if plan.refused:
+            break
+    assert "2.1 % slower than the current level" in sentences[1]
+    assert "4.2 % slower than the best (1 s of 2026-01-01, synapse-1.22.0)" in sentences[1]
+    assert len(sentences) == 5  # 1.021 ** 5 is 10.9 % above what was accepted: twice the margin
+    assert "refused: 11.0 % slower than the level that was accepted" in sentences[-1]
+    refresh(store, make_runs(level), "seen", on=on)
+    assert entry(store).level_s == pytest.approx(level)
+    assert refresh(store, make_runs(level * 1.02), on=on + 1).refused == ()
+
+
+def test_the_anchor_follows_a_better_level_only(store: BaselineStore) -> None:
+    for on, level in enumerate([1.0, 0.9, 0.93, 0.8, 0.82], start=1):
+        refresh(store, make_runs(level), on=on)
+    anchor = entry(store).anchor
+    assert anchor is not None
+    assert (anchor.latency_s, anchor.accepted_on) == (0.8, "2026-01-04")
+
+
+def test_a_new_release_is_held_against_the_one_before(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0, version="1.20.0"))
+    refresh(store, make_runs(0.9, version="1.21.0"), on=2)
+    plan = refresh(store, make_runs(0.972, version="1.22.0"), on=3)
+    (refused,) = plan.refused
+    assert "8.0 % slower than synapse-1.21.0 (0.9 s to 0.972 s)" in refused.sentence
+    assert not (store.directory / "gaudi2" / "synapse-1.22.0.json").exists()
+    refresh(store, make_runs(0.972, version="1.22.0"), "waits for a fix", on=3)
+    case = entry(store)
+    assert [(item.against, item.ratio) for item in case.accepted_regressions] == [("synapse-1.21.0", 1.08)]
+    assert case.anchor is not None
+    assert (case.anchor.latency_s, case.anchor.stack) == (0.9, "synapse-1.21.0")
+    assert refresh(store, make_runs(0.98, version="1.22.0"), on=4).refused == ()
+
+
+def test_a_slow_case_on_another_host_class_is_new(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0))
+    plan = refresh(store, make_runs(2.0, cpu="EPYC 9654"))
+    assert [change.kind for change in plan.changes] == ["new"]
+    assert sorted(case.level_s for case in store.read("gaudi2", "synapse-1.22.0").cases) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        (make_runs(count=4), "4 runs can be used, and a baseline needs 5: measure more"),
+        (
+            [*make_runs(count=4), make_run(problems=["a graph was compiled in a round"])],
+            "4 of 5 runs can be used, and a baseline needs 5",
+        ),
+        ([*make_runs(count=4), make_run(steady=False)], "never became steady (limit)"),
+        ([*make_runs(count=4), make_run(problems=["throttled"])], "is INVALID (throttled)"),
+        (
+            [*make_runs(count=4), make_run(components={"driver": "1.22.1"})],
+            "of several stacks (driver '1.22.0' is not '1.22.1'): refresh from the runs of one",
+        ),
+        (
+            [*make_runs(count=4), make_run(cpu="EPYC 9654")],
+            "of several host classes ('Xeon 8380, 80 cores' and 'EPYC 9654, 80 cores')",
+        ),
+        ([*make_runs(count=4), make_run(token_ids=[2, 7])], "generated different tokens"),
+    ],
+)
+def test_refusals_and_their_reasons(store: BaselineStore, runs: list[Run], reason: str) -> None:
+    plan = refresh(store, runs)
+    (refused,) = plan.refused
+    assert reason in refused.sentence
+    assert plan.files == ()
+    assert content(store) == {}
+
+
+def test_runs_that_cannot_be_used_are_left_out_of_enough_others(store: BaselineStore) -> None:
+    plan = refresh(store, [*make_runs(1.0), make_run(9.0, problems=["throttled"], run_id="bad")])
+    assert plan.refused == ()
+    assert "run bad is INVALID (throttled)" in plan.text
+    assert "bad" not in [run.run_id for run in entry(store).runs]
+
+
+def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0))
+    noisy = make_runs(1.06)
+    for verdict, kind, refused in [
+        (VerdictKind.UNCHANGED, "unchanged", False),
+        (VerdictKind.REGRESSED, "slower", True),
+        (VerdictKind.IMPROVED, "better", False),
+        (VerdictKind.INCONCLUSIVE, "slower", True),
+        (VerdictKind.NO_BASELINE, "slower", True),
+        (VerdictKind.INVALID, "refused", True),
+    ]:
+        (change,) = plan_refresh(store, noisy, verdicts={CASE: verdict}).changes
+        assert (change.kind, bool(change.refused)) == (kind, refused), verdict
+
+
+def test_a_margin_of_ones_own(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0))
+    assert plan_refresh(store, make_runs(1.03), margin=0.02).refused
+    assert not plan_refresh(store, make_runs(1.08), margin=0.1).refused
+
+
+def test_changed_tokens_are_told(store: BaselineStore) -> None:
+    refresh(store, make_runs(1.0))
+    assert "the generated tokens have changed" in plan_refresh(store, make_runs(1.0, token_ids=[9])).text
+
+
+def test_another_driver_under_the_same_version_is_named_with_its_cases(store: BaselineStore) -> None:
+    older, newer = {"driver": "1.22.0"}, {"driver": "1.22.1"}
+    refresh(store, make_runs(1.0, components=older) + make_runs(1.0, devices=8, components=older))
+    refresh(store, make_runs(1.0, devices=8, components=newer))
+    baseline = store.read("gaudi2", "synapse-1.22.0")
+    one, eight = baseline.cases
+    assert baseline.stack.components == older
+    assert baseline.stack_of(one).components == older
+    assert baseline.stack_of(eight).components == newer
+    refresh(store, make_runs(1.0, components=newer))
+    baseline = store.read("gaudi2", "synapse-1.22.0")
+    assert baseline.stack.components == newer
+    assert [case.stack for case in baseline.cases] == [None, None]
+
+
+def test_published_numbers_stay_beside_what_was_measured(store: BaselineStore) -> None:
+    source = Path(__file__).parents[2] / "baselines" / "gaudi2" / "synapse-1.10.0.json"
+    target = store.directory / "gaudi2" / source.name
+    target.parent.mkdir(parents=True)
+    target.write_bytes(source.read_bytes())
+    refresh(store, make_runs(0.9, version="1.10.0"))
+    cases = store.read("gaudi2", "synapse-1.10.0").cases
+    assert [(case.provenance, case.level_s) for case in cases if case.id == CASE] == [
+        ("measured", 0.9),
+        ("published", 0.772),
+    ]
+    assert len(cases) == 4
+
+
+def test_what_others_wrote_meanwhile_is_kept_and_counts(store: BaselineStore) -> None:
+    plan = plan_refresh(store, make_runs(1.0) + make_runs(1.0, kv_cache=False))
+    refresh(store, make_runs(2.0, devices=8) + make_runs(0.5))
+    done = apply(plan)
+    assert [change.case_id for change in done.refused] == [CASE]
+    assert {case.id: case.level_s for case in store.read("gaudi2", "synapse-1.22.0").cases} == {
+        CASE: 0.5,
+        "bloomz7b-1x-graphs-nocache": 1.0,
+        "bloomz7b-8x-graphs-kvcache": 2.0,
+    }
+
+
+def test_several_devices_and_stacks_go_to_their_files(store: BaselineStore) -> None:
+    refresh(store, make_runs(version="1.20.0") + make_runs(version="1.22.0") + make_runs(device="gaudi3"))
+    assert [place.label for place in store.list()] == [
+        "gaudi2/synapse-1.20.0",
+        "gaudi2/synapse-1.22.0",
+        "gaudi3/synapse-1.22.0",
+    ]
+
+
+def test_options_that_make_no_sense(store: BaselineStore) -> None:
+    with pytest.raises(UserError, match="needs at least 1 run, and 0 was asked for"):
+        plan_refresh(store, [], minimum_runs=0)
+    with pytest.raises(UserError, match="the reason is empty"):
+        plan_refresh(store, [], accept_regression=" ")
+    assert apply(plan_refresh(store, [])).changes == ()
+
+
+def test_a_malformed_file_is_never_written_over(store: BaselineStore) -> None:
+    refresh(store, make_runs())
+    path = store.directory / "gaudi2" / "synapse-1.22.0.json"
+    tree = json.loads(path.read_text())
+    tree["cases"][0]["colour"] = "blue"
+    path.write_text(json.dumps(tree))
+    plan_of_before = content(store)
+    with pytest.raises(UserError, match=r"synapse-1.22.0.json: .*`colour`"):
+        refresh(store, make_runs())
+    assert content(store) == plan_of_before

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores.baselines import BaselineStore, Resolution
+from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
+from tests.stores.making import make_run, make_runs
+from tests.stores.test_published import DIRECTORY as PUBLISHED
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BaselineStore:
+    return BaselineStore(tmp_path / "baselines")
+
+
+def keep(store: BaselineStore, *versions: str, latency: float = 1.0, **fields: object) -> None:
+    for version in versions:
+        runs = make_runs(latency, version=version, **fields)
+        assert apply(plan_refresh(store, runs, accept_regression="a test")).refused == ()
+
+
+def chosen(resolution: Resolution) -> list[tuple[str, str]]:
+    return [(match.role, match.label) for match in resolution.matches]
+
+
+def test_the_same_version_and_the_newest_earlier_one(store: BaselineStore) -> None:
+    keep(store, "1.8.0", "1.9.0-preview", "1.9.0", "1.10.0", "1.22.0", "1.24.0")
+    expected = {
+        "1.24.1": [("release", "gaudi2/synapse-1.24.0")],
+        "1.24.0": [("drift", "gaudi2/synapse-1.24.0"), ("release", "gaudi2/synapse-1.22.0")],
+        "1.22.0": [("drift", "gaudi2/synapse-1.22.0"), ("release", "gaudi2/synapse-1.10.0")],
+        "1.10.0": [("drift", "gaudi2/synapse-1.10.0"), ("release", "gaudi2/synapse-1.9.0")],
+        "1.9.0": [("drift", "gaudi2/synapse-1.9.0"), ("release", "gaudi2/synapse-1.9.0-preview")],
+        "1.9.0-preview": [("drift", "gaudi2/synapse-1.9.0-preview"), ("release", "gaudi2/synapse-1.8.0")],
+        "1.8.0": [("drift", "gaudi2/synapse-1.8.0")],
+    }
+    assert {version: chosen(store.resolve(make_run(version=version))) for version in expected} == expected
+
+
+def test_another_spelling_of_the_version_is_the_same_version(store: BaselineStore) -> None:
+    keep(store, "1.22")
+    assert chosen(store.resolve(make_run(version="1.22.0"))) == [("drift", "gaudi2/synapse-1.22")]
+
+
+def test_an_earlier_version_that_lacks_the_case_is_passed_over(store: BaselineStore) -> None:
+    keep(store, "1.20.0")
+    keep(store, "1.21.0", model="bloomz176b", devices=8)
+    assert chosen(store.resolve(make_run(version="1.22.0"))) == [("release", "gaudi2/synapse-1.20.0")]
+
+
+def test_what_is_incomparable_is_named_with_its_differing_fields(store: BaselineStore) -> None:
+    keep(store, "1.20.0", cpu="EPYC 9654")
+    keep(store, "1.21.0", dtype="float16", new_tokens=10)
+    resolution = store.resolve(make_run(version="1.21.0", weights="hub"))
+    assert resolution.matches == ()
+    drift, release = resolution.incomparable
+    assert drift.role == "drift"
+    assert drift.differences == (
+        "weights 'hub' is not 'dummy'",
+        "dtype 'bfloat16' is not 'float16'",
+        "new tokens 100 is not 10",
+    )
+    assert release.differences == (
+        "weights 'hub' is not 'dummy'",
+        "host class 'Xeon 8380, 80 cores' is not 'EPYC 9654, 80 cores'",
+    )
+    assert resolution.reason == f"gaudi2/synapse-1.21.0 is incomparable: {'; '.join(drift.differences)}"
+
+
+def test_of_several_entries_the_closest_is_told(store: BaselineStore) -> None:
+    keep(store, "1.22.0", scale="standin", dtype="float32", new_tokens=5)
+    keep(store, "1.22.0", cpu="EPYC 9654")
+    (incomparable,) = store.resolve(make_run()).incomparable
+    assert incomparable.differences == ("host class 'Xeon 8380, 80 cores' is not 'EPYC 9654, 80 cores'",)
+
+
+def test_a_comparable_entry_is_found_among_others(store: BaselineStore) -> None:
+    keep(store, "1.22.0", cpu="EPYC 9654", latency=3.0)
+    keep(store, "1.22.0", latency=2.0)
+    keep(store, "1.22.0", dtype="float16")
+    (match,) = store.resolve(make_run()).matches
+    assert match.case.level_s == 2.0
+    assert match.stack == make_run().stack
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"device": "gaudi3"}, "there are no baselines of gaudi3 in"),
+        ({"version": "1.8.0"}, "the baselines of gaudi2 are all of later versions than synapse-1.8.0"),
+        ({"devices": 8}, "no baseline of gaudi2 on synapse-1.23.0 or earlier has bloomz7b-8x-graphs-kvcache"),
+        ({"device": "emulated-gaudi2"}, "there are no baselines of emulated-gaudi2 in"),
+    ],
+)
+def test_why_there_is_none(store: BaselineStore, fields: dict[str, str], reason: str) -> None:
+    keep(store, "1.22.0")
+    resolution = store.resolve(make_run(**{"version": "1.23.0", **fields}))  # type: ignore[arg-type]
+    assert (resolution.matches, resolution.incomparable) == ((), ())
+    assert resolution.reason.startswith(reason)
+
+
+def test_published_numbers_stand_in_where_nothing_was_measured() -> None:
+    store = BaselineStore(PUBLISHED)
+    run = make_run(0.8, version="1.10.0", devices=8)
+    assert chosen(store.resolve(run)) == [
+        ("drift", "gaudi2/synapse-1.10.0"),
+        ("release", "gaudi2/synapse-1.8.0"),  # the preview has no BLOOMZ-7B
+    ]
+    (incomparable,) = store.resolve(make_run(scale="standin", version="1.8.0")).incomparable
+    assert incomparable.differences == ("scale 'standin' is not 'full'",)
+
+
+def test_measured_goes_before_published(store: BaselineStore, tmp_path: Path) -> None:
+    shutil.copytree(PUBLISHED, store.directory)
+    keep(store, "1.10.0", latency=0.9)
+    drift = store.resolve(make_run(version="1.10.0")).matches[0]
+    assert (drift.case.provenance, drift.case.level_s) == ("measured", 0.9)
+    (named,) = store.resolve(make_run(version="1.10.0"), "published").matches
+    assert (named.case.provenance, named.case.level_s) == ("published", 0.772)
+
+
+def test_against_names_a_version_a_stack_a_device_or_what_is_published(store: BaselineStore) -> None:
+    shutil.copytree(PUBLISHED, store.directory)
+    keep(store, "1.22.0", "1.24.0")
+    run = make_run(version="1.24.0")
+    assert chosen(store.resolve(run, "1.22.0")) == [("named", "gaudi2/synapse-1.22.0")]
+    assert chosen(store.resolve(run, "1.22")) == [("named", "gaudi2/synapse-1.22.0")]
+    assert chosen(store.resolve(run, "synapse-1.8.0")) == [("named", "gaudi2/synapse-1.8.0")]
+    assert chosen(store.resolve(run, "published")) == [("named", "gaudi2/synapse-1.10.0")]
+    other_device = store.resolve(run, "gaudi/synapse-1.10.0")
+    assert other_device.matches == ()
+    assert other_device.incomparable[0].differences == ("device 'gaudi2' is not 'gaudi'",)
+
+
+@pytest.mark.parametrize(
+    ("against", "sentence"),
+    [
+        ("1.23.0", r"there is no baseline synapse-1.23.0 of gaudi2 in .*there are: synapse-1.22.0"),
+        ("synapse-1.23.0", r"there is no baseline synapse-1.23.0 of gaudi2"),
+        ("synapse-newest", r"'newest' is not a version"),
+        ("yesterday", r"no version, stack or directory of this name: write a version \(1.22.0\)"),
+        ("no/such/directory", r"there is no such results directory"),
+    ],
+)
+def test_against_nothing_is_one_sentence(store: BaselineStore, against: str, sentence: str) -> None:
+    keep(store, "1.22.0")
+    with pytest.raises(UserError, match=rf"--against {against}: .*{sentence}|{sentence}"):
+        store.resolve(make_run(), against)
+
+
+def test_against_a_results_directory(store: BaselineStore, tmp_path: Path) -> None:
+    results = ResultsStore(tmp_path / "results")
+    older = make_runs(1.0, session="monday")
+    for run in [*older, make_run(9.0, session="tuesday"), make_run(5.0, session="monday", devices=8)]:
+        results.write_run(run)
+    results.write_run(make_run(7.0, session="monday", problems=["throttled"]))
+    now = make_run(1.0, session="tuesday")
+    (match,) = store.resolve(now, str(results.directory)).matches
+    assert match.role == "named"
+    assert [run.run_id for run in match.case.runs] == sorted(run.run_id for run in older)
+    nothing = store.resolve(make_run(model="bloomz176b"), str(results.directory))
+    assert nothing.reason.endswith("has no runs of bloomz176b-1x-graphs-kvcache of another session")
+    (other_type,) = store.resolve(make_run(dtype="float16"), str(results.directory)).incomparable
+    assert "dtype 'float16' is not 'bfloat16'" in other_type.differences
+
+
+def test_against_results_of_several_stacks_is_refused(store: BaselineStore, tmp_path: Path) -> None:
+    results = ResultsStore(tmp_path / "results")
+    results.write_run(make_run(session="monday", version="1.21.0"))
+    results.write_run(make_run(session="monday", version="1.22.0"))
+    with pytest.raises(UserError, match=r"on several stacks \(synapse-1.21.0, synapse-1.22.0"):
+        store.resolve(make_run(session="tuesday"), str(results.directory))
+
+
+def test_against_results_without_a_readable_run_is_refused(store: BaselineStore, tmp_path: Path) -> None:
+    (tmp_path / "run-1.json").write_text("{")
+    with pytest.raises(UserError, match=r"holds no run that can be read.*run-1.json: not a valid run document"):
+        store.resolve(make_run(), str(tmp_path))
