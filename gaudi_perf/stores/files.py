@@ -216,6 +216,7 @@ def _locked(directory: Path, deadline: float) -> int | None:
 
 
 def _flock(descriptor: int, deadline: float) -> bool:
+    pause = 0.001
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -223,4 +224,5 @@ def _flock(descriptor: int, deadline: float) -> bool:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.02)
