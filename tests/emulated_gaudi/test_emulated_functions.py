@@ -1,0 +1,54 @@
+"""The emulation function by function: each check runs inside a process on a pretended server, and is one test here."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import DEADLINE, INSIDE, Environment, results
+
+GROUPS = {"device": "lazy", "graphs": "lazy", "metrics": "lazy", "told": "lazy", "eager": "eager"}
+
+
+def checks(module: str) -> list[str]:
+    tree = ast.parse((INSIDE / f"{module}.py").read_text())
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [f"{module}:{name}" for name in names if name.startswith("check_")]
+
+
+@pytest.mark.parametrize("check", [c for module in GROUPS for c in checks(module)])
+def test_inside(check: str, checked: Callable[[str], dict[str, str]]) -> None:
+    trace = checked(GROUPS[check.split(":")[0]])[check]
+    assert not trace, trace
+
+
+def test_two_ranks(server: Callable[..., Environment], free_port: int) -> None:
+    common = {
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2", "LOCAL_SIZE": "2"},
+        **{"PT_HPU_LAZY_MODE": "1", "PT_HPU_ENABLE_LAZY_COLLECTIVES": "true"},
+    }
+    env = server(common)
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "runner.py", "collectives"],
+            env={**env, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=INSIDE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        for rank in ranks:
+            out, err = rank.communicate(timeout=DEADLINE)
+            found = results(subprocess.CompletedProcess(rank.args, rank.returncode, out, err))
+            assert set(found) == set(checks("collectives"))
+            assert not any(found.values()), "\n".join(found.values())
+    finally:
+        for rank in ranks:
+            rank.kill()
