@@ -1,0 +1,62 @@
+"""One of two ranks: DeepSpeed shards a small BLOOM with optimum-habana's policy; graphs around the result. argv: model."""
+
+import json
+import os
+import sys
+import tempfile
+
+import torch
+
+torch.set_num_threads(1)
+
+from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi  # noqa: E402
+
+adapt_transformers_to_gaudi()
+
+import deepspeed  # noqa: E402
+import habana_frameworks.torch.hpu as hpu  # noqa: E402
+from optimum.habana.checkpoint_utils import get_ds_injection_policy, write_checkpoints_json  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
+
+MODEL, RANK = sys.argv[1], int(os.environ["RANK"])
+deepspeed.init_distributed(dist_backend="hccl")
+config = AutoConfig.from_pretrained(MODEL, torch_dtype=torch.float32)
+with deepspeed.OnDevice(dtype=torch.float32, device="meta"):
+    model = AutoModelForCausalLM.from_config(config, torch_dtype=torch.float32)
+with tempfile.NamedTemporaryFile(suffix=".json", mode="w+") as checkpoints:
+    write_checkpoints_json(MODEL, RANK, checkpoints)
+    engine = deepspeed.init_inference(
+        model.eval(),
+        dtype=torch.float32,
+        tensor_parallel={"tp_size": 2},
+        enable_cuda_graph=False,
+        injection_policy=get_ds_injection_policy(config),
+        checkpoint=checkpoints.name,
+    )
+model = hpu.wrap_in_hpu_graph(engine.module)
+settings = model.generation_config
+settings.max_new_tokens, settings.do_sample, settings.use_cache = 20, False, True
+settings.static_shapes, settings.bucket_size = True, -1
+for name in ("trim_logits", "reuse_cache", "limit_hpu_graphs", "bucket_internal", "reduce_recompile",
+             "attn_softmax_bf16", "use_flash_attention", "clear_hpu_graphs_cache"):
+    setattr(settings, name, False)
+ids = torch.tensor([[365, 265, 263, 361, 357, 364, 300]], device="hpu")
+for _ in range(2):
+    tokens = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        generation_config=settings,
+        lazy_mode=True,
+        hpu_graphs=True,
+        ignore_eos=True,
+    )
+print("RESULTS " + json.dumps({
+    "tokens": tokens[0].tolist(),
+    "device": str(model.device),
+    "accelerator": deepspeed.get_accelerator().current_device_name(),
+    "captures": hpu.emulated_counters()["captures"],
+    "replays": hpu.emulated_counters()["replays"],
+    "sharded": list(model.transformer.h[0].mlp.dense_h_to_4h.weight.shape),
+}))
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
