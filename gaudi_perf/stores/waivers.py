@@ -1,0 +1,100 @@
+"""Waivers on disk: ``waivers.json`` in the directory of the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gaudi_perf.stores.files import exclusive, read_bytes, write_atomic
+from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.waiver import Waiver, Waivers
+
+WAIVERS_FILE = "waivers.json"
+
+
+class WaiverStore:
+    """The waivers beside a directory's baselines."""
+
+    def __init__(self, directory: Path | str) -> None:
+        """Nothing is read or written.
+
+        Args:
+            directory: that of the baselines.
+        """
+        self.directory = Path(directory)
+        self.path = self.directory / WAIVERS_FILE
+
+    def list(self) -> tuple[Waiver, ...]:
+        """All waivers, expired ones too, by device and case.
+
+        Raises:
+            UserError: the file is malformed or cannot be read.
+        """
+        if not self.path.exists():
+            return ()
+        return tuple(_in_order(decode(read_bytes(self.path), Waivers, str(self.path)).waivers))
+
+    def waived(self, case_id: str, device: Device, stack: Stack, ratio: float | None = None) -> Waiver | None:
+        """The waiver by which a regression may pass, or None: expired ones do not count.
+
+        Args:
+            case_id: for instance ``bloomz7b-8x-graphs-kvcache``.
+            device: what it was measured on.
+            stack: and on which stack.
+            ratio: candidate to baseline, where known; worse than the waiver's limit does not pass.
+
+        Raises:
+            UserError: the file is malformed or cannot be read.
+        """
+        return next((waiver for waiver in self.list() if waiver.covers(case_id, device.name, stack, ratio)), None)
+
+    def expired(self, stack: Stack) -> tuple[Waiver, ...]:
+        """The waivers whose time is over on a stack, and which should be removed.
+
+        Raises:
+            UserError: the file is malformed or cannot be read.
+        """
+        return tuple(waiver for waiver in self.list() if waiver.kind == stack.kind and waiver.expired(stack))
+
+    def add(self, waiver: Waiver) -> None:
+        """Add a waiver, or put it in the place of that of the same case, device and kind of stack.
+
+        Raises:
+            UserError: it is no valid waiver, or the file is malformed or cannot be written.
+        """
+        with exclusive(self.directory):
+            others = [other for other in self.list() if _key(other) != _key(waiver)]
+            self._write([*others, waiver])
+
+    def remove(self, case_id: str, device_name: str) -> tuple[Waiver, ...]:
+        """Remove the waivers of a case on a device.
+
+        Returns:
+            Those that were removed.
+
+        Raises:
+            UserError: there is none (the sentence lists those there are), or the file cannot be written.
+        """
+        with exclusive(self.directory):
+            before = self.list()
+            gone = tuple(waiver for waiver in before if (waiver.case, waiver.device) == (case_id, device_name))
+            if not gone:
+                there = ", ".join(f"{waiver.case} on {waiver.device}" for waiver in before) or "none"
+                raise UserError(f"{self.path}: there is no waiver of {case_id} on {device_name}; there are: {there}")
+            self._write([waiver for waiver in before if waiver not in gone])
+        return gone
+
+    def _write(self, waivers: Iterable[Waiver]) -> None:
+        data = encode(Waivers(waivers=_in_order(waivers)))
+        decode(data, Waivers, str(self.path))  # what is stored can be read
+        write_atomic(self.path, data)
+
+
+def _key(waiver: Waiver) -> tuple[str, str, str]:
+    return (waiver.device, waiver.case, waiver.kind)
+
+
+def _in_order(waivers: Iterable[Waiver]) -> list[Waiver]:
+    return sorted(waivers, key=_key)
