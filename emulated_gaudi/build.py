@@ -43,7 +43,9 @@ def compiler() -> str:
     for name in [own] if own else ["c++", "g++", "clang++"]:
         if found := shutil.which(name):
             return found
-    missing = f"CXX names {own}, which is not on PATH" if own else "there is no C++ compiler (c++, g++ or clang++) on PATH"
+    missing = (
+        f"CXX names {own}, which is not on PATH" if own else "there is no C++ compiler (c++, g++ or clang++) on PATH"
+    )
     raise BuildError(f"The emulated Gaudi has to be compiled once, but {missing}: install one, for instance g++.")
 
 
@@ -74,7 +76,8 @@ def build(cache: Path | None = None) -> Path:
                 _compile(command, library)
     except OSError as error:
         raise BuildError(
-            f"The emulated Gaudi cannot be compiled into {directory} ({error}): make it writable or set {CACHE_VARIABLE}."
+            f"The emulated Gaudi cannot be compiled into {directory} ({error}): "
+            f"make it writable or set {CACHE_VARIABLE}."
         ) from error
     return library
 

@@ -90,7 +90,8 @@ def table(settings: Settings, readings: list[Reading]) -> str:
         memory = f"{r.memory_used_bytes // MIB}MiB / {settings.memory_bytes // MIB}MiB"
         lines += [
             f"| {r.module:3d}  {name:<20}N/A  | {settings.bus_id(r.module):<16} N/A |{0:>20}  |",
-            f"| N/A  {r.temperature_celsius:3d}C   N/A {power:>13} |{memory:>21} |{r.utilization_percent:>6d}%{'N/A':>14} |",
+            f"| N/A  {r.temperature_celsius:3d}C   N/A {power:>13} |{memory:>21} |{r.utilization_percent:>6d}%"
+            f"{'N/A':>14} |",
             rule,
         ]
     lines += [
@@ -131,7 +132,9 @@ def main(arguments: list[str]) -> int:
     if "csv" not in formats:
         parser.error("-Q needs -f csv")
     try:
-        print(csv(settings, readings, options.query_aip.split(","), "noheader" not in formats, "nounits" not in formats))
+        print(
+            csv(settings, readings, options.query_aip.split(","), "noheader" not in formats, "nounits" not in formats)
+        )
     except KeyError as error:
         print(f"hl-smi (emulated): the query type {error} is not emulated", file=sys.stderr)
         return 1

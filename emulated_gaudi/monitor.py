@@ -74,8 +74,7 @@ class Monitor:
         except ToldError:
             return []  # the process on the device says so, louder
         s = self.settings
-        seen = {"module": module, "rank": module, "synapse": s.synapse, "generation": s.generation}
-        return self._told.told.matching(**seen)
+        return self._told.told.matching(module=module, rank=module, synapse=s.synapse, generation=s.generation)
 
     def _processes(self, module: int) -> list[Process]:
         found = []

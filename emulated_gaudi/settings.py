@@ -103,7 +103,8 @@ def load(path: str | Path | None = None) -> Settings:
     found = path or os.environ.get(SETTINGS_VARIABLE)
     if not found:
         raise RuntimeError(
-            f"{SETTINGS_VARIABLE} is not set: start this process with what emulated_gaudi.control.environment() returns."
+            f"{SETTINGS_VARIABLE} is not set: start this process with what "
+            "emulated_gaudi.control.environment() returns."
         )
     try:
         return msgspec.json.decode(Path(found).read_bytes(), type=Settings)

@@ -1,4 +1,4 @@
-"""What the emulation is told to do wrong, from outside the code under test: a JSON document that may change at any time.
+"""What the emulation is told to do wrong, from outside the code under test: a JSON document that may change.
 
 For instance, ten percent slower with graphs, and a device that throttles in one case:
 

@@ -137,7 +137,9 @@ def test_a_failed_build_leaves_its_messages_and_no_library(fake_compiler: Path) 
 def test_a_missing_compiler_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(BuildError, match=r"^The emulated Gaudi has to be compiled once, but there is no C\+\+ compiler"):
+    with pytest.raises(
+        BuildError, match=r"^The emulated Gaudi has to be compiled once, but there is no C\+\+ compiler"
+    ):
         build(tmp_path / "cache")
     monkeypatch.setenv("CXX", "my-c++")
     with pytest.raises(BuildError, match="CXX names my-c"):

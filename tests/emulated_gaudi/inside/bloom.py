@@ -16,10 +16,11 @@ from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gau
 adapt_transformers_to_gaudi()
 
 import habana_frameworks.torch.hpu as hpu  # noqa: E402
-from emulated_gaudi.control import Fault, tell  # noqa: E402, F401
 from habana_frameworks.torch.hpu.metrics import metric_localcontext  # noqa: E402
 from optimum.habana.utils.misc import get_habana_frameworks_version  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
+
+from emulated_gaudi.control import Fault, tell  # noqa: E402, F401
 
 MODEL = sys.argv[1]
 PROMPT = [[365, 265, 263, 361, 357, 364, 300]]

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from pathlib import Path
 
 import habana_frameworks.torch.core as htcore
 import habana_frameworks.torch.hpu as hpu
@@ -92,11 +93,11 @@ def check_dump_to_a_file():
     with tempfile.TemporaryDirectory() as directory:
         metrics_dump(f"{directory}/a.json")
         rank0 = f"{directory}/a-rank0.json"
-        documents = json.load(open(rank0))
+        documents = json.loads(Path(rank0).read_text())
         assert [d["metric_name"] for d in documents][:2] == ["graph_compilation", "cpu_fallback"]
         assert documents[0]["triggered_by"] == "user" and "TotalNumber" in documents[0]["statistics"]
         assert documents[0]["generated_on"].startswith("20")
         metrics_dump(f"{directory}/a.json")
         assert os.path.exists(f"{rank0}.1")  # never over another
         metrics_dump(f"{directory}/a.txt", format="text")
-        assert "Metric name: recipe_cache\nTriggered by: user" in open(f"{directory}/a-rank0.txt").read()
+        assert "Metric name: recipe_cache\nTriggered by: user" in Path(f"{directory}/a-rank0.txt").read_text()

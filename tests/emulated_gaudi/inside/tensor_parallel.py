@@ -1,4 +1,4 @@
-"""One of two ranks: DeepSpeed shards a small BLOOM with optimum-habana's policy; graphs around the result. argv: model."""
+"""One of two ranks: DeepSpeed shards a small BLOOM as optimum-habana asks, graphs around it. argv: the model."""
 
 import json
 import os
@@ -37,8 +37,16 @@ model = hpu.wrap_in_hpu_graph(engine.module)
 settings = model.generation_config
 settings.max_new_tokens, settings.do_sample, settings.use_cache = 20, False, True
 settings.static_shapes, settings.bucket_size = True, -1
-for name in ("trim_logits", "reuse_cache", "limit_hpu_graphs", "bucket_internal", "reduce_recompile",
-             "attn_softmax_bf16", "use_flash_attention", "clear_hpu_graphs_cache"):
+for name in (
+    "trim_logits",
+    "reuse_cache",
+    "limit_hpu_graphs",
+    "bucket_internal",
+    "reduce_recompile",
+    "attn_softmax_bf16",
+    "use_flash_attention",
+    "clear_hpu_graphs_cache",
+):
     setattr(settings, name, False)
 ids = torch.tensor([[365, 265, 263, 361, 357, 364, 300]], device="hpu")
 for _ in range(2):
@@ -50,13 +58,18 @@ for _ in range(2):
         hpu_graphs=True,
         ignore_eos=True,
     )
-print("RESULTS " + json.dumps({
-    "tokens": tokens[0].tolist(),
-    "device": str(model.device),
-    "accelerator": deepspeed.get_accelerator().current_device_name(),
-    "captures": hpu.emulated_counters()["captures"],
-    "replays": hpu.emulated_counters()["replays"],
-    "sharded": list(model.transformer.h[0].mlp.dense_h_to_4h.weight.shape),
-}))
+print(
+    "RESULTS "
+    + json.dumps(
+        {
+            "tokens": tokens[0].tolist(),
+            "device": str(model.device),
+            "accelerator": deepspeed.get_accelerator().current_device_name(),
+            "captures": hpu.emulated_counters()["captures"],
+            "replays": hpu.emulated_counters()["replays"],
+            "sharded": list(model.transformer.h[0].mlp.dense_h_to_4h.weight.shape),
+        }
+    )
+)
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()

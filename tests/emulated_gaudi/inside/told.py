@@ -6,16 +6,17 @@ import time
 import habana_frameworks.torch.core as htcore
 import habana_frameworks.torch.hpu as hpu
 import torch
-from emulated_gaudi.control import Fault, tell
 from habana_frameworks.torch.hpu.metrics import metric_localcontext
 from helpers import raises
+
+from emulated_gaudi.control import Fault, tell
 
 torch.set_num_threads(1)
 TOLD = os.environ["EMULATED_GAUDI_TOLD"]
 
 
 def stretch(run, tries=7):
-    """How much synchronize() adds to the work before it, as a share; the least of several, for the machine is shared."""
+    """How much synchronize() adds to the work before it, as a share; the least of several: others use the machine."""
     shares = []
     for _ in range(tries):
         hpu.synchronize()
