@@ -1,0 +1,325 @@
+"""Importing what others measured: numbers of other suites become entries of baselines.
+
+Files of other suites hold no runs that could be judged, but levels (or, of pytest-benchmark, rounds of one run), and
+rarely say what they were measured on: who imports says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.stores.places import Place, place_of
+from gaudi_perf.vocabulary.baseline import Baseline, BaselineRun, CaseBaseline, Date, Published
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.documents import Name, Seconds, decode
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import require_timestamp
+from gaudi_perf.vocabulary.models import MODELS, Scale
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import Workload
+
+OPTIMUM_HABANA = "https://github.com/huggingface/optimum-habana/tree/main/tests/baselines/fixture"
+_DEVICES = {"gaudi1": "gaudi", "gaudi2": "gaudi2", "gaudi3": "gaudi3"}
+_ONE_DEVICE = re.compile(
+    r".*::test_text_generation_bf16_1x\[(?P<model>.+)-(?P<batch>[0-9]+)-(True|False)-(True|False)\]\Z"
+)
+_DEEPSPEED = re.compile(r".*::test_text_generation_deepspeed\[(?P<model>.+)-(?P<devices>[0-9]+)-(?P<batch>[0-9]+)\]\Z")
+_NEW_TOKENS = 100
+"""optimum-habana's text generation tests ask for 100 new tokens, with HPU graphs and the KV cache."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a file gave.
+
+    Attributes:
+        baselines: one for each device, ready to be added.
+        passed_over: what was not imported, and why, a clause each.
+    """
+
+    baselines: tuple[Baseline, ...]
+    passed_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a file does not say of its numbers.
+
+    Attributes:
+        device: what they were measured on.
+        stack: on which stack.
+        workload: of what.
+        measured_on: when, for instance ``2026-01-31``.
+        scale: at which scale.
+        weights: with which weights.
+    """
+
+    device: Device
+    stack: Stack
+    workload: Workload
+    measured_on: str
+    scale: Scale = "full"
+    weights: str = "hub"
+
+
+class _Throughput(msgspec.Struct):
+    throughput: float
+
+
+class _BenchmarkStats(msgspec.Struct):
+    data: Annotated[list[Seconds], msgspec.Meta(min_length=1)] | None = None
+
+
+class _Benchmark(msgspec.Struct):
+    name: str
+    stats: _BenchmarkStats
+
+
+class _Cpu(msgspec.Struct):
+    brand_raw: str = ""
+    count: int = 0
+
+
+class _Machine(msgspec.Struct):
+    cpu: _Cpu = msgspec.field(default_factory=_Cpu)
+
+
+class _BenchmarkFile(msgspec.Struct):
+    benchmarks: list[_Benchmark]
+    machine_info: _Machine
+    datetime: str
+
+
+class _Day(msgspec.Struct):
+    day: Date
+
+
+def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
+    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
+
+    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each
+    test and device. Only the models of this suite are imported.
+
+    Args:
+        path: the directory, or one of its files.
+        stack: the SynapseAI release that they are taken to be of; the files do not say.
+        read_on: the day of the files' commit, for instance ``2026-01-31``.
+
+    Raises:
+        UserError: there is no such file, or one is malformed.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
+    _check_day(read_on)
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    entries: dict[str, list[CaseBaseline]] = {}
+    passed_over: list[str] = []
+    for file in files:
+        tests = decode(read_bytes(file), dict[str, dict[str, dict[str, msgspec.Raw]]], str(file))
+        for test, devices in tests.items():
+            found = _optimum_habana_case(test)
+            if found is None:
+                continue
+            configuration, batch_size = found
+            for device, values in devices.items():
+                throughput = _number(values, file, test)
+                if device not in _DEVICES or throughput <= 0:
+                    passed_over.append(f"{test} on {device}: no throughput of a device that is known")
+                    continue
+                workload = Workload(new_tokens=_NEW_TOKENS, batch_size=batch_size)
+                published = Published(
+                    latency_s=_NEW_TOKENS * batch_size / throughput,
+                    source=f"optimum-habana, {file.name}",
+                    address=OPTIMUM_HABANA,
+                    published_on=read_on,
+                    note=f"from {throughput:.6g} tokens per second, tokenization included",
+                )
+                entry = _published(configuration, workload, "full", "hub", published)
+                entries.setdefault(_DEVICES[device], []).append(entry)
+    return Imported(
+        tuple(
+            Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_key))
+            for name, cases in sorted(entries.items())
+        ),
+        tuple(passed_over),
+    )
+
+
+def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
+    """Import the ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
+
+    Args:
+        path: the file.
+        configuration: what it was run with.
+        circumstances: what else the file does not say.
+
+    Raises:
+        UserError: the file cannot be read or is malformed.
+    """
+    throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
+    if not throughput > 0:
+        raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
+    _check_day(circumstances.measured_on)
+    workload = circumstances.workload
+    published = Published(
+        latency_s=workload.new_tokens * workload.batch_size / throughput,
+        source="optimum-habana's run_generation.py",
+        address=path.name,
+        published_on=circumstances.measured_on,
+        note=f"from {throughput:.6g} tokens per second, tokenization included",
+    )
+    entry = _published(configuration, workload, circumstances.scale, circumstances.weights, published)
+    return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
+
+
+def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Imported:
+    """Import a JSON file of pytest-benchmark: every benchmark whose name holds a case id becomes one run.
+
+    The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``). The
+    host class is made of the processor that the file names.
+
+    Args:
+        path: the file.
+        circumstances: what the file does not say; its ``measured_on`` is not used, for the file says when.
+
+    Raises:
+        UserError: the file cannot be read or is malformed.
+    """
+    document = decode(read_bytes(path), _BenchmarkFile, str(path))
+    measured_at = f"{document.datetime[:19]}Z"  # pytest-benchmark writes UTC
+    try:
+        require_timestamp(measured_at, "datetime")
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    cpu = document.machine_info.cpu
+    cases: dict[str, CaseBaseline] = {}
+    passed_over: list[str] = []
+    for benchmark in document.benchmarks:
+        configuration = configuration_in(benchmark.name)
+        if configuration is None:
+            passed_over.append(f"{benchmark.name}: its name holds no case id")
+        elif benchmark.stats.data is None:
+            passed_over.append(f"{benchmark.name}: the file holds no rounds: store it with --benchmark-save-data")
+        elif configuration.id in cases:
+            passed_over.append(f"{benchmark.name}: the file has another benchmark of this case")
+        else:
+            cases[configuration.id] = CaseBaseline(
+                configuration=configuration,
+                workload=circumstances.workload,
+                scale=circumstances.scale,
+                weights=circumstances.weights,
+                host_class=f"{cpu.brand_raw}, {cpu.count} cores" if cpu.brand_raw and cpu.count else None,
+                provenance="measured",
+                runs=[
+                    BaselineRun(
+                        run_id=f"{path.stem[:150]}-{configuration.id}"[:200],
+                        measured_at=measured_at,
+                        latencies_s=benchmark.stats.data,
+                    )
+                ],
+            )
+    baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_key))
+    return Imported((baseline,) if cases else (), tuple(passed_over))
+
+
+def configuration_in(name: str) -> Configuration | None:
+    """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
+    match = re.search(
+        r"(?P<model>[a-z0-9]+)-(?P<devices>[0-9]{1,6})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache", name
+    )
+    if match is None or int(match["devices"]) < 1:
+        return None
+    return Configuration(
+        model=match["model"],
+        devices=int(match["devices"]),
+        graphs=match["mode"] == "graphs",
+        kv_cache=match["cache"] == "kv",
+    )
+
+
+def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:
+    """Add imported entries to the baselines. None takes the place of another: levels are changed by a refresh.
+
+    An entry that is there already in the same words is left alone.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has
+            been written; or a file cannot be written: then it is kept as it was.
+    """
+    written: list[Place] = []
+    with store.locked():
+        merged: list[Baseline] = []
+        for imported in baselines:
+            place = place_of(store.directory, imported.device.name, imported.stack.name)
+            before = store.load(place) if place.path.exists() else replace(imported, cases=[])
+            cases = {case.key: case for case in before.cases}
+            for case in imported.cases:
+                stack = None if before.stack == imported.stack else imported.stack
+                new = replace(case, stack=stack)
+                old = cases.setdefault(case.key, new)
+                if old != new:
+                    raise UserError(
+                        f"{place.path}: {case.id} is there already at {old.level_s:.4g} s, and the import says "
+                        f"{new.level_s:.4g} s: remove the entry first if it is wrong"
+                    )
+            after = replace(before, cases=[cases[key] for key in sorted(cases)])
+            if after.cases != before.cases:
+                merged.append(after)
+        written.extend(store.write(baseline) for baseline in merged)
+    return written
+
+
+def _optimum_habana_case(test: str) -> tuple[Configuration, int] | None:
+    """Configuration and batch size of one of optimum-habana's tests, or None if it is of no model of this suite."""
+    match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
+    if match is None:
+        return None
+    model = next((model for model in MODELS.values() if model.hub_id == match["model"]), None)
+    if model is None:
+        return None
+    devices = int(match.groupdict().get("devices") or 1)
+    return Configuration(model=model.name, devices=devices, graphs=True, kv_cache=True), int(match["batch"])
+
+
+def _number(values: dict[str, msgspec.Raw], file: Path, test: str) -> float:
+    """The throughput among a test's values; 0 where it has none ("baseline to set")."""
+    if "throughput" not in values:
+        return 0.0
+    return decode(bytes(values["throughput"]), float, f"{file}: throughput of {test}")
+
+
+def _published(
+    configuration: Configuration, workload: Workload, scale: Scale, weights: Name, published: Published
+) -> CaseBaseline:
+    return CaseBaseline(
+        configuration=configuration,
+        workload=workload,
+        scale=scale,
+        weights=weights,
+        host_class=None,
+        provenance="published",
+        published=published,
+    )
+
+
+def _check_day(day: str) -> None:
+    try:
+        msgspec.convert({"day": day}, _Day)
+    except msgspec.ValidationError:
+        raise UserError(f"{day!r} is not a day: write it like 2026-01-31") from None
+
+
+def _key(case: CaseBaseline) -> tuple[str, ...]:
+    return case.key
