@@ -15,7 +15,7 @@ from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, 
 from gaudi_perf.vocabulary.measurement import GraphCompilation, TokenId
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS, Dtype
+from gaudi_perf.vocabulary.workload import Dtype
 
 
 class Weights(Document, frozen=True):
@@ -122,7 +122,7 @@ class Loaded(Reply, frozen=True, tag="loaded"):
 
     device: Device
     stack: Stack
-    prompt_ids: list[TokenId] = list(FIXED_PROMPT_IDS)
+    prompt_ids: list[TokenId]
     tokenization_s: Seconds | None = None
 
 

@@ -24,6 +24,16 @@ class VerdictKind(str, Enum):
     INVALID = "INVALID"
 
 
+WORST_FIRST = (
+    VerdictKind.INVALID,
+    VerdictKind.REGRESSED,
+    VerdictKind.INCONCLUSIVE,
+    VerdictKind.NO_BASELINE,
+    VerdictKind.IMPROVED,
+    VerdictKind.UNCHANGED,
+)
+"""The order of verdicts in summaries; the first verdict of a case is what its test comes to."""
+
 BaselineRole = Literal["drift", "release", "named", "none"]
 """Why a baseline was chosen: the same stack version (drift), the newest earlier one (release regression), or one
 that was asked for by name."""

@@ -1,0 +1,266 @@
+"""The CPU: the default where there is no accelerator.
+
+``eager`` is transformers' generate; ``graphs`` is generation with static shapes whose step torch.compile has compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
+from gaudi_perf.runtime.host import usable_cores
+from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import PROMPT_TOKENS
+
+if TYPE_CHECKING:
+    import torch
+
+_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "LD_PRELOAD", "ATEN_CPU_CAPABILITY")
+
+
+class CpuAccelerator(Accelerator):
+    """The controller's side."""
+
+    name = "cpu"
+    kind = "cpu"
+    default_scale = "standin"
+
+    def find(self) -> Found:
+        """One CPU, with the memory of the machine."""
+        return Found(name="cpu", count=1, memory_bytes=psutil.virtual_memory().total)
+
+    def environment(self, group: GroupSpec) -> Mapping[str, str]:
+        """Few threads, and nothing that starts processes of its own.
+
+        Stand-ins are so small that a second thread gains nothing, and beside a busy neighbour it loses much: threads
+        that wait for each other wait for the slowest core.
+        """
+        threads = group.threads or (1 if group.scale == "standin" else _physical_cores())
+        return {
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads),
+            "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+            "TORCHINDUCTOR_CACHE_DIR": str(_compiler_cache()),
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else a pool of processes
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        """``graphs`` needs a compiler."""
+        if variant_graphs and _compiler() is None:
+            return (
+                "graphs on the CPU are compiled by torch.compile, and no C++ compiler was found: install g++ or set CXX"
+            )
+        return ""
+
+    def engine(self) -> CpuEngine:
+        """The worker's side."""
+        return CpuEngine()
+
+
+class CpuEngine(Engine):
+    """Holds a BLOOM model in the memory of the host."""
+
+    def __init__(self) -> None:
+        self._model: Any = None
+        self._group: GroupSpec | None = None
+        self._generation: Callable[..., torch.Tensor] | None = None
+        self._compilations = Compilations()
+        self._compilations_before = 0
+        self._batch_size = 1
+
+    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
+        """Import torch, and make or read the weights."""
+        progress("importing torch and transformers")
+        import torch
+
+        from gaudi_perf.runtime.generation.dummy import dummy_model
+        from gaudi_perf.runtime.generation.weights import load_model
+
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        shape = model_named(group.model).shape_at(group.scale)
+        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
+        self._group = group
+        self._model = dummy_model(shape, group.dtype) if group.weights.kind == "dummy" else load_model(group)
+        self._compilations.watch()
+
+    def prompt(self) -> Prompt:
+        """The prompt for these weights."""
+        from gaudi_perf.runtime.generation.prompts import prompt_of
+
+        assert self._group is not None
+        return prompt_of(self._group)
+
+    def device(self) -> Device:
+        """The CPU."""
+        return Device(name="cpu", accelerator="cpu", memory_bytes=psutil.virtual_memory().total, available=1)
+
+    def stack(self) -> Stack:
+        """PyTorch's version, and what else the latency depends on."""
+        import torch
+
+        assert self._group is not None
+        public, _, build = torch.__version__.partition("+")
+        components = {
+            "python": platform.python_version(),
+            "pytorch-build": build or "default",
+            "transformers": version("transformers"),
+            "tokenizers": version("tokenizers"),
+            "cpu-capability": torch.backends.cpu.get_cpu_capability(),
+            "onednn": "available" if torch.backends.mkldnn.is_available() else "none",
+            "compiler": _compiler_version(),
+        }
+        settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
+        settings["threads"] = str(torch.get_num_threads())
+        return Stack(kind="torch", version=public, components=components, settings=settings)
+
+    def prepare(self, variant: Variant) -> None:
+        """Make the buffers of the variant. ``graphs`` compiles in the first rounds."""
+        import torch
+
+        from gaudi_perf.runtime.generation.plain import PlainGeneration
+        from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
+
+        self._generation = None  # its buffers are freed first
+        self._compilations.reset()
+        self._batch_size = variant.batch_size
+        if not variant.graphs:
+            self._generation = PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
+            return
+        kind = CachedStaticGeneration if variant.kv_cache else UncachedStaticGeneration
+        torch.compiler.reset()
+        self._generation = kind(
+            self._model,
+            PROMPT_TOKENS,
+            variant.new_tokens,
+            variant.batch_size,
+            wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
+        )
+
+    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+        """Generate; the CPU is done when the call returns."""
+        import torch
+
+        assert self._generation is not None, "prepare() comes first"
+        prompt = torch.tensor([prompt_ids] * self._batch_size)
+        return list(self._generation(prompt, on_token)[0].tolist())
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def reset_peak_memory(self) -> None:
+        """Have the kernel forget this process's peak (Linux), where it lets us."""
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def peak_memory_bytes(self) -> int | None:
+        """Peak resident memory of this process."""
+        with suppress(OSError, ValueError, StopIteration):
+            status = Path("/proc/self/status").read_text().splitlines()
+            line = next(line for line in status if line.startswith("VmHWM:"))
+            return int(line.split()[1]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def graph_compilation(self) -> GraphCompilation | None:
+        """Compilations since the variant was prepared."""
+        return self._compilations.total
+
+    def begin_rounds(self) -> None:
+        """Remember how many compilations there were."""
+        self._compilations_before = self._compilations.count
+
+    def problems(self) -> list[str]:
+        """A compilation inside the rounds."""
+        return self._compilations.problems_since(self._compilations_before)
+
+
+class Compilations:
+    """Counts and times what torch.compile compiles."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seconds = 0.0
+        self._began: float | None = None
+
+    @property
+    def total(self) -> GraphCompilation | None:
+        """All compilations since the reset, or None if there were none."""
+        return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
+
+    def watch(self) -> None:
+        """Count from now on."""
+        from torch._dynamo import callback
+
+        callback.on_compile_start(self._start)
+        callback.on_compile_end(self._end)
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.count, self._seconds = 0, 0.0
+
+    def problems_since(self, count: int) -> list[str]:
+        """What to say of compilations that happened after there had been ``count``."""
+        more = self.count - count
+        if more <= 0:
+            return []
+        times = "once" if more == 1 else f"{more} times"
+        return [
+            f"torch.compile compiled {times} inside the timed rounds: allow more warm-up (--warm-up-limit), and keep "
+            "shapes static"
+        ]
+
+    def _start(self, *_: object) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        self.count += 1
+        if self._began is not None:
+            self._seconds += time.perf_counter() - self._began
+
+
+def _physical_cores() -> int:
+    return max(1, min(psutil.cpu_count(logical=False) or usable_cores(), usable_cores()))
+
+
+def _compiler() -> str | None:
+    """The C++ compiler that torch.compile will use (torch/_inductor/cpp_builder.py looks for the same)."""
+    named = os.environ.get("CXX")
+    for candidate in (named,) if named else ("g++", "clang++"):
+        found = shutil.which(candidate)
+        if found:
+            return found
+    return None
+
+
+def _compiler_version() -> str:
+    import subprocess
+
+    compiler = _compiler()
+    if compiler is None:
+        return "none"
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, timeout=10
+        )
+        return f"{Path(compiler).name} {done.stdout.split()[0]}"
+    return Path(compiler).name
+
+
+def _compiler_cache() -> Path:
+    """Where compiled steps are kept between runs: the user's cache directory, not a shared temporary one."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "gaudi-perf" / "inductor"

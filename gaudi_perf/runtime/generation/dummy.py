@@ -1,0 +1,63 @@
+"""Dummy weights: cheap, deterministic, and lively enough that the generated tokens vary."""
+
+from __future__ import annotations
+
+import torch
+from transformers import BloomConfig, BloomForCausalLM
+
+from gaudi_perf.vocabulary.models import Shape
+from gaudi_perf.vocabulary.workload import Dtype
+
+_BLOCK = 1_000_003
+"""Random numbers that are drawn; a prime, so that the rows of a matrix do not repeat."""
+_GAIN = 3.0
+"""Standard deviation of a matrix times the square root of its width. Above 1, blocks outweigh the embedding that the
+output head is tied to; below, greedy generation repeats the last token for ever."""
+
+
+def bloom_config(shape: Shape) -> BloomConfig:
+    """The configuration of a BLOOM model of a shape; token ids of the published models."""
+    return BloomConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden_size,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+    )
+
+
+def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0) -> BloomForCausalLM:
+    """A BLOOM model whose weights are made up, on the CPU.
+
+    Memory is taken once, in the final dtype, and filled with a small random block, tiled: 7 billion normal numbers
+    would take minutes.
+
+    Args:
+        shape: the model's shape.
+        dtype: of all weights.
+        seed: another seed gives other weights and tokens.
+    """
+    with torch.device("meta"):
+        model = BloomForCausalLM(bloom_config(shape))
+    model = model.to(dtype=getattr(torch, dtype)).to_empty(device="cpu")
+    model.tie_weights()
+    generator = torch.Generator().manual_seed(seed)
+    block = torch.randn(_BLOCK, generator=generator)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                _tile(parameter.view(-1), block * (_GAIN / parameter.shape[-1] ** 0.5))
+            else:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)  # layer norms are neutral, biases are zero
+    return model.eval()
+
+
+def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:
+    block = block.to(flat.dtype)
+    for begin in range(0, flat.numel(), block.numel()):
+        part = flat[begin : begin + block.numel()]
+        part.copy_(block[: part.numel()])

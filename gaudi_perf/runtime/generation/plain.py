@@ -1,0 +1,49 @@
+"""Generation by transformers' own ``generate``: what ``eager`` measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from transformers import BloomForCausalLM, GenerationConfig
+from transformers.generation.streamers import BaseStreamer
+
+
+class PlainGeneration:
+    """Greedy generation of a fixed number of tokens, whatever tokens come out."""
+
+    def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
+        self._model = model
+        self._config = GenerationConfig(
+            max_new_tokens=new_tokens,
+            min_new_tokens=new_tokens,
+            do_sample=False,
+            use_cache=kv_cache,
+            eos_token_id=None,
+            pad_token_id=model.config.pad_token_id,
+        )
+
+    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens)."""
+        output = self._model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            generation_config=self._config,
+            streamer=None if on_token is None else _Ticker(on_token),
+        )
+        return output[:, prompt.shape[1] :]
+
+
+class _Ticker(BaseStreamer):  # type: ignore[misc]
+    """Calls a function for every new token; ``generate`` gives a streamer the prompt first."""
+
+    def __init__(self, on_token: Callable[[], None]) -> None:
+        self._on_token = on_token
+        self._prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._prompt_seen:
+            self._on_token()
+        self._prompt_seen = True
+
+    def end(self) -> None: ...

@@ -1,0 +1,126 @@
+"""Generation with static shapes: what ``graphs`` measures, since only fixed shapes can be compiled or captured once.
+
+Every step has the same shapes and works in buffers that are made once, so that a compiled or captured step can be
+replayed. transformers' ``generate`` is not used: it grows its inputs by a token a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from transformers import BloomForCausalLM
+from transformers.cache_utils import StaticCache
+
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1)."""
+Wrap = Callable[[Step], Step]
+
+
+class CachedStaticGeneration:
+    """Greedy generation with a KV cache of fixed length.
+
+    The prompt is processed by the plain step, at its own length; every following token by the wrapped one, whose
+    shapes never change. Keys and values after the current position are left from earlier rounds; the causal mask,
+    which follows from the position, hides them.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompt_tokens: int,
+        new_tokens: int,
+        batch_size: int = 1,
+        wrap: Wrap | None = None,
+    ) -> None:
+        """Makes the buffers; nothing is compiled yet.
+
+        Args:
+            wrap: makes the compiled or captured form of the step; without it the step stays as it is.
+        """
+        length = prompt_tokens + new_tokens
+        device = model.device
+        self._model = model
+        # The last token is never fed back, so the cache never holds it.
+        self._cache = StaticCache(
+            config=model.config, max_batch_size=batch_size, max_cache_len=length - 1, device=device, dtype=model.dtype
+        )
+        self._mask = torch.ones(batch_size, length - 1, dtype=torch.long, device=device)
+        positions = torch.arange(length, device=device)
+        self._prompt_positions = positions[:prompt_tokens]
+        self._positions = positions[prompt_tokens:].split(1)
+        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
+        self._step = self._forward if wrap is None else wrap(self._forward)
+
+    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+        with torch.inference_mode():
+            token = self._forward(prompt, self._prompt_positions)
+            for index in range(self._output.shape[1]):
+                if index > 0:
+                    token = self._step(token, self._positions[index - 1])
+                self._output[:, index : index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
+
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        hidden = self._model.transformer(
+            input_ids=input_ids,
+            past_key_values=self._cache,
+            attention_mask=self._mask,
+            cache_position=positions,
+            use_cache=True,
+        ).last_hidden_state
+        return self._model.lm_head(hidden[:, -1]).argmax(-1, keepdim=True)
+
+
+class UncachedStaticGeneration:
+    """Greedy generation without a KV cache: every step processes the whole sequence at its final length.
+
+    The sequence is padded on the right. Attention is causal, so the padding changes nothing to its left, and alibi
+    depends on the distance of positions alone.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompt_tokens: int,
+        new_tokens: int,
+        batch_size: int = 1,
+        wrap: Wrap | None = None,
+    ) -> None:
+        """Makes the buffers; nothing is compiled yet. For the arguments see ``CachedStaticGeneration``."""
+        length = prompt_tokens + new_tokens
+        device = model.device
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+        self._sequence = torch.full(
+            (batch_size, length - 1), model.config.pad_token_id, dtype=torch.long, device=device
+        )
+        self._mask = torch.ones_like(self._sequence)
+        self._last = torch.arange(prompt_tokens - 1, length - 1, device=device).split(1)
+        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
+        self._step = self._forward if wrap is None else wrap(self._forward)
+
+    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+        with torch.inference_mode():
+            self._sequence[:, : self._prompt_tokens] = prompt
+            self._sequence[:, self._prompt_tokens :] = self._model.config.pad_token_id
+            for index, last in enumerate(self._last):
+                token = self._step(self._sequence, last)
+                self._output[:, index : index + 1] = token
+                if index + 1 < len(self._last):
+                    self._sequence[:, self._prompt_tokens + index : self._prompt_tokens + index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
+
+    def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        hidden = self._model.transformer(
+            input_ids=sequence, attention_mask=self._mask, use_cache=False
+        ).last_hidden_state
+        return self._model.lm_head(hidden.index_select(1, last)[:, 0]).argmax(-1, keepdim=True)

@@ -1,0 +1,102 @@
+"""Real weights: from the Hugging Face hub or from a directory. safetensors only, and never code from either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
+
+from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import Model, model_named
+
+
+def load_model(group: GroupSpec) -> BloomForCausalLM:
+    """The group's model with its real weights, on the CPU, in the group's dtype.
+
+    Raises:
+        UserError: the weights are not there, not safetensors, or of another model.
+    """
+    model = model_named(group.model)
+    source = source_of(group)
+    if group.weights.kind == "path":
+        _check_directory(Path(source))
+    config = _config(source)
+    if group.weights.kind == "path" and group.scale == "full":
+        _check_shape(config, model, source)
+    try:
+        loaded = BloomForCausalLM.from_pretrained(
+            source,
+            config=config,
+            torch_dtype=getattr(torch, group.dtype),
+            use_safetensors=True,
+            low_cpu_mem_usage=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"--weights {group.weights.kind}: {source} cannot be loaded: {_first_line(error)}") from None
+    return loaded.eval()
+
+
+def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to the group's weights.
+
+    Raises:
+        UserError: there is none.
+    """
+    source = source_of(group)
+    try:
+        return AutoTokenizer.from_pretrained(source, use_fast=True)
+    except Exception as error:  # tokenizers raises plain Exception for a broken file
+        raise UserError(
+            f"--weights {group.weights.kind}: {source} has no tokenizer that can be loaded ({_first_line(error)}): "
+            "put tokenizer.json beside the weights, or use --weights dummy"
+        ) from None
+
+
+def source_of(group: GroupSpec) -> str:
+    """Where the group's weights come from: a directory, or a repository on the hub."""
+    return group.weights.path if group.weights.kind == "path" else model_named(group.model).hub_id
+
+
+def _config(source: str) -> BloomConfig:
+    try:
+        config = BloomConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--weights: the configuration of {source} cannot be read ({_first_line(error)}): is the hub reachable, or "
+            "HF_HUB_OFFLINE set? --weights dummy needs neither"
+        ) from None
+    if config.architectures is not None and "BloomForCausalLM" not in config.architectures:
+        found = ", ".join(config.architectures)
+        raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
+    return config
+
+
+def _check_directory(path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise UserError(f"--weights {path}: has no config.json: name a directory as the hub's repositories are")
+    if not any(path.glob("*.safetensors")):
+        raise UserError(f"--weights {path}: has no *.safetensors file: other formats are not read, convert them first")
+
+
+def _check_shape(config: BloomConfig, model: Model, source: str) -> None:
+    wanted = {
+        "hidden_size": model.shape.hidden_size,
+        "n_layer": model.shape.layers,
+        "n_head": model.shape.heads,
+        "vocab_size": model.shape.vocabulary,
+    }
+    differing = [
+        f"{name} is {getattr(config, name)}, not {value}"
+        for name, value in wanted.items()
+        if getattr(config, name) != value
+    ]
+    if differing:
+        raise UserError(
+            f"--weights {source}: is not {model.title}: {', '.join(differing)}; use --scale standin for other shapes"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

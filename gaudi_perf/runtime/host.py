@@ -1,0 +1,83 @@
+"""Facts of the host, as it is during a measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gaudi_perf.vocabulary.stack import Host
+
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class HostWatch:
+    """A host between two readings.
+
+    Attributes:
+        load: load average over one minute at the first reading, or None where the system does not tell.
+        busy_s: processor time of all cores since the system's start, in seconds.
+        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not tell.
+    """
+
+    load: float | None
+    busy_s: float
+    stolen_s: float | None
+
+    @classmethod
+    def begin(cls) -> HostWatch:
+        """Take the first reading."""
+        total, stolen = _processor_times()
+        try:
+            load = os.getloadavg()[0]
+        except OSError:
+            load = None
+        return cls(load=load, busy_s=total, stolen_s=stolen)
+
+    def end(self) -> Host:
+        """Take the second reading, and tell the host as it was between them."""
+        total, stolen = _processor_times()
+        steal = None
+        if stolen is not None and self.stolen_s is not None and total > self.busy_s:
+            steal = round(100 * (stolen - self.stolen_s) / (total - self.busy_s), 2)
+        return Host(
+            cpu=cpu_model(),
+            cores=usable_cores(),
+            memory_bytes=psutil.virtual_memory().total,
+            governor=_read(_GOVERNOR),
+            load=self.load,
+            steal_percent=steal,
+        )
+
+
+def cpu_model() -> str:
+    """The processor's model name."""
+    for line in (_read(_CPUINFO) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and value.strip():
+            return " ".join(value.split())[:200]
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor_times() -> tuple[float, float | None]:
+    times = psutil.cpu_times()
+    return sum(times), getattr(times, "steal", None)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,267 @@
+"""Measures cases: keeps the right worker group, warms up until steady, times rounds, and makes the run document."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.engines.base import Accelerator
+from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
+from gaudi_perf.runtime.host import HostWatch
+from gaudi_perf.runtime.plan import Deadlines, Plan
+from gaudi_perf.statistics.warmup import steady_start
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
+
+_BATCH_SECONDS = 1.0
+"""Rounds are asked for in batches of about this length: long enough to leave the worker alone, short enough for
+progress and deadlines."""
+
+_PATIENCE = 10
+"""How many times the expected duration a batch may take before its worker counts as hung."""
+
+Notify = Callable[[str], None]
+
+
+@dataclass
+class _RoundLog:
+    """Rounds of a run as they come in."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    probes_s: list[float] = field(default_factory=list)
+    rank_latencies_s: list[list[float]] = field(default_factory=list)
+    peak_memory_bytes: int | None = None
+    token_ids: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    last: protocol.RoundsDone | None = None
+
+    def add(self, done: protocol.RoundsDone) -> None:
+        if self.last is not None and done.token_ids != self.token_ids:
+            self._problem("the rounds did not give the same tokens")
+        if not done.same_tokens:
+            self._problem("the rounds did not give the same tokens")
+        for problem in done.problems:
+            self._problem(problem)
+        self.latencies_s += done.latencies_s
+        self.probes_s += done.probes_s or []
+        if done.rank_latencies_s is not None:
+            self.rank_latencies_s = self.rank_latencies_s or [[] for _ in done.rank_latencies_s]
+            for rank, latencies in zip(self.rank_latencies_s, done.rank_latencies_s, strict=True):
+                rank += latencies
+        if done.peak_memory_bytes is not None:
+            self.peak_memory_bytes = max(self.peak_memory_bytes or 0, done.peak_memory_bytes)
+        self.token_ids = done.token_ids
+        self.last = done
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems.append(text)
+
+
+class Measurer:
+    """Measures the cases of a session, one worker group at a time.
+
+    The group of a case stays for the cases that share it, so that each (model, device count) is loaded once. Use it as
+    a context manager: what it started ends with it.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        weights: protocol.Weights,
+        plan: Plan,
+        deadlines: Deadlines,
+        directory: Path,
+        session_id: str,
+        notify: Notify = lambda text: None,
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            directory: a private directory for sockets and logs.
+            session_id: the session that the runs belong to.
+            notify: takes a line for people about what is being done.
+        """
+        self.loads = 0
+        self._accelerator = accelerator
+        self._weights = weights
+        self._plan = plan
+        self._deadlines = deadlines
+        self._directory = directory
+        self._session_id = session_id
+        self._notify = notify
+        self._group: WorkerGroup | None = None
+        self._groups_started = 0
+
+    def __enter__(self) -> Measurer:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the worker group."""
+        self.end_group()
+
+    def end_group(self) -> None:
+        """End the worker group, so that the next run is in a fresh one."""
+        if self._group is not None:
+            group, self._group = self._group, None
+            group.close()
+
+    def measure(self, case: Case) -> Run:
+        """One run of a case, in the current worker group if that holds its model, else in a fresh one.
+
+        Raises:
+            GroupFailure: the worker group failed; it has been ended.
+        """
+        try:
+            return self._measure(case)
+        except GroupFailure:
+            self.end_group()
+            raise
+
+    def _measure(self, case: Case) -> Run:
+        started_at = utc_now()
+        group = self._group_for(case)
+        assert group.loaded is not None
+        workload, configuration = case.workload, case.configuration
+        phases = dict(group.phases_s)
+        group.phases_s = {}  # start and load are told once, by the run that paid for them
+        watch = HostWatch.begin()
+        with _timed(phases, "prepare"):
+            variant = protocol.Variant(
+                graphs=configuration.graphs,
+                kv_cache=configuration.kv_cache,
+                new_tokens=workload.new_tokens,
+                batch_size=workload.batch_size,
+            )
+            group.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+        with _timed(phases, "first round"):
+            first = self._ask_rounds(group, 1, "warm-up", []).latencies_s
+        begin = time.monotonic()  # compiling graphs in the first round is not charged to the budget
+        with _timed(phases, "warm-up"):
+            warm_up = self._warm_up(group, case, begin, first)
+        with _timed(phases, "rounds"):
+            log = self._rounds(group, case, begin, warm_up.latencies_s[-1])
+        with _timed(phases, "token rounds"):
+            token_times = self._token_times(group, case)
+        assert log.last is not None
+        measurement = Measurement(
+            latencies_s=log.latencies_s,
+            probes_s=log.probes_s if len(log.probes_s) == len(log.latencies_s) else None,
+            rank_latencies_s=log.rank_latencies_s or None,
+            warm_up=warm_up,
+            token_times=token_times,
+            tokenization_s=group.loaded.tokenization_s,
+            peak_memory_bytes=log.peak_memory_bytes,
+            graph_compilation=log.last.graph_compilation,
+            token_ids=log.token_ids,
+            problems=log.problems,
+            phases_s=phases,
+        )
+        return Run(
+            run_id=f"{self._session_id}-{uuid.uuid4().hex[:8]}",
+            session_id=self._session_id,
+            started_at=started_at,
+            case=case,
+            device=group.loaded.device,
+            stack=group.loaded.stack,
+            host=watch.end(),
+            measurement=measurement,
+        )
+
+    def _group_for(self, case: Case) -> WorkerGroup:
+        spec = self.group_spec(case)
+        if self._group is not None and self._group.spec == spec:
+            return self._group
+        self.end_group()
+        self._groups_started += 1
+        name = f"{case.configuration.model}-{case.configuration.devices}x"
+        group = WorkerGroup(
+            spec,
+            self._accelerator,
+            self._directory / f"group-{self._groups_started}",
+            self._deadlines,
+            lambda text: self._notify(f"{name}: {text}"),
+        )
+        self._group = group
+        self._notify(f"{name}: starting a worker")
+        group.start()
+        self._notify(f"{name}: loading")
+        self.loads += 1
+        group.load()
+        return group
+
+    def group_spec(self, case: Case) -> protocol.GroupSpec:
+        """What the worker group of a case must hold."""
+        return protocol.GroupSpec(
+            engine=self._accelerator.name,
+            model=case.configuration.model,
+            devices=case.configuration.devices,
+            scale=case.scale,
+            dtype=case.workload.dtype,
+            weights=self._weights,
+        )
+
+    def _warm_up(self, group: WorkerGroup, case: Case, begin: float, first: list[float]) -> WarmUp:
+        latencies = list(first)
+        while True:
+            batch = self._batch(latencies, self._plan.warm_up_limit - len(latencies))
+            latencies += self._ask_rounds(group, batch, "warm-up", latencies).latencies_s
+            self._notify(f"{case.id}: warm-up round {len(latencies)}, {latencies[-1]:.3f} s")
+            state = steady_start(latencies)
+            if state.start is not None:
+                return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
+            if len(latencies) >= self._plan.warm_up_limit:
+                reason = f"not steady after {len(latencies)} rounds, the limit: {state.reason}"
+                return WarmUp(latencies_s=latencies, steady=False, reason=reason)
+            if len(latencies) >= self._plan.minimum_rounds and time.monotonic() - begin > self._plan.budget_s:
+                reason = f"not steady when the time budget was spent, after {len(latencies)} rounds: {state.reason}"
+                return WarmUp(latencies_s=latencies, steady=False, reason=reason)
+
+    def _rounds(self, group: WorkerGroup, case: Case, begin: float, last_latency: float) -> _RoundLog:
+        log = _RoundLog()
+        minimum = min(self._plan.minimum_rounds, self._plan.rounds)
+        while len(log.latencies_s) < self._plan.rounds:
+            if len(log.latencies_s) >= minimum and time.monotonic() - begin > self._plan.budget_s:
+                break
+            batch = self._batch(log.latencies_s or [last_latency], self._plan.rounds - len(log.latencies_s))
+            log.add(self._ask_rounds(group, batch, "rounds", log.latencies_s or [last_latency]))
+            self._notify(f"{case.id}: round {len(log.latencies_s)}/{self._plan.rounds}, {log.latencies_s[-1]:.3f} s")
+        return log
+
+    def _token_times(self, group: WorkerGroup, case: Case) -> TokenTimes | None:
+        if self._plan.token_rounds == 0:
+            return None
+        self._notify(f"{case.id}: times of single tokens")
+        request = protocol.TokenRounds(count=self._plan.token_rounds)
+        done = group.ask(request, protocol.TokenRoundsDone, phase="token rounds")
+        return TokenTimes(first_token_s=done.first_token_s, per_output_token_s=done.per_output_token_s)
+
+    def _ask_rounds(self, group: WorkerGroup, count: int, phase: str, before: Sequence[float]) -> protocol.RoundsDone:
+        # Any one round may take up to the deadline; all of them together may not take as often as long.
+        expected = before[-1] if before else 0.0
+        deadline = self._deadlines.round + _PATIENCE * expected * (count - 1)
+        return group.ask(protocol.Rounds(count=count), protocol.RoundsDone, phase=phase, deadline=deadline)
+
+    @staticmethod
+    def _batch(latencies: Sequence[float], most: int) -> int:
+        expected = latencies[-1] if latencies else _BATCH_SECONDS
+        return max(1, min(most, int(_BATCH_SECONDS / expected)))
+
+
+def utc_now() -> str:
+    """The time, as documents have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextlib.contextmanager
+def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    phases[name] = time.monotonic() - begin

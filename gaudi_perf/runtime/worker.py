@@ -1,0 +1,180 @@
+"""The worker: holds one model, and generates when asked. Started as ``python -m gaudi_perf.runtime.worker``.
+
+It runs in a process of its own, so that a crash, a hang or an out-of-memory kill of an accelerator is a result, not
+the end of pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import io
+import itertools
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.engines.base import Engine
+from gaudi_perf.runtime.probes import HostProbe
+from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.errors import UserError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Send = Callable[[protocol.AnyReply], None]
+
+
+class Worker:
+    """Answers requests with the engine of its group."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.engine: Engine | None = None
+        self.prompt_ids: list[int] = []
+        self._probe = HostProbe()
+
+    def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        """The final reply to a request; faults become ``Failed``."""
+        try:
+            return self._answer(request)
+        except UserError as error:
+            return protocol.Failed(message=str(error), mistake=True)
+        except Exception as error:  # any fault of an engine is reported, not raised
+            _print_traceback()
+            first_line = (str(error).strip().splitlines() or [""])[0]
+            return protocol.Failed(message=f"{type(error).__name__}: {first_line}")
+
+    def _answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        if isinstance(request, protocol.Ping):
+            return protocol.Pong()
+        if isinstance(request, protocol.Load):
+            return self._load(request.group)
+        if self.engine is None:
+            return protocol.Failed(message="nothing is loaded yet")
+        if isinstance(request, protocol.Prepare):
+            self.engine.prepare(request.variant)
+            return protocol.Prepared()
+        if isinstance(request, protocol.Rounds):
+            return self._rounds(self.engine, request.count)
+        if isinstance(request, protocol.TokenRounds):
+            return self._token_rounds(self.engine, request.count)
+        return protocol.Failed(message=f"cannot answer {type(request).__name__}")
+
+    def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
+        self.engine = accelerator_named(group.engine).engine()
+        self.engine.load(group, lambda text: self._send(protocol.Progress(text=text)))
+        prompt = self.engine.prompt()
+        self.prompt_ids = prompt.ids
+        # What was loaded stays; the collector need not look at it again in every round.
+        gc.collect()
+        gc.freeze()
+        return protocol.Loaded(
+            device=self.engine.device(),
+            stack=self.engine.stack(),
+            prompt_ids=prompt.ids,
+            tokenization_s=prompt.tokenization_s,
+        )
+
+    def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
+        latencies: list[float] = []
+        probes: list[float] = []
+        outputs: list[list[int]] = []
+        gc.collect()
+        engine.reset_peak_memory()
+        engine.begin_rounds()
+        probes.append(self._probe.seconds())
+        for _ in range(count):
+            engine.synchronize()
+            begin = time.perf_counter_ns()
+            token_ids = engine.generate(self.prompt_ids)
+            engine.synchronize()
+            end = time.perf_counter_ns()
+            latencies.append((end - begin) / 1e9)
+            outputs.append(token_ids)
+            probes.append(self._probe.seconds())
+        return protocol.RoundsDone(
+            latencies_s=latencies,
+            probes_s=[(before + after) / 2 for before, after in itertools.pairwise(probes)],
+            token_ids=outputs[-1],
+            same_tokens=all(output == outputs[-1] for output in outputs),
+            peak_memory_bytes=engine.peak_memory_bytes(),
+            graph_compilation=engine.graph_compilation(),
+            problems=engine.problems(),
+        )
+
+    def _token_rounds(self, engine: Engine, count: int) -> protocol.TokenRoundsDone:
+        first: list[float] = []
+        following: list[float] = []
+        for _ in range(count):
+            times: list[int] = []
+            engine.synchronize()
+            begin = time.perf_counter_ns()
+            engine.generate(self.prompt_ids, on_token=_stopwatch(times))
+            first.append((times[0] - begin) / 1e9)
+            if len(times) > 1:
+                following.append((times[-1] - times[0]) / 1e9 / (len(times) - 1))
+        return protocol.TokenRoundsDone(first_token_s=first, per_output_token_s=following)
+
+
+def _stopwatch(times: list[int]) -> Callable[[], None]:
+    return lambda: times.append(time.perf_counter_ns())
+
+
+def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
+    """Answer the requests of a stream until it ends or says ``Stop``."""
+
+    def send(reply: protocol.AnyReply) -> None:
+        stream.write(encode_line(reply))
+        stream.flush()
+
+    decoder = msgspec.json.Decoder(protocol.AnyRequest)
+    worker = make_worker(send)
+    send(protocol.Hello(pid=os.getpid()))
+    for line in stream:
+        request = decoder.decode(line)
+        if isinstance(request, protocol.Stop):
+            return
+        send(worker.answer(request))
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the process that started it ends, however that ends (Linux).
+
+    Raises:
+        SystemExit: the parent is already gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the process that started this worker is gone")
+
+
+def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
+    """Connect to the controller and serve it."""
+    parser = argparse.ArgumentParser(description="A worker of gaudi-perf; started by the suite, not by hand.")
+    parser.add_argument("--socket", required=True, help="path of the controller's Unix domain socket")
+    parser.add_argument("--parent", required=True, type=int, help="process id of the controller")
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(arguments.socket)
+        with connection.makefile("rwb") as stream:
+            serve(stream, make_worker)
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()  # into the worker's log
+
+
+if __name__ == "__main__":
+    main()
