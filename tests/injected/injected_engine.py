@@ -1,0 +1,140 @@
+"""The engines that ``sitecustomize`` puts into a worker: one that follows a script, and one that adds faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from gaudi_perf.runtime.engines.base import Engine, Prompt
+from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
+
+
+def words(variant: Variant) -> set[str]:
+    return {"graphs" if variant.graphs else "eager", "kvcache" if variant.kv_cache else "nocache"}
+
+
+class ScriptedEngine(Engine):
+    """Generates nothing, in exactly the told time, without torch."""
+
+    def __init__(self, script: dict[str, Any]) -> None:
+        self._script = script
+        self._variant: Variant | None = None
+
+    def load(self, group: GroupSpec, progress: Any) -> None:
+        progress("scripted weights")
+
+    def prompt(self) -> Prompt:
+        return Prompt(ids=list(FIXED_PROMPT_IDS), tokenization_s=None)
+
+    def device(self) -> Device:
+        return Device(name="cpu", accelerator="cpu")
+
+    def stack(self) -> Stack:
+        return Stack(kind="torch", version=self._script.get("stack_version", "2.13.0"), components={"script": "1"})
+
+    def prepare(self, variant: Variant) -> None:
+        self._variant = variant
+
+    def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
+        assert self._variant is not None
+        seconds = self._script.get("seconds", {})
+        duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.010)
+        count = self._variant.new_tokens
+        if on_token is None:
+            spin(duration)
+        else:
+            for _ in range(count):
+                spin(duration / count)
+                on_token()
+        return list(range(1, count + 1))
+
+    def synchronize(self) -> None: ...
+
+    def reset_peak_memory(self) -> None: ...
+
+    def peak_memory_bytes(self) -> int | None:
+        return 1_000_000
+
+
+class InjectedEngine(Engine):
+    """Passes everything on to an engine, and adds what was told."""
+
+    def __init__(self, inner: Any, injected: dict[str, Any]) -> None:
+        self._inner = inner
+        self._injected = injected
+        self._generations = 0
+        self._by = 0.0
+
+    def load(self, group: GroupSpec, progress: Any) -> None:
+        if "count_loads" in self._injected:
+            with Path(self._injected["count_loads"]).open("a") as file:
+                file.write(f"{group.model} {group.devices}\n")
+        self._fault("load")
+        self._inner.load(group, progress)
+
+    def prepare(self, variant: Variant) -> None:
+        self._fault("prepare")
+        self._generations = 0
+        slower = self._injected.get("slower", [])
+        self._by = sum(entry["by"] for entry in slower if set(entry["when"]) <= words(variant))
+        self._inner.prepare(variant)
+
+    def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
+        self._fault("generate")
+        self._generations += 1
+        begin = time.perf_counter()
+        token_ids = self._inner.generate(prompt_ids, on_token)
+        spin((time.perf_counter() - begin) * self._by)
+        return token_ids
+
+    def prompt(self) -> Prompt:
+        return self._inner.prompt()
+
+    def device(self) -> Device:
+        return self._inner.device()
+
+    def stack(self) -> Stack:
+        return self._inner.stack()
+
+    def synchronize(self) -> None:
+        self._inner.synchronize()
+
+    def reset_peak_memory(self) -> None:
+        self._inner.reset_peak_memory()
+
+    def peak_memory_bytes(self) -> int | None:
+        return self._inner.peak_memory_bytes()
+
+    def graph_compilation(self) -> Any:
+        return self._inner.graph_compilation()
+
+    def begin_rounds(self) -> None:
+        self._inner.begin_rounds()
+
+    def problems(self) -> list[str]:
+        return self._inner.problems()
+
+    def _fault(self, phase: str) -> None:
+        fault = self._injected.get("fault")
+        if fault is None or fault["phase"] != phase or self._generations < fault.get("after", 0):
+            return
+        print(f"injected: {fault['kind']} in {phase}", flush=True)
+        if fault["kind"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault["kind"] == "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif fault["kind"] == "exit":
+            os._exit(3)
+        raise RuntimeError("injected failure")
+
+
+def spin(seconds: float) -> None:
+    """Wait without giving the core away, since sleeping is not exact."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass

@@ -1,0 +1,36 @@
+"""Changes what a worker does, from outside: imported by Python at start because this directory is on PYTHONPATH.
+
+``GAUDI_PERF_INJECTED`` holds a JSON object:
+  engine     "scripted" for an engine that takes told times and no torch; else the real one
+  seconds    per case part, the scripted seconds of a generation: {"graphs": 0.010, "eager": 0.020}
+  slower     [{"when": ["graphs"], "by": 0.15}]: generations of variants with all these words take so much longer
+  fault      {"kind": "kill" | "freeze" | "raise" | "exit", "phase": "import" | "load" | "prepare" | "generate",
+              "after": 0}: what happens, and after how many generations of a variant
+  stack_version  what the stack says of its version
+  count_loads    a file to which every load adds a line
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def _install() -> None:
+    from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+
+    injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
+    make_real = CpuAccelerator.engine
+
+    def engine(self: CpuAccelerator) -> object:
+        from injected_engine import InjectedEngine, ScriptedEngine
+
+        inner = ScriptedEngine(injected) if injected.get("engine") == "scripted" else make_real(self)
+        return InjectedEngine(inner, injected)
+
+    CpuAccelerator.engine = engine
+
+
+if "GAUDI_PERF_INJECTED" in os.environ and "gaudi_perf.runtime.worker" in getattr(sys, "orig_argv", []):
+    _install()

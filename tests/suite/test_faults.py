@@ -1,0 +1,96 @@
+"""Faults of workers: each fails its case with the phase, within its deadline, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.suite.conftest import Scripted, Suite
+
+ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4"]
+DEADLINES = ["--load-deadline", "3", "--round-deadline", "3"]
+LONG = ["--rounds", "400", "--time-budget", "60"]
+PHASES = {
+    "load": {"phase": "load"},
+    "warm-up": {"phase": "generate", "after": 0},
+    "rounds": {"phase": "generate", "after": 60},
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_killed_worker_is_told_with_its_phase(suite: Suite, scripted: Scripted, phase: str) -> None:
+    outcome = suite(*ONE, *DEADLINES, *LONG, injected=scripted(fault={"kind": "kill", **PHASES[phase]}))
+    assert outcome.status == 1
+    assert f"failed in {phase}" in outcome.output
+    assert "was killed by SIGKILL" in outcome.output
+    assert "injected: kill" in outcome.output, "the last lines of the worker's log"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_frozen_worker_is_ended_at_its_deadline(suite: Suite, scripted: Scripted, phase: str) -> None:
+    begin = time.monotonic()
+    outcome = suite(*ONE, *DEADLINES, *LONG, injected=scripted(fault={"kind": "freeze", **PHASES[phase]}))
+    assert outcome.status == 1
+    assert f"failed in {phase}" in outcome.output
+    assert "gave no answer" in outcome.output
+    assert time.monotonic() - begin < 300, "the batch's deadline, not the default of 900 s a round"
+
+
+def test_a_worker_that_ends_is_told_with_its_status(suite: Suite, scripted: Scripted) -> None:
+    outcome = suite(*ONE, injected=scripted(fault={"kind": "exit", "phase": "prepare"}))
+    assert "failed in prepare" in outcome.output and "exit status 3" in outcome.output
+
+
+def test_an_error_in_generation_is_told_in_a_sentence(suite: Suite, scripted: Scripted) -> None:
+    outcome = suite(*ONE, injected=scripted(fault={"kind": "raise", "phase": "generate"}))
+    assert "RuntimeError: injected failure" in outcome.output
+
+
+def test_other_cases_go_on_after_a_fault(suite: Suite, scripted: Scripted) -> None:
+    arguments = ["-k", "bloomz7b-1x", "--new-tokens", "4", "--rounds", "3"]
+    first = suite(*arguments, injected=scripted(fault={"kind": "kill", "phase": "load"}))
+    assert first.output.count("failed in load") >= 4
+    assert "4 failed" in first.output
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how: signal.Signals) -> None:
+    process = subprocess.Popen(
+        suite.command(*ONE, *LONG),
+        cwd=os.getcwd(),
+        env=suite.environment(scripted(seconds={"eager": 0.5})),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    workers = _wait_for_workers(process)
+    time.sleep(1.0)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert alive == []
+    if how == signal.SIGINT:
+        assert "KeyboardInterrupt" in output
+    # A killed session cannot clean up: the next one does, as the fixture checks.
+    if how != signal.SIGINT:
+        suite("-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3", injected=scripted())
+
+
+def _wait_for_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        workers = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if "gaudi_perf.runtime.worker" in child.cmdline()
+        ]
+        if workers:
+            return workers
+        time.sleep(0.1)
+    raise AssertionError("no worker was started")

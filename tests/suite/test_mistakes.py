@@ -1,0 +1,80 @@
+"""Mistakes of people: one clear sentence each, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from tests.suite.conftest import Scripted, Suite
+
+ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--accelerator", "xpu"], "--accelerator is 'xpu': it takes one of auto"),
+        (["--devices", "zero"], "--devices is 'zero': it takes device counts like 1,8"),
+        (["--weights", "/nowhere"], "--weights is '/nowhere': it takes dummy, hub, or a directory that exists"),
+        (["--tolerance", "5"], "--tolerance is '5': it takes a share"),
+        (["--new-tokens", "0"], "--new-tokens is '0': it takes a whole number from 1"),
+        (["--dtype", "int8"], "--dtype is 'int8': it takes one of bfloat16"),
+        (["--accept-regression", "why not"], "it needs --refresh-baselines"),
+    ],
+)
+def test_wrong_options(suite: Suite, arguments: list[str], sentence: str) -> None:
+    outcome = suite(*arguments)
+    assert outcome.status == 4
+    assert sentence in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def test_wrong_environment_variables_are_named(suite: Suite) -> None:
+    outcome = suite(GAUDI_PERF_ROUNDS="many")
+    assert outcome.status == 4
+    assert "GAUDI_PERF_ROUNDS is 'many'" in outcome.output
+
+
+def test_malformed_baseline(suite: Suite, scripted: Scripted) -> None:
+    path = suite.baselines / "cpu" / "torch-2.13.0.json"
+    path.parent.mkdir()
+    path.write_text('{"schema": "gaudi-perf/baseline/1", "device": 7}')
+    outcome = suite(*ONE, injected=scripted())
+    assert outcome.status == 1
+    assert str(path) in outcome.output.replace("\n", "") and "$.device" in outcome.output
+    assert "Traceback" not in outcome.output
+    assert path.read_text().endswith('"device": 7}'), "a malformed baseline is left as it is"
+
+
+def test_a_stack_without_version(suite: Suite, scripted: Scripted) -> None:
+    outcome = suite(*ONE, injected=scripted(stack_version=""))
+    assert outcome.status == 1
+    assert "version" in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk(suite: Suite, scripted: Scripted) -> None:
+    full = suite.place / "full"
+    full.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(full)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        (full / "filler").write_bytes(b"x" * 4096)
+        outcome = suite(*ONE, "--results-dir", str(full / "results"), injected=scripted())
+        assert outcome.status == 1
+        assert "No space left" in outcome.output
+        assert "Traceback" not in outcome.output
+        assert sorted(path.name for path in full.rglob("*")) in (["filler"], ["filler", "results"])
+    finally:
+        subprocess.run(["umount", str(full)], check=True)
+
+
+def test_help_teaches(suite: Suite) -> None:
+    outcome = suite("--help")
+    for flag in ("--accelerator", "--scale", "--time-budget", "--refresh-baselines", "--require-baseline"):
+        assert flag in outcome.output
+    assert "GAUDI_PERF_SCALE" in outcome.output

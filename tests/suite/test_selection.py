@@ -1,0 +1,81 @@
+"""Which cases there are, which are on, and why others are skipped."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.suite.conftest import ROOT, Scripted, Suite
+
+ALL_DEFAULT = {
+    f"{model}-{devices}x-{graphs}-{cache}"
+    for model in ("bloomz176b", "bloomz7b")
+    for devices in (1, 8)
+    for graphs in ("graphs", "eager")
+    for cache in ("kvcache", "nocache")
+}
+
+
+def collected(suite: Suite, *arguments: str) -> set[str]:
+    outcome = suite("--collect-only", "-q", *arguments)
+    return set(re.findall(r"test_latency\[(.+)\]", outcome.output))
+
+
+def test_default_matrix(suite: Suite) -> None:
+    assert collected(suite) == ALL_DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("bloomz7b", ["bloomz7b"]),
+        ("8x and graphs", ["8x", "graphs"]),
+        ("nocache", ["nocache"]),
+        ("bloomz7b-1x and kvcache", ["bloomz7b-1x", "kvcache"]),
+    ],
+)
+def test_k_selects_what_it_says(suite: Suite, expression: str, words: list[str]) -> None:
+    assert collected(suite, "-k", expression) == {case for case in ALL_DEFAULT if all(word in case for word in words)}
+
+
+def test_bloomz560m_is_off_unless_selected(suite: Suite) -> None:
+    assert not any("560m" in case for case in collected(suite, "-k", "bloomz"))
+    selected = collected(suite, "-k", "bloomz560m and 1x")
+    assert selected == {f"bloomz560m-1x-{g}-{c}" for g in ("graphs", "eager") for c in ("kvcache", "nocache")}
+
+
+def test_devices_reshape_the_matrix(suite: Suite) -> None:
+    cases = collected(suite, "--devices", "1,2", "-k", "bloomz7b and kvcache")
+    assert cases == {f"bloomz7b-{n}x-{graphs}-kvcache" for n in (1, 2) for graphs in ("graphs", "eager")}
+
+
+def test_cases_of_a_worker_group_come_together(suite: Suite) -> None:
+    outcome = suite("--collect-only", "-q")
+    groups = [re.sub(r"-(graphs|eager).*", "", case) for case in re.findall(r"test_latency\[(.+)\]", outcome.output)]
+    assert len([one for one, other in zip(groups, [None, *groups], strict=False) if one != other]) == len(set(groups))
+
+
+def test_skips_say_why_in_numbers(suite: Suite, scripted: Scripted) -> None:
+    outcome = suite("-k", "bloomz7b-8x-graphs-kvcache", "-rs", injected=scripted())
+    assert "needs 8 devices, found 1" in outcome.output
+    assert "1 skipped" in outcome.output
+
+
+def test_a_model_that_does_not_fit_is_skipped_with_its_size(suite: Suite, scripted: Scripted) -> None:
+    arguments = ["-k", "bloomz176b-1x-eager-kvcache", "--scale", "full", "-rs"]
+    outcome = suite(*arguments, injected=scripted())
+    assert re.search(r"352 GB of weights do not fit in 1 x [\d.]+ GB", outcome.output)
+
+
+def test_collection_imports_no_torch() -> None:
+    program = (
+        "import sys, pytest\n"
+        "status = pytest.main(['perf_tests', '--collect-only', '-q', '-p', 'no:cacheprovider'])\n"
+        "heavy = {'torch', 'transformers', 'deepspeed', 'scipy', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else int(status))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
