@@ -88,8 +88,10 @@ class Monitor:
                 continue
             try:
                 os.kill(facts["pid"], 0)
-            except ProcessLookupError:
-                continue  # it died without leaving
+            except ProcessLookupError:  # it died without leaving; its number may be given to another
+                document.unlink(missing_ok=True)
+                document.with_suffix(".memory").unlink(missing_ok=True)
+                continue
             except PermissionError:
                 pass
             found.append(Process(facts["pid"], facts["name"], memory))

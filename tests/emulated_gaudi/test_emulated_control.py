@@ -268,6 +268,7 @@ def test_a_dead_process_is_not_on_the_device(settings: Settings) -> None:
     announce(settings, gone.pid, 0, 1)
     (settings.processes_directory / "1.json").write_text("{")  # half written
     assert Monitor(settings).read(0).processes == ()
+    assert not (settings.processes_directory / f"{gone.pid}.json").exists()  # another process may get its number
 
 
 @pytest.mark.parametrize("generation", list(PRODUCTS))

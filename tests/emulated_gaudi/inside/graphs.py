@@ -1,6 +1,7 @@
 """HPU graphs: what is captured, what is replayed, and that nothing else happens in a replay."""
 
 import gc
+import os
 
 import habana_frameworks.torch.hpu as hpu
 import torch
@@ -228,6 +229,10 @@ def check_what_is_not_emulated_raises():
     for arguments in ({"disable_tensor_cache": True}, {"dry_run": True}):
         with raises(NotImplementedError, "not emulated"):
             hpu.wrap_in_hpu_graph(model(), **arguments)
+    os.environ["PT_HPUGRAPH_DISABLE_TENSOR_CACHE"] = "1"
+    with raises(NotImplementedError, "PT_HPUGRAPH_DISABLE_TENSOR_CACHE=1"):
+        hpu.wrap_in_hpu_graph(model())
+    del os.environ["PT_HPUGRAPH_DISABLE_TENSOR_CACHE"]
     wrapped = hpu.wrap_in_hpu_graph(model())
     with raises(NotImplementedError, "not emulated"):
         wrapped(torch.ones(1, 4, device="hpu"), warmup_mode=True)

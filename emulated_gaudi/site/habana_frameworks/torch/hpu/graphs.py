@@ -7,6 +7,7 @@ of the capture. The Python code of the module does not run again.
 import collections
 import functools
 import itertools
+import os
 
 import torch
 
@@ -163,6 +164,9 @@ def _wrapped_forward(cache, orig_fwd, args, kwargs, asynchronous, max_graphs):
 
 
 def _check(disable_tensor_cache, dry_run):
+    for variable in ("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", "PT_HPUGRAPH_ENABLE_DRY_RUN"):
+        if os.environ.get(variable) == "1":
+            raise NotEmulatedError(f"{variable}=1")
     if disable_tensor_cache or dry_run:
         raise NotEmulatedError("wrap_in_hpu_graph with disable_tensor_cache or dry_run")
 
