@@ -211,10 +211,13 @@ class Measurer:
     def _warm_up(self, group: WorkerGroup, case: Case, begin: float, first: list[float]) -> WarmUp:
         latencies = list(first)
         while True:
+            judged = len(latencies)
             batch = self._batch(latencies, self._plan.warm_up_limit - len(latencies))
             latencies += self._ask_rounds(group, batch, "warm-up", latencies).latencies_s
             self._notify(f"{case.id}: warm-up round {len(latencies)}, {latencies[-1]:.3f} s")
-            state = steady_start(latencies)
+            # Once steady is enough, at whichever round of the batch.
+            states = [steady_start(latencies[:count]) for count in range(judged + 1, len(latencies) + 1)]
+            state = next((state for state in states if state.start is not None), states[-1])
             if state.start is not None:
                 return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
             if len(latencies) >= self._plan.warm_up_limit:

@@ -35,8 +35,9 @@ def steady_start(latencies: Sequence[float]) -> SteadyState:
     what warm-up must remove, drift is; so the window of the last 5 rounds, and of the last 10 once there are as many,
     must show neither
 
-    - a trend: Kendall's rank correlation of latency and order, two-sided p at most 0.1 (Mann 1945; Barrett et al.
-      2017 show that steady states need a test for change, not a fixed number of rounds), nor
+    - a trend that matters: Kendall's rank correlation of latency and order, two-sided p at most 0.1 (Mann 1945;
+      Barrett et al. 2017 show that steady states need a test for change, not a fixed number of rounds), by which the
+      window changes by more than 1 % (Theil's and Sen's slope), nor
     - a step: the medians of its halves (in logarithms) differ by more than 1 % and by more than three standard errors,
       estimated from the median absolute deviation.
 
@@ -64,9 +65,10 @@ def steady_start(latencies: Sequence[float]) -> SteadyState:
 def _has_trend(window: Sequence[float]) -> bool:
     if len(set(window)) == 1:
         return False
-    from scipy.stats import kendalltau
+    from scipy.stats import kendalltau, theilslopes
 
-    return bool(kendalltau(range(len(window)), window).pvalue <= _TREND_LEVEL)
+    change = abs(float(theilslopes(window).slope)) * (len(window) - 1)
+    return change > _SMALLEST_STEP and bool(kendalltau(range(len(window)), window).pvalue <= _TREND_LEVEL)
 
 
 def _has_step(window: Sequence[float]) -> bool:
