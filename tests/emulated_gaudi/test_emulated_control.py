@@ -306,6 +306,27 @@ def test_a_hang_never_ends_and_can_be_killed(server: Callable[..., Environment])
         hanging.communicate()
 
 
+def test_metrics_are_dumped_by_their_triggers(server: Callable[..., Environment], tmp_path: Path) -> None:
+    variables = {
+        "PT_HPU_LAZY_MODE": "1",
+        "PT_HPU_METRICS_FILE": str(tmp_path / "new" / "metrics.json"),
+        "PT_HPU_METRICS_DUMP_TRIGGERS": "process_exit,mark_step,metric_change",
+    }
+    code = """
+import habana_frameworks.torch.core as htcore, torch
+for size in (1, 1, 2):
+    torch.ones(size, device="hpu")
+    htcore.mark_step()
+"""
+    done = run(["-c", code], server(variables))
+    assert done.returncode == 0, done.stderr
+    documents = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    triggers = [d["triggered_by"] for d in documents if d["metric_name"] == "graph_compilation"]
+    # The second step compiles nothing: no change.
+    assert triggers == ["mark_step", "metric_change", "mark_step", "mark_step", "metric_change", "process_exit"]
+    assert documents[-3]["statistics"]["TotalNumber"] == 2
+
+
 def test_a_module_that_is_not_there(server: Callable[..., Environment]) -> None:
     done = run(["doomed.py"], server({"PT_HPU_LAZY_MODE": "1", "HLS_MODULE_ID": "2"}, devices=2))
     assert done.returncode == 1 and "no (emulated) device with module id 2" in done.stderr

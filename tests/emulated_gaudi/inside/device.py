@@ -39,6 +39,8 @@ def check_another_devices_index_means_this_device():
 def check_tensors_of_host_and_device_do_not_mix():
     with raises(RuntimeError, "Expected all tensors to be on the same device"):
         torch.ones(2, device="hpu") + torch.ones(2)
+    with raises(RuntimeError, "Expected all tensors to be on the same device"):
+        torch.nn.functional.layer_norm(torch.ones(2, device="hpu"), (2,), torch.ones(2))
     with raises(TypeError, "convert hpu"):
         torch.ones(2, device="hpu").numpy()
     assert (torch.ones(2, device="hpu") * torch.tensor(2.0)).cpu().tolist() == [2, 2]

@@ -75,6 +75,31 @@ def check_a_replay_freezes_host_values_and_control_flow():
         assert wrapped(torch.full((2,), -1.0, device="hpu")).cpu().tolist() == [-3, -3]  # wrong, as on a Gaudi
 
 
+def check_a_copy_from_the_host_is_that_of_the_capture():
+    with torch.inference_mode():
+        host = torch.ones(2)
+        wrapped = hpu.wrap_in_hpu_graph_func(lambda x: x + host.to("hpu"))
+        x = torch.zeros(2, device="hpu")
+        wrapped(x)
+        host.fill_(9)
+        assert wrapped(x).cpu().tolist() == [1, 1]
+
+
+def check_outputs_that_a_kernel_made_are_written_in_place():
+    with torch.inference_mode():
+        a, b = torch.randn(2, 4), torch.randn(2, 4)
+        for function in (
+            lambda x: torch.nn.functional.layer_norm(x, (4,)),
+            lambda x: torch.nn.functional.embedding((x > 0).long(), torch.arange(6.0, device=x.device).view(2, 3)),
+            lambda x: x.sort(dim=-1).values,
+            lambda x: torch.nn.functional.one_hot((x > 0).long(), 3),
+        ):
+            wrapped = hpu.wrap_in_hpu_graph_func(function)
+            kept = wrapped(a.to("hpu"))
+            assert torch.equal(kept.cpu(), function(a))
+            assert wrapped(b.to("hpu")) is kept and torch.equal(kept.cpu(), function(b))
+
+
 def check_outputs_are_overwritten_by_the_next_replay():
     with torch.inference_mode():
         wrapped = hpu.wrap_in_hpu_graph_func(lambda x: x + 1)

@@ -1,4 +1,4 @@
-"""hpu.metrics, in the bridge's words. PT_HPU_ENABLE_CACHE_METRICS=1 and PT_HPU_METRICS_FILE are set by the caller."""
+"""hpu.metrics, in the bridge's words. PT_HPU_ENABLE_CACHE_METRICS=1 and RANK=0 are set by the caller."""
 
 import json
 import os
