@@ -98,7 +98,11 @@ class WorkerGroup:
         begin = time.monotonic()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / "socket"
-        environment = {**os.environ, **self._accelerator.environment(self.spec), "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            **self._accelerator.environment(self.spec, self._directory),
+            "PYTHONUNBUFFERED": "1",
+        }
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self.log_path.open("ab") as log:
             listener.bind(str(path))
             listener.listen(1)

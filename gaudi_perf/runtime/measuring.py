@@ -17,6 +17,7 @@ from gaudi_perf.runtime.host import HostWatch
 from gaudi_perf.runtime.plan import Deadlines, Plan
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
 
 _BATCH_SECONDS = 1.0
@@ -118,10 +119,11 @@ class Measurer:
 
         Raises:
             GroupFailure: the worker group failed; it has been ended.
+            UserError: its accelerator cannot be used as asked.
         """
         try:
             return self._measure(case)
-        except GroupFailure:
+        except (GroupFailure, UserError):
             self.end_group()
             raise
 
@@ -133,6 +135,7 @@ class Measurer:
         phases = dict(group.phases_s)
         group.phases_s = {}  # start and load are told once, by the run that paid for them
         watch = HostWatch.begin()
+        self._accelerator.announce(case)
         with _timed(phases, "prepare"):
             variant = protocol.Variant(
                 graphs=configuration.graphs,

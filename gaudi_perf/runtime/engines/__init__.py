@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+from gaudi_perf.runtime.engines.emulated import EmulatedGaudi, Emulation
+from gaudi_perf.runtime.engines.hpu import HpuAccelerator
 from gaudi_perf.vocabulary.errors import UserError
 
-# In order of preference: `auto` takes the first that finds a device.
-_ACCELERATORS: tuple[type[Accelerator], ...] = (CpuAccelerator,)
+
+def accelerators(emulation: Emulation | None = None) -> list[Accelerator]:
+    """Every accelerator, in order of preference.
+
+    Args:
+        emulation: what the emulated Gaudis pretend.
+    """
+    pretended = emulation or Emulation()
+    return [
+        HpuAccelerator(),
+        CpuAccelerator(),
+        EmulatedGaudi("gaudi", pretended),
+        EmulatedGaudi("gaudi2", pretended),
+        EmulatedGaudi("gaudi3", pretended),
+    ]
 
 
 def accelerator_names() -> list[str]:
     """The names that ``--accelerator`` takes."""
-    return ["auto", *(accelerator.name for accelerator in _ACCELERATORS)]
+    return ["auto", *(accelerator.name for accelerator in accelerators())]
 
 
-def accelerator_named(name: str) -> Accelerator:
-    """The accelerator of that name; ``auto`` is the first one of which this machine has a device.
+def accelerator_named(name: str, emulation: Emulation | None = None) -> Accelerator:
+    """The accelerator of that name; ``auto`` is the first real one of which this machine has a device.
 
     Raises:
         UserError: there is none of that name.
     """
-    for kind in _ACCELERATORS:
-        accelerator = kind()
-        if name == kind.name or (name == "auto" and accelerator.find() is not None):
+    for accelerator in accelerators(emulation):
+        if name == accelerator.name or (name == "auto" and accelerator.automatic and accelerator.find() is not None):
             return accelerator
     raise UserError(f"unknown accelerator {name!r}: --accelerator takes {', '.join(accelerator_names())}")

@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -53,19 +55,30 @@ class Accelerator(ABC):
         name: what ``--accelerator`` takes.
         kind: the kind of accelerator that it is to its software.
         default_scale: the scale unless another is asked for.
+        automatic: whether ``--accelerator auto`` may take it.
     """
 
-    name: ClassVar[str]
+    name: str
     kind: ClassVar[AcceleratorName]
     default_scale: ClassVar[Scale] = "full"
+    automatic: ClassVar[bool] = True
 
     @abstractmethod
     def find(self) -> Found | None:
         """The devices of this machine, or None if there are none."""
 
     @abstractmethod
-    def environment(self, group: GroupSpec) -> Mapping[str, str]:
-        """Environment variables that must be set before the worker imports anything."""
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
+        """Environment variables that must be set before the worker imports anything.
+
+        Args:
+            group: what the worker will hold.
+            directory: a private directory of the worker group, which is removed with it.
+        """
+
+    def announce(self, case: Case) -> None:
+        """Called before a case is prepared; most accelerators need not know."""
+        return None
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
         """Why this machine cannot run such a configuration for another reason than devices or memory; else empty."""

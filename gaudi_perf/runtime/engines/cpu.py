@@ -43,7 +43,7 @@ class CpuAccelerator(Accelerator):
         """One CPU, with the memory of the machine."""
         return Found(name="cpu", count=1, memory_bytes=psutil.virtual_memory().total)
 
-    def environment(self, group: GroupSpec) -> Mapping[str, str]:
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Few threads, and nothing that starts processes of its own.
 
         Stand-ins are so small that a second thread gains nothing, and beside a busy neighbour it loses much: threads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from transformers import BloomConfig, BloomForCausalLM
+from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM
 
 from gaudi_perf.vocabulary.models import Shape
 from gaudi_perf.vocabulary.workload import Dtype
@@ -42,7 +42,8 @@ def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0) -> BloomForCausalLM:
         seed: another seed gives other weights and tokens.
     """
     with torch.device("meta"):
-        model = BloomForCausalLM(bloom_config(shape))
+        # The class by way of Auto, which optimum-habana may have replaced by its own.
+        model = AutoModelForCausalLM.from_config(bloom_config(shape))
     model = model.to(dtype=getattr(torch, dtype)).to_empty(device="cpu")
     model.tie_weights()
     generator = torch.Generator().manual_seed(seed)

@@ -29,12 +29,12 @@ class PlainGeneration:
             prompt,
             attention_mask=torch.ones_like(prompt),
             generation_config=self._config,
-            streamer=None if on_token is None else _Ticker(on_token),
+            streamer=None if on_token is None else Ticker(on_token),
         )
         return output[:, prompt.shape[1] :]
 
 
-class _Ticker(BaseStreamer):  # type: ignore[misc]
+class Ticker(BaseStreamer):  # type: ignore[misc]
     """Calls a function for every new token; ``generate`` gives a streamer the prompt first."""
 
     def __init__(self, on_token: Callable[[], None]) -> None:
@@ -42,8 +42,10 @@ class _Ticker(BaseStreamer):  # type: ignore[misc]
         self._prompt_seen = False
 
     def put(self, value: torch.Tensor) -> None:
+        """Take new tokens, or at first the prompt."""
         if self._prompt_seen:
             self._on_token()
         self._prompt_seen = True
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Nothing is left to do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
@@ -26,7 +26,7 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     if group.weights.kind == "path" and group.scale == "full":
         _check_shape(config, model, source)
     try:
-        loaded = BloomForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             torch_dtype=getattr(torch, group.dtype),

@@ -1,0 +1,100 @@
+"""The emulated Gaudi as an accelerator: the Gaudi's engine, line for line, on host memory.
+
+The emulation belongs to the project's repository and is not installed with the suite.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaudi_perf.runtime.engines.base import Found
+from gaudi_perf.runtime.engines.hpu import HpuAccelerator
+from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from emulated_gaudi.settings import Generation
+
+PREFIX = "emulated-"
+DEVICES = 8
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """What the emulated Gaudi pretends, and what goes wrong with it.
+
+    Attributes:
+        synapse: the SynapseAI release.
+        faults: a file of told faults (docs/emulated_gaudi.md), or None.
+    """
+
+    synapse: str = "1.24.0"
+    faults: Path | None = None
+
+
+class EmulatedGaudi(HpuAccelerator):
+    """The controller's side."""
+
+    default_scale = "standin"
+    automatic = False
+
+    def __init__(self, generation: Generation, emulation: Emulation) -> None:
+        self.name = f"{PREFIX}{generation}"
+        self._generation = generation
+        self._emulation = emulation
+        self._told: Path | None = None
+
+    def find(self) -> Found:
+        """A pretended server has eight devices, whose memory is the host's."""
+        return Found(name=self.name, count=DEVICES)
+
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
+        """A pretended server in the group's private directory, and what the Gaudi's engine wants.
+
+        Raises:
+            UserError: the emulation is not there, cannot be built, or does not know the release.
+        """
+        try:
+            from emulated_gaudi.control import build, environment
+        except ImportError:
+            raise UserError(
+                f"--accelerator {self.name}: the emulated Gaudi is not installed with the suite: run pytest in a clone "
+                "of the project"
+            ) from None
+        try:
+            build()
+            pretended = environment(self._generation, DEVICES, synapse=self._emulation.synapse, directory=directory)
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"--accelerator {self.name}: {error}") from None
+        self._told = Path(pretended["EMULATED_GAUDI_TOLD"])
+        threads = os.environ.get("OMP_NUM_THREADS") or str(group.threads or 1)
+        # The stub of torchvision and the metadata must not shadow what another process of the session imports.
+        return {**super().environment(group, directory), **pretended, "OMP_NUM_THREADS": threads}
+
+    def announce(self, case: Case) -> None:
+        """Tell the emulation which case comes, since faults may ask for what it cannot see.
+
+        Raises:
+            UserError: the file of faults is not one.
+        """
+        if self._emulation.faults is None or self._told is None:
+            return
+        from emulated_gaudi.told import ToldError, read, tell
+
+        try:
+            told = read(self._emulation.faults)
+        except (OSError, ToldError) as error:
+            raise UserError(f"--emulated-faults: {error}") from None
+        configuration = case.configuration
+        labels: dict[str, bool | int | float | str] = {
+            "model": configuration.model,
+            "devices": configuration.devices,
+            "graphs": configuration.graphs,
+            "kvcache": configuration.kv_cache,
+        }
+        tell(self._told, *told.faults, labels=labels)

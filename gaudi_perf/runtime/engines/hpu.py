@@ -1,0 +1,374 @@
+"""Gaudi, through optimum-habana: what its own text-generation script does for speed on BLOOM.
+
+``adapt_transformers_to_gaudi``, lazy mode, static shapes, ``wrap_in_hpu_graph`` (``graphs``), and a warm-up that
+captures every graph. The same code runs on the emulated Gaudi.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
+from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.stack import Device, Stack
+
+PLUGIN = "habana-torch-plugin"
+_MEGABYTE = 1 << 20
+
+# The board's name to the generation's (hl-smi's product names).
+_GENERATIONS = {"HL-20": "gaudi", "HL-22": "gaudi2", "HL-32": "gaudi3"}
+
+# Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
+_SETTINGS = {
+    "PT_HPU_ENABLE_LAZY_COLLECTIVES": "false",
+    "PT_HPU_MAX_COMPOUND_OP_SIZE": "default",
+    "PT_HPU_RECIPE_CACHE_CONFIG": "none",
+    "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": "false",
+    "PT_HPU_POOL_MEM_ACQUIRE_PERC": "100",
+    "PT_ENABLE_INT64_SUPPORT": "false",
+    "LD_PRELOAD": "none",
+    "OMP_NUM_THREADS": "default",
+}
+
+# What generate() of optimum-habana reads from the generation configuration, switched off: BLOOM has none of it, or it
+# changes what is measured.
+_OFF = (
+    "trim_logits",
+    "reuse_cache",
+    "limit_hpu_graphs",
+    "bucket_internal",
+    "reduce_recompile",
+    "attn_softmax_bf16",
+    "use_flash_attention",
+    "clear_hpu_graphs_cache",
+)
+
+
+class HpuAccelerator(Accelerator):
+    """The controller's side."""
+
+    name = "hpu"
+    kind = "hpu"
+
+    def find(self) -> Found | None:
+        """What hl-smi lists."""
+        rows = hl_smi("name", "memory.total")
+        if not rows:
+            return None
+        product, memory = rows[0]
+        generation = next((name for prefix, name in _GENERATIONS.items() if product.startswith(prefix)), "gaudi")
+        size = int(memory) * _MEGABYTE if memory.isdecimal() else None
+        return Found(name=generation, count=len(rows), memory_bytes=size)
+
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
+        """Lazy mode, which graphs need and which is no default since SynapseAI 1.21; metrics that judge validity."""
+        return {
+            "PT_HPU_LAZY_MODE": "1",
+            "PT_HPU_ENABLE_LAZY_COLLECTIVES": "true",
+            "PT_HPU_ENABLE_CACHE_METRICS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        """Several devices need a launcher, which this engine does not have yet."""
+        return "" if devices == 1 else f"{devices} devices: this engine runs on one device so far"
+
+    def engine(self) -> HpuEngine:
+        """The worker's side."""
+        return HpuEngine()
+
+
+class HpuEngine(Engine):
+    """Holds a BLOOM model on one Gaudi."""
+
+    def __init__(self) -> None:
+        self._hpu: Any = None
+        self._model: Any = None
+        self._plain_forward: Any = None
+        self._group: GroupSpec | None = None
+        self._variant: Variant | None = None
+        self._compiled = Counters(graph_compilation="TotalNumber")
+        self._rounds = Counters(graph_compilation="TotalNumber", cpu_fallback="TotalNumber", recipe_cache="TotalMiss")
+        self._compile_time = Counters(graph_compilation="TotalTime")
+
+    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
+        """Adapt transformers, make or read the weights, put them on the device."""
+        progress("importing torch and optimum-habana")
+        import torch  # noqa: F401  (before anything of Habana)
+
+        try:
+            from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi
+        except ImportError as error:
+            raise UserError(
+                f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
+            ) from None
+        adapt_transformers_to_gaudi()
+        import habana_frameworks.torch.hpu as hpu
+
+        from gaudi_perf.runtime.generation.dummy import dummy_model
+        from gaudi_perf.runtime.generation.weights import load_model
+
+        if not hpu.is_available():
+            raise UserError("no Gaudi is available to PyTorch: is the driver loaded, and the device free? see hl-smi")
+        self._hpu = hpu
+        self._group = group
+        shape = model_named(group.model).shape_at(group.scale)
+        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
+        model = dummy_model(shape, group.dtype) if group.weights.kind == "dummy" else load_model(group)
+        self._model = model.to("hpu")
+        self._plain_forward = self._model.forward
+        hpu.synchronize()
+
+    def prompt(self) -> Prompt:
+        """The prompt for these weights."""
+        from gaudi_perf.runtime.generation.prompts import prompt_of
+
+        assert self._group is not None
+        return prompt_of(self._group)
+
+    def device(self) -> Device:
+        """The Gaudi; an emulated one says so in its properties."""
+        name = str(self._hpu.get_device_name()).lower()
+        if "emulated" in str(self._hpu.get_device_properties(0)).lower():
+            name = f"emulated-{name}"
+        memory = int(self._hpu.mem_get_info()[1])
+        return Device(name=name, accelerator="hpu", memory_bytes=memory, available=int(self._hpu.device_count()))
+
+    def stack(self) -> Stack:
+        """SynapseAI's release, as the plug-in's metadata tell it, and every other component."""
+        release, _, build = _installed(PLUGIN).rpartition(".")
+        components = {
+            "synapse-build": build,
+            "python": platform.python_version(),
+            "pytorch": _installed("torch"),
+            "transformers": _installed("transformers"),
+            "optimum-habana": _installed("optimum-habana"),
+            "deepspeed": _installed("deepspeed"),
+            **_driver(),
+        }
+        settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
+        settings["lazy-mode"] = str(bool(self._hpu.is_lazy())).lower()
+        return Stack(kind="synapse", version=release, components=components, settings=settings)
+
+    def prepare(self, variant: Variant) -> None:
+        """Wrap the model in HPU graphs or unwrap it, and set what generate() reads."""
+        self._unwrap()
+        configuration = self._model.generation_config
+        configuration.max_new_tokens = variant.new_tokens
+        configuration.min_new_tokens = None
+        configuration.do_sample = False
+        configuration.use_cache = variant.kv_cache
+        configuration.static_shapes = True
+        configuration.ignore_eos = True
+        configuration.bucket_size = -1
+        for name in _OFF:
+            setattr(configuration, name, False)
+        if variant.graphs:
+            self._wrap(variant.kv_cache)
+        self._variant = variant
+        self._compiled.begin()
+        self._compile_time.begin()
+
+    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+        """Generate as optimum-habana does; complete on the device when it returns."""
+        import torch
+
+        assert self._variant is not None, "prepare() comes first"
+        prompt = torch.tensor([prompt_ids] * self._variant.batch_size, device="hpu")
+        output = self._model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            generation_config=self._model.generation_config,
+            lazy_mode=True,
+            hpu_graphs=self._variant.graphs,
+            ignore_eos=True,
+            streamer=None if on_token is None else ticker(on_token),
+        )
+        tokens = output[0, len(prompt_ids) : len(prompt_ids) + self._variant.new_tokens]
+        return list(tokens.cpu().tolist())
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        self._hpu.synchronize()
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peak."""
+        self._hpu.reset_peak_memory_stats()
+
+    def peak_memory_bytes(self) -> int | None:
+        """The device's peak."""
+        return int(self._hpu.max_memory_allocated())
+
+    def graph_compilation(self) -> GraphCompilation | None:
+        """Graphs compiled since the variant was prepared; the bridge tells microseconds."""
+        count = self._compiled.grown()["graph_compilation"]
+        if not count:
+            return None
+        return GraphCompilation(seconds=self._compile_time.grown()["graph_compilation"] / 1e6, count=int(count))
+
+    def begin_rounds(self) -> None:
+        """Remember the counters, and whether the device is throttled already."""
+        self._rounds.begin()
+
+    def problems(self) -> list[str]:
+        """A compilation, a recipe-cache miss or a CPU fallback inside the rounds; throttling."""
+        grown = self._rounds.grown()
+        found = []
+        if grown["graph_compilation"]:
+            found.append(
+                f"{grown['graph_compilation']:.0f} graph compilations inside the timed rounds: allow more warm-up "
+                "(--warm-up-limit), and keep shapes static"
+            )
+        elif grown["recipe_cache"]:
+            found.append(
+                f"{grown['recipe_cache']:.0f} recipe-cache misses inside the timed rounds: allow more warm-up "
+                "(--warm-up-limit), or a larger PT_HPU_RECIPE_CACHE_CONFIG"
+            )
+        if grown["cpu_fallback"]:
+            found.append(
+                f"{grown['cpu_fallback']:.0f} operations fell back to the CPU inside the timed rounds: see the metric "
+                "cpu_fallback for their names; this SynapseAI release does not run them on the device"
+            )
+        reason = throttle_reason()
+        if reason:
+            found.append(f"the device was throttled ({reason}) during the timed rounds: cool it or raise its limit")
+        return found
+
+    def _wrap(self, kv_cache: bool) -> None:
+        from habana_frameworks.torch.hpu import wrap_in_hpu_graph
+
+        self._model = wrap_in_hpu_graph(self._model)
+        if not kv_cache:
+            self._model.forward = _without_cache_position(self._model.forward)
+
+    def _unwrap(self) -> None:
+        if hasattr(self._model, "clear_cache"):
+            self._model.clear_cache()  # captured graphs and their buffers
+        self._model.forward = self._plain_forward
+
+
+class Counters:
+    """One statistic of each of several metrics of habana_frameworks, since a moment."""
+
+    def __init__(self, **statistics: str) -> None:
+        """Nothing is read.
+
+        Args:
+            statistics: by the metric's name, the statistic; a metric that this release lacks counts as 0.
+        """
+        self._statistics = statistics
+        self._begin: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._begin = self._now()
+
+    def grown(self) -> dict[str, float]:
+        """How much each statistic has grown."""
+        return {name: value - self._begin.get(name, 0) for name, value in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        from habana_frameworks.torch.hpu.metrics import metric_global
+
+        values = {}
+        for name, statistic in self._statistics.items():
+            metric = metric_global(name)
+            values[name] = float(dict(metric.stats()).get(statistic, 0)) if metric is not None else 0.0
+        return values
+
+
+def ticker(on_token: Callable[[], None]) -> Any:
+    """A streamer that calls a function for every new token."""
+    from gaudi_perf.runtime.generation.plain import Ticker
+
+    return Ticker(on_token)
+
+
+def hl_smi(*fields: str) -> list[list[str]]:
+    """Rows of hl-smi's query, a list of the fields for each device; empty if there is no hl-smi or no device."""
+    program = shutil.which("hl-smi")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run(
+            [program, "-Q", ",".join(fields), "-f", "csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def throttle_reason() -> str:
+    """Why this process's device runs slower than it could, by pyhlml; empty if it does not, or nobody tells."""
+    with suppress(Exception):  # pyhlml raises its own errors, and ImportError; telemetry is optional
+        import pyhlml
+
+        pyhlml.hlmlInit()
+        try:
+            index = int(os.environ.get("HLS_MODULE_ID") or 0)
+            device = pyhlml.hlmlDeviceGetHandleByIndex(index)
+            mask = int(pyhlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
+        finally:
+            pyhlml.hlmlShutdown()
+        # Bits of hlml.h: 1 power, 2 thermal.
+        return ", ".join(name for bit, name in ((1, "power"), (2, "thermal")) if mask & bit)
+    return ""
+
+
+def _driver() -> dict[str, str]:
+    """Driver and firmware, from pyhlml or hl-smi; whichever is there."""
+    found: dict[str, str] = {}
+    with suppress(Exception):  # as above
+        import pyhlml
+
+        pyhlml.hlmlInit()
+        try:
+            found["driver"] = pyhlml.hlmlGetDriverVersion().decode()
+            device = pyhlml.hlmlDeviceGetHandleByIndex(0)
+            found["firmware"] = pyhlml.hlmlDeviceGetFirmwareFITVersion(device).decode()
+        finally:
+            pyhlml.hlmlShutdown()
+    if "driver" not in found:
+        rows = hl_smi("driver_version")
+        found["driver"] = rows[0][0] if rows else "unknown"
+    return found
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _without_cache_position(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Drop an argument that BLOOM's forward does not use, but that would make every step another graph.
+
+    Without a cache, generate() counts it up by one a step, and its values are part of a graph's key: 100 graphs instead
+    of one, each with its own copy of all logits.
+    """
+
+    @functools.wraps(forward)  # generate() looks at the signature
+    def call(*args: Any, cache_position: Any = None, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+    return call
