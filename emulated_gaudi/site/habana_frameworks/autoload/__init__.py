@@ -17,4 +17,4 @@ def is_autoload_enabled():
 def __autoload():
     if is_loaded or not is_autoload_enabled():
         return
-    import habana_frameworks.torch  # noqa: F401
+    import habana_frameworks.torch

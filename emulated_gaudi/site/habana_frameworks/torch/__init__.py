@@ -4,14 +4,14 @@ import habana_frameworks.autoload
 
 habana_frameworks.autoload.is_loaded = True
 
-import torch  # noqa: E402
+import torch
 
-from habana_frameworks.torch import _device  # noqa: E402
+from habana_frameworks.torch import _device
 
 _device.start()
 
-from habana_frameworks.torch import core, hpu  # noqa: E402,F401
-from habana_frameworks.torch.distributed import hccl  # noqa: E402,F401
+from habana_frameworks.torch import core, hpu
+from habana_frameworks.torch.distributed import hccl
 
 
 def _to_hpu(self, device=None, non_blocking=False, memory_format=torch.preserve_format):

@@ -10,19 +10,19 @@ from habana_frameworks.torch._device import NotEmulatedError, native, settings
 from habana_frameworks.torch.utils.internal import is_lazy
 
 from ._utils import (
-    HABANA_VISIBLE_MODULES_VAR,  # noqa: F401
-    HLS_MODULE_ID_VAR,  # noqa: F401
+    HABANA_VISIBLE_MODULES_VAR,
+    HLS_MODULE_ID_VAR,
     _checked_index,
     _get_device_index,
 )
-from .memory import *  # noqa: F403
-from .metrics import *  # noqa: F403
-from .random import *  # noqa: F403
-from .random import default_generators  # noqa: F401
-from .streams import *  # noqa: F403
+from .memory import *
+from .metrics import *
+from .random import *
+from .random import default_generators
+from .streams import *
 
 if is_lazy():
-    from .graphs import *  # noqa: F403
+    from .graphs import *
 
 _initialized = False
 
@@ -104,7 +104,7 @@ def synchronize(device=None):
 
 
 def memory_usage(device=None):
-    return memory_stats(device)["InUse"]  # noqa: F405
+    return memory_stats(device)["InUse"]
 
 
 def utilization(device=None):
@@ -117,7 +117,7 @@ def utilization(device=None):
     return rates
 
 
-class device:  # noqa: N801
+class device:
     def __init__(self, device):
         self.idx = _get_device_index(device, optional=True)
 
@@ -128,18 +128,18 @@ class device:  # noqa: N801
         return False
 
 
-class device_of(device):  # noqa: N801
+class device_of(device):
     def __init__(self, obj):
         super().__init__(obj.get_device() if obj.is_hpu else _device.index)
 
 
 # ---- determinism, autocast
-def setDeterministic(val):  # noqa: N802
+def setDeterministic(val):
     warnings.warn("torch.hpu.setDeterministic is deprecated, use torch.use_deterministic_algorithms", stacklevel=2)
     torch.use_deterministic_algorithms(val)
 
 
-def getDeterministic():  # noqa: N802
+def getDeterministic():
     warnings.warn("torch.hpu.getDeterministic is deprecated, use are_deterministic_algorithms_enabled", stacklevel=2)
     return torch.are_deterministic_algorithms_enabled()
 

@@ -37,7 +37,9 @@ def _own_index(device):
     """For what only the process that owns a device can know: its memory account."""
     index = _checked_index(device)
     if index != _device.index:
-        raise _device.NotEmulatedError(f"the memory account of hpu:{index} in the process that owns hpu:{_device.index}")
+        raise _device.NotEmulatedError(
+            f"the memory account of hpu:{index} in the process that owns hpu:{_device.index}"
+        )
     return index
 
 

@@ -47,12 +47,12 @@ class HPUGraph:
         _device.obey()
         self.hpu_graph.replay()
 
-    def replayV2(self, static_tlist, tlist, asynchronous=False):  # noqa: N802
+    def replayV2(self, static_tlist, tlist, asynchronous=False):
         for static, new in zip(static_tlist, tlist, strict=True):
             static.copy_(new)
         self.replay(asynchronous)
 
-    def replayV3(self, tlistI, asynchronous=False):  # noqa: N802, N803
+    def replayV3(self, tlistI, asynchronous=False):
         raise NotEmulatedError("HPUGraph.replayV3")
 
     def mark_user_inputs(self, static_tlist):
@@ -68,7 +68,7 @@ class HPUGraph:
         self.hpu_graph.reset()
 
 
-class graph:  # noqa: N801
+class graph:
     """Captures what runs inside into an HPUGraph."""
 
     def __init__(self, hpu_graph, stream=None, dry_run=False):

@@ -1,4 +1,4 @@
 """hpu.metrics: metric_global, metric_localcontext, metrics_dump."""
 
-from .exceptions import *  # noqa: F403
-from .metrics import metric_global, metric_localcontext, metrics_dump  # noqa: F401
+from .exceptions import *
+from .metrics import metric_global, metric_localcontext, metrics_dump

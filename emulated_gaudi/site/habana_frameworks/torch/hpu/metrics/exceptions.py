@@ -1,13 +1,13 @@
 """The bridge's exceptions."""
 
 
-class MetricNotFound(Exception):  # noqa: N818
+class MetricNotFound(Exception):
     pass
 
 
-class InvalidMetricDumpFileFormat(Exception):  # noqa: N818
+class InvalidMetricDumpFileFormat(Exception):
     pass
 
 
-class InvalidMetricDumpTrigger(Exception):  # noqa: N818
+class InvalidMetricDumpTrigger(Exception):
     pass

@@ -6,7 +6,7 @@ import habana_frameworks.torch.hpu as hpu
 from habana_frameworks.torch._device import NotEmulatedError, settings
 
 
-class synDeviceType(enum.IntEnum):  # noqa: N801
+class synDeviceType(enum.IntEnum):
     """Values: only their being distinct is known to be right; the public sources give the names."""
 
     synDeviceGaudi = 1
@@ -38,7 +38,13 @@ def _compute_stream():
 
 
 def __getattr__(name):
-    if name in ("_record_params", "_set_profiler_tracer_memory", "_reset_device_memory", "data_dynamicity",
-                "const_shape_dataloader", "detect_recompilation_auto_model"):
+    if name in (
+        "_record_params",
+        "_set_profiler_tracer_memory",
+        "_reset_device_memory",
+        "data_dynamicity",
+        "const_shape_dataloader",
+        "detect_recompilation_auto_model",
+    ):
         raise NotEmulatedError(f"habana_frameworks.torch.utils.experimental.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
