@@ -55,6 +55,7 @@ class CachedStaticGeneration:
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
         with torch.inference_mode():
+            self._cache.reset()  # transformers 5 counts its positions itself
             token = self._forward(prompt, self._prompt_positions)
             for index in range(self._output.shape[1]):
                 if index > 0:
