@@ -46,10 +46,10 @@ class ScriptedEngine(Engine):
         duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.010)
         count = self._variant.new_tokens
         if on_token is None:
-            spin(duration)
+            wait(duration)
         else:
             for _ in range(count):
-                spin(duration / count)
+                wait(duration / count)
                 on_token()
         return list(range(1, count + 1))
 
@@ -89,7 +89,7 @@ class InjectedEngine(Engine):
         self._generations += 1
         begin = time.perf_counter()
         token_ids = self._inner.generate(prompt_ids, on_token)
-        spin((time.perf_counter() - begin) * self._by)
+        wait((time.perf_counter() - begin) * self._by)
         return token_ids
 
     def prompt(self) -> Prompt:
@@ -133,8 +133,9 @@ class InjectedEngine(Engine):
         raise RuntimeError("injected failure")
 
 
-def spin(seconds: float) -> None:
-    """Wait without giving the core away, since sleeping is not exact."""
+def wait(seconds: float) -> None:
+    """Wait exactly: asleep but for the end, since other load takes the core from a busy process, not from a sleeper."""
     until = time.perf_counter() + seconds
+    time.sleep(max(0.0, seconds - 0.0005))
     while time.perf_counter() < until:
         pass
