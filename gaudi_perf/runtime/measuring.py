@@ -89,7 +89,6 @@ class Measurer:
             session_id: the session that the runs belong to.
             notify: takes a line for people about what is being done.
         """
-        self.loads = 0
         self._accelerator = accelerator
         self._weights = weights
         self._plan = plan
@@ -196,7 +195,6 @@ class Measurer:
         self._notify(f"{name}: starting a worker")
         group.start()
         self._notify(f"{name}: loading")
-        self.loads += 1
         group.load()
         return group
 
