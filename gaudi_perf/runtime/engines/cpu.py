@@ -96,7 +96,6 @@ class CpuEngine(Engine):
         progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
         self._group = group
         self._model = dummy_model(shape, group.dtype) if group.weights.kind == "dummy" else load_model(group)
-        self._compilations.watch()
 
     def prompt(self) -> Prompt:
         """The prompt for these weights."""
@@ -142,7 +141,8 @@ class CpuEngine(Engine):
             self._generation = PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
             return
         kind = CachedStaticGeneration if variant.kv_cache else UncachedStaticGeneration
-        torch.compiler.reset()
+        torch.compiler.reset()  # forgets the watchers of compilations, too
+        self._compilations.watch()
         self._generation = kind(
             self._model,
             PROMPT_TOKENS,
@@ -202,11 +202,12 @@ class Compilations:
         return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
 
     def watch(self) -> None:
-        """Count from now on."""
-        from torch._dynamo import callback
+        """Count from now on, until torch.compile is reset."""
+        from torch._dynamo.callback import callback_handler as handler
 
-        callback.on_compile_start(self._start)
-        callback.on_compile_end(self._end)
+        for callbacks, ours in ((handler.start_callbacks, self._start), (handler.end_callbacks, self._end)):
+            if ours not in callbacks:
+                callbacks.append(ours)
 
     def reset(self) -> None:
         """Forget what was counted."""
