@@ -13,15 +13,18 @@ class PlainGeneration:
     """Greedy generation of a fixed number of tokens, whatever tokens come out."""
 
     def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
+        """Replaces the model's own generation configuration."""
         self._model = model
         self._config = GenerationConfig(
             max_new_tokens=new_tokens,
-            min_new_tokens=new_tokens,
             do_sample=False,
             use_cache=kv_cache,
             eos_token_id=None,
             pad_token_id=model.config.pad_token_id,
         )
+        # generate() takes what is unset in ours from the model's own, the end-of-sequence token above all: it would
+        # stop there, or with a minimum of new tokens forbid that token and give others than the model's.
+        model.generation_config = self._config
 
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens)."""
