@@ -10,9 +10,12 @@ from gaudi_perf.vocabulary.workload import Dtype
 
 _BLOCK = 1_000_003
 """Random numbers that are drawn; a prime, so that the rows of a matrix do not repeat."""
-_GAIN = 3.0
-"""Standard deviation of a matrix times the square root of its width. Above 1, blocks outweigh the embedding that the
-output head is tied to; below, greedy generation repeats the last token for ever."""
+_GAIN = 2.5
+"""Standard deviation, times the square root of the width, of the matrices that attention and MLP begin with: enough for
+attention to tell positions apart."""
+_ADDED = 1.0
+"""The same of the matrices that they end with, all layers together. Much more and tokens fall into a rut; much less and
+they depend on the last token alone."""
 
 
 def bloom_config(shape: Shape) -> BloomConfig:
@@ -51,10 +54,20 @@ def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0) -> BloomForCausalLM:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
-                _tile(parameter.view(-1), block * (_GAIN / parameter.shape[-1] ** 0.5))
+                _tile(parameter.view(-1), block * (_gain(name, shape.layers) / parameter.shape[-1] ** 0.5))
+            elif name.endswith("ln_f.weight"):
+                # The output head is the embedding: without random signs, the likeliest token is always the last one.
+                parameter.copy_(block[-parameter.numel() :].sign())
             else:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)  # layer norms are neutral, biases are zero
     return model.eval()
+
+
+def _gain(name: str, layers: int) -> float:
+    if "embeddings" in name or "lm_head" in name:
+        return 1.0
+    begins = "query_key_value" in name or "dense_h_to_4h" in name
+    return _GAIN if begins else _ADDED / layers**0.5
 
 
 def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:
