@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
 from gaudi_perf.runtime.protocol import GroupSpec
@@ -26,15 +27,26 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     if group.weights.kind == "path" and group.scale == "full":
         _check_shape(config, model, source)
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded, told = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             torch_dtype=getattr(torch, group.dtype),
             use_safetensors=True,
             low_cpu_mem_usage=True,
+            trust_remote_code=False,  # unset, transformers may ask on the terminal
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"--weights {group.weights.kind}: {source} cannot be loaded: {_first_line(error)}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"--weights {group.weights.kind}: {source} cannot be loaded ({_line(error)}): are the files whole, and "
+            "config.json of these weights?"
+        ) from None
+    missing = sorted(told["missing_keys"])
+    if missing:  # transformers makes them up
+        raise UserError(
+            f"--weights {group.weights.kind}: {source} lacks {len(missing)} weights of the model, such as "
+            f"{missing[0]}: is every file there, and config.json of these weights?"
+        )
     return loaded.eval()
 
 
@@ -46,10 +58,10 @@ def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
     """
     source = source_of(group)
     try:
-        return AutoTokenizer.from_pretrained(source, use_fast=True)
+        return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception for a broken file
         raise UserError(
-            f"--weights {group.weights.kind}: {source} has no tokenizer that can be loaded ({_first_line(error)}): "
+            f"--weights {group.weights.kind}: {source} has no tokenizer that can be loaded ({_line(error)}): "
             "put tokenizer.json beside the weights, or use --weights dummy"
         ) from None
 
@@ -61,14 +73,18 @@ def source_of(group: GroupSpec) -> str:
 
 def _config(source: str) -> BloomConfig:
     try:
-        config = BloomConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--weights: the configuration of {source} cannot be read ({_first_line(error)}): is the hub reachable, or "
-            "HF_HUB_OFFLINE set? --weights dummy needs neither"
-        ) from None
-    if config.architectures is not None and "BloomForCausalLM" not in config.architectures:
-        found = ", ".join(config.architectures)
+        fields, _ = BloomConfig.get_config_dict(source)
+        config = BloomConfig.from_dict(fields)
+    except Exception as error:  # a field of another type raises whatever it leads to
+        remedy = (
+            "name a directory as the hub's repositories are"
+            if Path(source).is_dir()
+            else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
+        )
+        raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
+    kinds = fields.get("architectures") or [fields.get("model_type", "bloom")]
+    if not {"BloomForCausalLM", "BloomModel", "bloom"} & set(kinds):
+        found = ", ".join(map(str, kinds))
         raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
     return config
 
@@ -98,5 +114,5 @@ def _check_shape(config: BloomConfig, model: Model, source: str) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
