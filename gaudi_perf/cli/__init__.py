@@ -1,0 +1,39 @@
+"""Floor 6: the command line ``gaudi-perf``. Commands import what they need when they run, so that it starts fast."""
+
+from __future__ import annotations
+
+import click
+
+import gaudi_perf
+from gaudi_perf.cli.baselines import baselines
+from gaudi_perf.cli.common import Group
+from gaudi_perf.cli.compare import compare
+from gaudi_perf.cli.history import history
+from gaudi_perf.cli.report import report
+from gaudi_perf.cli.table import table
+
+
+@click.group("gaudi-perf", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(gaudi_perf.__version__, prog_name="gaudi-perf")
+def main() -> None:
+    """Whether BLOOMZ text generation got slower: baselines, comparisons, tables.
+
+    Measuring is pytest's part; this command reads and keeps what was measured.
+
+    Examples, for a new SynapseAI release:
+      pytest perf_tests -k bloomz7b --runs 5              measure
+      gaudi-perf report                                   the summary again
+      gaudi-perf baselines diff results                   what a refresh would change
+      gaudi-perf baselines refresh results                make it the new level
+      gaudi-perf compare synapse-1.24.0 synapse-1.23.0    what the release changed
+
+    Exit status: 0 for success, 1 where the answer is no (refused, a problem found), 2 for a mistake in the call
+    or in a file.
+    """
+
+
+main.add_command(baselines)
+main.add_command(compare)
+main.add_command(history)
+main.add_command(report)
+main.add_command(table)

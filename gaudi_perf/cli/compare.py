@@ -1,0 +1,73 @@
+"""``gaudi-perf compare``: two baselines, stacks or results directories, case by case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gaudi_perf.cli.common import Command, baselines_option, echo_words, shown
+from gaudi_perf.vocabulary.errors import UserError
+
+
+@click.command(cls=Command)
+@click.argument("candidate", metavar="A")
+@click.argument("baseline", metavar="B")
+@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
+@click.option("--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for an issue or a job summary.")
+@click.option("--exit-code", is_flag=True, help="Exit status 1 if a case REGRESSED.")
+@baselines_option
+def compare(
+    candidate: str, baseline: str, case: str, tolerance: str, as_markdown: bool, exit_code: bool, baselines_dir: Path
+) -> None:
+    """Hold A against B, case by case: the change, its interval, and the verdict.
+
+    A side is a device and a stack (gaudi2/synapse-1.24.0), a stack on every device that has it (synapse-1.24.0, or just
+    1.24.0), or a results directory. "9.6 % slower" means that A takes 9.6 % longer than B. Entries of another workload,
+    scale, weights or host class are incomparable, and the differing fields are named. Where both are published numbers,
+    no spread is known: there is a ratio and no verdict.
+
+    Examples:
+      gaudi-perf compare gaudi/synapse-1.10.0 gaudi/synapse-1.8.0
+      gaudi-perf compare 1.24.0 1.23.0 --case bloomz7b
+      gaudi-perf compare results gaudi2/synapse-1.23.0 --exit-code
+    """
+    from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
+    from gaudi_perf.reports.baselines import comparison
+    from gaudi_perf.reports.tabular import markdown
+    from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.vocabulary.verdict import VerdictKind
+
+    store = BaselineStore(baselines_dir)
+    ours, theirs = side(candidate, store), side(baseline, store)
+    for sentence in dict.fromkeys((*ours.left_out, *theirs.left_out)):
+        click.echo(shown(f"left out: {sentence}"), err=True)
+    pairs, alone = pairs_of(ours, theirs, _share(tolerance))
+    chosen = slowest_first([pair for pair in pairs if case in pair.candidate.case.id])
+    if not chosen:
+        raise UserError(_nothing(candidate, baseline, case, alone))
+    words = comparison(chosen, [line for line in alone if case in line], f"{candidate} against {baseline}")
+    if as_markdown:
+        click.echo(markdown(words))
+    else:
+        echo_words(words)
+    regressed = [pair for pair in chosen if pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED]
+    if exit_code and regressed:
+        raise click.exceptions.Exit(1)
+
+
+def _nothing(candidate: str, baseline: str, case: str, alone: list[str]) -> str:
+    of_case = f" whose id has {case!r}" if case else ""
+    shown_alone = f" ({'; '.join(alone[:4])})" if alone else ""
+    return f"{candidate} and {baseline} have no case of the same device in common{of_case}{shown_alone}"
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.rstrip("% ")) / (100 if text.rstrip().endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise UserError(f"--tolerance {text}: write a share above 0 and below 1, as 5% or 0.05")
+    return value

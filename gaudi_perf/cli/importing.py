@@ -1,0 +1,132 @@
+"""``gaudi-perf baselines import``: numbers that others measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, baselines_option, shown
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.stores.importing import Circumstances, Imported
+    from gaudi_perf.vocabulary.stack import Stack
+
+_FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
+
+
+@click.command("import", cls=Command)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--format", "kind", type=click.Choice(_FORMATS), required=True, help="Whose file it is.")
+@click.option("--stack", required=True, metavar="STACK", help="What it was measured on, as synapse-1.22.0.")
+@click.option("--day", metavar="YYYY-MM-DD", help="When it was measured, or the day of the files' commit.")
+@click.option("--device", metavar="NAME", help="On which device, as gaudi2 (optimum-habana's own files say it).")
+@click.option("--case", metavar="ID", help="For run-generation: the case, as bloomz7b-1x-graphs-kvcache.")
+@click.option("--new-tokens", type=click.IntRange(min=1), default=100, show_default=True, help="New tokens.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Prompts at once.")
+@click.option("--dtype", type=click.Choice(["bfloat16", "float16", "float32"]), default="bfloat16", show_default=True)
+@click.option("--scale", type=click.Choice(["full", "standin"]), default="full", show_default=True)
+@click.option("--weights", default="hub", show_default=True, help="dummy, hub, or path:NAME.")
+@click.option("--dry-run", is_flag=True, help="Show what would be added, and write nothing.")
+@baselines_option
+def import_command(
+    path: Path,
+    kind: str,
+    stack: str,
+    day: str | None,
+    device: str | None,
+    case: str | None,
+    new_tokens: int,
+    batch_size: int,
+    dtype: str,
+    scale: str,
+    weights: str,
+    dry_run: bool,
+    baselines_dir: Path,
+) -> None:
+    r"""Add numbers of other suites to the baselines; none takes the place of another.
+
+    Formats: optimum-habana (its tests/baselines/fixture, a directory or a file), run-generation (the results.json of
+    its run_generation.py), pytest-benchmark (--benchmark-json). The files do not say what they were measured on, so
+    the options do.
+
+    Examples:
+      gaudi-perf baselines import optimum-habana/tests/baselines/fixture --format optimum-habana \
+          --stack synapse-1.22.0 --day 2025-09-09
+      gaudi-perf baselines import results.json --format run-generation --case bloomz7b-1x-graphs-kvcache \
+          --device gaudi2 --stack synapse-1.22.0 --day 2026-01-31
+      gaudi-perf baselines import benchmark.json --format pytest-benchmark --device gaudi2 --stack synapse-1.22.0
+    """
+    from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.stores.importing import add_imported
+
+    words: dict[str, str | int] = {"dtype": dtype, "new_tokens": new_tokens, "batch_size": batch_size}
+    imported = _read(path, kind, stack, day, device, case, words, scale, weights)
+    for clause in imported.passed_over:
+        click.echo(shown(f"passed over: {clause}"), err=True)
+    if not imported.baselines:
+        raise UserError(f"{path}: holds nothing of this suite's models")
+    for baseline in imported.baselines:
+        for entry in baseline.cases:
+            label = f"{baseline.device.name}/{baseline.stack.name}"
+            click.echo(shown(f"{label} {entry.id}: {entry.level_s:.4g} s, {entry.provenance}"))
+    if dry_run:
+        return
+    for place in add_imported(BaselineStore(baselines_dir), imported.baselines):
+        click.echo(f"written: {place.path}")
+
+
+def _read(
+    path: Path,
+    kind: str,
+    stack: str,
+    day: str | None,
+    device: str | None,
+    case: str | None,
+    workload: Mapping[str, str | int],
+    scale: str,
+    weights: str,
+) -> Imported:
+    from gaudi_perf.stores import importing
+    from gaudi_perf.stores.places import check_device_name, parse_stack_name
+    from gaudi_perf.vocabulary.stack import Stack
+
+    stack_kind, version = parse_stack_name(stack, f"--stack {stack}")
+    stack_document = Stack(kind=stack_kind, version=version)
+    if kind != "pytest-benchmark" and day is None:
+        raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")
+    if kind == "optimum-habana":
+        return importing.import_optimum_habana(path, stack_document, day or "")
+    if device is None:
+        raise UserError(f"--device is missing: a file of {kind} does not say what it was measured on")
+    check_device_name(device, f"--device {device}")
+    circumstances = _circumstances(stack_document, day, device, workload, scale, weights)
+    if kind == "pytest-benchmark":
+        return importing.import_pytest_benchmark(path, circumstances)
+    configuration = importing.configuration_in(case or "")
+    if configuration is None:
+        raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
+    return importing.import_run_generation(path, configuration, circumstances)
+
+
+def _circumstances(
+    stack: Stack, day: str | None, device: str, workload: Mapping[str, str | int], scale: str, weights: str
+) -> Circumstances:
+    import msgspec
+
+    from gaudi_perf.stores.importing import Circumstances
+    from gaudi_perf.vocabulary.stack import Device
+    from gaudi_perf.vocabulary.workload import Workload
+
+    accelerators = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
+    return Circumstances(
+        device=msgspec.convert({"name": device, "accelerator": accelerators[stack.kind]}, Device),
+        stack=stack,
+        workload=msgspec.convert(workload, Workload),
+        measured_on=day or "",
+        scale="full" if scale == "full" else "standin",
+        weights=weights,
+    )

@@ -1,0 +1,126 @@
+"""``gaudi-perf baselines diff`` and ``refresh``: what was measured becomes the new level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, baselines_option, colored, shown
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.stores.refresh import RefreshPlan
+    from gaudi_perf.vocabulary.measurement import Run
+
+DEFAULT_MINIMUM_RUNS = 5  # gaudi_perf.stores.refresh's, which a test holds it to; importing that takes long
+
+_STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
+
+_minimum_runs = click.option(
+    "--minimum-runs",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MINIMUM_RUNS,
+    show_default=True,
+    help="How many valid runs of a case it takes.",
+)
+_case = click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
+
+
+@click.command(cls=Command)
+@click.argument("results", type=click.Path(path_type=Path))
+@_case
+@_minimum_runs
+@baselines_option
+def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path) -> None:
+    """Say what a refresh from RESULTS would change; nothing is written.
+
+    RESULTS is a results directory, the directory of one session, or one run document. Every case gets a line: its new
+    level against the current one and against the best one ever accepted, or why it would be refused.
+
+    Examples:
+      gaudi-perf baselines diff results
+      gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
+    """
+    plan = _plan(results, case, minimum_runs, None, baselines_dir)
+    _echo(plan)
+    click.echo(_counts(plan, "would be"))
+
+
+@click.command(cls=Command)
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@_case
+@_minimum_runs
+@baselines_option
+def refresh(
+    results: Path, accept_regression: str | None, dry_run: bool, case: str, minimum_runs: int, baselines_dir: Path
+) -> None:
+    """Make what was measured the new level of its cases.
+
+    Only valid, steady runs of one stack and host class count, and it takes several. Cases that were not run stay as
+    they are. A slower level is refused unless --accept-regression says why; the reason stays in the file with date and
+    ratio. Exit status 1 if a case was refused; the others are written.
+
+    Examples:
+      gaudi-perf baselines refresh results --dry-run
+      gaudi-perf baselines refresh results
+      gaudi-perf baselines refresh results --case 8x --accept-regression "slower collectives, mended in 1.25"
+    """
+    from gaudi_perf.stores.refresh import apply
+
+    plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir)
+    if not dry_run:
+        plan = apply(plan)
+    _echo(plan)
+    click.echo(_counts(plan, "would be" if dry_run else "are"))
+    if not dry_run:
+        for baseline in plan.files:
+            click.echo(f"written: {plan.store.directory / baseline.device.name / baseline.stack.name}.json")
+    if plan.refused:
+        raise click.exceptions.Exit(1)
+
+
+def _plan(
+    results: Path, case: str, minimum_runs: int, accept_regression: str | None, baselines_dir: Path
+) -> RefreshPlan:
+    from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.stores.refresh import plan_refresh
+
+    runs = runs_of(results, case)
+    return plan_refresh(
+        BaselineStore(baselines_dir), runs, minimum_runs=minimum_runs, accept_regression=accept_regression
+    )
+
+
+def runs_of(results: Path, case: str) -> list[Run]:
+    """The runs under a directory, of cases whose id has a part; files that cannot be read are told on stderr.
+
+    Raises:
+        UserError: there are none.
+    """
+    from gaudi_perf.stores.results import read_runs
+
+    read = read_runs(results)
+    for problem in read.problems:
+        click.echo(shown(f"left out: {problem}"), err=True)
+    if not read.runs:
+        raise UserError(f"{results}: holds no run that can be read: name a results directory, or measure first")
+    runs = [run for run in read.runs if case in run.case.id]
+    if not runs:
+        there = ", ".join(sorted({run.case.id for run in read.runs}))
+        raise UserError(f"--case {case}: no run in {results} is of such a case; there are: {there}")
+    return runs
+
+
+def _echo(plan: RefreshPlan) -> None:
+    for change in plan.changes:
+        style = _STYLES.get("refused" if change.refused else change.kind)
+        click.echo(click.style(shown(change.sentence), fg=style) if colored() else shown(change.sentence))
+
+
+def _counts(plan: RefreshPlan, verb: str) -> str:
+    unchanged = "" if plan.files else "; no file changes"
+    return f"{len(plan.accepted)} of {len(plan.changes)} cases {verb} accepted, {len(plan.refused)} refused{unchanged}"

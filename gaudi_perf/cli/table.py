@@ -1,0 +1,75 @@
+"""``gaudi-perf table``: the article's table, from the stored baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gaudi_perf.cli.common import Command, baselines_option, echo_words, existing_store
+from gaudi_perf.vocabulary.errors import UserError
+
+
+@click.command(cls=Command)
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Only this device; may be repeated.")
+@click.option(
+    "--stack", "stacks", multiple=True, metavar="STACK", help="Only this stack, as synapse-1.8.0; repeatable."
+)
+@click.option("--newest", is_flag=True, help="Only the newest stack of each device that has the model.")
+@click.option("--reference", default="a100-80gb", show_default=True, metavar="NAME", help="Speed-ups are against it.")
+@click.option("--price", "given", multiple=True, metavar="DEVICE=USD[/N]", help="Dollars an hour of a server of N (8).")
+@click.option("--all", "everything", is_flag=True, help="Every configuration, not just the fastest.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown.")
+@baselines_option
+def table(
+    devices: tuple[str, ...],
+    stacks: tuple[str, ...],
+    newest: bool,
+    reference: str,
+    given: tuple[str, ...],
+    everything: bool,
+    as_markdown: bool,
+    baselines_dir: Path,
+) -> None:
+    """Show latency per model, device count and device, with speed-ups and cost.
+
+    The numbers are the levels of the stored baselines, measured or published; the stand-in shapes of the CPU and the
+    emulated Gaudi are left out. Where the price of a server is known, the cost of a million new tokens is shown, one
+    request at a time, and the price with its source stands below.
+
+    Examples:
+      gaudi-perf table
+      gaudi-perf table --newest --markdown
+      gaudi-perf table --stack synapse-1.8.0 --price gaudi2=10.42
+    """
+    from datetime import datetime, timezone
+
+    from gaudi_perf.reports.article import article_table, newest_of_each
+    from gaudi_perf.reports.baselines import entries_of
+    from gaudi_perf.reports.prices import PRICES, parse_price
+    from gaudi_perf.reports.tabular import markdown
+
+    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    prices = (*PRICES, *(parse_price(text, today) for text in given))
+    store = existing_store(baselines_dir)
+    entries = [entry for place in store.list() for entry in entries_of(store.load(place), place.label)]
+    chosen = [
+        entry
+        for entry in entries
+        if entry.device.name == reference
+        or ((not devices or entry.device.name in devices) and (not stacks or _is(entry.stack.name, stacks)))
+    ]
+    if newest:
+        chosen = newest_of_each(chosen)
+    words = article_table(chosen, reference=reference, prices=prices, everything=everything)
+    if not words.rows:
+        there = ", ".join(dict.fromkeys(entry.label for entry in entries)) or "none"
+        raise UserError(f"{baselines_dir}: no baseline of a full-size model is left; there are: {there}")
+    if as_markdown:
+        click.echo(markdown(words))
+    else:
+        echo_words(words)
+
+
+def _is(stack_name: str, wanted: tuple[str, ...]) -> bool:
+    return any(name in (stack_name, stack_name.partition("-")[2]) for name in wanted)

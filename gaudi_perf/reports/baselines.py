@@ -1,0 +1,208 @@
+"""Baselines as tables: one in full, and two held against each other case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gaudi_perf.reports.tabular import Cell, Words
+from gaudi_perf.reports.terminal import STYLES, stack_differences
+from gaudi_perf.reports.text import interval, seconds, slower_or_faster
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.verdict import VerdictKind
+
+_UNKNOWN = "-"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A case's entry, and where it stands.
+
+    Attributes:
+        label: what to call its baseline, for instance ``gaudi2/synapse-1.24.0``.
+    """
+
+    label: str
+    device: Device
+    stack: Stack
+    case: CaseBaseline
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the comparison of two entries came to, where at least one has runs.
+
+    Attributes:
+        low: lower end of the interval of the ratio.
+        high: upper end.
+    """
+
+    kind: VerdictKind
+    low: float
+    high: float
+    reason: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A candidate's entry and that of the baseline.
+
+    Attributes:
+        differing: why they cannot be compared, in words; empty if they can.
+        judged: None if they cannot be, or if both are published numbers, of which no spread is known.
+    """
+
+    candidate: Entry
+    baseline: Entry
+    differing: tuple[str, ...] = ()
+    judged: Judged | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Candidate to baseline; 1.10 is 10 % slower."""
+        return self.candidate.case.level_s / self.baseline.case.level_s
+
+
+def entries_of(baseline: Baseline, label: str) -> list[Entry]:
+    """The entries of a file."""
+    return [Entry(label, baseline.device, baseline.stack_of(case), case) for case in baseline.cases]
+
+
+def description(baseline: Baseline) -> Words:
+    """A baseline in full."""
+    rows: list[Sequence[Cell]] = []
+    notes: list[str] = []
+    for case in baseline.cases:
+        medians = [run.median_s for run in case.runs]
+        spread = _UNKNOWN
+        if len(medians) > 1:
+            spread = f"{(max(medians) / min(medians) - 1) * 100:.1f} %"
+        rows.append(
+            (
+                case.id,
+                seconds(case.level_s),
+                str(len(case.runs)) if case.runs else _UNKNOWN,
+                spread,
+                _best(case),
+                _what(case),
+                case.provenance,
+            )
+        )
+        notes += _case_notes(case)
+        if case.stack is not None:
+            differing = "; ".join(stack_differences(baseline.stack, case.stack))
+            notes.append(f"{case.id}: measured on a stack of its own: {differing}")
+    components = ", ".join(f"{name} {version}" for name, version in sorted(baseline.stack.components.items()))
+    heading = f"{baseline.device.name}/{baseline.stack.name}" + (f" ({components})" if components else "")
+    columns = [
+        ("case", "left"),
+        ("level", "right"),
+        ("runs", "right"),
+        ("runs apart", "right"),
+        ("against the best", "left"),
+        ("workload", "left"),
+        ("provenance", "left"),
+    ]
+    return Words(heading, columns, rows, tuple(dict.fromkeys(notes)))
+
+
+def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words:
+    """Two sides case by case.
+
+    Args:
+        pairs: the cases that are on both.
+        alone: a sentence for whatever has no partner.
+        title: what is compared with what.
+    """
+    rows: list[Sequence[Cell]] = []
+    notes: list[str] = []
+    several = len({pair.candidate.device.name for pair in pairs}) > 1
+    for pair in pairs:
+        device: list[Cell] = [pair.candidate.device.name] if several else []
+        sides = [seconds(pair.candidate.case.level_s), seconds(pair.baseline.case.level_s)]
+        where = f"{pair.candidate.device.name} {pair.candidate.case.id}" if several else pair.candidate.case.id
+        rows.append((*device, pair.candidate.case.id, *sides, *_outcome(pair)))
+        if pair.differing:
+            notes.append(f"{where}: incomparable: {'; '.join(pair.differing)}")
+        elif pair.judged is not None and pair.judged.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
+            text = " ".join(part for part in (pair.judged.reason, pair.judged.advice) if part)
+            notes.append(f"{where}: {pair.judged.kind.value}: {text}")
+    if any(pair.judged is None and not pair.differing for pair in pairs):
+        notes.append(
+            "no spread: two published numbers are compared; their ratio is known, and how far it is chance is not, so "
+            "there is no verdict"
+        )
+    notes += _published_notes(pairs)
+    changed = dict.fromkeys(line for pair in pairs for line in _changed(pair))
+    if changed:
+        notes.append(f"changed in the stack: {', '.join(changed)}")
+    columns = [
+        *([("device", "left")] if several else []),
+        ("case", "left"),
+        ("candidate", "right"),
+        ("baseline", "right"),
+        ("change", "left"),
+        ("interval", "left"),
+        ("verdict", "left"),
+    ]
+    return Words(title, columns, rows, (*dict.fromkeys(notes), *alone))
+
+
+def _changed(pair: Pair) -> list[str]:
+    """What differs in the stack; pages do not name every component, so what only one names has not changed."""
+    lines = stack_differences(pair.baseline.stack, pair.candidate.stack)
+    if pair.baseline.case.published is None and pair.candidate.case.published is None:
+        return lines
+    return [line for line in lines if not line.endswith("-> none") and " none -> " not in line]
+
+
+def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
+    if pair.differing:
+        return (_UNKNOWN, _UNKNOWN, ("incomparable", "cyan"))
+    change = slower_or_faster(pair.ratio)
+    if pair.judged is None:
+        return (change, _UNKNOWN, ("no spread", "cyan"))
+    judged = pair.judged
+    return (change, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
+
+
+def _best(case: CaseBaseline) -> str:
+    if case.anchor is None:
+        return _UNKNOWN
+    ratio = case.level_s / case.anchor.latency_s
+    if ratio <= 1:
+        return "is the best"
+    return f"{slower_or_faster(ratio)} than {seconds(case.anchor.latency_s)} ({case.anchor.accepted_on})"
+
+
+def _what(case: CaseBaseline) -> str:
+    workload = case.workload
+    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.weights} weights"
+    return words if case.scale == "full" else f"{words}, stand-in"
+
+
+def _case_notes(case: CaseBaseline) -> list[str]:
+    notes = [
+        f"{case.id}: accepted on {item.accepted_on}: {slower_or_faster(item.ratio)}"
+        f"{f' than {item.against}' if item.against else ''}: {item.reason}"
+        for item in case.accepted_regressions
+    ]
+    if case.published is not None:
+        about = f"; {case.published.note}" if case.published.note else ""
+        notes.append(f"published on {case.published.published_on}: {case.published.address}{about}")
+    if case.host_class is not None:
+        notes.append(f"measured on {case.host_class}")
+    return notes
+
+
+def _published_notes(pairs: Sequence[Pair]) -> list[str]:
+    found = []
+    for pair in pairs:
+        for entry in (pair.candidate, pair.baseline):
+            published = entry.case.published
+            if published is not None:
+                about = f"; {published.note}" if published.note else ""
+                found.append(f"{entry.label}: published on {published.published_on}: {published.address}{about}")
+    return found

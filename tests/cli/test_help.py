@@ -1,0 +1,66 @@
+"""Every command teaches; starting is cheap."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from gaudi_perf.cli import main
+from gaudi_perf.cli.refreshing import DEFAULT_MINIMUM_RUNS
+from gaudi_perf.stores import refresh
+from tests.cli.conftest import Invoke
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        found += _commands(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
+    return found
+
+
+@pytest.mark.parametrize("command", _commands(main), ids=" ".join)
+def test_help_explains_every_option_and_has_examples(command: tuple[str, ...], invoke: Invoke) -> None:
+    done = invoke(*command, "--help")
+    assert done.exit_code == 0
+    examples = re.findall(r"^ +(?:gaudi-perf|pytest) .*", done.output, re.M)
+    assert len(examples) >= 2, done.output
+    assert max(len(line) for line in done.output.splitlines()) <= 130
+
+
+def _every_example(command: tuple[str, ...]) -> list[str]:
+    current: click.Command = main
+    for name in command:
+        assert isinstance(current, click.Group)
+        current = current.commands[name]
+    text = (current.help or "").replace("\\\n", " ")
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip().startswith("gaudi-perf ")]
+
+
+@pytest.mark.parametrize("command", _commands(main), ids=" ".join)
+def test_examples_name_commands_and_options_that_are_there(command: tuple[str, ...]) -> None:
+    for example in _every_example(command):
+        words = example.split()[1:]
+        current: click.Command = main
+        while isinstance(current, click.Group):
+            assert words[0] in current.commands, example
+            current = current.commands[words.pop(0)]
+        flags = {flag for parameter in current.params for flag in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= flags, example
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    code = "import sys, gaudi_perf.cli; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "scipy", "rich", "torch", "msgspec", "psutil", "pytest"} & set(done.stdout.split())
+
+
+def test_default_of_minimum_runs_is_that_of_the_stores() -> None:
+    assert DEFAULT_MINIMUM_RUNS == refresh.DEFAULT_MINIMUM_RUNS
+
+
+def test_unknown_command_is_exit_status_2(invoke: Invoke) -> None:
+    assert invoke("compart").exit_code == 2

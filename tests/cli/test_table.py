@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaudi_perf.reports.prices import PRICES, parse_price, price_of, usd_per_million_tokens
+from gaudi_perf.reports.tabular import Words, markdown
+from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.errors import UserError
+from tests.cli.conftest import PUBLISHED, Invoke
+
+
+def _cells(output: str, *parts: str) -> list[str]:
+    rows = [line.split() for line in output.splitlines() if all(part in line.split() for part in parts)]
+    assert len(rows) == 1, output
+    return rows[0]
+
+
+def test_the_articles_table(invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED)
+    assert done.exit_code == 0
+    assert {"3.717", "1.18x"} <= set(_cells(done.output, "BLOOMZ", "8", "gaudi2", "synapse-1.8.0"))  # "1.2x"
+    assert {"0.737", "3.28x"} <= set(_cells(done.output, "BLOOMZ-7B", "8", "gaudi2", "synapse-1.8.0"))  # "3x"
+    assert {"4.402", "1.00x"} <= set(_cells(done.output, "BLOOMZ", "8", "a100-80gb"))
+    # 13.10904 $/h / 3600 s/h * 3.029 s / 100 tokens * 1e6
+    assert "110.30" in _cells(done.output, "BLOOMZ-7B", "8", "gaudi", "synapse-1.8.0")
+    # one device of eight: 13.10904 / 8 / 3600 * 2.865 / 100 * 1e6
+    assert "13.04" in _cells(done.output, "BLOOMZ-7B", "1", "gaudi", "synapse-1.8.0")
+    assert "price: gaudi: $13.11 an hour for 8 devices, AWS dl1.24xlarge" in done.output
+    assert "price: gaudi2: none is known" in done.output
+
+
+def test_choosing_and_a_price_by_hand(invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED, "--device", "gaudi2", "--newest", "--price", "gaudi2=10")
+    assert "synapse-1.8.0" not in done.output and "synapse-1.9.0-preview" not in done.output
+    assert "synapse-1.10.0" in done.output
+    # 10 / 3600 * 3.103 / 100 * 1e6
+    assert "86.19" in _cells(done.output, "BLOOMZ", "8", "gaudi2")
+    assert "given by hand" in done.output
+
+
+def test_markdown_table(invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED, "--stack", "1.8.0", "--markdown")
+    assert "| BLOOMZ | 8 | gaudi2 | synapse-1.8.0 | graphs | 3.717 s | 1.18x | - | published |" in done.output
+
+
+@pytest.mark.parametrize("price", ["gaudi2", "gaudi2=", "gaudi2=-3", "gaudi2=nan", "gaudi2=inf", "gaudi2=1/0", "G 2=1"])
+def test_wrong_price_is_one_sentence(price: str, invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED, "--price", price)
+    assert done.exit_code == 2 and f"--price {price}: write a device" in done.output
+
+
+def test_nothing_left_is_told(invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED, "--device", "x", "--reference", "y")
+    assert done.exit_code == 2 and "there are: a100-80gb/deepspeed-0.8.2" in done.output
+
+
+def test_prices_are_valid_documents_with_source_and_date() -> None:
+    for price in PRICES:
+        assert decode(encode(price), type(price), "price") == price
+    latest = price_of("a100-80gb")
+    assert latest is not None and latest.as_of == "2026-11-09"
+    assert price_of("gaudi2") is None
+
+
+@given(st.floats(0.01, 1000), st.integers(1, 16), st.floats(1e-3, 100))
+def test_cost_is_that_of_the_time(usd: float, devices: int, latency: float) -> None:
+    price = parse_price(f"gaudi2={usd!r}/{devices}", "2026-01-31")
+    cost = usd_per_million_tokens(price, devices, latency, 100)
+    assert cost == pytest.approx(usd / 3600 * latency * 1e4)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_price_or_a_mistake(text: str) -> None:
+    try:
+        assert parse_price(text, "2026-01-31").usd_per_hour > 0
+    except UserError as error:
+        assert "--price" in str(error)
+
+
+@given(st.text())
+def test_markdown_cells_stay_in_their_cells(text: str) -> None:
+    row = markdown(Words("", [("a", "left"), ("b", "left")], [(text, "x")])).splitlines()[2:]
+    assert len(row) == 1
+    assert row[0].replace("\\\\", "").replace("\\|", "").count("|") == 3
