@@ -8,6 +8,7 @@ import gaudi_perf
 from gaudi_perf.cli.baselines import baselines
 from gaudi_perf.cli.common import Group
 from gaudi_perf.cli.compare import compare
+from gaudi_perf.cli.doctor import doctor
 from gaudi_perf.cli.history import history
 from gaudi_perf.cli.report import report
 from gaudi_perf.cli.table import table
@@ -21,19 +22,21 @@ def main() -> None:
     Measuring is pytest's part; this command reads and keeps what was measured.
 
     Examples, for a new SynapseAI release:
+      gaudi-perf doctor                                   is this machine fit to measure?
       pytest perf_tests -k bloomz7b --runs 5              measure
       gaudi-perf report                                   the summary again
       gaudi-perf baselines diff results                   what a refresh would change
       gaudi-perf baselines refresh results                make it the new level
       gaudi-perf compare synapse-1.24.0 synapse-1.23.0    what the release changed
 
-    Exit status: 0 for success, 1 where the answer is no (refused, a problem found), 2 for a mistake in the call
+    Exit status: 0 for success, 1 where the answer is no (unfit, refused, a problem found), 2 for a mistake in the call
     or in a file.
     """
 
 
 main.add_command(baselines)
 main.add_command(compare)
+main.add_command(doctor)
 main.add_command(history)
 main.add_command(report)
 main.add_command(table)

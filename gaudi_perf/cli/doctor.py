@@ -1,0 +1,55 @@
+"""``gaudi-perf doctor``: is this machine fit to measure?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from gaudi_perf.cli.common import Command, echo_table, shown
+
+_STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "cyan"}
+
+
+@click.command(cls=Command)
+@click.option(
+    "--accelerator",
+    type=click.Choice(["auto", "hpu", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="What is to be measured with; auto is a Gaudi where its software is installed.",
+)
+@click.option("--strict", is_flag=True, help="Exit status 1 for warnings, too.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+def doctor(accelerator: Literal["auto", "hpu", "cpu"], strict: bool, as_json: bool) -> None:
+    """Say whether this machine is fit to measure, and what to do where it is not.
+
+    Looks at the devices, the versions of driver, plug-in, PyTorch and optimum-habana, lazy mode, other processes on the
+    devices, throttling, huge pages, the frequency governor, memory, load, hypervisor steal, and the C++ compiler. Each
+    finding has its remedy. Nothing is changed. Exit status 1 if anything is unfit.
+
+    Examples:
+      gaudi-perf doctor
+      gaudi-perf doctor --accelerator hpu --strict && pytest perf_tests
+      gaudi-perf doctor --json
+    """
+    from gaudi_perf.runtime.doctor import diagnose, gather
+    from gaudi_perf.vocabulary.documents import encode
+
+    diagnosis = diagnose(gather(accelerator))
+    if as_json:
+        click.echo(encode(diagnosis).decode(), nl=False)
+    else:
+        echo_table(
+            [("check", "left"), ("status", "left"), ("found", "left")],
+            [(item.check, (item.status, _STYLES[item.status]), item.found) for item in diagnosis.findings],
+        )
+        for item in diagnosis.findings:
+            if item.remedy and item.status != "ok":
+                click.echo(shown(f"{item.check}: {item.remedy}"))
+        warnings = sum(item.status == "warning" for item in diagnosis.findings)
+        click.echo(
+            f"{'fit' if diagnosis.fit else 'not fit'} to measure with {diagnosis.accelerator}, {warnings} warnings"
+        )
+    if not diagnosis.fit or (strict and any(item.status == "warning" for item in diagnosis.findings)):
+        raise click.exceptions.Exit(1)

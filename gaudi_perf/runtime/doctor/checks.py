@@ -1,0 +1,248 @@
+"""From facts to findings, each with its remedy. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packaging.version import InvalidVersion, Version
+
+from gaudi_perf.runtime.doctor.facts import Facts
+from gaudi_perf.runtime.doctor.findings import Diagnosis, Finding, Status
+from gaudi_perf.runtime.doctor.releases import release_of, synapse_version, validated_with
+from gaudi_perf.runtime.engines.hpu import PLUGIN
+
+GIB = 1 << 30
+IDLE_DEVICE_SHARE = 0.05
+"""What a Gaudi's own software may hold of its memory while nobody uses it."""
+HUGE_PAGES = 153600
+"""Pages of 2 MiB that scripts for servers with eight Gaudis reserve."""
+BUSY_LOAD = 0.25
+OVERLOAD = 1.0
+STEAL_WARNING, STEAL_UNFIT = 1.0, 5.0
+
+
+def diagnose(facts: Facts) -> Diagnosis:
+    """Say what the facts mean. A machine with a finding that is ``unfit`` is not fit."""
+    findings = [*(_gaudi(facts) if facts.accelerator == "hpu" else _cpu(facts)), *_host(facts)]
+    fit = all(finding.status != "unfit" for finding in findings)
+    return Diagnosis(accelerator=facts.accelerator, fit=fit, findings=findings)
+
+
+def _gaudi(facts: Facts) -> Iterator[Finding]:
+    yield _devices(facts)
+    yield _driver(facts)
+    yield _pytorch(facts)
+    yield _optimum_habana(facts)
+    yield _lazy_mode(facts)
+    yield _processes(facts)
+    yield _device_memory(facts)
+    yield _throttling(facts)
+    yield _huge_pages(facts)
+
+
+def _cpu(facts: Facts) -> Iterator[Finding]:
+    yield _finding("devices", "ok", "no Gaudi here: stand-in shapes are measured on the CPU")
+    torch = facts.versions.get("torch")
+    if torch is None:
+        yield _finding("PyTorch", "unfit", "is not installed", "pip install -e .")
+    else:
+        yield _finding("PyTorch", "ok", torch)
+    if facts.compiler is None:
+        yield _finding(
+            "C++ compiler", "warning", "none, so the cases with graphs are skipped", "apt install g++, or set CXX"
+        )
+    else:
+        yield _finding("C++ compiler", "ok", facts.compiler)
+
+
+def _host(facts: Facts) -> Iterator[Finding]:
+    yield _governor(facts)
+    yield _memory(facts)
+    yield _load(facts)
+    yield _steal(facts)
+
+
+def _devices(facts: Facts) -> Finding:
+    if not facts.hl_smi:
+        remedy = "install the driver and habanalabs-thunk, or run in the vendor's container with --runtime=habana"
+        return _finding("devices", "unfit", "there is no hl-smi", remedy)
+    if not facts.devices:
+        remedy = "run hl-smi and read its error; in a container, set HABANA_VISIBLE_DEVICES=all"
+        return _finding("devices", "unfit", "hl-smi lists no device", remedy)
+    products = sorted({device.product for device in facts.devices})
+    found = f"{len(facts.devices)} x {', '.join(products)}"
+    if len(products) > 1:
+        return _finding("devices", "warning", f"{found}: of several kinds", "show one kind with HABANA_VISIBLE_DEVICES")
+    return _finding("devices", "ok", found)
+
+
+def _driver(facts: Facts) -> Finding:
+    plugin = facts.versions.get(PLUGIN)
+    drivers = sorted({device.driver for device in facts.devices})
+    if plugin is None:
+        remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
+        return _finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
+    if not drivers:
+        return _finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device tells its driver")
+    found = f"driver {', '.join(drivers)}, plug-in {plugin}"
+    of_plugin = synapse_version(plugin)
+    of_drivers = {synapse_version(driver) for driver in drivers}
+    if of_plugin is None or None in of_drivers:
+        return _finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
+    known = {item for item in of_drivers if item is not None}
+    if any(item.release[:2] != of_plugin.release[:2] for item in known) or len(known) > 1:
+        remedy = f"install the driver of SynapseAI {of_plugin}, or run in the container of {min(known)}"
+        return _finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
+    if known != {of_plugin}:
+        remedy = f"install the driver of SynapseAI {of_plugin} to measure what its users have"
+        return _finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
+    return _finding("driver and plug-in", "ok", found)
+
+
+def _pytorch(facts: Facts) -> Finding:
+    torch, synapse = facts.versions.get("torch"), _synapse(facts)
+    if torch is None:
+        return _finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
+    if _emulated(facts):
+        return _finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
+    release = None if synapse is None else release_of(synapse)
+    local = torch.partition("+")[2]
+    if not ("hpu" in local or local.startswith("git")):
+        remedy = "use the PyTorch of the vendor's container: pip must not replace it"
+        return _finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
+    if release is None or not release.pytorch:
+        return _finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
+    if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
+        remedy = f"use PyTorch {release.pytorch} of the vendor's container"
+        found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
+        return _finding("PyTorch", "unfit", found, remedy)
+    return _finding("PyTorch", "ok", torch)
+
+
+def _optimum_habana(facts: Facts) -> Finding:
+    installed, synapse = facts.versions.get("optimum-habana"), _synapse(facts)
+    if installed is None:
+        return _finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
+    release = None if synapse is None else validated_with(synapse)
+    if release is None:
+        of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
+        return _finding("optimum-habana", "unknown", f"{installed}; none is known to be validated with {of}")
+    first, last = Version(release.optimum_habana_from), Version(release.optimum_habana_to)
+    span = str(first) if first == last else f"{first} to {last}"
+    if not first <= _parsed(installed) <= last:
+        found = f"{installed}, and {span} was validated with SynapseAI {release.synapse}"
+        return _finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
+    found = f"{installed}, validated with SynapseAI {release.synapse}"
+    return _finding("optimum-habana", "ok", found)
+
+
+def _lazy_mode(facts: Facts) -> Finding:
+    if facts.lazy_mode not in (None, "1"):
+        found = f"PT_HPU_LAZY_MODE={facts.lazy_mode} here; the suite's own workers set it to 1, other programs do not"
+        return _finding("lazy mode", "warning", found, "export PT_HPU_LAZY_MODE=1")
+    where = "PT_HPU_LAZY_MODE=1" if facts.lazy_mode else "PT_HPU_LAZY_MODE is not set here"
+    return _finding("lazy mode", "ok", f"{where}; the suite's workers set it to 1")
+
+
+def _processes(facts: Facts) -> Finding:
+    if not facts.processes:
+        status: Status = "ok" if facts.devices else "unknown"
+        return _finding("other processes", status, "hl-smi lists none on the devices")
+    words = ", ".join(f"{item.name or '?'} ({item.pid}) on {item.device}" for item in facts.processes[:8])
+    return _finding("other processes", "unfit", f"on the devices: {words}", "let them end, or measure on free devices")
+
+
+def _device_memory(facts: Facts) -> Finding:
+    known = [
+        (index, device.used_mib, device.memory_mib)
+        for index, device in enumerate(facts.devices)
+        if device.used_mib is not None and device.memory_mib
+    ]
+    if not known:
+        return _finding("device memory", "unknown", "hl-smi does not tell")
+    used = [f"{mib} MiB on {index}" for index, mib, total in known if mib > IDLE_DEVICE_SHARE * total]
+    if used:
+        remedy = "find who holds it: hl-smi on the host also lists processes of other containers"
+        return _finding("device memory", "warning", f"in use: {', '.join(used)}", remedy)
+    return _finding("device memory", "ok", f"{min(total - mib for _, mib, total in known)} MiB free on each device")
+
+
+def _throttling(facts: Facts) -> Finding:
+    if facts.throttled is None:
+        return _finding(
+            "throttling", "unknown", "pyhlml does not tell", "it needs habana-pyhlml and the driver's libhlml.so"
+        )
+    if facts.throttled:
+        remedy = "cool the server, or raise the power limit; see hl-smi -q -d POWER,TEMPERATURE"
+        return _finding("throttling", "unfit", ", ".join(facts.throttled), remedy)
+    return _finding("throttling", "ok", "none")
+
+
+def _huge_pages(facts: Facts) -> Finding:
+    if facts.huge_pages is None:
+        return _finding("huge pages", "unknown", "the system does not tell")
+    if facts.huge_pages == 0 and not _emulated(facts):
+        return _finding("huge pages", "warning", "none reserved", f"sudo sysctl -w vm.nr_hugepages={HUGE_PAGES}")
+    return _finding("huge pages", "ok", f"{facts.huge_pages} reserved")
+
+
+def _governor(facts: Facts) -> Finding:
+    if not facts.governors:
+        return _finding("governor", "unknown", "the system does not tell (usual in a virtual machine)")
+    if facts.governors != {"performance"}:
+        remedy = "sudo cpupower frequency-set --governor performance"
+        return _finding("governor", "warning", ", ".join(sorted(facts.governors)), remedy)
+    return _finding("governor", "ok", "performance")
+
+
+def _memory(facts: Facts) -> Finding:
+    free = facts.memory_available / GIB
+    found = f"{free:.1f} GiB free"
+    if facts.accelerator == "hpu" and not _emulated(facts) and free < 32:
+        return _finding("host memory", "warning", f"{found}; weights pass through it", "free 32 GiB for BLOOMZ-7B")
+    if free < 2:
+        return _finding("host memory", "unfit", found, "end other programs: a stand-in takes up to 2 GiB")
+    return _finding("host memory", "ok", found)
+
+
+def _load(facts: Facts) -> Finding:
+    if facts.load is None:
+        return _finding("load", "unknown", "the system does not tell")
+    found = f"{facts.load:.2f} on {facts.cores} cores"
+    remedy = "wait, or end what runs: see top"
+    if facts.load > OVERLOAD * facts.cores:
+        return _finding("load", "unfit", found, remedy)
+    if facts.load > BUSY_LOAD * facts.cores:
+        return _finding("load", "warning", found, remedy)
+    return _finding("load", "ok", found)
+
+
+def _steal(facts: Facts) -> Finding:
+    if facts.steal_percent is None:
+        return _finding("hypervisor steal", "unknown", "the system does not tell")
+    found = f"{facts.steal_percent:.1f} % of the processors' time"
+    remedy = "measure on a machine of its own, or when its neighbours are quiet"
+    if facts.steal_percent > STEAL_UNFIT:
+        return _finding("hypervisor steal", "unfit", found, remedy)
+    status: Status = "warning" if facts.steal_percent > STEAL_WARNING else "ok"
+    return _finding("hypervisor steal", status, found, remedy if status == "warning" else "")
+
+
+def _finding(check: str, status: Status, found: str, remedy: str = "") -> Finding:
+    return Finding(check=check, status=status, found=found, remedy=remedy)
+
+
+def _synapse(facts: Facts) -> Version | None:
+    return synapse_version(facts.versions.get(PLUGIN, ""))
+
+
+def _emulated(facts: Facts) -> bool:
+    """An emulated Gaudi's driver says so."""
+    return any("emulated" in device.driver for device in facts.devices)
+
+
+def _parsed(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0")

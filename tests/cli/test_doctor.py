@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emulated_gaudi.control import environment
+from gaudi_perf.runtime.doctor import Diagnosis, Facts, Finding, diagnose
+from gaudi_perf.runtime.doctor.facts import DeviceFacts, DeviceProcess, device_processes
+from gaudi_perf.runtime.doctor.releases import RELEASES, release_of, synapse_version, validated_with
+from gaudi_perf.vocabulary.documents import decode, encode
+from tests.cli.conftest import PROJECT, Invoke
+
+DEVICE = DeviceFacts(product="HL-225", driver="1.22.0-ee698fb", memory_mib=98304, used_mib=768)
+GAUDI = Facts(
+    accelerator="hpu",
+    hl_smi=True,
+    devices=(DEVICE,) * 8,
+    throttled=(),
+    versions={
+        "habana-torch-plugin": "1.22.0.740",
+        "torch": "2.7.1+hpu_1.22.0-740.git12345",
+        "optimum-habana": "1.19.1",
+    },
+    lazy_mode="1",
+    governors=frozenset({"performance"}),
+    huge_pages=153600,
+    memory_available=2**40,
+    cores=160,
+    load=1.0,
+    steal_percent=0.0,
+)
+
+
+def _finding(facts: Facts, check: str) -> Finding:
+    return next(item for item in diagnose(facts).findings if item.check == check)
+
+
+def test_a_gaudi_server_as_it_should_be() -> None:
+    diagnosis = diagnose(GAUDI)
+    assert diagnosis.fit
+    assert {item.status for item in diagnosis.findings} == {"ok"}
+    assert decode(encode(diagnosis), Diagnosis, "doctor") == diagnosis
+
+
+def _with_versions(**versions: str) -> Facts:
+    named = {name.replace("_", "-"): value for name, value in versions.items()}
+    return dataclasses.replace(GAUDI, versions={**GAUDI.versions, **named})
+
+
+def _with_device(**fields: object) -> Facts:
+    device = dataclasses.replace(DEVICE, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(GAUDI, devices=(DEVICE, device))
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "status", "found", "remedy"),
+    [
+        (dataclasses.replace(GAUDI, hl_smi=False, devices=()), "devices", "unfit", "no hl-smi", "container"),
+        (dataclasses.replace(GAUDI, devices=()), "devices", "unfit", "lists no device", "HABANA_VISIBLE_DEVICES"),
+        (_with_device(product="HL-205"), "devices", "warning", "several kinds", "HABANA_VISIBLE_DEVICES"),
+        (
+            _with_versions(habana_torch_plugin="1.24.0.1007"),
+            "driver and plug-in",
+            "unfit",
+            "different releases",
+            "1.24",
+        ),
+        (_with_versions(habana_torch_plugin="1.22.1.6"), "driver and plug-in", "warning", "patch releases", "1.22.1"),
+        (_with_device(driver="1.21.0-1"), "driver and plug-in", "unfit", "different releases", "1.22.0"),
+        (_with_versions(torch="2.7.1+cpu"), "PyTorch", "unfit", "stock build", "container"),
+        (_with_versions(torch="2.6.0+hpu_1.21"), "PyTorch", "unfit", "built for 2.7.1", "2.7.1"),
+        (_with_versions(optimum_habana="1.21.2"), "optimum-habana", "warning", "1.19.0 to 1.19.1", "==1.19.1"),
+        (dataclasses.replace(GAUDI, lazy_mode="0"), "lazy mode", "warning", "PT_HPU_LAZY_MODE=0", "export"),
+        (
+            dataclasses.replace(GAUDI, processes=(DeviceProcess(3, 4711, "python", 1024),)),
+            "other processes",
+            "unfit",
+            "python (4711) on 3",
+            "free devices",
+        ),
+        (_with_device(used_mib=40000), "device memory", "warning", "40000 MiB on 1", "hl-smi"),
+        (dataclasses.replace(GAUDI, throttled=("device 2 (thermal)",)), "throttling", "unfit", "thermal", "cool"),
+        (dataclasses.replace(GAUDI, huge_pages=0), "huge pages", "warning", "none", "vm.nr_hugepages"),
+        (
+            dataclasses.replace(GAUDI, governors=frozenset({"powersave"})),
+            "governor",
+            "warning",
+            "powersave",
+            "cpupower",
+        ),
+        (dataclasses.replace(GAUDI, memory_available=2**32), "host memory", "warning", "4.0 GiB", "32 GiB"),
+        (dataclasses.replace(GAUDI, load=50.0), "load", "warning", "50.00", "top"),
+        (dataclasses.replace(GAUDI, load=200.0), "load", "unfit", "200.00", "top"),
+        (dataclasses.replace(GAUDI, steal_percent=2.0), "hypervisor steal", "warning", "2.0 %", "neighbours"),
+        (dataclasses.replace(GAUDI, steal_percent=9.0), "hypervisor steal", "unfit", "9.0 %", "neighbours"),
+        (Facts(accelerator="cpu", memory_available=2**34), "PyTorch", "unfit", "not installed", "pip"),
+        (Facts(accelerator="cpu", memory_available=2**34), "C++ compiler", "warning", "skipped", "g++"),
+        (Facts(accelerator="cpu", memory_available=2**30), "host memory", "unfit", "1.0 GiB", "end"),
+    ],
+)
+def test_each_trouble_is_found_with_its_remedy(facts: Facts, check: str, status: str, found: str, remedy: str) -> None:
+    finding = _finding(facts, check)
+    assert finding.status == status
+    assert found in finding.found and remedy in finding.remedy
+    assert diagnose(facts).fit == all(item.status != "unfit" for item in diagnose(facts).findings)
+
+
+def test_what_the_system_does_not_tell_is_no_trouble() -> None:
+    facts = dataclasses.replace(
+        GAUDI, throttled=None, governors=frozenset(), huge_pages=None, load=None, steal_percent=None
+    )
+    diagnosis = diagnose(facts)
+    assert diagnosis.fit and sum(item.status == "unknown" for item in diagnosis.findings) == 5
+
+
+def test_processes_of_hl_smis_table() -> None:
+    # The form of hl-smi 1.18; a device's own lines must not read as processes.
+    table = """\
+|   0  HL-205              N/A  | 0000:b3:00.0     N/A |                   0  |
+| N/A   33C   N/A   104W / 350W |    512MiB / 32768MiB |    15%           N/A |
+|-------------------------------+----------------------+----------------------+
+| Compute Processes:                                               AIP Memory |
+|  AIP       PID   Type   Process name                             Usage      |
+|=============================================================================|
+|   0        10    C      python name                              1024MiB    |
+|   1       N/A   N/A    N/A                                      N/A         |
++=============================================================================+
+"""
+    assert device_processes(table) == (DeviceProcess(0, 10, "python name", 1024),)
+    assert device_processes("") == ()
+
+
+def test_releases() -> None:
+    for release in RELEASES:
+        assert decode(encode(release), type(release), "release") == release
+    version = synapse_version("1.18.0-ee698fb")
+    assert version is not None and version == synapse_version("1.18.0.524")
+    assert release_of(version) == validated_with(version)
+    newest = synapse_version("1.24.2.481")
+    assert newest is not None
+    assert release_of(newest).synapse == "1.24.2"  # type: ignore[union-attr]
+    assert validated_with(newest).optimum_habana_to == "1.21.2"  # type: ignore[union-attr]
+    unknown = synapse_version("2.0.0")
+    assert unknown is not None and release_of(unknown) is None
+    assert synapse_version("N/A") is None and synapse_version("1.x.0") is None
+
+
+def test_doctor_of_this_machine(invoke: Invoke) -> None:
+    done = invoke("doctor", "--json", "--accelerator", "cpu")
+    diagnosis = decode(done.output, Diagnosis, "doctor")
+    assert done.exit_code == (0 if diagnosis.fit else 1)
+    plain = invoke("doctor", "--accelerator", "hpu")
+    assert "to measure with" in plain.output
+
+
+@pytest.mark.parametrize(("driver", "fit"), [(None, True), ("1.21.0-emulated", False)])
+def test_doctor_on_an_emulated_server(driver: str | None, fit: bool, tmp_path: Path) -> None:
+    pretended = environment("gaudi2", 8, synapse="1.24.0", directory=tmp_path, driver=driver)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PT_HPU_", "HABANA_"))}
+    code = "from gaudi_perf.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "doctor", "--json"],
+        env={**kept, **pretended},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    diagnosis = decode(done.stdout, Diagnosis, "doctor")
+    found = {item.check: item for item in diagnosis.findings}
+    assert diagnosis.accelerator == "hpu"
+    assert found["devices"].found == "8 x HL-225"
+    assert found["driver and plug-in"].status == ("ok" if fit else "unfit")
+    assert found["throttling"].status == "ok"  # pyhlml of the pretended server told
+    assert found["other processes"].status == "ok"
+    assert found["optimum-habana"].status in ("ok", "warning", "unfit")
+    assert done.returncode == (0 if diagnosis.fit else 1)
