@@ -60,6 +60,9 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
             console.print(_table(_TIMES, measured, runs, all_verdicts=False))
         for line in _notes(measured, runs):
             console.print(line)
+    for report in session.cases:
+        if report.waived:
+            console.print(f"waived: {report.case.id}: {harmless(report.waived)}", style="yellow")
     for reason, count in Counter(report.skipped for report in session.cases if report.skipped).items():
         console.print(f"skipped {count}: {harmless(reason)}")
     for report in session.cases:

@@ -79,6 +79,7 @@ class CaseReport(Document, frozen=True):
         verdicts: one for each baseline that it was held against; at least one if it was measured.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.
+        waived: why a regression passes for now, and until when; empty if nothing is waived.
     """
 
     case: Case
@@ -86,6 +87,7 @@ class CaseReport(Document, frozen=True):
     verdicts: list[Verdict] = []
     skipped: str = ""
     failed: str = ""
+    waived: str = ""
 
 
 class Session(Document, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ class ScriptedEngine(Engine):
     def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
         assert self._variant is not None
         seconds = self._script.get("seconds", {})
-        duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.010)
+        duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.030)
         count = self._variant.new_tokens
         if on_token is None:
             wait(duration)

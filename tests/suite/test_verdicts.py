@@ -6,9 +6,11 @@ import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.waiver import Waiver
 from tests.suite.conftest import Scripted, Suite
 
 CASES = ["-k", "bloomz7b-1x"]
@@ -50,6 +52,29 @@ def test_a_slowdown_fails_exactly_the_slowed_cases(suite: Suite, scripted: Scrip
     assert failed == {"bloomz7b-1x-graphs-kvcache", "bloomz7b-1x-graphs-nocache"}, slowed.output
     assert "2 failed" in slowed.output
     assert "% slower" in slowed.output and "torch-2.13.0" in slowed.output
+
+
+def test_a_waived_regression_passes_until_its_version(suite: Suite, scripted: Scripted) -> None:
+    one = ["-k", "bloomz7b-1x-graphs-kvcache", *QUICK]
+    suite(*one, *REFRESH, injected=scripted())
+    WaiverStore(suite.baselines).add(
+        Waiver(
+            case="bloomz7b-1x-graphs-kvcache",
+            device="cpu",
+            kind="torch",
+            reason="known, and being mended",
+            until="2.14",
+            added_on="2026-01-01",
+        )
+    )
+    slower = [{"when": ["graphs"], "by": 0.5}]
+    waived = suite(*one, "--runs", "3", injected=scripted(slower=slower))
+    assert waived.status == 0, waived.output
+    assert "1 waived" in waived.output and "known, and being mended (until torch-2.14)" in waived.output
+
+    expired = suite(*one, "--runs", "3", injected=scripted(slower=slower, stack_version="2.14.0"))
+    assert expired.status == 1
+    assert expired.verdicts() == {"bloomz7b-1x-graphs-kvcache": "REGRESSED"}
 
 
 def test_refresh_keeps_every_round_of_every_run(suite: Suite, scripted: Scripted) -> None:
