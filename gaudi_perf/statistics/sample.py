@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,13 @@ class RunSample:
     Attributes:
         rounds: seconds of each round after warm-up, shape (rounds,).
         probes: seconds of the reference probe around each round, same shape, or None.
+        night: label of the night (or session) in which the run took place: runs of one night share its luck. Runs of a
+            side without labels count as of one night.
     """
 
     rounds: FloatArray
     probes: FloatArray | None = None
+    night: str = ""
 
     def __post_init__(self) -> None:
         """Refuse samples that are no durations.
@@ -40,3 +44,41 @@ class RunSample:
     def level(self) -> float:
         """Natural logarithm of the median round."""
         return float(np.log(np.median(self.rounds)))
+
+    @property
+    def probe_level(self) -> float | None:
+        """Natural logarithm of the mean probe, or None without probes.
+
+        The mean, not the median: a probe is much shorter than a round, and most of what slows a round (a neighbour's
+        burst, a throttled second) shows in few of its probes.
+        """
+        return None if self.probes is None else float(np.log(np.mean(self.probes)))
+
+
+def levels(samples: Sequence[RunSample]) -> FloatArray:
+    """The level of each run, shape (runs,)."""
+    return np.array([sample.level for sample in samples], dtype=np.float64)
+
+
+def round_spread(samples: Sequence[RunSample]) -> float:
+    """The spread of rounds within runs: standard deviation of their logarithm, from the median absolute deviation.
+
+    Runs of a single round tell nothing; 0 if there are no others.
+    """
+    spreads = []
+    for sample in samples:
+        if sample.rounds.size > 1:
+            logs = np.log(sample.rounds)
+            # 1.4826: from the median absolute deviation to the standard deviation of a normal distribution.
+            spreads.append(1.4826 * float(np.median(np.abs(logs - np.median(logs)))))
+    return float(np.sqrt(np.mean(np.square(spreads)))) if spreads else 0.0
+
+
+def median_error(samples: Sequence[RunSample]) -> float:
+    """The usual error of a run's level that comes from its having few rounds.
+
+    The variance of the median of n normal values is pi / (2 n) times theirs, for large n.
+    """
+    spread = round_spread(samples)
+    shares = [1.0 / sample.rounds.size for sample in samples]
+    return spread * float(np.sqrt(np.pi / 2 * np.mean(shares)))

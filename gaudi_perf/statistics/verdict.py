@@ -1,4 +1,4 @@
-"""From runs to a verdict."""
+"""From evidence to a verdict."""
 
 from __future__ import annotations
 
@@ -8,24 +8,47 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaudi_perf.statistics.evidence import Evidence, from_interleaved, from_side_by_side, from_stored
+from gaudi_perf.statistics.noise import NoiseLevels, UsualNoise
+from gaudi_perf.statistics.planning import advise, material, visible_slowdown
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
-_FALSE_ALARMS = 0.005
-_POWER = 0.9
+__all__ = [
+    "Comparison",
+    "ComparisonSettings",
+    "UsualNoise",
+    "VerdictKind",
+    "compare",
+    "compare_side_by_side",
+    "compare_with_published",
+    "decide",
+]
 
 
 @dataclass(frozen=True)
-class UsualNoise:
-    """How far runs of the same code usually lie apart, and how much that knowledge is worth.
+class ComparisonSettings:
+    """What a comparison may get wrong.
 
     Attributes:
-        spread: standard deviation of the logarithm of a run's median, 0.02 for 2 %.
-        runs: worth as many degrees of freedom.
+        false_alarms: permitted rate of REGRESSED where nothing changed; of IMPROVED, and of UNCHANGED where the
+            slowdown is twice the tolerance, as well. The interval's confidence is 1 minus twice this.
+        power: what "would have seen" means: with this probability.
+        seconds_per_run: what a run costs, for advice; None where unknown.
     """
 
-    spread: float = 0.02
-    runs: float = 3.0
+    false_alarms: float = 0.005
+    power: float = 0.9
+    seconds_per_run: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what are no rates.
+
+        Raises:
+            ValueError: a rate is not in its range.
+        """
+        if not (0 < self.false_alarms < 0.5 and 0.5 <= self.power < 1):
+            raise ValueError("settings: false_alarms must be between 0 and 0.5, and power between 0.5 and 1")
 
 
 @dataclass(frozen=True)
@@ -39,10 +62,14 @@ class Comparison:
         high: upper end.
         confidence: of that interval.
         tolerance: the slowdown that nobody minds.
-        smallest_visible_slowdown: what this comparison would have called REGRESSED in nine of ten cases.
+        smallest_visible_slowdown: what this comparison would have called REGRESSED with the power of its settings.
         spread: the spread between runs that was used, as a share.
         reason: why, in a sentence.
         advice: what would help, in a sentence, or empty.
+        p_slower: evidence against "not slower": the probability, were it not slower, of as much evidence of a slowdown.
+        p_faster: the same against "not faster".
+        more_runs: about how many more runs would settle it; None if nothing need be settled or no number would.
+        noise: where the noise is.
     """
 
     kind: VerdictKind
@@ -54,7 +81,11 @@ class Comparison:
     smallest_visible_slowdown: float
     spread: float
     reason: str
-    advice: str = ""
+    advice: str
+    p_slower: float
+    p_faster: float
+    more_runs: int | None
+    noise: NoiseLevels
 
 
 def compare(
@@ -63,29 +94,49 @@ def compare(
     *,
     tolerance: float = 0.05,
     usual_noise: UsualNoise | None = None,
+    settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """Compare runs with runs.
+    """Compare runs with stored runs.
 
-    Runs, not rounds, are the unit of evidence (Kalibera and Jones 2013): rounds of one process share its luck. The
-    levels are the logarithms of the runs' medians; their common variance is the usual one, moderated by what these
-    runs show (Smyth 2004), and the interval is Student's.
+    Args:
+        candidate: runs on the stack in question.
+        baseline: runs that are stored.
+        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
+        usual_noise: what is known about the noise here; the default knows little.
+        settings: permitted error rates.
 
     Raises:
-        ValueError: a side has no runs.
+        ValueError: a side has no runs, or the tolerance is not a share above 0.
     """
-    if not candidate or not baseline:
-        raise ValueError("both sides need at least one run")
-    ours = np.array([sample.level for sample in candidate])
-    theirs = np.array([sample.level for sample in baseline])
-    noise = usual_noise or UsualNoise()
-    squares = float(((ours - ours.mean()) ** 2).sum() + ((theirs - theirs.mean()) ** 2).sum())
-    freedom = len(ours) + len(theirs) - 2
-    variance = (noise.runs * noise.spread**2 + squares) / (noise.runs + freedom)
-    error = math.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
-    known = f"{len(ours)} against {_runs(len(theirs))}, which lie {math.sqrt(variance):.1%} apart"
-    return _decide(
-        float(ours.mean() - theirs.mean()), error, noise.runs + freedom, tolerance, math.sqrt(variance), known
-    )
+    evidence = from_stored(candidate, baseline, usual_noise or UsualNoise())
+    return decide(evidence, tolerance, settings or ComparisonSettings())
+
+
+def compare_side_by_side(
+    candidate: Sequence[RunSample],
+    baseline: Sequence[RunSample],
+    *,
+    tolerance: float = 0.05,
+    usual_noise: UsualNoise | None = None,
+    settings: ComparisonSettings | None = None,
+    interleaved: bool = False,
+) -> Comparison:
+    """Compare runs that were measured in pairs, best in the order ABBA: the first with the first, and so on.
+
+    Args:
+        candidate: runs on the stack in question.
+        baseline: runs on the other stack, as many.
+        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
+        usual_noise: what is known about the noise here; the default knows little.
+        settings: permitted error rates.
+        interleaved: whether the rounds of each pair were taken in turns, with both worker groups alive.
+
+    Raises:
+        ValueError: a side has no runs, their numbers differ, or the tolerance is not a share above 0.
+    """
+    gather = from_interleaved if interleaved else from_side_by_side
+    evidence = gather(candidate, baseline, usual_noise or UsualNoise())
+    return decide(evidence, tolerance, settings or ComparisonSettings())
 
 
 def compare_with_published(
@@ -94,47 +145,108 @@ def compare_with_published(
     *,
     tolerance: float = 0.05,
     usual_noise: UsualNoise | None = None,
+    settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """Compare runs with a published number, of which no spread is known: it counts as a single run.
+    """Compare runs with a published number, of which no spread is known: it counts as a single run of another night.
 
     Raises:
-        ValueError: there are no runs, or the number is no duration.
+        ValueError: there are no runs, the number is no duration, or the tolerance is not a share above 0.
     """
     single = RunSample(rounds=np.array([published_seconds], dtype=np.float64))
-    return compare(candidate, [single], tolerance=tolerance, usual_noise=usual_noise)
+    stripped = [RunSample(rounds=sample.rounds, night=sample.night) for sample in candidate]
+    evidence = from_stored(stripped, [single], usual_noise or UsualNoise())
+    return decide(evidence, tolerance, settings or ComparisonSettings(), against="a published number of unknown spread")
 
 
-def _decide(difference: float, error: float, freedom: float, tolerance: float, spread: float, known: str) -> Comparison:
-    from scipy.stats import t
+def decide(
+    evidence: Evidence,
+    tolerance: float,
+    settings: ComparisonSettings,
+    *,
+    error: float | None = None,
+    against: str = "",
+) -> Comparison:
+    """The verdict. Each of the three certain ones has its own permitted error rate, the same for all.
 
-    width = float(t.ppf(1 - _FALSE_ALARMS, freedom))
-    ratio, low, high = (math.exp(difference + sign * width * error) for sign in (0, -1, 1))
-    visible = max(math.exp((width + float(t.ppf(_POWER, freedom))) * error) - 1, tolerance / 2)
-    advice = ""
-    if low > 1 and ratio >= 1 + tolerance / 2:
-        kind, reason = VerdictKind.REGRESSED, f"the whole interval is above the baseline ({known})"
-        advice = "Look at what changed in the stack; measure more runs (--runs 5) to narrow the interval."
-    elif high < 1 and ratio <= 1 / (1 + tolerance / 2):
-        kind, reason = VerdictKind.IMPROVED, f"the whole interval is below the baseline ({known})"
-    elif high < 1 + 2 * tolerance and visible <= 2 * tolerance:
+    - REGRESSED: "not slower" is refused at the permitted rate, and the best estimate is at least half the tolerance.
+      It need not be beyond the tolerance with certainty: then a slowdown of just the tolerance would hardly be found.
+    - IMPROVED: the same, the other way.
+    - UNCHANGED: the upper end of the interval is below twice the tolerance, and a slowdown of that size would have been
+      seen.
+    - INCONCLUSIVE: none of these.
+
+    Args:
+        evidence: what is known.
+        tolerance: the slowdown that nobody minds.
+        settings: permitted error rates.
+        error: the permitted error rate of this look, if the comparison is looked at several times; else that of the
+            settings.
+        against: what the baseline is, if not runs.
+
+    Raises:
+        ValueError: the tolerance is not a share above 0.
+    """
+    if not (math.isfinite(tolerance) and tolerance > 0):
+        raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
+    nominal = settings.false_alarms if error is None else error
+    known, noise = evidence.posterior, evidence.noise
+    estimate, low, high = (known.quantile(order) for order in (0.5, nominal, 1 - nominal))
+    # A look's own level is turned into what it is worth overall, so that families of cases can be judged alike.
+    worth = settings.false_alarms / nominal
+    p_slower, p_faster = (min(1.0, worth * p) for p in (known.below(0.0), known.above(0.0)))
+    limit = 2 * tolerance
+    visible = visible_slowdown(evidence, nominal, settings.power, tolerance)
+    ratio = math.exp(estimate)
+    seen = _seen(evidence, against)
+    advice, more_runs = "", None
+    if p_slower <= settings.false_alarms and estimate >= material(tolerance):
+        kind = VerdictKind.REGRESSED
+        reason = f"{ratio - 1:.1%} slower, and certainly slower ({seen})"
+        advice = "Look at what changed in the stack; accept the new level with a reason, or waive it, if it must be."
+    elif p_faster <= settings.false_alarms and estimate <= -material(tolerance):
+        kind = VerdictKind.IMPROVED
+        reason = f"{1 - ratio:.1%} faster, and certainly faster ({seen})"
+        advice = "Refresh the baseline, or a later slowdown hides behind it."
+    elif high < math.log1p(limit) and visible <= limit:
         kind = VerdictKind.UNCHANGED
-        reason = f"no slowdown that matters; one of {visible:.1%} would have been seen ({known})"
+        reason = f"no slowdown that matters, and would have seen {visible:.1%} ({seen})"
     else:
         kind = VerdictKind.INCONCLUSIVE
-        reason = f"a slowdown of less than {visible:.1%} would not have been seen ({known})"
-        advice = "More runs on both sides would settle it: --runs 5, or a quieter machine."
+        reason = f"a slowdown of {limit:.0%} can be neither seen nor ruled out: would have seen {visible:.1%} ({seen})"
+        if visible <= limit:
+            reason = f"{ratio - 1:+.1%}, too much to be called unchanged and too little to be called certain ({seen})"
+        help_ = advise(evidence, visible, min(limit, visible * 0.7), settings.seconds_per_run, nominal, settings.power)
+        advice, more_runs = help_.text, help_.runs
     return Comparison(
         kind=kind,
         ratio=ratio,
-        low=low,
-        high=high,
-        confidence=1 - 2 * _FALSE_ALARMS,
+        low=math.exp(low),
+        high=math.exp(high),
+        confidence=1 - 2 * nominal,
         tolerance=tolerance,
         smallest_visible_slowdown=visible,
-        spread=spread,
+        spread=noise.run,
         reason=reason,
         advice=advice,
+        p_slower=p_slower,
+        p_faster=p_faster,
+        more_runs=more_runs,
+        noise=noise,
     )
+
+
+def _seen(evidence: Evidence, against: str) -> str:
+    noise = evidence.noise
+    if evidence.side_by_side:
+        counted = f"{_runs(evidence.candidate_runs)} of each stack side by side"
+    else:
+        counted = f"{_runs(evidence.candidate_runs)} against {against or _runs(evidence.baseline_runs)}"
+    text = f"{counted}; runs lie {noise.run:.1%} apart"
+    if noise.uncorrected_run > 1.1 * noise.run and noise.probe_gain >= 0.1:
+        text += f", {noise.uncorrected_run:.1%} without the reference probes"
+    if not evidence.side_by_side:
+        text += f", nights are taken to lie {noise.night:.1%} apart"
+    return text
 
 
 def _runs(count: int) -> str:

@@ -1,0 +1,141 @@
+"""Self-audit: how often the verdicts of this installation are wrong, measured on its own history."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored, slowed
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, compare, compare_side_by_side
+from gaudi_perf.vocabulary.verdict import VerdictKind
+
+_SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The comparison that is replayed.
+
+    Attributes:
+        candidates: runs of the candidate (pairs, side by side).
+        baselines: runs of the baseline; not used side by side.
+        side_by_side: whether runs are compared in pairs of neighbours.
+    """
+
+    candidates: int = 3
+    baselines: int = 5
+    side_by_side: bool = False
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Error rates of a comparison on a history.
+
+    Attributes:
+        design: what was replayed.
+        repeats: comparisons per slowdown.
+        shares: of each verdict, by slowdown.
+        false_alarms: share of REGRESSED without a slowdown.
+        false_alarms_high: upper end of its 95 % interval (Clopper and Pearson 1934), were the replays independent; they
+            share runs, so with a short history it is too low.
+        smallest_detectable_slowdown: the smallest replayed slowdown called REGRESSED in at least ``power`` of the
+            replays; None if none was.
+        wrong_unchanged: share of UNCHANGED at the smallest replayed slowdown of at least twice the tolerance.
+    """
+
+    design: Design
+    repeats: int
+    shares: Mapping[float, Mapping[VerdictKind, float]]
+    false_alarms: float
+    false_alarms_high: float
+    smallest_detectable_slowdown: float | None
+    wrong_unchanged: float
+
+
+def audit(
+    history: Sequence[RunSample],
+    design: Design,
+    *,
+    tolerance: float = 0.05,
+    usual_noise: UsualNoise | None = None,
+    settings: ComparisonSettings | None = None,
+    slowdowns: Sequence[float] = _SLOWDOWNS,
+    repeats: int = 200,
+    seed: int = 1,
+) -> Audit:
+    """Replay comparisons on a history of the same code, without and with injected slowdowns.
+
+    Args:
+        history: runs of the same case on the same stack, in the order of measurement, with nights where known.
+        design: the comparison to replay.
+        tolerance: the slowdown that nobody minds.
+        usual_noise: what is known about the noise here.
+        settings: permitted error rates.
+        slowdowns: shares by which the candidate's rounds are made longer; 0 is always among them.
+        repeats: comparisons per slowdown. The same draws serve all slowdowns.
+        seed: of the draws.
+
+    Raises:
+        ValueError: the history is too short for the design, or there is nothing to repeat.
+    """
+    if repeats < 1:
+        raise ValueError("an audit needs at least one repeat")
+    settings = settings or ComparisonSettings()
+    wanted = sorted({0.0, 2 * tolerance, *slowdowns})
+    counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
+    rng = np.random.default_rng(seed)
+    for _ in range(repeats):
+        sides = _draw(history, design, rng)
+        for slowdown in wanted:
+            counts[slowdown][_compare(sides, slowdown, design, tolerance, usual_noise, settings).kind] += 1
+    shares = {slowdown: {kind: count[kind] / repeats for kind in VerdictKind} for slowdown, count in counts.items()}
+    alarms = counts[0.0][VerdictKind.REGRESSED]
+    detected = [
+        slowdown for slowdown in wanted if slowdown > 0 and shares[slowdown][VerdictKind.REGRESSED] >= settings.power
+    ]
+    return Audit(
+        design=design,
+        repeats=repeats,
+        shares=shares,
+        false_alarms=alarms / repeats,
+        false_alarms_high=_upper_limit(alarms, repeats),
+        smallest_detectable_slowdown=min(detected, default=None),
+        wrong_unchanged=shares[2 * tolerance][VerdictKind.UNCHANGED],
+    )
+
+
+def _draw(history: Sequence[RunSample], design: Design, rng: np.random.Generator) -> Sides:
+    if design.side_by_side:
+        return draw_pairs(history, design.candidates, rng)
+    return draw_stored(history, design.candidates, design.baselines, rng)
+
+
+def _compare(
+    sides: Sides,
+    slowdown: float,
+    design: Design,
+    tolerance: float,
+    usual_noise: UsualNoise | None,
+    settings: ComparisonSettings,
+) -> Comparison:
+    judge = compare_side_by_side if design.side_by_side else compare
+    return judge(
+        slowed(sides.candidate, slowdown),
+        sides.baseline,
+        tolerance=tolerance,
+        usual_noise=usual_noise,
+        settings=settings,
+    )
+
+
+def _upper_limit(events: int, trials: int) -> float:
+    from scipy.special import betaincinv
+
+    limit = 1.0 if events == trials else float(betaincinv(events + 1, trials - events, 0.975))
+    return limit if math.isfinite(limit) else 1.0

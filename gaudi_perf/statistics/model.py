@@ -1,0 +1,247 @@
+"""The model of noise: rounds within runs within groups (nights, or pairs side by side), and its posterior.
+
+For run j of group i, with y the logarithm of its median round,
+
+    y_ij = m + d * z_ij + b' x_ij + G_i + R_ij,    G_i ~ N(0, g**2),  R_ij ~ N(0, r**2)
+
+where z is +1/2 for the candidate and -1/2 for the baseline, so d is the logarithm of the ratio; x are covariates
+(reference probes). This is the random-effects model of Kalibera and Jones (2013) with a covariate. Given g and r, d
+is normal (generalised least squares, b with a normal prior). g and r are not estimated and then taken for true: they
+are integrated over, on a grid, with scaled inverse chi-square priors. The posterior of d is thus a mixture of normal
+distributions with tails as heavy as the knowledge of the spreads is poor: without groups and covariates it is Student's
+t of a moderated t-test (Smyth 2004), which has as many degrees of freedom as observed and prior ones together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaudi_perf.statistics.sample import FloatArray
+
+_POINTS = 24
+_REACH_DOWN = math.log(12.0)
+_REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of freedom is long
+_NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not reach
+_REFINEMENTS = 3
+
+
+@dataclass(frozen=True)
+class SpreadPrior:
+    """Scaled inverse chi-square priors of the spreads.
+
+    Attributes:
+        run: expected spread between runs.
+        run_freedom: degrees of freedom that it is worth.
+        group: expected spread between groups.
+        group_freedom: degrees of freedom that it is worth.
+        group_share: spread between groups as a share of that between runs; it adds, in squares, to ``group``.
+    """
+
+    run: float
+    run_freedom: float
+    group: float
+    group_freedom: float
+    group_share: float
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """What is known about the machine during each run.
+
+    Attributes:
+        values: shape (runs, covariates).
+        expected: prior mean of each coefficient, shape (covariates,).
+        uncertainty: prior standard deviation of each coefficient, shape (covariates,).
+    """
+
+    values: FloatArray
+    expected: FloatArray
+    uncertainty: FloatArray
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known about the logarithm of the ratio: a mixture of normal distributions.
+
+    Attributes:
+        weights: of the components, summing to 1, shape (components,).
+        means: shape (components,).
+        deviations: standard deviations, shape (components,).
+        run: spread between runs, posterior root mean square.
+        group: spread between groups, likewise.
+        coefficients: posterior means of the covariates' coefficients, shape (covariates,).
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    deviations: FloatArray
+    run: float
+    group: float
+    coefficients: FloatArray
+
+    @property
+    def mean(self) -> float:
+        """The best estimate."""
+        return float(self.weights @ self.means)
+
+    def below(self, value: float) -> float:
+        """The probability that the logarithm of the ratio is below ``value``."""
+        from scipy.special import ndtr
+
+        return float(self.weights @ ndtr((value - self.means) / self.deviations))
+
+    def above(self, value: float) -> float:
+        """The probability that it is above; exact far out in the tail."""
+        from scipy.special import ndtr
+
+        return float(self.weights @ ndtr((self.means - value) / self.deviations))
+
+    def quantile(self, probability: float) -> float:
+        """The value below which the logarithm of the ratio is with this probability."""
+        from scipy.optimize import brentq
+        from scipy.special import ndtri
+
+        ends = self.means + self.deviations * float(ndtri(probability))
+        low, high = float(ends.min()), float(ends.max())
+        if high - low < 1e-12:
+            return low
+        margin = 1e-9 * (high - low)
+        return float(brentq(lambda value: self.below(value) - probability, low - margin, high + margin, xtol=1e-9))
+
+
+def posterior(
+    values: FloatArray,
+    sides: FloatArray,
+    groups: NDArray[np.intp],
+    prior: SpreadPrior,
+    covariates: Covariates | None = None,
+    *,
+    level: bool = True,
+) -> Posterior:
+    """The posterior of the logarithm of the ratio.
+
+    Args:
+        values: level of each run, shape (runs,).
+        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
+        groups: number of each run's group, from 0, shape (runs,).
+        prior: what is known about the spreads.
+        covariates: what is known about the machine.
+        level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
+            all sides are +1.
+    """
+    moments = _moments(values, sides, groups, covariates, level)
+    run_axis, group_axis = _first_grid(values, sides, prior)
+    for remaining in reversed(range(_REFINEMENTS)):
+        run, group = (axis.ravel() for axis in np.meshgrid(run_axis, group_axis, indexing="ij"))
+        fit = _fit(moments, np.exp(run), np.exp(group), prior, covariates)
+        if remaining:
+            run_axis, group_axis = _refined(run_axis, fit.log_density, 0), _refined(group_axis, fit.log_density, 1)
+    weights = np.exp(fit.log_density - fit.log_density.max())
+    weights /= weights.sum()
+    kept = weights > 1e-12
+    return Posterior(
+        weights=weights[kept] / weights[kept].sum(),
+        means=fit.means[kept],
+        deviations=fit.deviations[kept],
+        run=math.sqrt(float(weights @ np.exp(2 * run))),
+        group=math.sqrt(float(weights @ np.exp(2 * group))),
+        coefficients=weights @ fit.coefficients,
+    )
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums over runs of products of (1, z, x..., y)."""
+
+    within: FloatArray  # deviations from the group's mean, shape (columns, columns)
+    means: FloatArray  # of each group, shape (groups, columns)
+    sizes: FloatArray  # of each group, shape (groups,)
+    effect: int  # column of z
+
+
+@dataclass(frozen=True)
+class _Fit:
+    log_density: FloatArray
+    means: FloatArray
+    deviations: FloatArray
+    coefficients: FloatArray
+
+
+def _moments(
+    values: FloatArray, sides: FloatArray, groups: NDArray[np.intp], covariates: Covariates | None, level: bool
+) -> _Moments:
+    columns = [np.ones_like(values), sides] if level else [sides]
+    effect = len(columns) - 1
+    if covariates is not None:
+        columns += list(covariates.values.T)
+    rows = np.column_stack([*columns, values - values.mean() if level else values])
+    sizes = np.bincount(groups).astype(np.float64)
+    sums = np.zeros((sizes.size, rows.shape[1]))
+    np.add.at(sums, groups, rows)
+    means = sums / sizes[:, None]
+    deviations = rows - means[groups]
+    return _Moments(within=deviations.T @ deviations, means=means, sizes=sizes, effect=effect)
+
+
+def _first_grid(values: FloatArray, sides: FloatArray, prior: SpreadPrior) -> tuple[FloatArray, FloatArray]:
+    spreads = [float(np.std(values[sides == side])) for side in (-0.5, 0.5)]
+    largest = max(prior.run, *spreads)
+    run = np.linspace(math.log(prior.run) - _REACH_DOWN, math.log(largest) + _REACH_UP, _POINTS)
+    largest_group = max(prior.group, prior.group_share * largest, *spreads)
+    group = np.linspace(math.log(prior.group) - _REACH_DOWN, math.log(largest_group) + _REACH_UP, _POINTS)
+    return run, group
+
+
+def _refined(axis: FloatArray, log_density: FloatArray, dimension: int) -> FloatArray:
+    profile = log_density.reshape(_POINTS, _POINTS).max(axis=1 - dimension)
+    worthwhile = np.flatnonzero(profile > profile.max() - _NEGLIGIBLE)
+    low, high = max(worthwhile[0] - 1, 0), min(worthwhile[-1] + 1, _POINTS - 1)
+    return np.linspace(axis[low], axis[high], _POINTS)
+
+
+def _fit(
+    moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates | None
+) -> _Fit:
+    run_variance, group_variance = run**2, group**2
+    sizes = moments.sizes
+    effect, first = moments.effect, moments.effect + 1
+    count = float(sizes.sum())
+    mean_variance = run_variance[:, None] + sizes * group_variance[:, None]  # times the size: that of a group's mean
+    products = np.einsum("i,ij,ik->ijk", sizes, moments.means, moments.means)
+    scatter = moments.within / run_variance[:, None, None] + np.einsum("pi,ijk->pjk", 1 / mean_variance, products)
+    precision, weighted, residual = scatter[:, :-1, :-1].copy(), scatter[:, :-1, -1].copy(), scatter[:, -1, -1].copy()
+    if covariates is not None:
+        sharpness = 1 / covariates.uncertainty**2
+        inner = np.arange(first, first + sharpness.size)
+        precision[:, inner, inner] += sharpness
+        weighted[:, inner] += sharpness * covariates.expected
+        residual += float(sharpness @ covariates.expected**2)
+    covariance = np.linalg.inv(precision)
+    coefficients = np.einsum("pij,pj->pi", covariance, weighted)
+    misfit = residual - np.einsum("pi,pi->p", coefficients, weighted)
+    log_density = -0.5 * (
+        (count - sizes.size) * np.log(run_variance)
+        + np.log(mean_variance).sum(axis=1)
+        + np.linalg.slogdet(precision)[1]
+        + np.maximum(misfit, 0.0)
+    )
+    expected_group = prior.group**2 + prior.group_share**2 * run_variance
+    log_density += _log_prior(run_variance, np.full_like(run_variance, prior.run**2), prior.run_freedom)
+    log_density += _log_prior(group_variance, expected_group, prior.group_freedom)
+    return _Fit(
+        log_density=log_density,
+        means=coefficients[:, effect],
+        deviations=np.sqrt(covariance[:, effect, effect]),
+        coefficients=coefficients[:, first:],
+    )
+
+
+def _log_prior(variance: FloatArray, expected: FloatArray, freedom: float) -> FloatArray:
+    """Density of the logarithm of a scaled inverse chi-square variance, up to a constant."""
+    ratio = expected / variance
+    density: FloatArray = freedom / 2 * (np.log(ratio) - ratio)
+    return density

@@ -1,0 +1,149 @@
+"""What is known about noise before a comparison, and what a history teaches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, round_spread
+
+_BAD_NIGHT = 4.0
+
+
+@dataclass(frozen=True)
+class UsualNoise:
+    """How far runs and nights of the same code usually lie apart, and how much that knowledge is worth.
+
+    Spreads are standard deviations of the logarithm of a run's median: 0.01 is 1 %. The knowledge counts like that many
+    degrees of freedom of observed spread (the prior of a moderated t-test: Smyth 2004), so runs soon outweigh a weak
+    one. The defaults are those of a quiet accelerator server of which there is no history: it is taken as known
+    that its nights differ by 1 %, and as barely known how far its runs lie apart.
+
+    Attributes:
+        night: spread between nights, beyond that between runs.
+        run: spread between runs of one night.
+        night_freedom: what ``night`` is worth. A comparison of one night with one other night has nothing else.
+        run_freedom: what ``run`` is worth.
+        night_share: spread between nights as a share of that between runs; whichever is more counts. Where runs lie
+            far apart, nights do too.
+        run_share: spread between runs as a share of that between rounds; whichever is more counts.
+    """
+
+    night: float = 0.01
+    run: float = 0.005
+    night_freedom: float = 10.0
+    run_freedom: float = 1.0
+    night_share: float = 0.25
+    run_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what is no spread.
+
+        Raises:
+            ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
+        """
+        for name in ("night", "run", "night_freedom", "run_freedom"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"usual noise: {name} is {value}, and must be a finite number above 0")
+        if not (0 <= self.night_share < math.inf and 0 <= self.run_share < math.inf):
+            raise ValueError("usual noise: shares must be finite numbers, 0 or above")
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Where the noise is: standard deviations of logarithms, so 0.01 is 1 %.
+
+    Attributes:
+        round: between rounds of a run.
+        run: between runs of a night (of a pair, side by side), after correction by the probes.
+        night: between nights, beyond that of runs (between pairs, side by side).
+        uncorrected_run: between runs of a side before correction by the probes; 0 if no side has two runs.
+        probe_coefficient: by what share of a change of the probes the rounds change; 0 without probes.
+        probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
+    """
+
+    round: float
+    run: float
+    night: float
+    uncorrected_run: float
+    probe_coefficient: float
+    probe_gain: float
+
+
+def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None = None) -> UsualNoise:
+    """Learn the usual noise of an installation from runs of the same code on labelled nights.
+
+    Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
+    the mean square between nights is ``run**2 + m * night**2``. Observed and default knowledge are combined in
+    proportion to their degrees of freedom. Nights further from the median than four (robust) standard deviations are
+    left out: a bad night is no usual noise, and what makes it bad shows in its probes. Runs whose level changed on
+    purpose must not be among the history.
+
+    Args:
+        history: runs of the same code.
+        default: what is taken as known without a history.
+
+    Raises:
+        ValueError: there are no runs.
+    """
+    if not history:
+        raise ValueError("there are no runs to learn the usual noise from")
+    default = default or UsualNoise()
+    grouped: dict[str, list[float]] = {}
+    for sample in history:
+        grouped.setdefault(sample.night, []).append(sample.level)
+    nights = _without_bad([np.array(night) for night in grouped.values()])
+    values = np.concatenate(nights)
+    sizes = np.array([night.size for night in nights], dtype=np.float64)
+    within = float(sum(((night - night.mean()) ** 2).sum() for night in nights))
+    run_freedom = float(values.size - len(nights))
+    run_variance = (default.run_freedom * default.run**2 + within) / (default.run_freedom + run_freedom)
+    night_freedom = float(len(nights) - 1)
+    night_variance = default.night**2
+    if night_freedom > 0:
+        means = np.array([night.mean() for night in nights])
+        between = float((sizes * (means - values.mean()) ** 2).sum()) / night_freedom
+        size = (values.size - float((sizes**2).sum()) / values.size) / night_freedom
+        observed = max(0.0, (between - run_variance) / size)
+        worth = default.night_freedom + night_freedom
+        night_variance = (default.night_freedom * default.night**2 + night_freedom * observed) / worth
+    return UsualNoise(
+        night=math.sqrt(night_variance),
+        run=math.sqrt(run_variance),
+        night_freedom=default.night_freedom + night_freedom,
+        run_freedom=default.run_freedom + run_freedom,
+        night_share=default.night_share,
+        run_share=default.run_share,
+    )
+
+
+def _without_bad(nights: list[FloatArray]) -> list[FloatArray]:
+    means = np.array([night.mean() for night in nights])
+    deviations = np.abs(means - np.median(means))
+    reach = _BAD_NIGHT * 1.4826 * float(np.median(deviations))
+    return [night for night, deviation in zip(nights, deviations, strict=True) if deviation <= max(reach, 1e-12)]
+
+
+def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:
+    """Pooled standard deviation of the levels of runs around the mean of their side; 0 if no side has two runs."""
+    squares, freedom = 0.0, 0
+    for side in sides:
+        values = levels(side)
+        squares += float(((values - values.mean()) ** 2).sum())
+        freedom += len(side) - 1
+    return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def usual_run_spread(samples: Sequence[RunSample], usual: UsualNoise, error: float) -> float:
+    """The spread between runs that is expected before they are seen, from what is usual and from their rounds.
+
+    Args:
+        samples: the runs, for the spread of their rounds.
+        usual: what is usual.
+        error: error of a run's level that comes from its having few rounds.
+    """
+    return math.sqrt(max(usual.run, usual.run_share * round_spread(samples)) ** 2 + error**2)
