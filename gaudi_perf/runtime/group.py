@@ -23,6 +23,7 @@ from gaudi_perf.vocabulary.documents import encode_line
 
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
+_MARK = "_GAUDI_PERF_WORKER_GROUP"  # environment variable by which all that a worker started is found again
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
 
 ReplyT = TypeVar("ReplyT", bound=protocol.Reply)
@@ -102,6 +103,7 @@ class WorkerGroup:
             **os.environ,
             **self._accelerator.environment(self.spec, self._directory),
             "PYTHONUNBUFFERED": "1",
+            _MARK: str(self._directory),
         }
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self.log_path.open("ab") as log:
             listener.bind(str(path))
@@ -155,6 +157,7 @@ class WorkerGroup:
 
     def close(self) -> None:
         """End the worker and everything that it started; never raises, never leaves a process behind."""
+        known = [] if self._process is None else _descendants(self._process.pid)
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.settimeout(_POLITE_SECONDS)
@@ -164,22 +167,23 @@ class WorkerGroup:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self._connection is not None:
                     self._process.wait(timeout=_POLITE_SECONDS)
-            self._kill(self._process)
+            self._kill(self._process, known)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        descendants: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            descendants = psutil.Process(process.pid).children(recursive=True)
+    def _kill(self, process: subprocess.Popen[bytes], known: list[psutil.Process]) -> None:
         # The worker leads a process group, which outlives it as long as it has a member.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        for descendant in descendants:
-            with contextlib.suppress(psutil.Error):
-                descendant.kill()
         process.wait()
+        # Children may have sessions of their own, and parents that are gone.
+        until = time.monotonic() + _POLITE_SECONDS
+        while (left := _alive([*known, *_marked(str(self._directory))])) and time.monotonic() < until:
+            for descendant in left:
+                with contextlib.suppress(psutil.Error):
+                    descendant.kill()
+            psutil.wait_procs(left, timeout=0.1)
 
     def _accept(self, listener: socket.socket, until: float) -> socket.socket:
         assert self._process is not None
@@ -247,6 +251,32 @@ class WorkerGroup:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-_LAST_LINES:])
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """Processes that were started, at whatever remove, with this mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(_MARK) == mark:
+                found.append(process)
+    return found
+
+
+def _alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    alive = []
+    for process in set(processes):
+        with contextlib.suppress(psutil.Error):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+    return alive
 
 
 def _status(returncode: int) -> str:
