@@ -73,7 +73,9 @@ def usable_cores() -> int:
 
 def _processor_times() -> tuple[float, float | None]:
     times = psutil.cpu_times()
-    return sum(times), getattr(times, "steal", None)
+    # Linux counts the time of guests in user and nice, too.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return sum(times) - guests, getattr(times, "steal", None)
 
 
 def _read(path: Path) -> str | None:
