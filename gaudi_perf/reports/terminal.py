@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.text import harmless, interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.stack import Stack
@@ -180,7 +180,7 @@ def _cell(title: str, verdict: Verdict, facts: Figures) -> str:
 def _change_cell(verdict: Verdict) -> str:
     if verdict.ratio is None or verdict.low is None or verdict.high is None:
         return _UNKNOWN
-    middle, low, high = (f"{(ratio - 1) * 100:+.1f}" for ratio in (verdict.ratio, verdict.low, verdict.high))
+    middle, low, high = (change(ratio).removesuffix(" %") for ratio in (verdict.ratio, verdict.low, verdict.high))
     return f"{middle} [{low}, {high}]"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 _LONGEST = 2000
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode's categories of characters that control, direct, break lines or mean nothing."""
 
 
 def harmless(text: str, longest: int = _LONGEST) -> str:
@@ -25,7 +27,7 @@ def seconds(value: float) -> str:
 def change(ratio: float) -> str:
     """A ratio as a change: ``+9.6 %`` is slower, ``-3.0 %`` faster."""
     percent = (ratio - 1) * 100
-    return f"{percent:+.1f} %" if abs(percent) < 99.95 else f"{percent:+.0f} %"
+    return f"{round(percent, 1) + 0.0:+.1f} %" if abs(percent) < 99.95 else f"{percent:+.0f} %"  # + 0.0: no -0.0
 
 
 def slower_or_faster(ratio: float) -> str:
@@ -40,6 +42,6 @@ def interval(low: float, high: float) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn"):
+    if character in "\n\t" or unicodedata.category(character) not in _HIDDEN:
         return character
     return character.encode("unicode_escape").decode()
