@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from gaudi_perf.reports.terminal import failure_text, stack_differences, summary, verdict_counts, verdict_message
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
+from tests.stores.making import make_run
+
+NOW = make_run(components={"driver": "1.22.0", "pytorch": "2.6.0"})
+OLD = Stack(kind="synapse", version="1.21.0", components={"driver": "1.21.0", "pytorch": "2.6.0", "firmware": "9"})
+VARIANTS = [(graphs, cache) for graphs in (True, False) for cache in (True, False)]
+
+
+def verdict(kind: VerdictKind, ratio: float | None = 1.2, **more: object) -> Verdict:
+    if ratio is not None and kind not in (VerdictKind.NO_BASELINE, VerdictKind.INVALID):
+        more = {"ratio": ratio, "low": ratio * 0.95, "high": ratio * 1.05, "baseline_stack": OLD, **more}
+        more.setdefault("baseline", "gaudi2/synapse-1.21.0")
+    return Verdict(kind=kind, **{"reason": f"because {kind.value.lower()}", "advice": "Look.", **more})  # type: ignore[arg-type]
+
+
+def session(*reports: CaseReport) -> Session:
+    times = {"started_at": "2026-01-31T12:00:00Z", "ended_at": "2026-01-31T12:01:00Z"}
+    return Session(session_id="s", cases=list(reports), **times)
+
+
+def reports(*kinds: Sequence[Verdict]) -> tuple[Session, dict[str, list[Run]]]:
+    """A session with a case for each."""
+    runs = {}
+    cases = []
+    for index, verdicts in enumerate(kinds):
+        graphs, cache = VARIANTS[index % 4]
+        run = make_run(1.234, graphs=graphs, kv_cache=cache, model=("bloomz176b", "bloomz7b")[index // 4], devices=8)
+        runs[run.case.id] = [run]
+        cases.append(CaseReport(case=run.case, run_ids=[run.run_id], verdicts=list(verdicts)))
+    return session(*cases), runs
+
+
+ALL = [[verdict(kind, 0.8 if kind is VerdictKind.IMPROVED else 1.2)] for kind in reversed(WORST_FIRST)]
+
+
+@pytest.mark.parametrize("width", [80, 100, 132, 200])
+def test_rows_fit_the_terminal(width: int) -> None:
+    shown = summary(*reports(*ALL), width=width, color=False)
+    rows = [line for line in shown.splitlines() if line.startswith("bloomz") and ":" not in line.split("  ")[0]]
+    assert len(rows) >= len(ALL)
+    assert all(len(line) <= width for line in shown.splitlines())
+    for title in ("case", "latency", "spread", "tok/s", "1st token", "per token", "baseline", "verdict"):
+        assert title in shown
+    assert "synapse-1.21.0" in shown and "1.23 s" in shown and "…" not in shown
+
+
+@pytest.mark.parametrize("width", [80, 132])
+def test_the_worst_comes_first(width: int) -> None:
+    shown = summary(*reports(*ALL), width=width, color=False)
+    table = shown.split("\n\n")[0]
+    places = [table.find(f" {kind.value}") for kind in WORST_FIRST]
+    assert -1 not in places and places == sorted(places)
+
+
+def test_of_two_regressions_the_larger_comes_first() -> None:
+    small, large = [verdict(VerdictKind.REGRESSED, 1.1)], [verdict(VerdictKind.REGRESSED, 1.9)]
+    shown = summary(*reports(small, large), width=132, color=False)
+    assert shown.index("+90.0") < shown.index("+10.0")
+
+
+@pytest.mark.parametrize("width", [80, 132])
+def test_both_verdicts_of_a_case_are_shown(width: int) -> None:
+    drift = verdict(VerdictKind.UNCHANGED, 1.01, role="drift", baseline_stack=NOW.stack)
+    shown = summary(*reports([verdict(VerdictKind.REGRESSED), drift]), width=width, color=False)
+    (first, second) = (line for line in shown.splitlines() if line.endswith(("REGRESSED", "UNCHANGED")))
+    assert first.endswith("REGRESSED") and "synapse-1.21.0" in first and "+20.0 [+14.0, +26.0]" in first
+    assert second.endswith("UNCHANGED") and "synapse-1.22.0" in second
+
+
+def test_colour_only_when_asked_for() -> None:
+    given = reports(*ALL)
+    plain, colored = (summary(*given, width=132, color=color) for color in (False, True))
+    assert "\x1b" not in plain and "\x1b[" in colored
+
+
+def test_regressions_and_open_questions_are_explained_below() -> None:
+    shown = summary(*reports(*ALL), width=132, color=False)
+    for kind in (VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.NO_BASELINE, VerdictKind.INVALID):
+        assert f"{kind.value}: because {kind.value.lower()} Look." in " ".join(shown.split())
+
+
+def test_what_was_skipped_and_what_failed_is_counted() -> None:
+    case = make_run().case
+    shown = summary(
+        session(
+            CaseReport(case=case, skipped="needs 8 devices, found 1"),
+            CaseReport(case=case, skipped="needs 8 devices, found 1"),
+            CaseReport(case=case, failed="killed in load \x1b[2J"),
+        ),
+        {},
+        width=80,
+        color=False,
+    )
+    assert "skipped 2: needs 8 devices, found 1" in shown
+    assert f"not measured: {case.id}: killed in load \\x1b[2J" in shown
+
+
+def test_an_empty_session_has_an_empty_summary() -> None:
+    assert summary(session(), {}, width=80, color=False) == ""
+
+
+def test_standins_are_called_so() -> None:
+    run = make_run(scale="standin")
+    report = CaseReport(case=run.case, verdicts=[verdict(VerdictKind.NO_BASELINE)])
+    shown = summary(session(report), {run.case.id: [run]}, width=80, color=False)
+    assert "stand-in shapes: these are not the times of the real models" in " ".join(shown.split())
+    assert "stand-in" not in summary(*reports(*ALL), width=80, color=False)
+
+
+def test_markup_in_reasons_is_only_text() -> None:
+    shown = summary(*reports([verdict(VerdictKind.NO_BASELINE, reason="[red]a[/red] [bold]")]), width=132, color=False)
+    assert "[red]a[/red] [bold]" in shown
+
+
+def test_a_failed_test_says_both_stacks_and_what_changed() -> None:
+    shown = verdict_message(NOW.case, NOW, [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED, 1.0)])
+    lines = shown.splitlines()
+    assert lines[0] == (
+        "bloomz7b-1x-graphs-kvcache: REGRESSED, 20.0 % slower [+14.0 %, +26.0 %] than gaudi2/synapse-1.21.0"
+    )
+    assert "  why:       because regressed" in lines
+    assert "  measured:  synapse-1.22.0" in lines and "  baseline:  synapse-1.21.0" in lines
+    assert "  changed:   driver 1.21.0 -> 1.22.0" in lines and "  changed:   firmware 9 -> none" in lines
+    assert not any("pytorch" in line for line in lines), "it did not change"
+    assert "  next:      Look." in lines
+    assert sum("UNCHANGED" in line for line in lines) == 1
+
+
+def test_settings_that_changed_are_told() -> None:
+    old = Stack(kind="torch", version="2.13.0", settings={"threads": "1", "same": "x"})
+    new = Stack(kind="torch", version="2.13.0", settings={"threads": "2", "same": "x", "LD_PRELOAD": "\x1b[8m"})
+    assert stack_differences(old, new) == ["LD_PRELOAD none -> \\x1b[8m", "threads 1 -> 2"]
+
+
+def test_a_failure_shows_the_harmless_log() -> None:
+    shown = failure_text(NOW.case, "load", "was killed by SIGKILL", "one\n\x1b[31mtwo")
+    assert shown.splitlines() == [
+        "bloomz7b-1x-graphs-kvcache: no measurement, failed in load: was killed by SIGKILL",
+        "last lines of the worker's log:",
+        "  | one",
+        "  | \\x1b[31mtwo",
+    ]
+    assert "log" not in failure_text(NOW.case, "load", "bad path", "")
+
+
+def test_counts_are_by_the_worst_verdict_of_each_case() -> None:
+    two = [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED)]
+    found, _ = reports(two, [verdict(VerdictKind.UNCHANGED)], [verdict(VerdictKind.UNCHANGED)])
+    assert verdict_counts(found) == "1 REGRESSED, 2 UNCHANGED"

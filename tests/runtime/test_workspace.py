@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.runtime.workspace import Workspace, remove_abandoned
+from gaudi_perf.vocabulary.errors import UserError
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gaudi_perf.runtime.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+(workspace.path / "file").touch()
+print(workspace.path, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("w")
+
+
+def test_it_is_private_and_goes_with_its_content(short: Path) -> None:
+    workspace = Workspace(short)
+    assert stat.S_IMODE(workspace.path.stat().st_mode) == 0o700
+    (workspace.path / "group-1").mkdir()
+    (workspace.path / "group-1" / "worker.log").write_text("log")
+    workspace.close()
+    assert list(short.iterdir()) == []
+    workspace.close()  # again, harmless
+
+
+def test_it_is_private_whatever_the_umask(short: Path) -> None:
+    before = os.umask(0)
+    try:
+        workspace = Workspace(short)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(workspace.path.stat().st_mode) == 0o700
+
+
+def test_what_a_killed_session_left_is_removed_and_nothing_else(short: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(short)], capture_output=True, text=True)
+    abandoned = Path(done.stdout.strip())
+    assert abandoned.is_dir()
+    for name in ("gaudi-perf-results", "gaudi-perf-not-numbers-abc", "other-1-2-3"):
+        (short / name).mkdir()
+    living = Workspace(short)  # making one removes what is abandoned
+    assert not abandoned.exists()
+    assert remove_abandoned(short) == []
+    names = {path.name for path in short.iterdir()}
+    assert names == {living.path.name, "gaudi-perf-results", "gaudi-perf-not-numbers-abc", "other-1-2-3"}
+
+
+def test_a_living_session_of_another_process_is_kept(short: Path) -> None:
+    program = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "sys.stdin.read()")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(short)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    path = Path(process.stdout.readline().strip())
+    assert remove_abandoned(short) == [] and path.is_dir()
+    process.communicate()
+    assert remove_abandoned(short) == [path] and not path.exists()
+
+
+def test_a_reused_process_id_is_no_sign_of_life(short: Path) -> None:
+    workspace = Workspace(short)
+    begin = workspace.path.name.split("-")[3]
+    other = short / workspace.path.name.replace(begin, str(int(begin) - 60_000))
+    other.mkdir()
+    assert remove_abandoned(short) == [other]
+    assert workspace.path.is_dir()
+
+
+def test_a_link_is_not_followed(short: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    (short / "gaudi-perf-1-1-link").symlink_to(tmp_path)
+    remove_abandoned(short)
+    assert (tmp_path / "precious").exists()
+
+
+def test_too_long_a_path_is_a_mistake(tmp_path: Path) -> None:
+    parent = tmp_path / ("d" * 90)
+    parent.mkdir()
+    with pytest.raises(UserError, match="too long a path for a socket: set TMPDIR"):
+        Workspace(parent)
+    assert list(parent.iterdir()) == []
+
+
+def test_a_parent_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="set TMPDIR"):
+        Workspace(tmp_path / "nowhere")
