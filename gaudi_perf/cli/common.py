@@ -152,13 +152,20 @@ def echo_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str |
         markup=False,
         legacy_windows=False,
     )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for title, side in columns:
-        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for index, (title, side) in enumerate(columns):
+        # Only texts break; names and numbers stay whole, and a terminal that is too narrow wraps the line.
+        texts = any(mark in _text(row[index]) for row in rows for mark in (", ", ": ", "; "))
+        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold", no_wrap=not texts)
     for row in rows:
         table.add_row(*(Text(shown(cell)) if isinstance(cell, str) else Text(shown(cell[0]), cell[1]) for cell in row))
+    console.width = max(console.width, Console(width=PIPED_WIDTH).measure(table).minimum)
     console.print(table)
     click.echo("\n".join(line.rstrip() for line in buffer.getvalue().rstrip("\n").split("\n")), color=color)
+
+
+def _text(cell: str | tuple[str, str]) -> str:
+    return cell if isinstance(cell, str) else cell[0]
 
 
 def _with_examples(text: str | None) -> str | None:

@@ -14,11 +14,12 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
 @click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
 @click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+@click.option("--last", type=click.IntRange(min=1), default=200, show_default=True, help="Rows that are shown.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV with all columns; - for stdout.")
 @click.option("--rounds", is_flag=True, help="With --csv: a row for every round instead of every run.")
 @results_option
 def history(
-    case: str, device: str | None, stack: str | None, csv_file: str | None, rounds: bool, results_dir: Path
+    case: str, device: str | None, stack: str | None, last: int, csv_file: str | None, rounds: bool, results_dir: Path
 ) -> None:
     """List every run under the results directory, oldest first.
 
@@ -49,7 +50,8 @@ def history(
     if not runs:
         asked = "; the filters leave none of them" if read.runs else ""
         raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to list")
-    rows = round_rows(runs) if rounds else run_rows(runs)
+    shown_runs = runs if csv_file is not None else runs[-last:]
+    rows = round_rows(shown_runs) if rounds else run_rows(shown_runs)
     if csv_file == "-":
         import csv
         import io
@@ -89,6 +91,8 @@ def history(
                 for row in rows
             ],
         )
+        if len(shown_runs) < len(runs):
+            click.echo(f"the newest {len(shown_runs)} of {len(runs)} runs: --last shows more, --csv has all")
 
 
 def _state(valid: bool, steady: bool, problems: str) -> tuple[str, str]:

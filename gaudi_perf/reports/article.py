@@ -46,14 +46,13 @@ def article_table(
     rows = [_row(entry, references.get(_same(entry)), prices) for entry in chosen]
     columns = [
         ("model", "left"),
-        ("devices", "right"),
+        ("on", "right"),
         ("device", "left"),
         ("stack", "left"),
         ("mode", "left"),
         ("latency", "right"),
-        (f"vs {reference}", "right"),
-        ("$/M tokens", "right"),
-        ("provenance", "left"),
+        ("speed-up", "right"),
+        ("$/M", "right"),
     ]
     return Words("", columns, rows, _notes(chosen, len(entries) - len(real), reference, prices))
 
@@ -79,14 +78,13 @@ def _row(entry: Entry, reference: Entry | None, prices: tuple[Price, ...]) -> Se
         cost = f"{usd_per_million_tokens(price, configuration.devices, level, tokens):.2f}"
     return (
         model,
-        str(configuration.devices),
+        f"{configuration.devices}x",
         entry.device.name,
         entry.stack.name,
         ("graphs" if configuration.graphs else "eager") + ("" if configuration.kv_cache else ", no cache"),
         _article_seconds(level),
         speed_up,
         cost,
-        entry.case.provenance,
     )
 
 
@@ -102,7 +100,8 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: tuple
         for w in (entry.case.workload for entry in chosen)
     )
     notes.append(f"latency of one greedy generation: {'; '.join(workloads)}")
-    notes.append(f"vs {reference}: its fastest latency with the same model and device count, by this latency")
+    notes.append(f"speed-up: the fastest latency of {reference} with the same model and device count, by this one")
+    notes.append("$/M: dollars for a million new tokens, one request at a time")
     devices = dict.fromkeys(entry.device.name for entry in chosen)
     for device in devices:
         price = price_of(device, prices)
@@ -115,8 +114,13 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: tuple
             notes.append(f"price: {device}: none is known: give one with --price {device}=DOLLARS")
     if left_out:
         notes.append(f"{left_out} entries of stand-in shapes or emulated devices are left out")
-    pages = dict.fromkeys(e.case.published.address for e in chosen if e.case.published is not None)
-    notes += [f"published: {page}" for page in pages]
+    published: dict[str, dict[str, None]] = {}
+    for entry in chosen:
+        if entry.case.published is not None:
+            published.setdefault(entry.case.published.address, {})[entry.label] = None
+    notes += [f"published: {', '.join(labels)}: {page}" for page, labels in published.items()]
+    if any(entry.case.published is None for entry in chosen):
+        notes.append(f"measured: {'all others' if published else 'all'}")
     return tuple(notes)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES, stack_differences
-from gaudi_perf.reports.text import interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import change, interval, seconds, slower_or_faster
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -85,8 +85,7 @@ def description(baseline: Baseline) -> Words:
                 seconds(case.level_s),
                 str(len(case.runs)) if case.runs else _UNKNOWN,
                 spread,
-                _best(case),
-                _what(case),
+                _UNKNOWN if case.anchor is None else change(case.level_s / case.anchor.latency_s),
                 case.provenance,
             )
         )
@@ -94,6 +93,13 @@ def description(baseline: Baseline) -> Words:
         if case.stack is not None:
             differing = "; ".join(stack_differences(baseline.stack, case.stack))
             notes.append(f"{case.id}: measured on a stack of its own: {differing}")
+    what: dict[str, list[str]] = {}
+    for case in baseline.cases:
+        what.setdefault(_what(case), []).append(case.id)
+    if len(what) == 1:
+        notes.insert(0, f"workload: {next(iter(what))}")
+    else:
+        notes[:0] = [f"workload of {', '.join(dict.fromkeys(ids))}: {words}" for words, ids in what.items()]
     components = ", ".join(f"{name} {version}" for name, version in sorted(baseline.stack.components.items()))
     heading = f"{baseline.device.name}/{baseline.stack.name}" + (f" ({components})" if components else "")
     columns = [
@@ -101,8 +107,7 @@ def description(baseline: Baseline) -> Words:
         ("level", "right"),
         ("runs", "right"),
         ("runs apart", "right"),
-        ("against the best", "left"),
-        ("workload", "left"),
+        ("vs best", "right"),
         ("provenance", "left"),
     ]
     return Words(heading, columns, rows, tuple(dict.fromkeys(notes)))
@@ -118,12 +123,15 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     """
     rows: list[Sequence[Cell]] = []
     notes: list[str] = []
+    judged = any(pair.judged is not None for pair in pairs)
     several = len({pair.candidate.device.name for pair in pairs}) > 1
     for pair in pairs:
         device: list[Cell] = [pair.candidate.device.name] if several else []
         sides = [seconds(pair.candidate.case.level_s), seconds(pair.baseline.case.level_s)]
         where = f"{pair.candidate.device.name} {pair.candidate.case.id}" if several else pair.candidate.case.id
-        rows.append((*device, pair.candidate.case.id, *sides, *_outcome(pair)))
+        change_cell, interval_cell, verdict_cell = _outcome(pair)
+        intervals: list[Cell] = [interval_cell] if judged else []
+        rows.append((*device, pair.candidate.case.id, *sides, change_cell, *intervals, verdict_cell))
         if pair.differing:
             notes.append(f"{where}: incomparable: {'; '.join(pair.differing)}")
         elif pair.judged is not None and pair.judged.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
@@ -141,10 +149,10 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     columns = [
         *([("device", "left")] if several else []),
         ("case", "left"),
-        ("candidate", "right"),
-        ("baseline", "right"),
+        ("A", "right"),
+        ("B", "right"),
         ("change", "left"),
-        ("interval", "left"),
+        *([("interval", "left")] if judged else []),
         ("verdict", "left"),
     ]
     return Words(title, columns, rows, (*dict.fromkeys(notes), *alone))
@@ -161,20 +169,11 @@ def _changed(pair: Pair) -> list[str]:
 def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
     if pair.differing:
         return (_UNKNOWN, _UNKNOWN, ("incomparable", "cyan"))
-    change = slower_or_faster(pair.ratio)
+    words = slower_or_faster(pair.ratio)
     if pair.judged is None:
-        return (change, _UNKNOWN, ("no spread", "cyan"))
+        return (words, _UNKNOWN, ("no spread", "cyan"))
     judged = pair.judged
-    return (change, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
-
-
-def _best(case: CaseBaseline) -> str:
-    if case.anchor is None:
-        return _UNKNOWN
-    ratio = case.level_s / case.anchor.latency_s
-    if ratio <= 1:
-        return "is the best"
-    return f"{slower_or_faster(ratio)} than {seconds(case.anchor.latency_s)} ({case.anchor.accepted_on})"
+    return (words, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
 
 
 def _what(case: CaseBaseline) -> str:
@@ -184,7 +183,14 @@ def _what(case: CaseBaseline) -> str:
 
 
 def _case_notes(case: CaseBaseline) -> list[str]:
-    notes = [
+    notes = []
+    if case.anchor is not None and case.level_s > case.anchor.latency_s:
+        words = slower_or_faster(case.level_s / case.anchor.latency_s)
+        of = f" on {case.anchor.stack}" if case.anchor.stack else ""
+        notes.append(
+            f"{case.id}: {words} than the best, {seconds(case.anchor.latency_s)} of {case.anchor.accepted_on}{of}"
+        )
+    notes += [
         f"{case.id}: accepted on {item.accepted_on}: {slower_or_faster(item.ratio)}"
         f"{f' than {item.against}' if item.against else ''}: {item.reason}"
         for item in case.accepted_regressions

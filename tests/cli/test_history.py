@@ -29,6 +29,8 @@ def test_rows_and_filters(invoke: Invoke, store_runs: StoreRuns) -> None:
     assert "1.50 s" in invoke("history", "--results-dir", results, "--case", "8x").output
     assert len(invoke("history", "--results-dir", results, "--stack", "1.23.0").output.splitlines()) == 3
     assert len(invoke("history", "--results-dir", results, "--device", "gaudi3").output.splitlines()) == 3
+    done = invoke("history", "--results-dir", results, "--last", 1)
+    assert "2026-02-01" in done.output and "2026-01" not in done.output and "newest 1 of 3 runs" in done.output
     done = invoke("history", "--results-dir", results, "--device", "gaudi9")
     assert done.exit_code == 2 and "3 runs can be read; the filters leave none" in done.output
 
@@ -50,7 +52,7 @@ def test_a_broken_document_is_told_and_hides_nothing(invoke: Invoke, store_runs:
     (results / "session-1" / "run-broken.json").write_text("{")
     done = invoke("history", "--results-dir", results)
     assert done.exit_code == 0
-    assert "left out: " in done.stderr and "run-broken.json" in done.stderr and "1.00 s" in done.stdout
+    assert "left out: " in done.output and "run-broken.json" in done.output and "1.00 s" in done.output
 
 
 def _session(store: ResultsStore, session_id: str, kind: VerdictKind) -> None:
