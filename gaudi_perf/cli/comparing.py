@@ -118,16 +118,19 @@ def judge(candidate: CaseBaseline, baseline: CaseBaseline, tolerance: float) -> 
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import compare
+    from gaudi_perf.statistics.verdict import compare, compare_with_published
 
-    outcome = compare(_samples(candidate), _samples(baseline), tolerance=tolerance)
+    if baseline.published is not None:
+        outcome = compare_with_published(_samples(candidate), baseline.published.latency_s, tolerance=tolerance)
+    elif candidate.published is not None:
+        single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
+        outcome = compare([single], [RunSample(rounds=run.rounds) for run in _samples(baseline)], tolerance=tolerance)
+    else:
+        outcome = compare(_samples(candidate), _samples(baseline), tolerance=tolerance)
     return Judged(outcome.kind, outcome.low, outcome.high, outcome.reason, outcome.advice)
 
 
 def _samples(case: CaseBaseline) -> list[RunSample]:
-    """Its runs; a published number counts as a single run."""
-    if case.published is not None:
-        return [RunSample(rounds=np.array([case.published.latency_s], dtype=np.float64))]
     return [
         RunSample(rounds=np.asarray(run.latencies_s), probes=None if run.probes_s is None else np.asarray(run.probes_s))
         for run in case.runs

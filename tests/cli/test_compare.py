@@ -42,6 +42,11 @@ def test_stack_stands_for_every_device_that_has_it(sides: tuple[str, str], invok
     assert "bloomz7b-1x" not in done.output
 
 
+def test_slowest_change_comes_first(invoke: Invoke) -> None:
+    output = invoke("compare", "gaudi2/synapse-1.10.0", "gaudi2/synapse-1.8.0", "--baselines-dir", PUBLISHED).output
+    assert output.index("0.4 % faster") < output.index("16.5 % faster") < output.index("27.6 % faster")
+
+
 def test_what_has_no_partner_is_named(invoke: Invoke) -> None:
     done = invoke("compare", "gaudi2/synapse-1.9.0-preview", "gaudi2/synapse-1.8.0", "--baselines-dir", PUBLISHED)
     assert "gaudi2 bloomz7b-1x-graphs-kvcache: only in gaudi2/synapse-1.8.0" in done.output
@@ -82,6 +87,8 @@ def test_runs_against_a_published_number(invoke: Invoke, store_runs: StoreRuns) 
     results = store_runs(make_runs(0.5, version="1.10.0"))
     done = invoke("compare", results, "gaudi2/synapse-1.10.0", "--baselines-dir", PUBLISHED)
     assert "IMPROVED" in _row(done.output, "bloomz7b-1x-graphs-kvcache")
+    done = invoke("compare", "gaudi2/synapse-1.10.0", results, "--baselines-dir", PUBLISHED)
+    assert "REGRESSED" in _row(done.output, "bloomz7b-1x-graphs-kvcache")
 
 
 def test_incomparable_entries_name_the_differing_fields(invoke: Invoke, store_runs: StoreRuns, tmp_path: Path) -> None:

@@ -75,7 +75,13 @@ def _with_device(**fields: object) -> Facts:
         (_with_versions(torch="2.7.1+cpu"), "PyTorch", "unfit", "stock build", "container"),
         (_with_versions(torch="2.6.0+hpu_1.21"), "PyTorch", "unfit", "built for 2.7.1", "2.7.1"),
         (_with_versions(optimum_habana="1.21.2"), "optimum-habana", "warning", "1.19.0 to 1.19.1", "==1.19.1"),
-        (dataclasses.replace(GAUDI, lazy_mode="0"), "lazy mode", "warning", "PT_HPU_LAZY_MODE=0", "export"),
+        (
+            dataclasses.replace(GAUDI, lazy_mode="0"),
+            "lazy mode",
+            "warning",
+            "PT_HPU_LAZY_MODE=0",
+            "export PT_HPU_LAZY_MODE=1",
+        ),
         (
             dataclasses.replace(GAUDI, processes=(DeviceProcess(3, 4711, "python", 1024),)),
             "other processes",

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_perf.reports.prices import PRICES, parse_price, price_of, usd_per_million_tokens
 from gaudi_perf.reports.tabular import Words, markdown
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from tests.cli.conftest import PUBLISHED, Invoke
+from tests.stores.making import make_runs
 
 
 def _cells(output: str, *parts: str) -> list[str]:
@@ -30,6 +35,25 @@ def test_the_articles_table(invoke: Invoke) -> None:
     assert "price: gaudi: $13.11 an hour for 8 devices, AWS dl1.24xlarge" in done.output
     assert "published: a100-80gb/deepspeed-0.8.2, gaudi2/synapse-1.8.0" in done.output
     assert "price: gaudi2: none is known" in done.output
+
+
+def test_measured_levels_and_the_fastest_configuration(invoke: Invoke, tmp_path: Path) -> None:
+    runs = [
+        *make_runs(2.0, device="a100-80gb", graphs=False),
+        *make_runs(1.0, device="a100-80gb"),
+        *make_runs(0.5, device="gaudi2"),
+        *make_runs(0.8, device="gaudi2", kv_cache=False),
+        *make_runs(0.01, device="gaudi2", model="bloomz560m", scale="standin"),
+        *make_runs(0.01, device="emulated-gaudi2"),
+    ]
+    apply(plan_refresh(BaselineStore(tmp_path), runs))
+    done = invoke("table", "--baselines-dir", tmp_path)
+    assert {"0.500", "2.00x"} <= set(_cells(done.output, "BLOOMZ-7B", "1x", "gaudi2"))
+    assert "graphs" in _cells(done.output, "BLOOMZ-7B", "a100-80gb")
+    assert "measured: all" in done.output
+    assert "2 entries of stand-in shapes or emulated devices are left out" in done.output
+    everything = invoke("table", "--baselines-dir", tmp_path, "--all").output
+    assert "no cache" in everything and "0.50x" in _cells(everything, "BLOOMZ-7B", "a100-80gb", "eager")
 
 
 def test_choosing_and_a_price_by_hand(invoke: Invoke) -> None:
