@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from typing import Any
 
@@ -105,6 +106,19 @@ def test_the_four_variants_give_the_same_tokens_and_graphs_are_counted(spec: Gro
     driver.prepare(graphs=True, kv_cache=False)
     again = driver.rounds(1)
     assert again.graph_compilation is not None and again.graph_compilation.count == 1
+
+
+def test_rounds_do_not_begin_with_a_walk_through_all_objects(spec: GroupSpec) -> None:
+    driver = Driver()
+    driver.load(spec)
+    driver.prepare(graphs=False, kv_cache=True)
+    driver.rounds(1)
+    try:
+        assert len(gc.get_objects()) < gc.get_freeze_count() / 10
+        driver.prepare(graphs=False, kv_cache=False)
+        assert gc.get_freeze_count() == 0, "what the variant before has left can be collected"
+    finally:
+        gc.unfreeze()
 
 
 def test_one_new_token_has_no_time_per_following_token(spec: GroupSpec) -> None:
