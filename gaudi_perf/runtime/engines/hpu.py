@@ -81,6 +81,7 @@ class HpuAccelerator(Accelerator):
             "PT_HPU_ENABLE_CACHE_METRICS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
         }
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
