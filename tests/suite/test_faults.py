@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 
-from tests.suite.conftest import Scripted, Suite
+from tests.suite.conftest import ROOT, Scripted, Suite
 
 ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4"]
 DEADLINES = ["--load-deadline", "3", "--round-deadline", "3"]
 LONG = ["--rounds", "400", "--time-budget", "60"]
+# A process that was started in the background ignores SIGINT, and so does what it starts.
+INTERRUPTIBLE = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
 PHASES = {
     "load": {"phase": "load"},
     "warm-up": {"phase": "generate", "after": 0},
@@ -61,8 +65,8 @@ def test_other_cases_go_on_after_a_fault(suite: Suite, scripted: Scripted) -> No
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how: signal.Signals) -> None:
     process = subprocess.Popen(
-        suite.command(*ONE, *LONG),
-        cwd=os.getcwd(),
+        [sys.executable, "-c", INTERRUPTIBLE, *suite.command(*ONE, *LONG)],
+        cwd=ROOT,
         env=suite.environment(scripted(seconds={"eager": 0.5})),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -85,12 +89,15 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
 def _wait_for_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        workers = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if "gaudi_perf.runtime.worker" in child.cmdline()
-        ]
+        workers = [child for child in psutil.Process(process.pid).children(recursive=True) if _is_worker(child)]
         if workers:
             return workers
         time.sleep(0.1)
     raise AssertionError("no worker was started")
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "gaudi_perf.runtime.worker" in process.cmdline()
+    except psutil.Error:  # gone meanwhile
+        return False
