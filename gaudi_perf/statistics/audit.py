@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gaudi_perf.statistics.evidence import Evidence, from_side_by_side, from_stored, with_slowdown
 from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored, slowed
+from gaudi_perf.statistics.replay import draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, compare, compare_side_by_side
+from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 _SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
@@ -91,9 +92,9 @@ def audit(
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
     rng = np.random.default_rng(seed)
     for _ in range(repeats):
-        sides = _draw(history, design, rng)
+        evidence = _draw(history, design, usual_noise or UsualNoise(), rng)
         for slowdown in wanted:
-            counts[slowdown][_compare(sides, slowdown, design, tolerance, usual_noise, settings).kind] += 1
+            counts[slowdown][decide(with_slowdown(evidence, slowdown), tolerance, settings).kind] += 1
     shares = {slowdown: {kind: count[kind] / repeats for kind in VerdictKind} for slowdown, count in counts.items()}
     alarms = counts[0.0][VerdictKind.REGRESSED]
     detected = [
@@ -110,28 +111,12 @@ def audit(
     )
 
 
-def _draw(history: Sequence[RunSample], design: Design, rng: np.random.Generator) -> Sides:
+def _draw(history: Sequence[RunSample], design: Design, usual: UsualNoise, rng: np.random.Generator) -> Evidence:
     if design.side_by_side:
-        return draw_pairs(history, design.candidates, rng)
-    return draw_stored(history, design.candidates, design.baselines, rng)
-
-
-def _compare(
-    sides: Sides,
-    slowdown: float,
-    design: Design,
-    tolerance: float,
-    usual_noise: UsualNoise | None,
-    settings: ComparisonSettings,
-) -> Comparison:
-    judge = compare_side_by_side if design.side_by_side else compare
-    return judge(
-        slowed(sides.candidate, slowdown),
-        sides.baseline,
-        tolerance=tolerance,
-        usual_noise=usual_noise,
-        settings=settings,
-    )
+        pairs = draw_pairs(history, design.candidates, rng)
+        return from_side_by_side(pairs.candidate, pairs.baseline, usual)
+    stored = draw_stored(history, design.candidates, design.baselines, rng)
+    return from_stored(stored.candidate, stored.baseline, usual)
 
 
 def _upper_limit(events: int, trials: int) -> float:

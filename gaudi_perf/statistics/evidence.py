@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, posterior
-from gaudi_perf.statistics.noise import NoiseLevels, UsualNoise, spread_between_runs, usual_run_spread
+from gaudi_perf.statistics.noise import (
+    SMALLEST_RANGE,
+    USUAL_RANGE,
+    NoiseLevels,
+    UsualNoise,
+    spread_between_runs,
+    usual_run_spread,
+)
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
-
-_USUAL_RANGE = 3.0
-"""Probes within this many (robust) standard deviations of each other vary as usual."""
-
-_SMALLEST_RANGE = 0.01
-"""Shifts of the probes up to 1 % are never taken for another machine state."""
 
 _USUAL_COEFFICIENT = (0.3, 0.3)
 """What is taken as known of the coefficient of the usual variation before any run is seen, mean and standard deviation:
 much of the variation is the probe's own jitter, which slows no round. Runs outweigh this as soon as their probes vary
 with them."""
 
-_UNUSUAL_COEFFICIENT = (0.5, 0.5)
-"""The same of an unusual shift: a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %, and by -0.5
-to 1.5 % at two standard deviations. If only one side has it, no run can tell, and the interval becomes as wide as
-this says."""
+_UNREST_COEFFICIENT = (0.75, 0.5)
+"""The same for the unevenness of rounds, usual or not: disturbances lengthen rounds, so the median of an uneven run is
+above the level that it would have had by about as much as it is above the fast rounds."""
 
 _NEGLIGIBLE_SPREAD = 1e-6
+
+_EQUALITY_FREEDOM = 4.0
+
+_PAIR_SHARE = 0.25
+"""Spread between pairs as a share of that between runs, as far as known before; worth one degree of freedom."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Evidence:
         median_error: usual error of a run's level that comes from its having few rounds.
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
+        unusual_unrest: by how much more uneven the candidate's rounds are, beyond the usual range.
     """
 
     posterior: Posterior
@@ -59,6 +65,7 @@ class Evidence:
     median_error: float
     probe_shift: float | None
     unusual_shift: float
+    unusual_unrest: float
 
 
 def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
@@ -78,7 +85,7 @@ def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], u
         group_freedom=usual.night_freedom,
         group_share=usual.night_share,
     )
-    return _evidence(candidate, baseline, labels, prior, error, side_by_side=False)
+    return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=False)
 
 
 def from_side_by_side(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
@@ -96,8 +103,10 @@ def from_side_by_side(candidate: Sequence[RunSample], baseline: Sequence[RunSamp
     labels = [str(pair) for pair in range(len(candidate))] * 2
     error = median_error([*candidate, *baseline])
     run = usual_run_spread([*candidate, *baseline], usual, error)
-    prior = SpreadPrior(run=run, run_freedom=usual.run_freedom, group=run, group_freedom=1.0, group_share=0.0)
-    return _evidence(candidate, baseline, labels, prior, error, side_by_side=True)
+    prior = SpreadPrior(
+        run=run, run_freedom=usual.run_freedom, group=_PAIR_SHARE * run, group_freedom=1.0, group_share=0.0
+    )
+    return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=True)
 
 
 def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
@@ -147,7 +156,17 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
         median_error=error / root,
         probe_shift=None,
         unusual_shift=0.0,
+        unusual_unrest=0.0,
     )
+
+
+def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:
+    """The same evidence, had the candidate's rounds been longer by a share (0.05 for 5 %).
+
+    Levels are logarithms and the model is linear in them, so the posterior moves and keeps its shape.
+    """
+    moved = replace(evidence.posterior, means=evidence.posterior.means + math.log1p(slowdown))
+    return replace(evidence, posterior=moved)
 
 
 def _require(candidate: Sequence[RunSample], baseline: Sequence[RunSample]) -> None:
@@ -161,6 +180,7 @@ def _evidence(
     baseline: Sequence[RunSample],
     labels: Sequence[str],
     prior: SpreadPrior,
+    usual: UsualNoise,
     error: float,
     *,
     side_by_side: bool,
@@ -168,22 +188,30 @@ def _evidence(
     values = np.concatenate([levels(candidate), levels(baseline)])
     sides = np.repeat([0.5, -0.5], [len(candidate), len(baseline)])
     groups = _numbered(labels)
-    probes = _probe_levels([*candidate, *baseline])
+    both = [*candidate, *baseline]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
-    covariates, shift, unusual = (None, None, 0.0) if probes is None else _covariates(probes, sides, counts)
+    probes = _known([sample.probe_level for sample in both])
+    unrest = _known([sample.unrest for sample in both])
+    states, coefficients = [], []
+    if probes is not None:
+        states.append(_state(probes, sides, counts))
+        coefficients += [_USUAL_COEFFICIENT, (usual.shift_coefficient, usual.shift_uncertainty)]
+    if unrest is not None:
+        states.append(_state(unrest, sides, counts))
+        coefficients += [_UNREST_COEFFICIENT, _UNREST_COEFFICIENT]
+    covariates = _covariates(states, coefficients)
     known = posterior(values, sides, groups, prior, covariates)
+    corrected = values if covariates is None else values - covariates.values @ known.coefficients
+    known = replace(known, deviations=known.deviations * _inequality(corrected, sides, groups))
     uncorrected = spread_between_runs([candidate, baseline])
-    coefficient, gain = 0.0, 0.0
-    if covariates is not None:
-        coefficient = float(known.coefficients[0])
-        gain = _gain(values, covariates.values @ known.coefficients, sides)
+    coefficient = float(known.coefficients[0]) if probes is not None else 0.0
     noise = NoiseLevels(
         round=round_spread([*candidate, *baseline]),
         run=known.run,
         night=known.group,
         uncorrected_run=uncorrected,
         probe_coefficient=coefficient,
-        probe_gain=gain,
+        probe_gain=_gain(values, corrected, sides),
     )
     return Evidence(
         posterior=known,
@@ -194,8 +222,9 @@ def _evidence(
         baseline_groups=counts[1],
         side_by_side=side_by_side,
         median_error=error,
-        probe_shift=shift,
-        unusual_shift=unusual,
+        probe_shift=states[0].shift if probes is not None else None,
+        unusual_shift=states[0].unusual_shift if probes is not None else 0.0,
+        unusual_unrest=states[-1].unusual_shift if unrest is not None else 0.0,
     )
 
 
@@ -204,45 +233,92 @@ def _numbered(labels: Sequence[str]) -> NDArray[np.intp]:
     return np.array([numbers[label] for label in labels], dtype=np.intp)
 
 
-def _probe_levels(samples: Sequence[RunSample]) -> FloatArray | None:
-    found = [sample.probe_level for sample in samples]
-    known = [level for level in found if level is not None]
-    # Probes on one side only say nothing about the difference.
+def _known(found: Sequence[float | None]) -> FloatArray | None:
+    known = [value for value in found if value is not None]
+    # What is known of some runs only says nothing about the difference.
     return np.array(known) if len(known) == len(found) else None
 
 
-def _covariates(probes: FloatArray, sides: FloatArray, groups: tuple[int, int]) -> tuple[Covariates, float, float]:
-    """The probes as two covariates: their usual variation, and runs or sides that are far from it.
+@dataclass(frozen=True)
+class _State:
+    """A sign of the machine's state during each run: its usual variation, and runs or sides that are far from it."""
 
-    A probe's own jitter does not slow the rounds, a machine that throttles does; so a coefficient that was learned from
+    usual: FloatArray  # shape (runs,)
+    unusual: FloatArray  # shape (runs,)
+    shift: float  # of the candidate's mean against the baseline's
+    unusual_shift: float  # the part of it in ``unusual``
+
+
+def _state(signs: FloatArray, sides: FloatArray, groups: tuple[int, int]) -> _State:
+    """Split a sign of the machine's state in two.
+
+    A sign's own jitter does not slow the rounds, a machine that throttles does; so a coefficient that was learned from
     jitter must not be applied to a shift of another size. Runs far from the median of their side, and a difference of
-    the sides' medians that is large for so many groups, go to a covariate of their own.
+    the sides' medians that is large for so many groups, get a coefficient of their own.
     """
     ours, theirs = sides > 0, sides < 0
-    medians = np.where(ours, np.median(probes[ours]), np.median(probes[theirs]))
-    deviations = probes - medians
+    medians = np.where(ours, np.median(signs[ours]), np.median(signs[theirs]))
+    deviations = signs - medians
     freedom = max(deviations.size - 2, 1) / deviations.size  # two medians were taken out
     spread = 1.4826 * float(np.median(np.abs(deviations))) / math.sqrt(freedom)
-    difference = float(np.median(probes[ours]) - np.median(probes[theirs]))
-    usual = np.where(np.abs(deviations) <= max(_USUAL_RANGE * spread, _SMALLEST_RANGE), deviations, 0.0)
-    reach = _USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
-    if abs(difference) <= max(reach, _SMALLEST_RANGE):
-        usual = usual + difference * np.where(ours, 0.5, -0.5)
-    unusual = deviations + difference * np.where(ours, 0.5, -0.5) - usual
-    covariates = Covariates(
-        values=np.column_stack([usual, unusual]),
-        expected=np.array([_USUAL_COEFFICIENT[0], _UNUSUAL_COEFFICIENT[0]]),
-        uncertainty=np.array([_USUAL_COEFFICIENT[1], _UNUSUAL_COEFFICIENT[1]]),
+    difference = float(np.median(signs[ours]) - np.median(signs[theirs]))
+    between = difference * np.where(ours, 0.5, -0.5)
+    usual = np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0)
+    reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
+    if abs(difference) <= max(reach, SMALLEST_RANGE):
+        usual = usual + between
+    unusual = deviations + between - usual
+    return _State(
+        usual=usual,
+        unusual=unusual,
+        shift=float(signs[ours].mean() - signs[theirs].mean()),
+        unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
     )
-    shift = float(probes[ours].mean() - probes[theirs].mean())
-    return covariates, shift, float(unusual[ours].mean() - unusual[theirs].mean())
 
 
-def _gain(values: FloatArray, explained: FloatArray, sides: FloatArray) -> float:
+def _covariates(states: Sequence[_State], coefficients: Sequence[tuple[float, float]]) -> Covariates | None:
+    if not states:
+        return None
+    return Covariates(
+        values=np.column_stack([column for state in states for column in (state.usual, state.unusual)]),
+        expected=np.array([expected for expected, _ in coefficients]),
+        uncertainty=np.array([uncertainty for _, uncertainty in coefficients]),
+    )
+
+
+def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
+    """By what the error is larger than the model says, because the side with fewer runs is the noisier one.
+
+    The model has one spread between runs. With unequal numbers of runs that is too little if the smaller side is
+    noisier (the problem of Behrens and Fisher; Welch 1947). The spread of each side is moderated by the common one,
+    which counts like ``_EQUALITY_FREEDOM`` degrees of freedom. With equal numbers, or if the larger side is noisier,
+    this is 1.
+    """
+    means = np.bincount(groups, weights=values) / np.bincount(groups)
+    deviations = values - means[groups]
+    squares, freedoms, counts = [], [], []
+    for side in (0.5, -0.5):
+        chosen = sides == side
+        squares.append(float((deviations[chosen] ** 2).sum()))
+        counts.append(int(chosen.sum()))
+        freedoms.append(counts[-1] - len(set(groups[chosen].tolist())))
+    if sum(freedoms) == 0 or sum(squares) == 0:
+        return 1.0
+    common = sum(squares) / sum(freedoms)
+    moderated = [
+        (_EQUALITY_FREEDOM * common + square) / (_EQUALITY_FREEDOM + freedom)
+        for square, freedom in zip(squares, freedoms, strict=True)
+    ]
+    unequal = sum(variance / count for variance, count in zip(moderated, counts, strict=True))
+    equal = common * sum(1 / count for count in counts)
+    return math.sqrt(max(1.0, unequal / equal))
+
+
+def _gain(values: FloatArray, corrected: FloatArray, sides: FloatArray) -> float:
     """The share of the variance between runs of a side that the probes explain."""
     before, after = 0.0, 0.0
     for side in (-0.5, 0.5):
         chosen = sides == side
         before += float(np.var(values[chosen])) * chosen.sum()
-        after += float(np.var((values - explained)[chosen])) * chosen.sum()
+        after += float(np.var(corrected[chosen])) * chosen.sum()
     return float(max(0.0, 1 - after / before)) if before > 0 else 0.0

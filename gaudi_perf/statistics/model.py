@@ -188,7 +188,7 @@ def _moments(
 
 
 def _first_grid(values: FloatArray, sides: FloatArray, prior: SpreadPrior) -> tuple[FloatArray, FloatArray]:
-    spreads = [float(np.std(values[sides == side])) for side in (-0.5, 0.5)]
+    spreads = [float(np.std(values[sides == side])) for side in np.unique(sides)]
     largest = max(prior.run, *spreads)
     run = np.linspace(math.log(prior.run) - _REACH_DOWN, math.log(largest) + _REACH_UP, _POINTS)
     largest_group = max(prior.group, prior.group_share * largest, *spreads)
@@ -212,7 +212,8 @@ def _fit(
     count = float(sizes.sum())
     mean_variance = run_variance[:, None] + sizes * group_variance[:, None]  # times the size: that of a group's mean
     products = np.einsum("i,ij,ik->ijk", sizes, moments.means, moments.means)
-    scatter = moments.within / run_variance[:, None, None] + np.einsum("pi,ijk->pjk", 1 / mean_variance, products)
+    between = (1 / mean_variance) @ products.reshape(sizes.size, -1)
+    scatter = moments.within / run_variance[:, None, None] + between.reshape(-1, *moments.within.shape)
     precision, weighted, residual = scatter[:, :-1, :-1].copy(), scatter[:, :-1, -1].copy(), scatter[:, -1, -1].copy()
     if covariates is not None:
         sharpness = 1 / covariates.uncertainty**2

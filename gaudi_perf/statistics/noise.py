@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, round_spread
+
+USUAL_RANGE = 3.0
+"""Signs of the machine's state within this many (robust) standard deviations of each other vary as usual."""
+
+SMALLEST_RANGE = 0.01
+"""Shifts of such a sign by up to 1 % are never taken for another state of the machine."""
 
 _BAD_NIGHT = 4.0
 
@@ -30,14 +37,19 @@ class UsualNoise:
         night_share: spread between nights as a share of that between runs; whichever is more counts. Where runs lie
             far apart, nights do too.
         run_share: spread between runs as a share of that between rounds; whichever is more counts.
+        shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
+            seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
+        shift_uncertainty: standard deviation of what is known about that.
     """
 
     night: float = 0.01
     run: float = 0.005
     night_freedom: float = 10.0
-    run_freedom: float = 1.0
-    night_share: float = 0.25
+    run_freedom: float = 0.5
+    night_share: float = 0.15
     run_share: float = 0.5
+    shift_coefficient: float = 0.5
+    shift_uncertainty: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse what is no spread.
@@ -45,7 +57,7 @@ class UsualNoise:
         Raises:
             ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
         """
-        for name in ("night", "run", "night_freedom", "run_freedom"):
+        for name in ("night", "run", "night_freedom", "run_freedom", "shift_uncertainty"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"usual noise: {name} is {value}, and must be a finite number above 0")
@@ -93,10 +105,13 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
     if not history:
         raise ValueError("there are no runs to learn the usual noise from")
     default = default or UsualNoise()
-    grouped: dict[str, list[float]] = {}
+    grouped: dict[str, list[RunSample]] = {}
     for sample in history:
-        grouped.setdefault(sample.night, []).append(sample.level)
-    nights = _without_bad([np.array(night) for night in grouped.values()])
+        grouped.setdefault(sample.night, []).append(sample)
+    every = [levels(night) for night in grouped.values()]
+    means = np.array([night.mean() for night in every])
+    good = ~far_from_median(means, _BAD_NIGHT)
+    nights = [night for night, kept in zip(every, good, strict=True) if kept]
     values = np.concatenate(nights)
     sizes = np.array([night.size for night in nights], dtype=np.float64)
     within = float(sum(((night - night.mean()) ** 2).sum() for night in nights))
@@ -105,27 +120,47 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
     night_freedom = float(len(nights) - 1)
     night_variance = default.night**2
     if night_freedom > 0:
-        means = np.array([night.mean() for night in nights])
-        between = float((sizes * (means - values.mean()) ** 2).sum()) / night_freedom
+        between = float((sizes * (means[good] - values.mean()) ** 2).sum()) / night_freedom
         size = (values.size - float((sizes**2).sum()) / values.size) / night_freedom
         observed = max(0.0, (between - run_variance) / size)
         worth = default.night_freedom + night_freedom
         night_variance = (default.night_freedom * default.night**2 + night_freedom * observed) / worth
-    return UsualNoise(
+    error = math.sqrt(night_variance + run_variance / float(np.mean(sizes)))
+    coefficient, uncertainty = _learn_shift(list(grouped.values()), means, error, default)
+    return replace(
+        default,
         night=math.sqrt(night_variance),
         run=math.sqrt(run_variance),
         night_freedom=default.night_freedom + night_freedom,
         run_freedom=default.run_freedom + run_freedom,
-        night_share=default.night_share,
-        run_share=default.run_share,
+        shift_coefficient=coefficient,
+        shift_uncertainty=uncertainty,
     )
 
 
-def _without_bad(nights: list[FloatArray]) -> list[FloatArray]:
-    means = np.array([night.mean() for night in nights])
-    deviations = np.abs(means - np.median(means))
-    reach = _BAD_NIGHT * 1.4826 * float(np.median(deviations))
-    return [night for night, deviation in zip(nights, deviations, strict=True) if deviation <= max(reach, 1e-12)]
+def _learn_shift(
+    nights: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: UsualNoise
+) -> tuple[float, float]:
+    """What nights with unusual probes tell about their coefficient, added to what is known (normal, conjugate)."""
+    probes = []
+    for night in nights:
+        known = [level for sample in night if (level := sample.probe_level) is not None]
+        if len(known) < len(night):
+            return default.shift_coefficient, default.shift_uncertainty
+        probes.append(float(np.mean(known)))
+    signs = np.array(probes)
+    unusual = far_from_median(signs, USUAL_RANGE, SMALLEST_RANGE)
+    shifts, changes = (signs - np.median(signs))[unusual], (means - np.median(means))[unusual]
+    precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
+    weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
+    return weighted / precision, 1 / math.sqrt(precision)
+
+
+def far_from_median(values: FloatArray, reach: float, least: float = 1e-12) -> NDArray[np.bool_]:
+    """Which values are further from the median than so many (robust) standard deviations, and than ``least``."""
+    deviations = np.abs(values - np.median(values))
+    far: NDArray[np.bool_] = deviations > max(reach * 1.4826 * float(np.median(deviations)), least)
+    return far
 
 
 def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+_FEWEST_FOR_UNREST = 3
+
 
 @dataclass(frozen=True)
 class RunSample:
@@ -53,6 +55,18 @@ class RunSample:
         burst, a throttled second) shows in few of its probes.
         """
         return None if self.probes is None else float(np.log(np.mean(self.probes)))
+
+    @property
+    def unrest(self) -> float | None:
+        """How far the median round lies above the fast ones, in logarithms; None for fewer than three rounds.
+
+        A machine that is disturbed now and then makes rounds uneven. Software that is slower by a factor does not
+        change
+        this: the tenth percentile moves as the median does.
+        """
+        if self.rounds.size < _FEWEST_FOR_UNREST:
+            return None
+        return float(np.log(np.median(self.rounds) / np.quantile(self.rounds, 0.1)))
 
 
 def levels(samples: Sequence[RunSample]) -> FloatArray:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
@@ -32,6 +32,10 @@ from gaudi_perf.vocabulary.verdict import VerdictKind
 _GRID = 801
 _FAR = 8.0
 _HOPELESS = 0.05
+
+_POWER_OF_A_LOOK = 0.5
+"""What "would have seen" means at a look. The plan as a whole sees far more: what a look does not see, later ones do,
+and a slowdown of twice the tolerance is called UNCHANGED by any look with no more than the permitted error."""
 
 
 class Layout(str, Enum):
@@ -61,7 +65,7 @@ class Plan:
     """
 
     most: int
-    first: int = 2
+    first: int = 3
 
     def __post_init__(self) -> None:
         """Refuse a plan without looks.
@@ -125,7 +129,7 @@ def look(
     }[layout]
     evidence = gather(candidate, baseline, usual_noise or UsualNoise())
     error = look_errors(plan.first, plan.most, settings.false_alarms)[count - plan.first]
-    comparison = decide(evidence, tolerance, settings, error=error)
+    comparison = decide(evidence, tolerance, replace(settings, power=_POWER_OF_A_LOOK), error=error)
     if comparison.kind != VerdictKind.INCONCLUSIVE:
         return Look(comparison, Stop.CLEAR)
     if count == plan.most or budget_spent:

@@ -1,0 +1,218 @@
+"""False alarms and detections of this suite's verdicts, and of the rules that people use, on the same data.
+
+    python benchmarks/detection.py                        # a quick look, a few minutes
+    python benchmarks/detection.py --repeats 4000         # the numbers in docs/verdicts.md
+    python benchmarks/detection.py --only "shared" --no-others
+
+Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic
+shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``. Slowdowns are put in by
+multiplying the candidate's rounds; the same draws serve all rules and slowdowns.
+
+Columns: false alarms without a slowdown; detections by slowdown; "missed" is UNCHANGED (others: no alarm) at twice the
+tolerance; INCONCLUSIVE without a slowdown; generation time used, in device-seconds (others use the same runs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from detection_rules.rules import RULES
+from detection_rules.scenarios import Scenario, recorded, synthetic
+
+from gaudi_perf.statistics.evidence import from_interleaved, from_side_by_side, from_stored, with_slowdown
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.replay import Sides, slowed
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sequential import Layout, Plan, Stop, look
+from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
+from gaudi_perf.vocabulary.verdict import VerdictKind
+
+SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)
+SETTINGS = ComparisonSettings()
+GATHER = {
+    Layout.STORED: from_stored,
+    Layout.SIDE_BY_SIDE: from_side_by_side,
+    Layout.INTERLEAVED: from_interleaved,
+}
+
+
+@dataclass
+class Tally:
+    """Verdicts of a rule by slowdown."""
+
+    kinds: dict[float, Counter[VerdictKind]] = field(default_factory=dict)
+    seconds: dict[float, list[float]] = field(default_factory=dict)
+    runs: dict[float, list[int]] = field(default_factory=dict)
+    stops: Counter[Stop] = field(default_factory=Counter)
+
+    def add(self, slowdown: float, kind: VerdictKind, seconds: float, runs: int) -> None:
+        """Count a verdict, and what it took."""
+        self.kinds.setdefault(slowdown, Counter())[kind] += 1
+        self.seconds.setdefault(slowdown, []).append(seconds)
+        self.runs.setdefault(slowdown, []).append(runs)
+
+    def share(self, slowdown: float, kind: VerdictKind) -> float:
+        """The share of a verdict at a slowdown."""
+        counted = self.kinds[slowdown]
+        return counted[kind] / max(counted.total(), 1)
+
+
+def device_seconds(sides: Sides, layout: Layout) -> float:
+    measured = list(sides.candidate) + ([] if layout == Layout.STORED else list(sides.baseline))
+    return float(sum(sample.rounds.sum() for sample in measured))
+
+
+def slowdowns_of(scenario: Scenario) -> tuple[float, ...]:
+    return tuple(sorted({*SLOWDOWNS, 2 * scenario.tolerance}))
+
+
+def ours(scenario: Scenario, sides: Sides, usual: UsualNoise, tally: Tally) -> None:
+    evidence = GATHER[scenario.layout](sides.candidate, sides.baseline, usual)
+    seconds = device_seconds(sides, scenario.layout)
+    for slowdown in slowdowns_of(scenario):
+        verdict = decide(with_slowdown(evidence, slowdown), scenario.tolerance, SETTINGS)
+        tally.add(slowdown, verdict.kind, seconds, len(sides.candidate))
+
+
+@dataclass
+class Sequential:
+    """Looks after every pair, and fixed plans of every size on the same runs."""
+
+    tally: Tally = field(default_factory=Tally)
+    detected: Counter[int] = field(default_factory=Counter)
+    repeats: int = 0
+
+    def add(self, scenario: Scenario, sides: Sides, usual: UsualNoise) -> None:
+        """Look after every pair until told to stop; and decide once for every size."""
+        self.repeats += 1
+        plan = Plan(first=scenario.first, most=scenario.most)
+        for slowdown in slowdowns_of(scenario):
+            candidate = slowed(sides.candidate, slowdown)
+            for count in range(plan.first, plan.most + 1):
+                used = Sides(candidate[:count], sides.baseline[:count])
+                looked = look(
+                    used.candidate,
+                    used.baseline,
+                    plan,
+                    layout=scenario.layout,
+                    tolerance=scenario.tolerance,
+                    usual_noise=usual,
+                    settings=SETTINGS,
+                )
+                if looked.stop != Stop.NOT_YET:
+                    self.tally.add(slowdown, looked.comparison.kind, device_seconds(used, scenario.layout), count)
+                    if slowdown == 0:
+                        self.tally.stops[looked.stop] += 1
+                    break
+        for count in range(plan.first, plan.most + 1):
+            evidence = GATHER[scenario.layout](sides.candidate[:count], sides.baseline[:count], usual)
+            fixed = decide(with_slowdown(evidence, 2 * scenario.tolerance), scenario.tolerance, SETTINGS)
+            self.detected[count] += fixed.kind == VerdictKind.REGRESSED
+
+    def lines(self, scenario: Scenario) -> Iterator[str]:
+        """What came out, for the table."""
+        yield row(f"gaudi-perf, {scenario.first} to {scenario.most} looks", self.tally, scenario)
+        reference = 2 * scenario.tolerance
+        power = self.tally.share(reference, VerdictKind.REGRESSED)
+        counts = range(scenario.first, scenario.most + 1)
+        enough = [count for count in counts if self.detected[count] / self.repeats >= power]
+        equal = enough[0] if enough else scenario.most
+        used = {slowdown: statistics.fmean(self.tally.runs[slowdown]) for slowdown in slowdowns_of(scenario)}
+        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; looks use"
+        yield "    " + ", ".join(f"{slowdown:.0%}: {mean:.1f} ({mean / equal:.0%})" for slowdown, mean in used.items())
+        stops = ", ".join(f"{stop.value} {count / self.repeats:.1%}" for stop, count in self.tally.stops.items())
+        yield f"    stopped without a slowdown: {stops}"
+
+
+def others(scenario: Scenario, sides: Sides, tallies: dict[str, Tally]) -> None:
+    seconds = device_seconds(sides, scenario.layout)
+    for slowdown in slowdowns_of(scenario):
+        candidate = slowed(sides.candidate, slowdown)
+        for name, rule in RULES.items():
+            alarm = rule(candidate, sides.baseline)
+            kind = VerdictKind.REGRESSED if alarm else VerdictKind.UNCHANGED
+            tallies[name].add(slowdown, kind, seconds, len(candidate))
+
+
+def row(name: str, tally: Tally, scenario: Scenario) -> str:
+    detections = " ".join(
+        f"{tally.share(slowdown, VerdictKind.REGRESSED):6.1%}" for slowdown in SLOWDOWNS if slowdown > 0
+    )
+    missed = tally.share(2 * scenario.tolerance, VerdictKind.UNCHANGED)
+    unclear = tally.share(0.0, VerdictKind.INCONCLUSIVE)
+    seconds = statistics.fmean(tally.seconds[0.0])
+    alarms = tally.share(0.0, VerdictKind.REGRESSED)
+    return f"  {name:<32} {alarms:7.2%} | {detections} | {missed:6.2%} {unclear:7.1%} {seconds:8.1f}"
+
+
+def run(scenario: Scenario, repeats: int, others_repeats: int, seed: int) -> Iterator[str]:
+    """The table of a scenario, line by line."""
+    rng = np.random.default_rng(seed)
+    fixed, sequential = Tally(), Sequential()
+    tallies = {name: Tally() for name in RULES}
+    for number in range(repeats):
+        sides = scenario.draw(rng)
+        usual = scenario.usual(rng) if scenario.usual else UsualNoise()
+        ours(scenario, sides, usual, fixed)
+        if number < others_repeats:
+            others(scenario, sides, tallies)
+        if scenario.draw_most is not None and number < repeats // 8:
+            sequential.add(scenario, scenario.draw_most(rng), usual)
+    yield f"{scenario.data}; {scenario.name} ({repeats} comparisons, tolerance {scenario.tolerance:.0%})"
+    shown = " ".join(f"{slowdown:6.0%}" for slowdown in SLOWDOWNS if slowdown > 0)
+    yield f"  {'rule':<32} {'false':>7} | {shown} | {'missed':>6} {'unclear':>7} {'dev-s':>8}"
+    yield row("gaudi-perf", fixed, scenario)
+    if sequential.repeats:
+        yield from sequential.lines(scenario)
+    if others_repeats:
+        for name, tally in tallies.items():
+            yield row(name, tally, scenario)
+    yield ""
+
+
+def speed() -> str:
+    """The time of a verdict over 10,000 rounds."""
+    rng = np.random.default_rng(0)
+    runs = [RunSample(np.exp(rng.normal(0, 0.01, 100)), np.exp(rng.normal(0, 0.01, 100))) for _ in range(100)]
+    compare(runs[:2], runs[2:4])  # scipy is imported
+    times = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        compare(runs[:50], runs[50:])
+        times.append(time.perf_counter() - begin)
+    return f"a verdict over 10,000 rounds (100 runs): median {statistics.median(times) * 1e3:.1f} ms"
+
+
+def chosen(scenarios: Iterable[Scenario], only: Sequence[str]) -> list[Scenario]:
+    return [one for one in scenarios if not only or any(word in f"{one.data}; {one.name}" for word in only)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=400, help="comparisons per scenario (default: 400)")
+    parser.add_argument("--others-repeats", type=int, default=200, help="of which the other rules see (default: 200)")
+    parser.add_argument("--no-others", action="store_true", help="leave the other rules out")
+    parser.add_argument("--only", action="append", default=[], help="scenarios whose name contains this")
+    parser.add_argument("--noise", type=Path, default=Path(__file__).parent / "noise", help="recorded noise")
+    parser.add_argument("--seed", type=int, default=20, help="of all draws (default: 20)")
+    arguments = parser.parse_args()
+    print(speed(), flush=True)
+    scenarios = chosen([*synthetic(), *recorded(arguments.noise)], arguments.only)
+    if not scenarios:
+        sys.exit(f"no scenario's name contains {' or '.join(arguments.only)}")
+    seen = 0 if arguments.no_others else arguments.others_repeats
+    for scenario in scenarios:
+        for line in run(scenario, arguments.repeats, seen, arguments.seed):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/detection.py``: the rules that others use, noise, and scenarios."""

@@ -1,0 +1,171 @@
+"""Scenarios: what is compared with what, on which noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detection_rules.noise import QuietServer, SharedMachine, load
+from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
+from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sequential import Layout
+
+Draw = Callable[[np.random.Generator], Sides]
+
+ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A comparison, to be repeated.
+
+    Attributes:
+        name: for the table.
+        data: what the noise is, for the table.
+        layout: how the two sides belong together.
+        tolerance: of the verdicts.
+        draw: draws the runs of one comparison, without a slowdown.
+        usual: draws what is known about the noise; None where nothing is.
+        first: pairs at the first look of a sequential plan.
+        most: pairs at its last; 0 for no plan.
+        draw_most: draws that many.
+    """
+
+    name: str
+    data: str
+    layout: Layout
+    tolerance: float
+    draw: Draw
+    usual: Callable[[np.random.Generator], UsualNoise] | None = None
+    first: int = 3
+    most: int = 0
+    draw_most: Draw | None = None
+
+
+def _quiet_stored(server: QuietServer, nights: int, runs: int, candidates: int) -> Draw:
+    def draw(rng: np.random.Generator) -> Sides:
+        baseline = [s for number in range(nights) for s in server.runs(f"night {number}", runs, ROUNDS, rng)]
+        return Sides(server.runs("tonight", candidates, ROUNDS, rng), baseline)
+
+    return draw
+
+
+def _quiet_pairs(server: QuietServer, pairs: int) -> Draw:
+    def draw(rng: np.random.Generator) -> Sides:
+        runs = server.runs("tonight", 2 * pairs, ROUNDS, rng)
+        return Sides(runs[::2], runs[1::2])
+
+    return draw
+
+
+def _shared_stored(machine: SharedMachine, candidates: int, baselines: int) -> Draw:
+    def draw(rng: np.random.Generator) -> Sides:
+        return Sides(machine.series(candidates, ROUNDS, rng), machine.series(baselines, ROUNDS, rng))
+
+    return draw
+
+
+def _shared_pairs(machine: SharedMachine, pairs: int) -> Draw:
+    def draw(rng: np.random.Generator) -> Sides:
+        return draw_pairs(machine.series(2 * pairs, ROUNDS, rng), pairs, rng)
+
+    return draw
+
+
+def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], UsualNoise]:
+    def learn(rng: np.random.Generator) -> UsualNoise:
+        return learn_usual_noise([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
+
+    return learn
+
+
+def synthetic() -> list[Scenario]:
+    """Scenarios on synthetic noise."""
+    quiet, blind, shared = QuietServer(), QuietServer(probes=False), SharedMachine()
+    text = "synthetic quiet server"
+    return [
+        Scenario("baseline of 5 nights", text, Layout.STORED, 0.05, _quiet_stored(quiet, 5, 1, 5)),
+        Scenario(
+            "baseline of 5 nights, noise learned from 30 nights",
+            text,
+            Layout.STORED,
+            0.05,
+            _quiet_stored(quiet, 5, 1, 5),
+            usual=_thirty_nights(quiet),
+        ),
+        Scenario("baseline of 5 runs of one night", text, Layout.STORED, 0.05, _quiet_stored(quiet, 1, 5, 5)),
+        Scenario(
+            "baseline of 5 nights, without probes",
+            text,
+            Layout.STORED,
+            0.05,
+            _quiet_stored(blind, 5, 1, 5),
+        ),
+        Scenario("side by side, 5 + 5, tolerance 2 %", text, Layout.SIDE_BY_SIDE, 0.02, _quiet_pairs(quiet, 5)),
+        Scenario(
+            "side by side, 5 + 5, tolerance 2 %, noise learned from 30 nights",
+            text,
+            Layout.SIDE_BY_SIDE,
+            0.02,
+            _quiet_pairs(quiet, 5),
+            usual=_thirty_nights(quiet),
+            first=1,
+            most=10,
+            draw_most=_quiet_pairs(quiet, 10),
+        ),
+        Scenario(
+            "side by side, 10 + 10",
+            "synthetic shared machine",
+            Layout.SIDE_BY_SIDE,
+            0.05,
+            _shared_pairs(shared, 10),
+        ),
+        Scenario(
+            "baseline of 20 runs, 10 runs",
+            "synthetic shared machine",
+            Layout.STORED,
+            0.05,
+            _shared_stored(shared, 10, 20),
+        ),
+    ]
+
+
+def _recorded_pairs(samples: Sequence[RunSample], pairs: int) -> Draw:
+    return lambda rng: draw_pairs(samples, pairs, rng)
+
+
+def _recorded_stored(samples: Sequence[RunSample], candidates: int, baselines: int) -> Draw:
+    return lambda rng: draw_stored(samples, candidates, baselines, rng)
+
+
+def recorded(directory: Path) -> list[Scenario]:
+    """Scenarios on the noise recorded in a directory."""
+    scenarios = []
+    for path in sorted(directory.glob("*.npz")):
+        if path.name.endswith(".part.npz"):
+            continue
+        noise = load(path)
+        samples, text = noise.samples, f"recorded {noise.name}: {noise.description}"
+        if noise.in_turns:
+            most = min(30, len(samples) // 2)
+            scenarios.append(
+                Scenario(
+                    "rounds in turns, 10 + 10",
+                    text,
+                    Layout.INTERLEAVED,
+                    0.05,
+                    _recorded_pairs(samples, 10),
+                    most=most,
+                    draw_most=_recorded_pairs(samples, most),
+                )
+            )
+        else:
+            scenarios += [
+                Scenario("side by side, 10 + 10", text, Layout.SIDE_BY_SIDE, 0.05, _recorded_pairs(samples, 10)),
+                Scenario("baseline of 20 runs, 10 runs", text, Layout.STORED, 0.05, _recorded_stored(samples, 10, 20)),
+            ]
+    return scenarios

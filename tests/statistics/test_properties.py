@@ -1,0 +1,138 @@
+"""What must hold for any runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaudi_perf.statistics.evidence import from_stored, with_slowdown
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.replay import slowed
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.verdict import (
+    Comparison,
+    ComparisonSettings,
+    VerdictKind,
+    compare,
+    compare_side_by_side,
+    decide,
+)
+from tests.statistics.making import make_runs, samples, scaled
+
+OPPOSITE = {VerdictKind.REGRESSED: VerdictKind.IMPROVED, VerdictKind.IMPROVED: VerdictKind.REGRESSED}
+
+
+@given(samples(), samples())
+@settings(max_examples=60, deadline=None)
+def test_swapping_the_sides_inverts_the_ratio(candidate: list[RunSample], baseline: list[RunSample]) -> None:
+    forth, back = compare(candidate, baseline), compare(baseline, candidate)
+    assert forth.ratio * back.ratio == pytest.approx(1, rel=1e-6)
+    assert forth.low * back.high == pytest.approx(1, rel=1e-6)
+    assert forth.p_slower == pytest.approx(back.p_faster, abs=1e-6)
+    if forth.kind in OPPOSITE:
+        assert back.kind == OPPOSITE[forth.kind]
+
+
+@given(samples(), samples(), st.floats(1e-3, 1e3))
+@settings(max_examples=40, deadline=None)
+def test_the_unit_of_time_does_not_matter(candidate: list[RunSample], baseline: list[RunSample], factor: float) -> None:
+    one, other = compare(candidate, baseline), compare(scaled(candidate, factor), scaled(baseline, factor))
+    assert one.kind == other.kind or min(one.p_slower, one.p_faster) == pytest.approx(0.005, rel=1e-3)
+    assert one.ratio == pytest.approx(other.ratio, rel=1e-6)
+    assert one.high == pytest.approx(other.high, rel=1e-6)
+
+
+@given(samples(least=2), samples(least=2), st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_runs_does_not_matter(candidate: list[RunSample], baseline: list[RunSample], dice: object) -> None:
+    one = compare(candidate, baseline)
+    dice.shuffle(candidate)  # type: ignore[attr-defined]
+    dice.shuffle(baseline)  # type: ignore[attr-defined]
+    other = compare(candidate, baseline)
+    assert other.ratio == pytest.approx(one.ratio, rel=1e-6)
+    assert other.low == pytest.approx(one.low, rel=1e-6)
+
+
+@given(samples(), samples(), st.floats(0.005, 0.3))
+@settings(max_examples=60, deadline=None)
+def test_never_unchanged_without_having_seen(
+    candidate: list[RunSample], baseline: list[RunSample], tolerance: float
+) -> None:
+    outcome = compare(candidate, baseline, tolerance=tolerance)
+    assert outcome.low <= outcome.ratio <= outcome.high
+    assert outcome.reason and 0 <= outcome.p_slower <= 1
+    if outcome.kind == VerdictKind.UNCHANGED:
+        assert outcome.smallest_visible_slowdown <= 2 * tolerance
+        assert outcome.high < 1 + 2 * tolerance
+        assert f"would have seen {outcome.smallest_visible_slowdown:.1%}" in outcome.reason
+    if outcome.kind == VerdictKind.REGRESSED:
+        assert outcome.low > 1 - 1e-9
+        assert outcome.ratio >= math.sqrt(1 + tolerance) * (1 - 1e-9)
+    if outcome.kind == VerdictKind.INCONCLUSIVE:
+        assert outcome.advice
+
+
+@given(samples(), samples(), st.floats(-0.3, 1.0))
+@settings(max_examples=40, deadline=None)
+def test_an_injected_slowdown_moves_the_evidence_and_nothing_else(
+    candidate: list[RunSample], baseline: list[RunSample], slowdown: float
+) -> None:
+    evidence = from_stored(candidate, baseline, UsualNoise())
+    moved = decide(with_slowdown(evidence, slowdown), 0.05, ComparisonSettings())
+    measured = compare(slowed(candidate, slowdown), baseline)
+    assert moved.ratio == pytest.approx(measured.ratio, rel=1e-6)
+    assert moved.high == pytest.approx(measured.high, rel=1e-5)
+    assert moved.p_slower == pytest.approx(measured.p_slower, abs=1e-6)
+
+
+def test_more_evidence_narrows_the_interval_on_average() -> None:
+    rng = np.random.default_rng(7)
+
+    def width(runs: int) -> float:
+        widths = []
+        for _ in range(40):
+            outcome = compare(make_runs(rng, runs), make_runs(rng, runs))
+            widths.append(math.log(outcome.high / outcome.low))
+        return float(np.mean(widths))
+
+    widths = [width(runs) for runs in (2, 3, 5, 10, 30)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(400):
+        outcome = compare_side_by_side(make_runs(rng, 6, level=0.1, run=0.05), make_runs(rng, 6, run=0.05))
+        covered += outcome.low <= math.exp(0.1) <= outcome.high
+    assert covered / 400 >= 0.97
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -0.05, math.nan, math.inf])
+def test_a_tolerance_that_is_none_is_refused(tolerance: float) -> None:
+    runs = make_runs(np.random.default_rng(9), 2)
+    with pytest.raises(ValueError, match="tolerance"):
+        compare(runs, runs, tolerance=tolerance)
+
+
+def test_sides_without_runs_are_refused() -> None:
+    runs = make_runs(np.random.default_rng(10), 2)
+    with pytest.raises(ValueError, match="the baseline has no runs"):
+        compare(runs, [])
+    with pytest.raises(ValueError, match="the candidate has no runs"):
+        compare([], runs)
+    with pytest.raises(ValueError, match="side by side needs pairs"):
+        compare_side_by_side(runs, runs[:1])
+
+
+def test_identical_runs_without_any_noise_are_judged() -> None:
+    runs = [RunSample(rounds=np.full(5, 2.0)) for _ in range(5)]
+    outcome: Comparison = compare(runs, runs)
+    assert outcome.ratio == pytest.approx(1)
+    assert outcome.kind in (VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
+    assert replace(outcome, reason="").reason == ""
