@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,23 @@ class RunSample:
         if self.probes is not None and self.probes.shape != self.rounds.shape:
             raise ValueError(f"there are {self.probes.size} probes for {self.rounds.size} rounds")
 
+    @cached_property
+    def _logs(self) -> tuple[float, float, float]:
+        """Tenth percentile, median and spread of the logarithms of the rounds."""
+        logs = np.log(self.rounds)
+        low, median = np.quantile(logs, [0.1, 0.5])
+        # 1.4826: from the median absolute deviation to the standard deviation of a normal distribution.
+        return float(low), float(median), 1.4826 * float(np.median(np.abs(logs - median)))
+
     @property
     def level(self) -> float:
-        """Natural logarithm of the median round."""
-        return float(np.log(np.median(self.rounds)))
+        """Median of the logarithms of the rounds."""
+        return self._logs[1]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the logarithms of the rounds, from their median absolute deviation."""
+        return self._logs[2]
 
     @property
     def probe_level(self) -> float | None:
@@ -66,7 +80,7 @@ class RunSample:
         """
         if self.rounds.size < _FEWEST_FOR_UNREST:
             return None
-        return float(np.log(np.median(self.rounds) / np.quantile(self.rounds, 0.1)))
+        return self._logs[1] - self._logs[0]
 
 
 def levels(samples: Sequence[RunSample]) -> FloatArray:
@@ -79,12 +93,7 @@ def round_spread(samples: Sequence[RunSample]) -> float:
 
     Runs of a single round tell nothing; 0 if there are no others.
     """
-    spreads = []
-    for sample in samples:
-        if sample.rounds.size > 1:
-            logs = np.log(sample.rounds)
-            # 1.4826: from the median absolute deviation to the standard deviation of a normal distribution.
-            spreads.append(1.4826 * float(np.median(np.abs(logs - np.median(logs)))))
+    spreads = [sample.spread for sample in samples if sample.rounds.size > 1]
     return float(np.sqrt(np.mean(np.square(spreads)))) if spreads else 0.0
 
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise, spread_between_runs
+from gaudi_perf.statistics.sample import RunSample
+from tests.statistics.making import make_runs
+
+
+def history(
+    rng: np.random.Generator, nights: int, runs: int, night: float, run: float, *, bad: int = 0, share: float = 1.0
+) -> list[RunSample]:
+    """Nights, the first ``bad`` of them 8 % slow, by their probes and (times ``share``) their rounds."""
+    made: list[RunSample] = []
+    for number in range(nights):
+        slow = 0.08 if number < bad else 0.0
+        level = rng.normal(0, night) + share * slow
+        probes = slow + rng.normal(0, 0.002, runs)
+        made += make_runs(rng, runs, level=level, run=run, round_=0.005, night=f"night {number}", probes=probes)
+    return made
+
+
+def test_spreads_of_every_level_are_learned() -> None:
+    usual = learn_usual_noise(history(np.random.default_rng(30), 60, 4, night=0.03, run=0.01))
+    assert usual.night == pytest.approx(0.03, rel=0.25)
+    assert usual.run == pytest.approx(0.01, rel=0.15)
+    assert usual.night_freedom == 10 + 59
+    assert usual.run_freedom == 0.5 + 180
+
+
+def test_a_bad_night_is_no_usual_noise_but_teaches_what_probes_mean() -> None:
+    default = UsualNoise()
+    usual = learn_usual_noise(history(np.random.default_rng(31), 30, 2, night=0.01, run=0.005, bad=2, share=0.75))
+    assert usual.night == pytest.approx(0.01, rel=0.3)
+    assert usual.shift_coefficient == pytest.approx(0.75, abs=0.2)
+    assert usual.shift_uncertainty < default.shift_uncertainty / 2
+
+
+def test_a_single_run_teaches_nothing() -> None:
+    (run,) = make_runs(np.random.default_rng(32), 1)
+    assert learn_usual_noise([run]) == UsualNoise()
+    with pytest.raises(ValueError, match="no runs"):
+        learn_usual_noise([])
+
+
+def test_spread_between_runs_is_around_each_side() -> None:
+    rng = np.random.default_rng(33)
+    sides = [make_runs(rng, 200, level=level, run=0.05, round_=0.001) for level in (0.0, 3.0)]
+    assert spread_between_runs(sides) == pytest.approx(0.05, rel=0.1)
+    assert spread_between_runs([sides[0][:1], sides[1][:1]]) == 0
+
+
+@pytest.mark.parametrize("field", ["night", "run", "night_freedom", "run_freedom", "shift_uncertainty"])
+def test_noise_that_is_none_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        UsualNoise(**{field: 0.0})
+    with pytest.raises(ValueError, match="shares"):
+        UsualNoise(run_share=-1)

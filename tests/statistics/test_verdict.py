@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import sys
+import time
+from subprocess import run as run_process
+
+import numpy as np
+import pytest
+
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.replay import slowed
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.verdict import (
+    ComparisonSettings,
+    VerdictKind,
+    compare,
+    compare_side_by_side,
+    compare_with_published,
+)
+from tests.statistics.making import make_runs
+
+
+def nights(rng: np.random.Generator, count: int, runs: int = 1, spread: float = 0.01) -> list[RunSample]:
+    return [
+        sample
+        for number in range(count)
+        for sample in make_runs(rng, runs, level=rng.normal(0, spread), night=f"night {number}")
+    ]
+
+
+def share(kind: VerdictKind, slowdown: float, repeats: int = 60, seed: int = 40) -> float:
+    rng = np.random.default_rng(seed)
+    found = 0
+    for _ in range(repeats):
+        tonight = make_runs(rng, 5, level=rng.normal(0, 0.01), night="tonight")
+        found += compare(slowed(tonight, slowdown), nights(rng, 5)).kind == kind
+    return found / repeats
+
+
+def test_a_quiet_server_against_five_nights() -> None:
+    assert share(VerdictKind.REGRESSED, 0.0) <= 0.02
+    assert share(VerdictKind.REGRESSED, 0.05) >= 0.7
+    assert share(VerdictKind.REGRESSED, 0.10) >= 0.98
+    assert share(VerdictKind.UNCHANGED, 0.0) >= 0.9
+    assert share(VerdictKind.UNCHANGED, 0.10) == 0
+    assert share(VerdictKind.IMPROVED, -0.10) >= 0.98
+
+
+def test_side_by_side_finds_two_percent() -> None:
+    rng = np.random.default_rng(41)
+    found = 0
+    for _ in range(60):
+        ours, theirs = make_runs(rng, 5), make_runs(rng, 5)
+        found += compare_side_by_side(slowed(ours, 0.02), theirs, tolerance=0.02).kind == VerdictKind.REGRESSED
+    assert found / 60 >= 0.85
+
+
+def test_rounds_of_one_run_are_no_evidence_about_runs() -> None:
+    rng = np.random.default_rng(42)
+    one = make_runs(rng, 1, level=0.05, rounds=2000)
+    other = make_runs(rng, 1, rounds=2000)
+    outcome = compare(one, other)
+    assert outcome.kind == VerdictKind.INCONCLUSIVE
+    assert outcome.smallest_visible_slowdown > 0.1
+
+
+def test_a_night_that_is_slow_by_its_probes_is_not_blamed_on_the_software() -> None:
+    rng = np.random.default_rng(43)
+    baseline = [
+        sample
+        for number in range(5)
+        for sample in make_runs(rng, 1, night=f"night {number}", probes=rng.normal(0, 0.003, 1))
+    ]
+    slow = make_runs(rng, 3, level=0.08, night="tonight", probes=0.08 + rng.normal(0, 0.003, 3))
+    fine = make_runs(rng, 3, level=0.08, night="tonight", probes=rng.normal(0, 0.003, 3))
+    throttled = compare(slow, baseline)
+    assert throttled.kind == VerdictKind.INCONCLUSIVE
+    assert "By its reference probes the machine is" in throttled.advice and "slower" in throttled.advice
+    assert throttled.more_runs is None
+    assert compare(fine, baseline).kind == VerdictKind.REGRESSED
+
+
+def test_probes_take_the_machine_out_of_runs_side_by_side() -> None:
+    rng = np.random.default_rng(44)
+    machine = rng.normal(0, 0.3, (2, 10))
+    sides = [
+        [
+            RunSample(
+                rounds=np.exp(level + rng.normal(0, 0.01, 20) + rng.normal(0, 0.005)),
+                probes=np.exp(level + rng.normal(0, 0.005, 20)) * 1e-3,
+            )
+            for level in side
+        ]
+        for side in machine
+    ]
+    blind = [[RunSample(rounds=sample.rounds) for sample in side] for side in sides]
+    with_probes, without = compare_side_by_side(*sides), compare_side_by_side(*blind)
+    assert with_probes.noise.run < 0.02 < 0.2 < without.noise.run
+    assert with_probes.noise.probe_coefficient == pytest.approx(1, abs=0.1)
+    assert with_probes.kind == VerdictKind.UNCHANGED
+    assert without.kind == VerdictKind.INCONCLUSIVE
+    assert "without the reference probes" in with_probes.reason
+
+
+def test_rounds_in_turns_cancel_what_both_feel() -> None:
+    rng = np.random.default_rng(45)
+    ours, theirs = [], []
+    for _ in range(6):
+        machine = rng.normal(0, 0.3) + np.cumsum(rng.normal(0, 0.1, 20))
+        ours.append(RunSample(rounds=np.exp(machine + rng.normal(0.05, 0.01, 20))))
+        theirs.append(RunSample(rounds=np.exp(machine + rng.normal(0, 0.01, 20))))
+    turns = compare_side_by_side(ours, theirs, interleaved=True)
+    assert turns.kind == VerdictKind.REGRESSED
+    assert turns.ratio == pytest.approx(np.exp(0.05), abs=0.01)
+    assert compare_side_by_side(ours, theirs).kind == VerdictKind.INCONCLUSIVE
+    with pytest.raises(ValueError, match="same number of rounds"):
+        compare_side_by_side(ours, [*theirs[:-1], RunSample(rounds=np.ones(3))], interleaved=True)
+
+
+def test_a_published_number_says_how_little_is_known() -> None:
+    rng = np.random.default_rng(46)
+    outcome = compare_with_published(make_runs(rng, 5), 1.0)
+    assert "a published number of unknown spread" in outcome.reason
+    assert outcome.kind != VerdictKind.REGRESSED
+    far = compare_with_published(make_runs(rng, 5, level=1.0), 1.0, usual_noise=UsualNoise(run_freedom=10))
+    assert far.kind == VerdictKind.REGRESSED
+
+
+def test_advice_is_a_number_of_runs_and_that_number_is_about_enough() -> None:
+    rng = np.random.default_rng(47)
+    known = ComparisonSettings(seconds_per_run=40)
+    settled = advised = 0
+    for _ in range(20):
+        ours, theirs = make_runs(rng, 4, run=0.03), make_runs(rng, 4, run=0.03)
+        outcome = compare_side_by_side(ours, theirs, settings=known)
+        if outcome.kind != VerdictKind.INCONCLUSIVE:
+            continue
+        advised += 1
+        assert outcome.more_runs is not None
+        assert f"About {outcome.more_runs} more run" in outcome.advice and "minutes" in outcome.advice
+        more = 4 + outcome.more_runs
+        settled += (
+            compare_side_by_side(make_runs(rng, more, run=0.03), make_runs(rng, more, run=0.03)).kind
+            == VerdictKind.UNCHANGED
+        )
+    assert advised >= 10
+    assert settled >= 0.7 * advised
+
+
+def test_settings_that_are_no_rates_are_refused() -> None:
+    with pytest.raises(ValueError, match="false_alarms"):
+        ComparisonSettings(false_alarms=0)
+
+
+def test_importing_the_statistics_does_not_import_scipy() -> None:
+    program = (
+        "import sys, gaudi_perf.statistics.audit, gaudi_perf.statistics.family, gaudi_perf.statistics.sequential\n"
+        "sys.exit('scipy' in sys.modules)"
+    )
+    assert run_process([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_time_of_a_verdict_grows_no_faster_than_the_rounds() -> None:
+    def seconds(count: int) -> float:
+        rng = np.random.default_rng(48)
+        runs = make_runs(rng, count, rounds=100)
+        times = []
+        for _ in range(9):
+            begin = time.perf_counter()
+            compare(runs[: count // 2], runs[count // 2 :])
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    seconds(10)
+    assert seconds(100) < 20 * seconds(10), "the time grows with the runs, not faster"
