@@ -54,7 +54,7 @@ class HostProbe:
         self._piece()  # into the caches, which the round has filled with other things: else short probes look slower
         if self._fastest == math.inf:
             self._fastest = self._timed_piece()
-        count = max(1, round(length / self._fastest))
+        count = max(1, round(length / self._fastest) - 1)
         durations = [self._timed_piece() for _ in range(count)]
         self._fastest = min(self._fastest, *durations)
         self._ended = self._clock()

@@ -64,6 +64,10 @@ def test_loaded_says_what_it_is(spec: GroupSpec) -> None:
     assert loaded.stack.kind == "torch" and torch.__version__.startswith(loaded.stack.version)
     assert {"python", "transformers", "cpu-capability", "compiler"} <= loaded.stack.components.keys()
     assert loaded.stack.settings["threads"] == "1"
+    assert int(loaded.stack.settings["interop-threads"]) >= 1
+    for component in ("onednn", "mkl"):
+        version = loaded.stack.components[component]
+        assert version == "none" or version in torch.__config__.show()
     assert tuple(loaded.prompt_ids) == FIXED_PROMPT_IDS and loaded.tokenization_s is None
     assert any("dummy weights" in text for text in driver.progress)
 
@@ -106,6 +110,7 @@ def test_the_four_variants_give_the_same_tokens_and_graphs_are_counted(spec: Gro
     driver.prepare(graphs=True, kv_cache=False)
     again = driver.rounds(1)
     assert again.graph_compilation is not None and again.graph_compilation.count == 1
+    assert again.graph_compilation.seconds is None, "it came from the cache on disk, so nobody knows what it costs"
 
 
 def test_rounds_do_not_begin_with_a_walk_through_all_objects(spec: GroupSpec) -> None:
