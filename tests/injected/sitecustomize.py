@@ -3,7 +3,9 @@
 ``GAUDI_PERF_INJECTED`` holds a JSON object:
   engine     "scripted" for an engine that takes told times and no torch; else the real one
   seconds    per case part, the scripted seconds of a generation: {"graphs": 0.010, "eager": 0.020}
-  slower     [{"when": ["graphs"], "by": 0.15}]: generations of variants with all these words take so much longer
+  sleep      whether a scripted generation really takes its time. Else the worker's clock is a told one, so that no
+             other load of the machine disturbs the times, and rounds cost nothing
+  slower     [{"when": ["graphs"], "by": 0.15}]: scripted generations of variants with all these words take longer
   fault      {"kind": "kill" | "freeze" | "raise" | "exit", "phase": "import" | "load" | "prepare" | "generate",
               "after": 0}: what happens, and after how many generations of a variant
   stack_version  what the stack says of its version
@@ -15,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 
 def _install() -> None:
@@ -30,6 +33,13 @@ def _install() -> None:
         return InjectedEngine(inner, injected)
 
     CpuAccelerator.engine = engine
+    if injected.get("engine") == "scripted" and not injected.get("sleep"):
+        from injected_engine import TOLD_CLOCK
+
+        from gaudi_perf.runtime.probes import HostProbe
+
+        time.perf_counter_ns = TOLD_CLOCK.now_ns
+        HostProbe.seconds = lambda self: 0.001
 
 
 if "GAUDI_PERF_INJECTED" in os.environ and "gaudi_perf.runtime.worker" in getattr(sys, "orig_argv", []):

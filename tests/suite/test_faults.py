@@ -67,7 +67,7 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *suite.command(*ONE, *LONG)],
         cwd=ROOT,
-        env=suite.environment(scripted(seconds={"eager": 0.5})),
+        env=suite.environment(scripted(seconds={"eager": 0.5}, sleep=True)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
