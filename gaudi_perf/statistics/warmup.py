@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WINDOW = 5
+_NOISY_WINDOW = 7
 _LONG_WINDOW = 10
-_TREND_LEVEL = 0.1
+_NOISY = 0.03
+_TREND_LEVEL = 0.2
 _SMALLEST_STEP = 0.01
 _WIDTH = 3.0
 
@@ -32,12 +34,13 @@ def steady_start(latencies: Sequence[float]) -> SteadyState:
 
     Georges, Buytaert and Eeckhout (OOPSLA 2007) wait until the coefficient of variation of the last k rounds falls
     below a threshold. On a shared machine that never happens, and a slow drift passes it on a quiet one. Noise is not
-    what warm-up must remove, drift is; so the window of the last 5 rounds, and of the last 10 once there are as many,
-    must show neither
+    what warm-up must remove, drift is; so the window of the last 5 rounds (7, where they differ by more than 3 %, for a
+    drift hides in noise), and of the last 10 once there are as many, must show neither
 
-    - a trend that matters: Kendall's rank correlation of latency and order, two-sided p at most 0.1 (Mann 1945;
+    - a trend that matters: Kendall's rank correlation of latency and order, two-sided p at most 0.2 (Mann 1945;
       Barrett et al. 2017 show that steady states need a test for change, not a fixed number of rounds), by which the
-      window changes by more than 1 % (Theil's and Sen's slope), nor
+      window changes by more than 1 % (Theil's and Sen's slope). The level is high because a round too many costs
+      little, and a drift taken for steady spoils the run; nor
     - a step: the medians of its halves (in logarithms) differ by more than 1 % and by more than three standard errors,
       estimated from the median absolute deviation.
 
@@ -52,12 +55,15 @@ def steady_start(latencies: Sequence[float]) -> SteadyState:
     if len(latencies) < _WINDOW:
         return SteadyState(None, f"only {len(latencies)} rounds, and steadiness is judged on {_WINDOW}")
     logs = [math.log(value) for value in latencies]
-    windows = [_WINDOW] + ([_LONG_WINDOW] if len(logs) >= _LONG_WINDOW + 1 else [])
+    window = _NOISY_WINDOW if _deviation([logs[-_WINDOW:]]) > _NOISY else _WINDOW
+    if len(latencies) < window:
+        return SteadyState(None, f"only {len(latencies)} rounds, and such uneven ones are judged on {window}")
+    windows = [window] + ([_LONG_WINDOW] if len(logs) >= _LONG_WINDOW + 1 else [])
     for size in windows:
-        window = logs[-size:]
-        if _has_trend(window):
+        latest = logs[-size:]
+        if _has_trend(latest):
             return SteadyState(None, f"the last {size} rounds have a trend")
-        if _has_step(window):
+        if _has_step(latest):
             return SteadyState(None, f"the last {size} rounds have a step")
     return SteadyState(len(logs) - windows[-1], f"the last {windows[-1]} rounds have neither trend nor step")
 
@@ -75,7 +81,10 @@ def _has_step(window: Sequence[float]) -> bool:
     half = len(window) // 2
     first, second = window[:half], window[-half:]
     step = abs(statistics.median(first) - statistics.median(second))
-    residuals = [abs(value - statistics.median(part)) for part in (first, second) for value in part]
+    return step > max(_SMALLEST_STEP, _WIDTH * _deviation([first, second]) * math.sqrt(2 / half))
+
+
+def _deviation(parts: Sequence[Sequence[float]]) -> float:
+    residuals = [abs(value - statistics.median(part)) for part in parts for value in part]
     # 1.4826: from the median absolute deviation to the standard deviation of a normal distribution.
-    deviation = 1.4826 * statistics.median(residuals)
-    return step > max(_SMALLEST_STEP, _WIDTH * deviation * math.sqrt(2 / half))
+    return 1.4826 * statistics.median(residuals)
