@@ -19,8 +19,6 @@ SMALLEST_RANGE = 0.01
 
 _BAD_NIGHT = 4.0
 
-_NIGHT_WORTH = 0.5  # neighbouring nights resemble each other, and the nights to come may be others
-
 
 @dataclass(frozen=True)
 class UsualNoise:
@@ -47,7 +45,7 @@ class UsualNoise:
     night: float = 0.01
     run: float = 0.005
     night_freedom: float = 10.0
-    run_freedom: float = 0.25
+    run_freedom: float = 0.5
     night_share: float = 0.15
     run_share: float = 0.5
     shift_coefficient: float = 0.5
@@ -93,9 +91,9 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
     the mean square between nights is ``run**2 + m * night**2``. Observed and default knowledge are combined in
-    proportion to their degrees of freedom, of which a night gives half a one. Nights further from the median than four
-    (robust) standard deviations are left out: a bad night is no usual noise, and what makes it bad shows in its probes.
-    Runs whose level changed on purpose must not be among the history.
+    proportion to their degrees of freedom. Nights further from the median than four (robust) standard deviations are
+    left out: a bad night is no usual noise, and what makes it bad shows in its probes. Runs whose level changed on
+    purpose must not be among the history.
 
     Args:
         history: runs of the same code.
@@ -125,7 +123,6 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
         between = float((sizes * (means[good] - values.mean()) ** 2).sum()) / night_freedom
         size = (values.size - float((sizes**2).sum()) / values.size) / night_freedom
         observed = max(0.0, (between - run_variance) / size)
-        night_freedom *= _NIGHT_WORTH
         worth = default.night_freedom + night_freedom
         night_variance = (default.night_freedom * default.night**2 + night_freedom * observed) / worth
     error = math.sqrt(night_variance + run_variance / float(np.mean(sizes)))

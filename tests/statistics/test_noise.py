@@ -25,8 +25,8 @@ def test_spreads_of_every_level_are_learned() -> None:
     usual = learn_usual_noise(history(np.random.default_rng(30), 60, 4, night=0.03, run=0.01))
     assert usual.night == pytest.approx(0.03, rel=0.25)
     assert usual.run == pytest.approx(0.01, rel=0.15)
-    assert usual.night_freedom == 10 + 59 / 2
-    assert usual.run_freedom == UsualNoise().run_freedom + 180
+    assert usual.night_freedom == 10 + 59
+    assert usual.run_freedom == 0.5 + 180
 
 
 def test_a_bad_night_is_no_usual_noise_but_teaches_what_probes_mean() -> None:
