@@ -1,0 +1,97 @@
+"""The memory's limit: no generation is faster than its bytes can be read.
+
+At batch 1, every new token needs every weight once, and a GPU or Gaudi multiplies faster than it reads. So the bytes
+that must be read, over the memory's bandwidth, are the time below which no software gets (the roofline model: Williams,
+Waterman and Patterson, Communications of the ACM 52 (4), 2009). Counted are the fewest bytes: activations stay on the
+chip, nothing is read twice in a step. Weights and cache are divided evenly among devices, which read at the same time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaudi_perf.vocabulary.bandwidth import PUBLISHED, Bandwidth
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.models import Shape, model_named
+from gaudi_perf.vocabulary.stack import Device
+from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The limit of a case on a device.
+
+    Attributes:
+        generation_bytes: bytes that all devices together must read for one generation.
+        bandwidth: of one device.
+        limit_s: no generation takes less, in seconds.
+        token_limit_s: the same of the last new token alone, whose context is the longest.
+    """
+
+    generation_bytes: int
+    bandwidth: Bandwidth
+    limit_s: float
+    token_limit_s: float
+
+    def share(self, latency_s: float) -> float:
+        """How close a generation of that latency comes: 0.85 is 85 % of the limit."""
+        return self.limit_s / latency_s
+
+
+def roofline(case: Case, device: Device) -> Roofline | None:
+    """The memory's limit for a case on a device, or None where the device's bandwidth is not known.
+
+    Args:
+        case: the case; its scale says which shape was measured.
+        device: where; a bandwidth that was measured there goes before the published one.
+    """
+    bandwidth = bandwidth_of(device)
+    if bandwidth is None:
+        return None
+    configuration, workload = case.configuration, case.workload
+    shape = model_named(configuration.model).shape_at(case.scale)
+    together = bandwidth.bytes_per_s * configuration.devices
+    total = generation_bytes(shape, workload, configuration.kv_cache)
+    before_last = workload.prompt_tokens + workload.new_tokens - 1
+    last = _step_at(shape, workload, configuration.kv_cache, before_last)
+    return Roofline(total, bandwidth, limit_s=total / together, token_limit_s=last / together)
+
+
+def bandwidth_of(device: Device) -> Bandwidth | None:
+    """The memory bandwidth of a device: measured there, else published, else None."""
+    if device.memory_bandwidth is not None:
+        return Bandwidth(device.memory_bandwidth, "measured")
+    return PUBLISHED.get(device.name)
+
+
+def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:
+    """Bytes that a generation must read: the prompt in one step, then a step for every new token but the first.
+
+    Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back.
+    """
+    first = workload.prompt_tokens
+    return sum(_step_at(shape, workload, kv_cache, first + index) for index in range(workload.new_tokens))
+
+
+def step_bytes(shape: Shape, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
+    """Bytes that one step must read.
+
+    All weights once; the embedding is also the output head, which every step reads whole, and as the embedding one
+    more row for every new position. Keys and values of the cached positions, in every sequence.
+
+    Args:
+        shape: the model's.
+        dtype: of weights and cache.
+        new: positions that the step processes in each sequence.
+        cached: positions whose keys and values it finds in the cache.
+        batch_size: sequences.
+    """
+    rows = new * batch_size * shape.hidden_size * BYTES_PER_ELEMENT[dtype]
+    return shape.weight_bytes(dtype) + rows + cached * batch_size * shape.kv_bytes_per_token(dtype)
+
+
+def _step_at(shape: Shape, workload: Workload, kv_cache: bool, length: int) -> int:
+    """Bytes of the step that finds ``length`` tokens of each sequence known."""
+    prompt = length == workload.prompt_tokens
+    new = length if prompt or not kv_cache else 1
+    return step_bytes(shape, workload.dtype, new, length - new, workload.batch_size)

@@ -1,0 +1,102 @@
+"""The memory's limit, against numbers that were worked out by hand or by another way of counting."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaudi_perf.statistics.roofline import bandwidth_of, generation_bytes, roofline, step_bytes
+from gaudi_perf.vocabulary.bandwidth import PUBLISHED
+from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.models import MODELS, Shape
+from gaudi_perf.vocabulary.stack import Device
+from gaudi_perf.vocabulary.workload import Workload
+
+SMALL = Shape(hidden_size=8, layers=2, heads=2, vocabulary=11)
+SMALL_PARAMETERS = 2 * (12 * 64 + 13 * 8) + 11 * 8 + 4 * 8
+
+sizes = st.integers(1, 40)
+shapes = st.builds(
+    Shape, hidden_size=st.integers(1, 64).map(lambda n: 8 * n), layers=sizes, heads=st.just(8), vocabulary=sizes
+)
+
+
+def case(model: str = "bloomz7b", devices: int = 1, kv_cache: bool = True, **workload: int) -> Case:
+    configuration = Configuration(model=model, devices=devices, graphs=True, kv_cache=kv_cache)
+    return Case(configuration=configuration, accelerator="cuda", workload=Workload(**workload), scale="full")  # type: ignore[arg-type]
+
+
+def device(name: str = "h100-80gb", bandwidth: float | None = None) -> Device:
+    return Device(name=name, accelerator="cuda", memory_bandwidth=bandwidth)
+
+
+def test_a_step_reads_every_weight_once_a_row_and_the_cache() -> None:
+    assert step_bytes(SMALL, "bfloat16", new=1) == 2 * SMALL_PARAMETERS + 2 * 8
+    assert step_bytes(SMALL, "float32", new=1) == 2 * step_bytes(SMALL, "bfloat16", new=1)
+    # A key and a value of eight numbers in both layers, two bytes each.
+    more = step_bytes(SMALL, "bfloat16", new=1, cached=3) - step_bytes(SMALL, "bfloat16", new=1)
+    assert more == 3 * 2 * 8 * 2 * 2
+    assert (
+        step_bytes(SMALL, "bfloat16", new=1, cached=3, batch_size=4)
+        - step_bytes(SMALL, "bfloat16", new=1, batch_size=4)
+        == 4 * more
+    )
+
+
+def test_two_tokens_by_hand() -> None:
+    workload = Workload(prompt_tokens=3, new_tokens=2)
+    weights, row, kept = 2 * SMALL_PARAMETERS, 2 * 8, 2 * 8 * 2 * 2
+    assert generation_bytes(SMALL, workload, kv_cache=True) == (weights + 3 * row) + (weights + row + 3 * kept)
+    assert generation_bytes(SMALL, workload, kv_cache=False) == (weights + 3 * row) + (weights + 4 * row)
+
+
+@given(shape=shapes, prompt=sizes, new=sizes, batch=st.integers(1, 8))
+def test_all_steps_together(shape: Shape, prompt: int, new: int, batch: int) -> None:
+    """Counted in closed form: the cache holds prompt, prompt + 1, ... tokens from the second step on."""
+    workload = Workload(prompt_tokens=prompt, new_tokens=new, batch_size=batch)
+    row = 2 * shape.hidden_size
+    held = sum(range(prompt, prompt + new - 1))
+    cached = new * shape.weight_bytes("bfloat16") + batch * (
+        (prompt + new - 1) * row + held * shape.kv_bytes_per_token("bfloat16")
+    )
+    assert generation_bytes(shape, workload, kv_cache=True) == cached
+    uncached = new * shape.weight_bytes("bfloat16") + batch * row * sum(range(prompt, prompt + new))
+    assert generation_bytes(shape, workload, kv_cache=False) == uncached
+
+
+def test_bloomz7b_on_an_h100() -> None:
+    """7 069 016 064 parameters of two bytes are 14.1 GB, which 3.35 TB/s bring in 4.22 ms."""
+    limit = roofline(case(), device())
+    assert limit is not None
+    assert MODELS["bloomz7b"].shape.parameters == 7_069_016_064
+    assert limit.token_limit_s == pytest.approx(0.00422 + 105 * 2 * 30 * 4096 * 2 / 3.35e12, rel=1e-3)
+    assert limit.limit_s == pytest.approx((100 * 14.138 + 5544 * 0.000492) / 3350, rel=1e-3)  # GB, over GB/s
+    assert limit.share(2 * limit.limit_s) == pytest.approx(0.5)
+    assert limit.bandwidth == PUBLISHED["h100-80gb"]
+
+
+def test_what_was_measured_goes_before_what_was_published() -> None:
+    measured = roofline(case(), device(bandwidth=1e12))
+    published = roofline(case(), device())
+    assert measured is not None and published is not None
+    assert measured.bandwidth.source == "measured"
+    assert measured.limit_s == pytest.approx(3.35 * published.limit_s)
+
+
+def test_eight_devices_read_at_the_same_time() -> None:
+    one, eight = (roofline(case("bloomz176b", devices), device("gaudi2")) for devices in (1, 8))
+    assert one is not None and eight is not None
+    assert one.limit_s == pytest.approx(8 * eight.limit_s)
+    assert one.generation_bytes == eight.generation_bytes
+
+
+@pytest.mark.parametrize("name", ["cpu", "emulated-gaudi2", "rtx-9090"])
+def test_nobody_knows_every_bandwidth(name: str) -> None:
+    assert bandwidth_of(device(name)) is None and roofline(case(), device(name)) is None
+
+
+def test_published_bandwidths_have_sources_and_are_of_this_world() -> None:
+    for name, bandwidth in PUBLISHED.items():
+        assert bandwidth.source and 0.5e12 < bandwidth.bytes_per_s < 10e12, name
+    assert PUBLISHED["gaudi"].bytes_per_s < PUBLISHED["gaudi2"].bytes_per_s < PUBLISHED["gaudi3"].bytes_per_s
