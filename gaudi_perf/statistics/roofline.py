@@ -38,14 +38,16 @@ class Roofline:
         return self.limit_s / latency_s
 
 
-def roofline(case: Case, device: Device) -> Roofline | None:
+def roofline(case: Case, device: Device, measured: float | None = None) -> Roofline | None:
     """The memory's limit for a case on a device, or None where the device's bandwidth is not known.
 
     Args:
         case: the case; its scale says which shape was measured.
-        device: where; a bandwidth that was measured there goes before the published one.
+        device: where.
+        measured: the bandwidth that was measured there (``Measurement.memory_bandwidth``), in bytes a second; it goes
+            before the published one.
     """
-    bandwidth = bandwidth_of(device)
+    bandwidth = PUBLISHED.get(device.name) if measured is None else Bandwidth(measured, "measured")
     if bandwidth is None:
         return None
     configuration, workload = case.configuration, case.workload
@@ -55,13 +57,6 @@ def roofline(case: Case, device: Device) -> Roofline | None:
     before_last = workload.prompt_tokens + workload.new_tokens - 1
     last = _step_at(shape, workload, configuration.kv_cache, before_last)
     return Roofline(total, bandwidth, limit_s=total / together, token_limit_s=last / together)
-
-
-def bandwidth_of(device: Device) -> Bandwidth | None:
-    """The memory bandwidth of a device: measured there, else published, else None."""
-    if device.memory_bandwidth is not None:
-        return Bandwidth(device.memory_bandwidth, "measured")
-    return PUBLISHED.get(device.name)
 
 
 def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:

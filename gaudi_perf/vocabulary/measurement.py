@@ -70,6 +70,8 @@ class Measurement(Document, frozen=True):
         graph_compilation: what ``graphs`` cost once.
         token_ids: the new tokens that came out of every round.
         problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
+        memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
+            measured that.
         phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
     """
 
@@ -83,6 +85,7 @@ class Measurement(Document, frozen=True):
     graph_compilation: GraphCompilation | None = None
     token_ids: list[TokenId] = []
     problems: list[str] = []
+    memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
 
     def __post_init__(self) -> None:

@@ -24,15 +24,12 @@ class Device(Document, frozen=True):
         accelerator: the engine that drives it.
         memory_bytes: memory of one device, where known.
         available: how many the machine has, where known.
-        memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
-            measured that.
     """
 
     name: Slug
     accelerator: Accelerator
     memory_bytes: Bytes | None = None
     available: PositiveInt | None = None
-    memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     @property
     def emulated(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.statistics.roofline import bandwidth_of, generation_bytes, roofline, step_bytes
+from gaudi_perf.statistics.roofline import generation_bytes, roofline, step_bytes
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import MODELS, Shape
@@ -27,8 +27,8 @@ def case(model: str = "bloomz7b", devices: int = 1, kv_cache: bool = True, **wor
     return Case(configuration=configuration, accelerator="cuda", workload=Workload(**workload), scale="full")  # type: ignore[arg-type]
 
 
-def device(name: str = "h100-80gb", bandwidth: float | None = None) -> Device:
-    return Device(name=name, accelerator="cuda", memory_bandwidth=bandwidth)
+def device(name: str = "h100-80gb") -> Device:
+    return Device(name=name, accelerator="cuda")
 
 
 def test_a_step_reads_every_weight_once_a_row_and_the_cache() -> None:
@@ -77,7 +77,7 @@ def test_bloomz7b_on_an_h100() -> None:
 
 
 def test_what_was_measured_goes_before_what_was_published() -> None:
-    measured = roofline(case(), device(bandwidth=1e12))
+    measured = roofline(case(), device(), 1e12)
     published = roofline(case(), device())
     assert measured is not None and published is not None
     assert measured.bandwidth.source == "measured"
@@ -93,7 +93,7 @@ def test_eight_devices_read_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "emulated-gaudi2", "rtx-9090"])
 def test_nobody_knows_every_bandwidth(name: str) -> None:
-    assert bandwidth_of(device(name)) is None and roofline(case(), device(name)) is None
+    assert roofline(case(), device(name)) is None
 
 
 def test_published_bandwidths_have_sources_and_are_of_this_world() -> None:
