@@ -32,7 +32,7 @@ def history(
       gaudi-perf history --csv - --rounds | head
     """
     from gaudi_perf.reports.text import seconds
-    from gaudi_perf.stores.export import round_rows, run_rows, write_csv
+    from gaudi_perf.stores.export import csv_text, round_rows, run_rows, write_csv
     from gaudi_perf.stores.results import read_runs
 
     if rounds and csv_file is None:
@@ -53,17 +53,7 @@ def history(
     shown_runs = runs if csv_file is not None else runs[-last:]
     rows = round_rows(shown_runs) if rounds else run_rows(shown_runs)
     if csv_file == "-":
-        import csv
-        import io
-
-        text = io.StringIO(newline="")
-        writer: csv.DictWriter[str] | None = None
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
-        click.echo(text.getvalue(), nl=False)
+        click.echo(csv_text(rows, "\n"), nl=False)
     elif csv_file is not None:
         count = write_csv(Path(csv_file), rows)
         click.echo(f"{count} rows written: {csv_file}")

@@ -1,36 +1,52 @@
-"""``gaudi-perf report``: the summary of a session again, from its documents."""
+"""``gaudi-perf report``: a session again, from its documents: on the terminal, as a page, as Markdown, as CSV."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, colored, results_option, width
+from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, width
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.results import ResultsStore, SessionRead
     from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.verdict import Session
 
 _WIDEST = 140
 
 
 @click.command(cls=Command)
 @click.argument("session", required=False)
+@click.option("--html", "html_file", metavar="FILE", help="Write one page that needs no network; - for stdout.")
+@click.option("--markdown", "markdown_file", metavar="FILE", help="Write a short summary as Markdown; - for stdout.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Write a row for every verdict; - for stdout.")
+@baselines_option
 @results_option
-def report(session: str | None, results_dir: Path) -> None:
+def report(
+    session: str | None,
+    html_file: str | None,
+    markdown_file: str | None,
+    csv_file: str | None,
+    baselines_dir: Path,
+    results_dir: Path,
+) -> None:
     """Print the summary of SESSION again: a row for every case, worst first.
 
-    SESSION is its id, or its directory; without it, the newest session that came to its end.
+    SESSION is its id, or its directory; without it, the newest session that came to its end. The page also shows what
+    earlier sessions of the results directory measured, and the rounds of the baselines where they are stored.
 
     Examples:
       gaudi-perf report
-      gaudi-perf report 20260131T235959.123456Z-1a2b3c4d
+      gaudi-perf report --html report.html
+      gaudi-perf report --markdown - >> $GITHUB_STEP_SUMMARY
+      gaudi-perf report 20260131T235959.123456Z-1a2b3c4d --csv verdicts.csv
       gaudi-perf report --results-dir /srv/nightly/results
     """
-    from gaudi_perf.reports.terminal import summary, verdict_counts
+    from gaudi_perf.reports.closing import next_commands
     from gaudi_perf.stores.results import ResultsStore
 
     if session is not None and "/" in session.rstrip("/"):
@@ -44,12 +60,49 @@ def report(session: str | None, results_dir: Path) -> None:
         raise UserError(
             f"{session}: this session never came to its end, so it has no verdicts; gaudi-perf history lists its runs"
         )
+    runs = _runs(read)
+    commands = next_commands(read.session, str(results_dir), str(baselines_dir))
+    asked = [html_file, markdown_file, csv_file]
+    if asked.count("-") > 1:
+        raise UserError("--html, --markdown, --csv: only one of them can go to stdout: give the others a file")
+    if html_file is not None:
+        from gaudi_perf.reports.page import session_page
+
+        _write(html_file, session_page(read.session, runs, store, baselines_dir, commands))
+    if markdown_file is not None:
+        from gaudi_perf.reports.markdown import session_markdown
+
+        _write(markdown_file, session_markdown(read.session, runs, commands).encode())
+    if csv_file is not None:
+        from gaudi_perf.reports.verdict_rows import verdict_rows
+        from gaudi_perf.stores.export import csv_text
+
+        _write(csv_file, csv_text(verdict_rows(read.session, runs)).encode("utf-8", "backslashreplace"))
+    if not any(asked):
+        _print(read.session, runs, commands)
+
+
+def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:
+    from gaudi_perf.reports.terminal import summary, verdict_counts
+    from gaudi_perf.reports.text import encodable
+
     color, columns = colored(), min(width(), _WIDEST)
-    click.echo(summary(read.session, _runs(read), width=columns, color=color), nl=False, color=color)
-    counts = verdict_counts(read.session)
-    if counts:
-        click.echo(f"verdicts: {counts}")
-    click.echo(f"session {read.session.session_id}, {read.session.started_at} to {read.session.ended_at}")
+    lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
+    counts = verdict_counts(session)
+    lines += [f"verdicts: {counts}"] if counts else []
+    lines += [*commands, f"session {session.session_id}, {session.started_at} to {session.ended_at}"]
+    click.echo(encodable("\n".join(line for line in lines if line), sys.stdout.encoding), color=color)
+
+
+def _write(file: str, data: bytes) -> None:
+    """Write to a file, whole or not at all, or to stdout."""
+    from gaudi_perf.stores.files import write_atomic
+
+    if file == "-":
+        click.echo(data, nl=False)
+    else:
+        write_atomic(Path(file), data)
+        click.echo(f"written: {file}")
 
 
 def _newest(store: ResultsStore) -> SessionRead:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
 from gaudi_perf.vocabulary.configuration import Case
@@ -15,6 +17,7 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 STYLES = {
@@ -27,6 +30,7 @@ STYLES = {
 }
 _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
+DEFAULT_TOLERANCE = 0.05
 
 
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
@@ -50,14 +54,18 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         markup=False,
         legacy_windows=False,
     )
-    measured = sorted((report for report in session.cases if report.verdicts), key=_severity)
+    measured = sorted((report for report in session.cases if report.verdicts), key=severity)
     if measured:
-        console.print(_heading(runs[measured[0].case.id][0]))
+        console.print(heading(runs[measured[0].case.id][0]))
         if console.width >= _ONE_TABLE_WIDTH:
-            console.print(_table(_TIMES + _VERDICT, measured, runs, all_verdicts=True))
+            console.print(_fitting(console, _TIMES + _VERDICT, measured, runs))
         else:
-            console.print(_table(_VERDICT, measured, runs, all_verdicts=True))
-            console.print(_table(_TIMES, measured, runs, all_verdicts=False))
+            console.print(_fitting(console, _VERDICT, measured, runs))
+            console.print()
+            console.print(_table(_TIMES, measured, runs, all_verdicts=False, bar=0))
+        visible = smallest_visible(session)
+        if visible:
+            console.print(visible)
         for line in _notes(measured, runs):
             console.print(line)
     for report in session.cases:
@@ -117,7 +125,26 @@ def _stack_line(stack: Stack) -> str:
     return harmless(stack.name)
 
 
-def _heading(run: Run) -> str:
+def smallest_visible(session: Session) -> str:
+    """The smallest slowdown that the session could have seen, in a sentence; empty if nothing was compared."""
+    seen = [
+        (verdict.smallest_visible_slowdown, report.case.id)
+        for report in session.cases
+        for verdict in report.verdicts[:1]
+        if verdict.smallest_visible_slowdown is not None
+    ]
+    if not seen:
+        return ""
+    (best, best_case), (worst, worst_case) = min(seen), max(seen)
+    text = f"smallest slowdown that would have been seen: {best * 100:.1f} %"
+    if len(seen) > 1:
+        middle = statistics.median(share for share, _ in seen)
+        text += f" ({best_case}), {middle * 100:.1f} % in the middle, {worst * 100:.1f} % ({worst_case})"
+    return harmless(text)
+
+
+def heading(run: Run) -> str:
+    """What was measured on what: device, stack, dtype, tokens, weights."""
     workload = run.case.workload
     what = f"{run.device.name}, {run.stack.name}, {workload.dtype}, {workload.new_tokens} new tokens, "
     what += f"{run.case.weights} weights"
@@ -126,13 +153,22 @@ def _heading(run: Run) -> str:
     return harmless(what)
 
 
-def _severity(report: CaseReport) -> tuple[int, float]:
+def severity(report: CaseReport) -> tuple[int, float]:
+    """Sorts measured cases: the worst first."""
     verdict = report.verdicts[0]
     return WORST_FIRST.index(verdict.kind), -(verdict.ratio or 0.0)
 
 
 _Column = tuple[str, Literal["left", "right"]]
-_VERDICT: list[_Column] = [("change [interval], %", "right"), ("baseline", "left"), ("verdict", "left")]
+_BAR = "faster|slower"
+_BARS = (17, 13, 9, 7, 5)
+"""Widths of interval bars; the first that leaves the table as wide as the terminal is taken."""
+_VERDICT: list[_Column] = [
+    ("change [interval], %", "right"),
+    (_BAR, "left"),
+    ("baseline", "left"),
+    ("verdict", "left"),
+]
 _TIMES: list[_Column] = [
     ("latency", "right"),
     ("spread", "right"),
@@ -142,28 +178,53 @@ _TIMES: list[_Column] = [
 ]
 
 
-def _table(
-    columns: Sequence[_Column], reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], all_verdicts: bool
+def _fitting(
+    console: Console, columns: Sequence[_Column], reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]
 ) -> Table:
-    """A row a case, or a row for each of its verdicts."""
+    """The table with the widest interval bars that fit, or with none."""
+    for bar in _BARS:
+        for gap in (1, 0):
+            table = _table(columns, reports, runs, all_verdicts=True, bar=bar, gap=gap)
+            if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
+                return table
+    return _table(columns, reports, runs, all_verdicts=True, bar=0)
+
+
+def _table(
+    columns: Sequence[_Column],
+    reports: Sequence[CaseReport],
+    runs: Mapping[str, Sequence[Run]],
+    all_verdicts: bool,
+    bar: int,
+    gap: int = 1,
+) -> Table:
+    """A row a case, or a row for each of its verdicts.
+
+    Args:
+        bar: characters of interval bar, 0 for none.
+        gap: blanks between columns beyond one.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
+    kinds = {report.case.id: runs[report.case.id][0].stack.kind for report in reports}
+    chosen = [column for column in columns if column[0] != _BAR or bar]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, gap), show_edge=False)
     table.add_column("case", no_wrap=True)
-    for title, side in columns:
-        table.add_column(title, justify=side, no_wrap=title != "baseline")
+    for title, side in chosen:
+        shown = ("faster|slower" if bar >= 13 else "- | +").center(bar) if title == _BAR else title
+        table.add_column(shown, justify=side, no_wrap=title != "baseline")
     for report in reports:
         facts = figures(runs[report.case.id])
         for verdict in report.verdicts if all_verdicts else report.verdicts[:1]:
-            cells = [_cell(title, verdict, facts) for title, _ in columns]
-            styles = [STYLES[verdict.kind] if title == "verdict" else "" for title, _ in columns]
+            cells = [_cell(title, verdict, facts, bar, kinds[report.case.id]) for title, _ in chosen]
+            styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title, _ in chosen]
             table.add_row(report.case.id, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
     return table
 
 
-def _cell(title: str, verdict: Verdict, facts: Figures) -> str:
+def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> str:
     values: dict[str, str] = {
         "latency": seconds(facts.latency_s),
         "spread": _UNKNOWN if facts.spread is None else f"{facts.spread * 100:.1f} %",
@@ -171,10 +232,27 @@ def _cell(title: str, verdict: Verdict, facts: Figures) -> str:
         "1st token": _UNKNOWN if facts.first_token_s is None else seconds(facts.first_token_s),
         "per token": _UNKNOWN if facts.per_output_token_s is None else seconds(facts.per_output_token_s),
         "change [interval], %": _change_cell(verdict),
-        "baseline": _UNKNOWN if verdict.baseline_stack is None else harmless(verdict.baseline_stack.name),
+        _BAR: _bar_cell(verdict, bar),
+        "baseline": _baseline_cell(verdict, kind),
         "verdict": verdict.kind.value,
     }
     return values[title]
+
+
+def _baseline_cell(verdict: Verdict, kind: str) -> str:
+    """The baseline's version; its kind of stack stands in the heading, and is told again where it is another."""
+    stack = verdict.baseline_stack
+    if stack is None:
+        return _UNKNOWN
+    return harmless(stack.version if stack.kind == kind else stack.name)
+
+
+def _bar_cell(verdict: Verdict, bar: int) -> str:
+    if not bar or verdict.ratio is None or verdict.low is None or verdict.high is None:
+        return ""
+    return interval_bar(
+        verdict.low, verdict.ratio, verdict.high, tolerance=verdict.tolerance or DEFAULT_TOLERANCE, width=bar
+    )
 
 
 def _change_cell(verdict: Verdict) -> str:

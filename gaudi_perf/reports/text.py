@@ -11,7 +11,7 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def harmless(text: str, longest: int = _LONGEST) -> str:
     """Text from a model, a log or a file, safe to show: control and direction characters become visible escapes."""
-    shown = "".join(_visible(character) for character in text)
+    shown = text if text.isprintable() else "".join(_visible(character) for character in text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -39,6 +39,19 @@ def slower_or_faster(ratio: float) -> str:
 def interval(low: float, high: float) -> str:
     """An interval of ratios as changes: ``[+4.1 %, +15.2 %]``."""
     return f"[{change(low)}, {change(high)}]"
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Text for a stream that may not know every character (an ASCII locale): plain characters stand in for others."""
+    try:
+        text.encode(encoding or "utf-8")
+        return text
+    except (UnicodeEncodeError, LookupError):
+        plain = text.translate(_PLAIN)
+        return plain.encode("ascii", "backslashreplace").decode()
+
+
+_PLAIN = str.maketrans({"─": "-", "━": "-", "│": "|", "┼": "+", "●": "o", "◂": "<", "▸": ">", "µ": "u", "…": "~"})
 
 
 def _visible(character: str) -> str:

@@ -63,17 +63,36 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Cell]]) -> int:
     Raises:
         UserError: the file cannot be written; an older one is kept.
     """
+    count = 0
+
+    def counted() -> Iterator[Mapping[str, Cell]]:
+        nonlocal count
+        for row in rows:
+            count += 1
+            yield row
+
+    write_atomic(path, csv_text(counted()).encode("utf-8", "backslashreplace"))
+    return count
+
+
+def csv_text(rows: Iterable[Mapping[str, Cell]], lineterminator: str = "\r\n") -> str:
+    """Rows as CSV with a header; all rows have the columns of the first."""
     text = io.StringIO(newline="")
     writer: csv.DictWriter[str] | None = None
-    count = 0
     for row in rows:
         if writer is None:
-            writer = csv.DictWriter(text, fieldnames=list(row))
+            writer = csv.DictWriter(text, fieldnames=list(row), lineterminator=lineterminator)
             writer.writeheader()
-        writer.writerow(row)
-        count += 1
-    write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
-    return count
+        writer.writerow({name: spreadsheet_safe(cell) for name, cell in row.items()})
+    return text.getvalue()
+
+
+def spreadsheet_safe(cell: Cell) -> Cell:
+    """A cell that no spreadsheet takes for a formula: an apostrophe goes before a text that begins like one.
+
+    OWASP, "CSV Injection": texts that begin with ``=``, ``+``, ``-``, ``@``, a tab or a line's end are evaluated.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 def _identity(run: Run) -> Row:

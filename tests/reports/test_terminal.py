@@ -50,7 +50,7 @@ def test_rows_fit_the_terminal(width: int) -> None:
     assert all(len(line) <= width for line in shown.splitlines())
     for title in ("case", "latency", "spread", "tok/s", "1st token", "per token", "baseline", "verdict"):
         assert title in shown
-    assert "synapse-1.21.0" in shown and "1.23 s" in shown and "…" not in shown
+    assert " 1.21.0 " in shown and "1.23 s" in shown and "…" not in shown
 
 
 @pytest.mark.parametrize("width", [80, 132])
@@ -72,8 +72,8 @@ def test_both_verdicts_of_a_case_are_shown(width: int) -> None:
     drift = verdict(VerdictKind.UNCHANGED, 1.01, role="drift", baseline_stack=NOW.stack)
     shown = summary(*reports([verdict(VerdictKind.REGRESSED), drift]), width=width, color=False)
     (first, second) = (line for line in shown.splitlines() if line.endswith(("REGRESSED", "UNCHANGED")))
-    assert first.endswith("REGRESSED") and "synapse-1.21.0" in first and "+20.0 [+14.0, +26.0]" in first
-    assert second.endswith("UNCHANGED") and "synapse-1.22.0" in second
+    assert first.endswith("REGRESSED") and " 1.21.0 " in first and "+20.0 [+14.0, +26.0]" in first
+    assert second.endswith("UNCHANGED") and " 1.22.0 " in second
 
 
 def test_colour_only_when_asked_for() -> None:

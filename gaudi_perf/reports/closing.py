@@ -1,0 +1,32 @@
+"""The last lines of a summary: the commands to look closer, and to make a new level the baseline."""
+
+from __future__ import annotations
+
+import shlex
+
+from gaudi_perf.vocabulary.verdict import Session, VerdictKind
+
+
+def next_commands(session: Session, results: str, baselines: str) -> list[str]:
+    """The exact commands for what comes next, one a line.
+
+    Args:
+        session: what was found.
+        results: the results directory as the reader would write it.
+        baselines: the directory of baselines likewise.
+    """
+    kinds = {report.verdicts[0].kind for report in session.cases if report.verdicts}
+    if not kinds:
+        return []
+    where = [] if results == "results" else ["--results-dir", results]
+    lines = [
+        f"look closer: {shlex.join(['gaudi-perf', 'report', session.session_id, *where, '--html', 'report.html'])}"
+    ]
+    if kinds & {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, VerdictKind.REGRESSED}:
+        words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
+        if baselines != "baselines":
+            words += ["--baselines-dir", baselines]
+        if VerdictKind.REGRESSED in kinds:
+            words += ["--accept-regression", "REASON"]
+        lines.append(f"new level:   {shlex.join(words)}")
+    return lines

@@ -1,0 +1,140 @@
+"""A session as Markdown, for a CI job's summary or a comment on a pull request: short, with the rest collapsed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
+from gaudi_perf.reports.terminal import heading, severity, smallest_visible, stack_differences, verdict_counts
+from gaudi_perf.reports.text import change, interval, seconds
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+
+LONGEST = 60_000
+"""Characters: a comment on GitHub holds 65,536."""
+_SHORT = 12
+_SYMBOLS = {
+    VerdictKind.INVALID: "⊘",
+    VerdictKind.REGRESSED: "▲",
+    VerdictKind.INCONCLUSIVE: "?",
+    VerdictKind.NO_BASELINE: "○",
+    VerdictKind.IMPROVED: "▼",
+    VerdictKind.UNCHANGED: "=",
+}
+_LOOK = (VerdictKind.INVALID, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+_COLUMNS = [
+    ("case", "left"),
+    ("verdict", "left"),
+    ("change", "right"),
+    ("interval", "left"),
+    ("baseline", "left"),
+    ("latency", "right"),
+]
+
+
+def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str] = ()) -> str:
+    """The session in short: a headline, the cases that need a look, and everything else in a part that opens.
+
+    Nothing of it can be taken for markup, a link or a mention, whatever the documents say.
+
+    Args:
+        session: what was found.
+        runs: the runs of each measured case, by case id.
+        commands: what to do next, a line each.
+    """
+    measured = sorted((report for report in session.cases if report.verdicts), key=severity)
+    lines = [f"### gaudi-perf: {headline(session)}", ""]
+    if measured:
+        lines += [escaped(heading(runs[measured[0].case.id][0])), ""]
+    look = [report for report in measured if report.verdicts[0].kind in _LOOK or report.waived]
+    if look:
+        lines += [_table(look[:_SHORT], runs), ""]
+        if len(look) > _SHORT:
+            lines += [f"… and {len(look) - _SHORT} more below.", ""]
+    lines += [f"not measured: {escaped(report.case.id)}: {escaped(report.failed)}\n" for report in _failed(session)]
+    reasons = Counter(report.skipped for report in session.cases if report.skipped)
+    lines += [f"skipped {count}: {escaped(reason)}\n" for reason, count in reasons.items()]
+    lines += [f"waived: {escaped(r.case.id)}: {escaped(r.waived)}\n" for r in session.cases if r.waived]
+    visible = smallest_visible(session)
+    if visible:
+        lines += [escaped(visible), ""]
+    text = "\n".join(lines)
+    return _with_details(text, measured, runs, commands)
+
+
+def headline(session: Session) -> str:
+    """What a session comes to, in one line."""
+    waived = sum(1 for report in session.cases if report.waived)
+    failed = len(_failed(session))
+    parts = [verdict_counts(session)] if verdict_counts(session) else []
+    parts += [f"{waived} waived"] if waived else []
+    parts += [f"{failed} not measured"] if failed else []
+    return ", ".join(parts) or "nothing was measured"
+
+
+def _failed(session: Session) -> list[CaseReport]:
+    return [report for report in session.cases if report.failed]
+
+
+def _with_details(
+    text: str, measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], commands: Sequence[str]
+) -> str:
+    """Add the part that opens, as far as it fits."""
+    tail = "\n".join(["", "```", *(command.replace("`", "'") for command in commands), "```", ""]) if commands else ""
+    opening = f"<details><summary>All {len(measured)} measured cases, and why</summary>\n\n"
+    closing = "\n\n</details>\n"
+    room = LONGEST - len(text) - len(tail) - len(opening) - len(closing) - 100
+    if not measured or room < 0:
+        return text[:LONGEST] + tail
+    head = _table([], runs)
+    blocks: list[str] = []
+    for report in measured:
+        block = _table([report], runs)[len(head) + 1 :]
+        if room - len(block) - len(head) < 0:
+            break
+        room -= len(block) + 1
+        blocks.append(block)
+    details = "\n".join([head, *blocks])
+    if len(blocks) < len(measured):
+        details += f"\n\n… and {len(measured) - len(blocks)} more: the HTML report has all."
+    for reason in _reasons(measured, runs):
+        if room - len(reason) < 0:
+            break
+        room -= len(reason) + 2
+        details += f"\n\n{reason}"
+    return f"{text}\n{opening}{details}{closing}{tail}"
+
+
+def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> str:
+    rows = [_row(report, verdict, runs[report.case.id]) for report in reports for verdict in report.verdicts]
+    return markdown(Words("", _COLUMNS, rows))
+
+
+def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[Cell]:
+    known = verdict.ratio is not None and verdict.low is not None and verdict.high is not None
+    waived = ", waived" if report.waived and verdict is report.verdicts[0] else ""
+    return (
+        report.case.id,
+        f"{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
+        change(verdict.ratio) if verdict.ratio is not None else "-",
+        interval(verdict.low, verdict.high) if known and verdict.low and verdict.high else "-",
+        verdict.baseline or "-",
+        seconds(figures(runs).latency_s),
+    )
+
+
+def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Why, for every verdict that asks for more than its row, and what changed in the stack."""
+    found = []
+    for report in measured:
+        for verdict in report.verdicts:
+            if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.NO_BASELINE):
+                continue
+            text = " ".join(part for part in (verdict.reason, verdict.advice) if part)
+            if verdict.baseline_stack is not None:
+                changed = stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
+                text += f" Changed: {', '.join(changed)}." if changed else ""
+            found.append(f"- {escaped(f'{report.case.id}: {verdict.kind.value}: {text}')}")
+    return found

@@ -1,0 +1,46 @@
+"""A session as one page: it needs no network, no server and no other file.
+
+Documents are read (``past``, ``stored``), turned into what is shown (``build``, ``words``, ``facts``), and written into
+a template (``render``), whose script draws the figures of a case when it is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gaudi_perf.stores.results import ResultsStore
+    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.verdict import Session
+
+
+def session_page(
+    session: Session,
+    runs: Mapping[str, Sequence[Run]],
+    results: ResultsStore,
+    baselines_directory: Path,
+    commands: Sequence[str] = (),
+) -> bytes:
+    """The page of a session, as HTML.
+
+    Args:
+        session: what was found.
+        runs: the runs of each measured case, by case id.
+        results: the results directory, whose earlier sessions make the trends.
+        baselines_directory: where the rounds of the baselines are stored.
+        commands: what to do next, a line each.
+    """
+    from gaudi_perf.reports.page.build import Documents, build_page
+    from gaudi_perf.reports.page.past import nights, past_runs
+    from gaudi_perf.reports.page.render import render_page
+    from gaudi_perf.reports.page.stored import stored_baselines
+
+    past, unreadable = past_runs(results.directory)
+    baselines = stored_baselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
+    notes = list(baselines.problems)
+    if unreadable:
+        notes.append(f"{unreadable} documents under {results.directory} could not be read: see gaudi-perf history")
+    documents = Documents(session, runs, nights(past), baselines, None, commands, notes)
+    return render_page(build_page(documents))

@@ -1,0 +1,276 @@
+"""From documents to the data of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import msgspec
+
+import gaudi_perf
+from gaudi_perf.reports.figures import Figures, figures
+from gaudi_perf.reports.page.data import (
+    Comparison,
+    Limit,
+    Page,
+    Pair,
+    RoundsOfRun,
+    ShownCase,
+    Trend,
+)
+from gaudi_perf.reports.page.environments import Environments
+from gaudi_perf.reports.page.facts import facts_of
+from gaudi_perf.reports.page.past import Key, Night, key_of
+from gaudi_perf.reports.page.shifts import FindShifts, shifts_of
+from gaudi_perf.reports.page.stored import StoredBaselines
+from gaudi_perf.reports.page.words import case_headline, cost_of, problems_of, reasoning, title
+from gaudi_perf.reports.terminal import DEFAULT_TOLERANCE, smallest_visible
+from gaudi_perf.reports.text import harmless, seconds
+from gaudi_perf.statistics.roofline import roofline
+from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+
+_DIGITS = 5
+_STATES = (
+    ("failed", "not measured"),
+    ("invalid", "INVALID"),
+    ("regressed", "REGRESSED"),
+    ("waived", "waived"),
+    ("inconclusive", "INCONCLUSIVE"),
+    ("no-baseline", "NO BASELINE"),
+    ("improved", "IMPROVED"),
+    ("unchanged", "UNCHANGED"),
+    ("skipped", "skipped"),
+)
+"""Key and name of what a case can come to, worst first."""
+_ORDER = {key: index for index, (key, _) in enumerate(_STATES)}
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What a page is made from.
+
+    Attributes:
+        runs: the runs of each measured case of the session, by case id.
+        nights: what was measured earlier, by trend.
+        find_shifts: finds changes of level in a trend; None if they are not looked for.
+        commands: what to do next.
+        notes: what could not be read.
+    """
+
+    session: Session
+    runs: Mapping[str, Sequence[Run]]
+    nights: Mapping[Key, Sequence[Night]]
+    baselines: StoredBaselines
+    find_shifts: FindShifts | None
+    commands: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def build_page(documents: Documents) -> Page:
+    """The data of the page; cases are sorted worst first."""
+    return _Builder(documents).page()
+
+
+class _Builder:
+    """Builds one page; stacks and environments that many cases share are kept once."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._environments = Environments()
+        stacks = {night.stack.name: night.stack for series in documents.nights.values() for night in series}
+        for baseline in documents.baselines.by_label.values():
+            stacks.setdefault(baseline.stack.name, baseline.stack)
+        for runs in documents.runs.values():
+            stacks.update({run.stack.name: run.stack for run in runs})
+        self._stacks = sorted(stacks.values(), key=lambda stack: (stack.kind, stack.order))
+        self._places = {stack.name: index for index, stack in enumerate(self._stacks)}
+
+    def page(self) -> Page:
+        documents = self._documents
+        session = documents.session
+        cases = sorted((self._case(report) for report in session.cases), key=_severity)
+        counts = [(key, name, sum(1 for case in cases if case.state == key)) for key, name in _STATES]
+        return Page(
+            title=title(session),
+            session=session.session_id,
+            about=self._about(),
+            stacks=[harmless(stack.name) for stack in self._stacks],
+            counts=[count for count in counts if count[2]],
+            environments=self._environments.all,
+            cases=cases,
+            commands=[harmless(command) for command in documents.commands],
+            notes=[harmless(note) for note in documents.notes],
+            version=gaudi_perf.__version__,
+        )
+
+    def _about(self) -> list[Pair]:
+        session = self._documents.session
+        found = [("Measured", f"{_moment(session.started_at)} to {_moment(session.ended_at)} UTC")]
+        first = next((runs[0] for runs in self._documents.runs.values() if runs), None)
+        if first is not None:
+            workload = first.case.workload
+            count = first.device.available
+            found += [
+                ("Device", first.device.name if count is None else f"{first.device.name}, {count} on this host"),
+                ("Stack", first.stack.name),
+                ("Workload", f"{workload.new_tokens} new tokens, batch {workload.batch_size}, {workload.dtype}"),
+                ("Weights", f"{first.case.weights}" + ("" if first.case.scale == "full" else ", stand-in shapes")),
+                ("Host", first.host.host_class),
+            ]
+        visible = smallest_visible(session)
+        if visible:
+            found.append(("Could have seen", visible.partition(": ")[2]))
+        return [(name, harmless(value)) for name, value in found]
+
+    def _case(self, report: CaseReport) -> ShownCase:
+        runs = self._documents.runs.get(report.case.id, ())
+        state = _state(report)
+        shown = ShownCase(
+            id=harmless(report.case.id, 300),
+            state=state,
+            severity=_ORDER[state],
+            headline=case_headline(report),
+            waived=harmless(report.waived),
+            problem=harmless(report.failed or report.skipped) if not runs else problems_of(runs),
+            new_tokens=report.case.workload.new_tokens,
+        )
+        return self._measured(shown, report, runs) if runs else shown
+
+    def _measured(self, shown: ShownCase, report: CaseReport, runs: Sequence[Run]) -> ShownCase:
+        facts = figures(runs)
+        first = runs[0]
+        series = self._documents.nights.get(key_of(first.case, first.device, first.host), ())
+        comparisons = [self._comparison(verdict, runs, facts) for verdict in report.verdicts]
+        level = report.verdicts[0].baseline_median_s if report.verdicts else None
+        shown_facts = facts_of(runs, facts)
+        cost = cost_of(first, facts, level)
+        if cost:
+            shown_facts["Cost, one request at a time"] = cost
+        return msgspec.structs.replace(
+            shown,
+            comparisons=comparisons,
+            latency=_rounded(facts.latency_s),
+            spread=None if facts.spread is None else _rounded(facts.spread),
+            first=None if facts.first_token_s is None else _rounded(facts.first_token_s),
+            per=None if facts.per_output_token_s is None else _rounded(facts.per_output_token_s),
+            rounds=[_rounds(run) for run in runs],
+            facts=shown_facts,
+            trend=self._trend(series),
+            levels=self._levels(series, runs, facts),
+            limit=_limit(first, facts),
+        )
+
+    def _comparison(self, verdict: Verdict, runs: Sequence[Run], facts: Figures) -> Comparison:
+        entry = self._documents.baselines.behind(verdict, runs[0])
+        return Comparison(
+            kind=verdict.kind.value,
+            key=_key(verdict.kind),
+            against=harmless(verdict.baseline, 200),
+            role=verdict.role,
+            why=reasoning(verdict, facts),
+            ratio=_rounded_or_none(verdict.ratio),
+            low=_rounded_or_none(verdict.low),
+            high=_rounded_or_none(verdict.high),
+            tolerance=verdict.tolerance or DEFAULT_TOLERANCE,
+            level=_rounded_or_none(verdict.baseline_median_s),
+            runs=[[_rounded(value) for value in run.latencies_s] for run in entry.runs] if entry else [],
+            split=_split(entry) if entry else None,
+            environment=self._environment(verdict.baseline_stack, runs[0].stack),
+        )
+
+    def _environment(self, before: Stack | None, now: Stack) -> int | None:
+        return None if before is None else self._environments.index(before, now)
+
+    def _trend(self, series: Sequence[Night]) -> Trend | None:
+        if not series:
+            return None
+        find = self._documents.find_shifts
+        return Trend(
+            at=[int(night.at.timestamp() // 60) for night in series],
+            level=[_rounded(night.level_s) for night in series],
+            low=[_rounded(night.low_s) for night in series],
+            high=[_rounded(night.high_s) for night in series],
+            stack=[self._places[night.stack.name] for night in series],
+            invalid=[index for index, night in enumerate(series) if not night.valid],
+            shifts=shifts_of(series, find) if find is not None else [],
+            searched=find is not None,
+        )
+
+    def _levels(self, series: Sequence[Night], runs: Sequence[Run], facts: Figures) -> list[tuple[int, float]]:
+        """The level on every stack: of what was measured, and where nothing was, of the stored baseline."""
+        measured: dict[str, list[float]] = {runs[0].stack.name: [facts.latency_s]}
+        for night in series:
+            if night.valid:
+                measured.setdefault(night.stack.name, []).append(night.level_s)
+        levels = {name: median(values) for name, values in measured.items()}
+        for stack, level in self._documents.baselines.levels(runs[0]):
+            levels.setdefault(stack.name, level)
+        return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
+
+
+def _severity(case: ShownCase) -> tuple[int, float]:
+    ratio = case.comparisons[0].ratio if case.comparisons else None
+    return case.severity, -(ratio or 0.0)
+
+
+def _state(report: CaseReport) -> str:
+    if report.failed or (not report.verdicts and not report.skipped):
+        return "failed"
+    if report.skipped:
+        return "skipped"
+    return "waived" if report.waived else _key(report.verdicts[0].kind)
+
+
+def _key(kind: VerdictKind) -> str:
+    return kind.value.lower().replace(" ", "-")
+
+
+def _rounds(run: Run) -> RoundsOfRun:
+    measurement = run.measurement
+    return RoundsOfRun(
+        at=_moment(run.started_at),
+        warm=[_rounded(value) for value in measurement.warm_up.latencies_s],
+        kept=[_rounded(value) for value in measurement.latencies_s],
+        steady=measurement.warm_up.steady,
+    )
+
+
+def _split(entry: CaseBaseline) -> tuple[float, float] | None:
+    first = [value for run in entry.runs for value in run.first_token_s]
+    following = [value for run in entry.runs for value in run.per_output_token_s]
+    return (_rounded(median(first)), _rounded(median(following))) if first and following else None
+
+
+def _limit(run: Run, facts: Figures) -> Limit | None:
+    try:
+        found = roofline(run.case, run.device)
+    except UserError:  # a model that this release does not know
+        return None
+    if found is None:
+        return None
+    share = found.share(facts.latency_s)
+    devices = run.case.configuration.devices
+    many = "" if devices == 1 else f" by each of {devices} devices"
+    text = (
+        f"A generation must read {found.generation_bytes / 1e9:.4g} GB; at "
+        f"{found.bandwidth.bytes_per_s / 1e12:.3g} TB/s{many} that takes {seconds(found.limit_s)}, so this "
+        f"measurement runs at {share * 100:.0f} % of the memory's limit. Bandwidth: {found.bandwidth.source}."
+    )
+    return Limit(seconds=_rounded(found.limit_s), share=_rounded(share), text=harmless(text))
+
+
+def _moment(text: str) -> str:
+    return text[:16].replace("T", " ")
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _rounded_or_none(value: float | None) -> float | None:
+    return None if value is None else _rounded(value)

@@ -1,0 +1,143 @@
+"""Nights: what earlier sessions measured of a case, read quickly from the results directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from gaudi_perf.stores.results import RUN_PREFIX
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.stack import Device, Host, Stack
+
+
+class _PastWarmUp(msgspec.Struct):
+    steady: bool
+
+
+class _PastMeasurement(msgspec.Struct):
+    latencies_s: list[float]
+    warm_up: _PastWarmUp
+    problems: list[str] = []
+
+
+class PastRun(msgspec.Struct):
+    """What a trend needs of a run; the other fields of its document are skipped when it is decoded."""
+
+    run_id: str
+    session_id: str
+    started_at: str
+    case: Case
+    device: Device
+    stack: Stack
+    host: Host
+    measurement: _PastMeasurement
+
+
+@dataclass(frozen=True)
+class Night:
+    """What one session measured of a case.
+
+    Attributes:
+        at: when it started.
+        level_s: median over runs of each run's median latency.
+        low_s: lower quartile of all rounds.
+        high_s: upper quartile.
+        valid: whether it may be judged.
+    """
+
+    session_id: str
+    at: datetime
+    stack: Stack
+    level_s: float
+    low_s: float
+    high_s: float
+    valid: bool
+
+
+Key = tuple[object, ...]
+"""What must be equal for nights to be of one trend."""
+
+
+def key_of(case: Case, device: Device, host: Host) -> Key:
+    """The trend that a run belongs to."""
+    workload = case.workload
+    return (
+        case.id,
+        case.scale,
+        case.weights,
+        workload.prompt,
+        workload.prompt_tokens,
+        workload.new_tokens,
+        workload.batch_size,
+        workload.dtype,
+        device.name,
+        host.host_class,
+    )
+
+
+def past_runs(directory: Path) -> tuple[list[PastRun], int]:
+    """All runs under a results directory, and how many documents could not be read."""
+    decoder = msgspec.json.Decoder(PastRun)
+    runs: dict[str, PastRun] = {}
+    unreadable = 0
+    for path in _files(directory):
+        try:
+            with open(path, "rb") as file:
+                run = decoder.decode(file.read())
+        except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+            unreadable += 1
+            continue
+        if run.measurement.latencies_s:
+            runs.setdefault(run.run_id, run)
+        else:
+            unreadable += 1
+    return list(runs.values()), unreadable
+
+
+def nights(runs: Sequence[PastRun]) -> dict[Key, list[Night]]:
+    """The nights of every trend, oldest first. A night on two stacks counts twice."""
+    grouped: dict[tuple[Key, str, str], list[PastRun]] = {}
+    for run in runs:
+        key = key_of(run.case, run.device, run.host)
+        grouped.setdefault((key, run.session_id, run.stack.name), []).append(run)
+    found: dict[Key, list[Night]] = {}
+    for (key, session_id, _), group in grouped.items():
+        found.setdefault(key, []).append(_night(session_id, group))
+    for series in found.values():
+        series.sort(key=lambda night: (night.at, night.session_id))
+    return found
+
+
+def _night(session_id: str, runs: Sequence[PastRun]) -> Night:
+    rounds = sorted(latency for run in runs for latency in run.measurement.latencies_s)
+    last = len(rounds) - 1
+    return Night(
+        session_id=session_id,
+        at=_time(min(run.started_at for run in runs)),
+        stack=runs[0].stack,
+        level_s=median(median(run.measurement.latencies_s) for run in runs),
+        low_s=rounds[last // 4],
+        high_s=rounds[last - last // 4],
+        valid=all(run.measurement.warm_up.steady and not run.measurement.problems for run in runs),
+    )
+
+
+def _time(text: str) -> datetime:
+    """Documents write times as ``2026-01-31T23:59:59[.123]Z``; Python 3.10 reads them without fractions and the Z."""
+    try:
+        return datetime.fromisoformat(text[:19] + "+00:00")
+    except ValueError:
+        return datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _files(directory: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name.startswith(RUN_PREFIX) and name.endswith(".json"):
+                yield os.path.join(folder, name)

@@ -1,0 +1,102 @@
+"""Writes the data into the template: one file with style, script and data, and a policy that forbids all else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from gaudi_perf.reports.page.data import Comparison, Page, ShownCase
+from gaudi_perf.reports.text import change, interval, seconds
+
+_ASSETS = Path(__file__).parent / "assets"
+_SCRIPTS = ("drawing.js", "figures.js", "trend.js", "overview.js", "heat.js", "case.js", "main.js")
+_LOOK = ("failed", "invalid", "regressed", "waived")
+_MOST_CARDS = 8
+
+BAR_WIDTH, BAR_HEIGHT = 132, 18
+
+
+def render_page(page: Page) -> bytes:
+    """The page as HTML in UTF-8."""
+    return _render("page.html.jinja", [_script()], page=page, look=_worst(page), data=embedded(page))
+
+
+def render_words(title: str, tables: list[object]) -> bytes:
+    """A page of tables alone, without a script.
+
+    Args:
+        title: its heading.
+        tables: of ``tabular.Words``.
+    """
+    return _render("table.html.jinja", [], title=title, tables=tables)
+
+
+def embedded(page: Page) -> Markup:
+    """The data as JSON that no HTML parser takes for markup: ``<``, ``>`` and ``&`` are written as escapes."""
+    data = msgspec.json.encode(page).decode()
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return Markup(data)
+
+
+def bar(comparison: Comparison) -> dict[str, float]:
+    """Where the parts of an interval bar lie, in pixels: its middle is "the same", its ends four tolerances away."""
+    middle = BAR_WIDTH / 2
+    scale = (middle - 8) / (4 * comparison.tolerance)
+
+    def place(ratio: float) -> float:
+        return round(min(max(middle + (ratio - 1) * scale, 4), BAR_WIDTH - 4), 1)
+
+    low, ratio, high = comparison.low or 1.0, comparison.ratio or 1.0, comparison.high or 1.0
+    return {
+        "low": place(low),
+        "at": place(ratio),
+        "high": place(high),
+        "zone": round(middle - comparison.tolerance * scale, 1),
+        "zone_width": round(2 * comparison.tolerance * scale, 1),
+    }
+
+
+def _worst(page: Page) -> list[ShownCase]:
+    return [case for case in page.cases if case.state in _LOOK][:_MOST_CARDS]
+
+
+def _script() -> str:
+    parts = [(_ASSETS / name).read_text("utf-8") for name in _SCRIPTS]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def _render(template: str, scripts: list[str], **values: object) -> bytes:
+    style = (_ASSETS / "page.css").read_text("utf-8")
+    sources = " ".join(_hash(script) for script in scripts) or "'none'"
+    policy = (
+        f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    environment = Environment(
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(change=change, seconds=seconds)
+    text = environment.get_template(template).render(
+        policy=policy,
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        bar=bar,
+        interval=interval,
+        **values,
+    )
+    return text.encode()
+
+
+def _hash(text: str) -> str:
+    """A source of a Content-Security-Policy: this text and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

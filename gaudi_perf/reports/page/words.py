@@ -1,0 +1,123 @@
+"""What the page says in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gaudi_perf.reports.figures import Figures
+from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
+from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+
+_ROLES = {
+    "drift": "the same version of the stack, stored earlier: a difference is drift",
+    "release": "the newest earlier version that is stored: a difference is what the release changed",
+    "named": "the baseline that was asked for",
+}
+
+
+def title(session: Session) -> str:
+    """What the session comes to, in one sentence: slower cases first, for that is the question."""
+    worst = [report.verdicts[0].kind for report in session.cases if report.verdicts and not report.waived]
+    slower, broken = worst.count(VerdictKind.REGRESSED), worst.count(VerdictKind.INVALID)
+    broken += sum(1 for report in session.cases if report.failed)
+    open_questions = worst.count(VerdictKind.INCONCLUSIVE) + worst.count(VerdictKind.NO_BASELINE)
+    parts = []
+    if slower:
+        parts.append(f"{slower} {_cases(slower)} got slower")
+    if broken:
+        parts.append(f"{broken} could not be judged" if slower else f"{broken} {_cases(broken)} could not be judged")
+    if not slower and not broken:
+        if not worst and not session.cases:
+            return "Nothing was measured"
+        parts.append("No case got slower" if worst and open_questions < len(worst) else "Nothing could be compared")
+    if open_questions and not (len(parts) == 1 and parts[0] == "Nothing could be compared"):
+        parts.append(f"{open_questions} of {len(worst)} {'is' if open_questions == 1 else 'are'} open")
+    return "; ".join(parts)
+
+
+def case_headline(report: CaseReport) -> str:
+    """A case in a sentence."""
+    if report.failed:
+        return f"Not measured: {harmless(report.failed)}"
+    if report.skipped:
+        return f"Skipped: {harmless(report.skipped)}"
+    verdict = report.verdicts[0]
+    if verdict.ratio is None or verdict.low is None or verdict.high is None:
+        return harmless(verdict.reason)
+    than = f"{slower_or_faster(verdict.ratio)} than {harmless(verdict.baseline)}"
+    than += f", {interval(verdict.low, verdict.high)}"
+    if verdict.confidence:
+        than += f" with {verdict.confidence * 100:.4g} % confidence"
+    return than[0].upper() + than[1:] + "."
+
+
+def reasoning(verdict: Verdict, facts: Figures) -> list[str]:
+    """How the verdict came about, sentence by sentence."""
+    said = [_sentence(harmless(verdict.reason))]
+    if verdict.role in _ROLES:
+        said.append(f"It was held against {_ROLES[verdict.role]}.")
+    if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
+        runs = "one run" if facts.runs == 1 else f"{facts.runs} runs"
+        basis = f"{runs} with {facts.rounds} rounds in all"
+        level = "" if verdict.baseline_median_s is None else f" against {seconds(verdict.baseline_median_s)}"
+        said.append(f"The median is {seconds(facts.latency_s)}{level}: {change(verdict.ratio)}, from {basis}.")
+        at = f"{verdict.confidence * 100:.4g} % " if verdict.confidence else ""
+        said.append(f"The {at}interval of the change is {interval(verdict.low, verdict.high)}.")
+        if verdict.tolerance is not None:
+            said.append(_against_tolerance(verdict.low, verdict.high, verdict.tolerance))
+    if verdict.smallest_visible_slowdown is not None:
+        said.append(
+            f"A slowdown of {verdict.smallest_visible_slowdown * 100:.1f} % would have been called REGRESSED in nine "
+            "of ten such comparisons."
+        )
+    if verdict.advice:
+        said.append(_sentence(harmless(verdict.advice)))
+    return list(dict.fromkeys(said))
+
+
+def cost_of(run: Run, facts: Figures, baseline_s: float | None) -> list[tuple[str, str]]:
+    """What a generation costs where the price of a server is known, and what it cost at the baseline's level."""
+    price = price_of(run.device.name)
+    devices = run.case.configuration.devices
+    if price is None or devices > price.devices or run.case.scale != "full":
+        return []
+    tokens = run.case.workload.new_tokens * run.case.workload.batch_size
+    now = usd_per_million_tokens(price, devices, facts.latency_s, tokens)
+    text = f"${now:.2f}"
+    if baseline_s is not None:
+        text += f" ({now - usd_per_million_tokens(price, devices, baseline_s, tokens):+.2f} against the baseline)"
+    source = f"${price.usd_per_hour:.2f} an hour for {price.devices} devices, {price.offer}, as of {price.as_of}"
+    return [("per million new tokens", text), ("price", harmless(source))]
+
+
+def problems_of(runs: Sequence[Run]) -> str:
+    """Why a measurement must not be judged, or that it never became steady; empty if all is well."""
+    problems = dict.fromkeys(problem for run in runs for problem in run.measurement.problems)
+    problems.update(
+        dict.fromkeys(
+            f"a run never became steady: {run.measurement.warm_up.reason}"
+            for run in runs
+            if not run.measurement.warm_up.steady
+        )
+    )
+    return harmless("; ".join(problems))
+
+
+def _against_tolerance(low: float, high: float, tolerance: float) -> str:
+    share = f"{tolerance * 100:.3g} %"
+    if low > 1 + tolerance:
+        return f"All of it lies beyond the tolerance of {share}."
+    if high < 1 + tolerance:
+        return f"All of it lies below the tolerance of {share}."
+    return f"It contains the tolerance of {share}: the slowdown may be smaller or larger than that."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+def _cases(count: int) -> str:
+    return "case" if count == 1 else "cases"

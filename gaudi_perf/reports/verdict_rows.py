@@ -1,0 +1,70 @@
+"""The verdicts of a session as rows, for spreadsheets and data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from gaudi_perf.reports.figures import figures
+from gaudi_perf.stores.export import Row
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
+
+
+def verdict_rows(session: Session, runs: Mapping[str, Sequence[Run]]) -> Iterator[Row]:
+    """One row for every verdict, and one for every case that has none. Durations are in seconds, memory in bytes."""
+    for report in session.cases:
+        verdicts: Sequence[Verdict | None] = report.verdicts or [None]
+        for verdict in verdicts:
+            yield {**_case(session, report), **_figures(runs.get(report.case.id)), **_verdict(verdict)}
+
+
+def _case(session: Session, report: CaseReport) -> Row:
+    configuration = report.case.configuration
+    return {
+        "session_id": session.session_id,
+        "started_at": session.started_at,
+        "case": report.case.id,
+        "model": configuration.model,
+        "devices": configuration.devices,
+        "graphs": configuration.graphs,
+        "kv_cache": configuration.kv_cache,
+        "scale": report.case.scale,
+        "skipped": report.skipped,
+        "failed": report.failed,
+        "waived": report.waived,
+    }
+
+
+def _figures(runs: Sequence[Run] | None) -> Row:
+    facts = figures(runs) if runs else None
+    return {
+        "device": runs[0].device.name if runs else None,
+        "stack": runs[0].stack.name if runs else None,
+        "runs": facts.runs if facts else None,
+        "rounds": facts.rounds if facts else None,
+        "latency_s": facts.latency_s if facts else None,
+        "spread": facts.spread if facts else None,
+        "tokens_per_s": facts.tokens_per_s if facts else None,
+        "first_token_s": facts.first_token_s if facts else None,
+        "per_output_token_s": facts.per_output_token_s if facts else None,
+        "peak_memory_bytes": facts.peak_memory_bytes if facts else None,
+        "steady": facts.steady if facts else None,
+    }
+
+
+def _verdict(verdict: Verdict | None) -> Row:
+    return {
+        "verdict": verdict.kind.value if verdict else None,
+        "metric": verdict.metric if verdict else None,
+        "role": verdict.role if verdict else None,
+        "baseline": verdict.baseline if verdict else None,
+        "ratio": verdict.ratio if verdict else None,
+        "low": verdict.low if verdict else None,
+        "high": verdict.high if verdict else None,
+        "confidence": verdict.confidence if verdict else None,
+        "tolerance": verdict.tolerance if verdict else None,
+        "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
+        "baseline_s": verdict.baseline_median_s if verdict else None,
+        "reason": verdict.reason if verdict else None,
+        "advice": verdict.advice if verdict else None,
+    }
