@@ -1,6 +1,6 @@
 // The trend of a case over nights and versions, small beside its row and large on its own page.
 function sparkline(host, c) {
-  const t = c.trend, width = Math.min(host.clientWidth - (host.tagName === "TD" ? 16 : 0) || 112, 600), height = host.tagName === "TD" ? 28 : 44;
+  const t = c.trend, width = host.tagName === "TD" ? 112 : Math.min(host.clientWidth || 300, 600), height = host.tagName === "TD" ? 28 : 44;
   if (!t || t.level.length < 2) return;
   const y = scale(...padded(Math.min(...t.level), Math.max(...t.level)), height - 3, 3), x = scale(0, t.level.length - 1, 3, width - 5);
   const picture = svg("svg", { width, height, "aria-hidden": "true" });
