@@ -23,7 +23,7 @@ def why_not(case: Case, accelerator: Accelerator, found: Found | None) -> str:
     """Why this machine cannot run a case, in numbers; empty if it can."""
     configuration = case.configuration
     if found is None:
-        return f"no {accelerator.name} device found"
+        return accelerator.none_found or f"no {accelerator.name} device found"
     if configuration.devices > found.count:
         return f"needs {_devices(configuration.devices)}, found {found.count}"
     shape = model_named(configuration.model).shape_at(case.scale)

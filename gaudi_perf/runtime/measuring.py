@@ -164,6 +164,7 @@ class Measurer:
             graph_compilation=log.last.graph_compilation,
             token_ids=log.token_ids,
             problems=log.problems,
+            memory_bandwidth=group.loaded.memory_bandwidth,
             phases_s=phases,
         )
         return Run(

@@ -118,12 +118,14 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     Attributes:
         prompt_ids: the token ids that stand for the prompt.
         tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
+        memory_bandwidth: bytes a second that the device reads, where the worker measured it.
     """
 
     device: Device
     stack: Stack
     prompt_ids: list[TokenId]
     tokenization_s: Seconds | None = None
+    memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 class Prepared(Reply, frozen=True, tag="prepared"):

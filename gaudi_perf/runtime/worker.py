@@ -79,6 +79,7 @@ class Worker:
             stack=self.engine.stack(),
             prompt_ids=prompt.ids,
             tokenization_s=prompt.tokenization_s,
+            memory_bandwidth=self.engine.memory_bandwidth(),
         )
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:

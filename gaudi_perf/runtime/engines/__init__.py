@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+from gaudi_perf.runtime.engines.cuda import CudaAccelerator
 from gaudi_perf.runtime.engines.emulated import EmulatedGaudi, Emulation
 from gaudi_perf.runtime.engines.hpu import HpuAccelerator
 from gaudi_perf.vocabulary.errors import UserError
@@ -18,6 +19,7 @@ def accelerators(emulation: Emulation | None = None) -> list[Accelerator]:
     pretended = emulation or Emulation()
     return [
         HpuAccelerator(),
+        CudaAccelerator(),
         CpuAccelerator(),
         EmulatedGaudi("gaudi", pretended),
         EmulatedGaudi("gaudi2", pretended),

@@ -56,12 +56,14 @@ class Accelerator(ABC):
         kind: the kind of accelerator that it is to its software.
         default_scale: the scale unless another is asked for.
         automatic: whether ``--accelerator auto`` may take it.
+        none_found: why nothing can be measured where ``find`` finds nothing.
     """
 
     name: str
     kind: ClassVar[AcceleratorName]
     default_scale: ClassVar[Scale] = "full"
     automatic: ClassVar[bool] = True
+    none_found: ClassVar[str] = ""
 
     @abstractmethod
     def find(self) -> Found | None:
@@ -144,6 +146,10 @@ class Engine(ABC):
     @abstractmethod
     def peak_memory_bytes(self) -> int | None:
         """Highest memory use since the reset (of the device, on the CPU of the process), in bytes."""
+
+    def memory_bandwidth(self) -> float | None:
+        """Bytes a second that the device reads from a block as large as the weights; None where it is not measured."""
+        return None
 
     def graph_compilation(self) -> GraphCompilation | None:
         """What the prepared variant's graphs cost so far, or None if it has none."""

@@ -10,7 +10,6 @@ import platform
 import re
 import resource
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from gaudi_perf.runtime.bandwidth import measured_bandwidth
+from gaudi_perf.runtime.compilations import Compilations
 from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
 from gaudi_perf.runtime.host import usable_cores
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
@@ -54,7 +55,7 @@ class CpuAccelerator(Accelerator):
         return {
             "OMP_NUM_THREADS": str(threads),
             "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
-            "TORCHINDUCTOR_CACHE_DIR": str(_compiler_cache()),
+            "TORCHINDUCTOR_CACHE_DIR": str(compiler_cache()),
             "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else a pool of processes
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -130,6 +131,12 @@ class CpuEngine(Engine):
         settings["interop-threads"] = str(torch.get_num_interop_threads())
         return Stack(kind="torch", version=public, components=components, settings=settings)
 
+    def memory_bandwidth(self) -> float | None:
+        """Measured with this worker's threads."""
+        assert self._group is not None
+        weights = model_named(self._group.model).shape_at(self._group.scale).weight_bytes(self._group.dtype)
+        return measured_bandwidth(self._model.device, weights, self.synchronize)
+
     def prepare(self, variant: Variant) -> None:
         """Make the buffers of the variant. ``graphs`` compiles in the first rounds."""
         import torch
@@ -191,66 +198,6 @@ class CpuEngine(Engine):
         return self._compilations.problems_since(self._compilations_before)
 
 
-class Compilations:
-    """Counts and times what torch.compile compiles."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._seconds = 0.0
-        self._began: float | None = None
-        self._from_cache = False
-        self._hits_before = 0
-
-    @property
-    def total(self) -> GraphCompilation | None:
-        """All compilations since the reset, or None if there were none.
-
-        What compiling costs is not known where a graph came from the cache on disk: it is there in a tenth of the time.
-        """
-        if not self.count:
-            return None
-        return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self.count)
-
-    def watch(self) -> None:
-        """Count from now on, until torch.compile is reset."""
-        from torch._dynamo.callback import callback_handler as handler
-
-        for callbacks, ours in ((handler.start_callbacks, self._start), (handler.end_callbacks, self._end)):
-            if ours not in callbacks:
-                callbacks.append(ours)
-
-    def reset(self) -> None:
-        """Forget what was counted."""
-        self.count, self._seconds, self._from_cache = 0, 0.0, False
-
-    def problems_since(self, count: int) -> list[str]:
-        """What to say of compilations that happened after there had been ``count``."""
-        more = self.count - count
-        if more <= 0:
-            return []
-        times = "once" if more == 1 else f"{more} times"
-        return [
-            f"torch.compile compiled {times} inside the timed rounds: allow more warm-up (--warm-up-limit), and keep "
-            "shapes static"
-        ]
-
-    def _start(self, *_: object) -> None:
-        self._hits_before = _cache_hits()
-        self._began = time.perf_counter()
-
-    def _end(self, *_: object) -> None:
-        self.count += 1
-        self._from_cache |= _cache_hits() > self._hits_before
-        if self._began is not None:
-            self._seconds += time.perf_counter() - self._began
-
-
-def _cache_hits() -> int:
-    from torch._dynamo.utils import counters
-
-    return int(counters["aot_autograd"]["autograd_cache_hit"] + counters["inductor"]["fxgraph_cache_hit"])
-
-
 def _built_with(configuration: str, component: str) -> str:
     """The version in a line of ``torch.__config__.show()`` like ``- Intel(R) MKL-DNN v3.12.0 (Git Hash ...)``."""
     line = next((line for line in configuration.splitlines() if component in line), "")
@@ -292,7 +239,7 @@ def _compiler_version() -> str:
     return Path(compiler).name
 
 
-def _compiler_cache() -> Path:
+def compiler_cache() -> Path:
     """Where compiled steps are kept between runs: the user's cache directory, not a shared temporary one."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "gaudi-perf" / "inductor"

@@ -33,8 +33,8 @@ def bloom_config(shape: Shape) -> BloomConfig:
     )
 
 
-def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0) -> BloomForCausalLM:
-    """A BLOOM model whose weights are made up, on the CPU.
+def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0, device: str = "cpu") -> BloomForCausalLM:
+    """A BLOOM model whose weights are made up; they are the same on every device.
 
     Memory is taken once, in the final dtype, and filled with a small random block, tiled: 7 billion normal numbers
     would take minutes.
@@ -43,14 +43,15 @@ def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0) -> BloomForCausalLM:
         shape: the model's shape.
         dtype: of all weights.
         seed: another seed gives other weights and tokens.
+        device: where the weights are made, without passing through the memory of the host.
     """
     with torch.device("meta"):
         # The class by way of Auto, which optimum-habana may have replaced by its own.
         model = AutoModelForCausalLM.from_config(bloom_config(shape))
-    model = model.to(dtype=getattr(torch, dtype)).to_empty(device="cpu")
+    model = model.to(dtype=getattr(torch, dtype)).to_empty(device=device)
     model.tie_weights()
     generator = torch.Generator().manual_seed(seed)
-    block = torch.randn(_BLOCK, generator=generator)
+    block = torch.randn(_BLOCK, generator=generator).to(device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:

@@ -20,8 +20,8 @@ Wrap = Callable[[Step], Step]
 class CachedStaticGeneration:
     """Greedy generation with a KV cache of fixed length.
 
-    The prompt is processed by the plain step, at its own length; every following token by the wrapped one, whose
-    shapes never change. Keys and values after the current position are left from earlier rounds; the causal mask,
+    The prompt is processed by a step at its own length, every following token by the wrapped step, whose shapes never
+    change. Keys and values after the current position are left from earlier rounds; the causal mask,
     which follows from the position, hides them.
     """
 
@@ -32,11 +32,13 @@ class CachedStaticGeneration:
         new_tokens: int,
         batch_size: int = 1,
         wrap: Wrap | None = None,
+        wrap_prompt: Wrap | None = None,
     ) -> None:
         """Makes the buffers; nothing is compiled yet.
 
         Args:
             wrap: makes the compiled or captured form of the step; without it the step stays as it is.
+            wrap_prompt: the same for the step that processes the prompt.
         """
         length = prompt_tokens + new_tokens
         device = model.device
@@ -51,12 +53,18 @@ class CachedStaticGeneration:
         self._positions = positions[prompt_tokens:].split(1)
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
         self._step = self._forward if wrap is None else wrap(self._forward)
+        self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The attention mask of every step, (batch, positions)."""
+        return self._mask
 
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
         with torch.inference_mode():
             self._cache.reset()  # transformers 5 counts its positions itself
-            token = self._forward(prompt, self._prompt_positions)
+            token = self._prompt_step(prompt, self._prompt_positions)
             for index in range(self._output.shape[1]):
                 if index > 0:
                     token = self._step(token, self._positions[index - 1])
@@ -104,6 +112,11 @@ class UncachedStaticGeneration:
         self._last = torch.arange(prompt_tokens - 1, length - 1, device=device).split(1)
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
         self._step = self._forward if wrap is None else wrap(self._forward)
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The attention mask of every step, (batch, positions)."""
+        return self._mask
 
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""

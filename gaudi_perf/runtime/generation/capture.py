@@ -1,0 +1,125 @@
+"""Captured steps: a step with static shapes is recorded once, and replayed without Python and without the host.
+
+At batch 1 a GPU waits for its host: the kernels of a token take a few milliseconds, launching them one by one several
+times as long. A replay launches all of them at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from transformers import BloomForCausalLM
+
+from gaudi_perf.vocabulary.measurement import GraphCompilation
+
+WARM_CALLS = 2
+"""Calls of a step before the one at which it is captured."""
+
+Step = Callable[..., torch.Tensor]
+Replay = Callable[[], None]
+Capture = Callable[[Callable[[], torch.Tensor]], "tuple[Replay, torch.Tensor]"]
+"""Records what a function asks of the device: how to replay it, and the tensor that each replay fills anew."""
+
+
+def cuda_graph(body: Callable[[], torch.Tensor]) -> tuple[Replay, torch.Tensor]:
+    """Capture as a CUDA graph. Nothing is computed before the first replay."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = body()
+    return graph.replay, output
+
+
+class Captures:
+    """Makes captured steps, and knows how many captures there were and what they cost."""
+
+    def __init__(self, capture: Capture | None = None) -> None:
+        """Nothing is captured yet.
+
+        Args:
+            capture: how to capture; a CUDA graph if not given.
+        """
+        self._capture = capture or cuda_graph
+        self.count = 0
+        self.seconds = 0.0
+
+    def wrap(self, step: Step) -> Step:
+        """The captured form of a step, for ``generation.static``."""
+        return CapturedStep(step, self)
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.count, self.seconds = 0, 0.0
+
+    @property
+    def total(self) -> GraphCompilation | None:
+        """All captures since the reset, or None if there were none."""
+        return GraphCompilation(seconds=round(self.seconds, 6), count=self.count) if self.count else None
+
+    def record(self, body: Callable[[], torch.Tensor]) -> tuple[Replay, torch.Tensor]:
+        """Capture, and count it."""
+        begin = time.perf_counter()
+        recorded = self._capture(body)
+        self.seconds += time.perf_counter() - begin
+        self.count += 1
+        return recorded
+
+
+class CapturedStep:
+    """A step that is captured at its third call.
+
+    The first two run as they are: they load kernels, compile, and make workspaces, all of which a capture forbids. They
+    are calls like any other, so that a step that keeps a state (the cache of transformers 5 counts its positions) runs
+    as often as it is called.
+    """
+
+    def __init__(self, step: Step, captures: Captures) -> None:
+        self._step = step
+        self._captures = captures
+        self._calls = 0
+        self._inputs: tuple[torch.Tensor, ...] = ()
+        self._replay: Replay | None = None
+        self._output: torch.Tensor | None = None
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """One step. The result is overwritten by the next call."""
+        self._calls += 1
+        self._take(inputs)
+        if self._calls <= WARM_CALLS:
+            return self._step(*self._inputs)
+        if self._replay is None:
+            self._replay, self._output = self._captures.record(lambda: self._step(*self._inputs))
+        self._replay()
+        assert self._output is not None
+        return self._output
+
+    def _take(self, inputs: tuple[torch.Tensor, ...]) -> None:
+        if not self._inputs:
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
+        for mine, given in zip(self._inputs, inputs, strict=True):
+            mine.copy_(given)
+
+
+class ConstantAlibi:
+    """Takes BLOOM's position bias out of its steps while it is in force.
+
+    It is the same in every step with static shapes, but transformers makes it anew: with numbers from the host, which a
+    capture forbids (``torch.tensor(base, device=...)`` in ``build_alibi_tensor``, 4.55 and 5).
+    """
+
+    def __init__(self, model: BloomForCausalLM, mask: torch.Tensor) -> None:
+        """In force at once.
+
+        Args:
+            model: the model.
+            mask: the attention mask of every step, (batch, positions).
+        """
+        transformer = model.transformer
+        alibi = transformer.build_alibi_tensor(mask, transformer.num_heads, dtype=model.dtype)
+        self._transformer = transformer
+        transformer.build_alibi_tensor = lambda mask, heads, dtype: alibi
+
+    def remove(self) -> None:
+        """Let the model make its own again."""
+        del self._transformer.build_alibi_tensor

@@ -1,0 +1,177 @@
+"""The CUDA engine as its worker drives it, on the CPU: torch.cuda is told, captures are a stand-in."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.compilations import Compilations
+from gaudi_perf.runtime.engines import cuda
+from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+from gaudi_perf.runtime.engines.cuda import FUSION, CudaEngine
+from gaudi_perf.runtime.generation import capture
+from gaudi_perf.runtime.nvml import NvmlFacts
+from gaudi_perf.runtime.protocol import GroupSpec
+from tests.engines.tape import record
+from tests.engines.test_cpu_engine import NEW_TOKENS, Driver
+
+needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), reason="graphs need a compiler")
+
+
+class Event:
+    """torch.cuda.Event by the host's clock; ``late`` is what the GPU's clock would add."""
+
+    late = 0.0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+        self._at = 0.0
+
+    def record(self) -> None:
+        self._at = time.perf_counter()
+
+    def elapsed_time(self, other: Event) -> float:
+        return (other._at - self._at + self.late) * 1000
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, spec: GroupSpec) -> GroupSpec:
+    """A pretended H100 in the memory of the host; the group to load on it."""
+    properties = SimpleNamespace(total_memory=85_000_000_000, major=9, minor=0, uuid="1234")
+    told: dict[str, Any] = {
+        "is_available": lambda: True,
+        "get_device_name": lambda: "NVIDIA H100 80GB HBM3",
+        "get_device_properties": lambda index: properties,
+        "device_count": lambda: 1,
+        "synchronize": lambda: None,
+        "empty_cache": lambda: None,
+        "reset_peak_memory_stats": lambda: None,
+        "max_memory_reserved": lambda: 123_456_789,
+        "Event": Event,
+    }
+    for name, answer in told.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(CudaEngine, "device_type", "cpu")
+    monkeypatch.setattr(capture, "cuda_graph", record)
+    facts = NvmlFacts(driver="580.159.04", cuda="13.0", settings={"power-limit": "700 W"})
+    monkeypatch.setattr(cuda, "nvml_settings", lambda uuid: facts if uuid == "1234" else NvmlFacts())
+    monkeypatch.setenv(FUSION, "none")
+    return GroupSpec(engine="cuda", model=spec.model, devices=1, scale="standin", dtype="float32")
+
+
+def test_loaded_says_what_it_is(gpu: GroupSpec) -> None:
+    loaded = Driver().load(gpu)
+    assert (loaded.device.name, loaded.device.accelerator, loaded.device.available) == ("h100-80gb", "cuda", 1)
+    assert loaded.device.memory_bytes == 85_000_000_000
+    assert loaded.stack.name == "cuda-13.0"
+    components = loaded.stack.components
+    assert components["driver"] == "580.159.04" and components["gpu"] == "NVIDIA H100 80GB HBM3"
+    assert components["compute-capability"] == "9.0" and components["pytorch"] == torch.__version__
+    assert {"cudnn", "nccl", "triton", "transformers", "cuda-of-driver", "python"} <= components.keys()
+    assert loaded.stack.settings["power-limit"] == "700 W" and loaded.stack.settings["fusion"] == "none"
+    assert loaded.memory_bandwidth is not None and loaded.memory_bandwidth > 1e9
+
+
+def test_the_four_variants_give_the_same_tokens_and_captures_are_counted(gpu: GroupSpec) -> None:
+    driver = Driver()
+    driver.load(gpu)
+    tokens = set()
+    for graphs, kv_cache in itertools.product((True, False), (True, False)):
+        driver.prepare(graphs=graphs, kv_cache=kv_cache)
+        first = driver.rounds(3)
+        done = driver.rounds(2)
+        tokens.add(tuple(done.token_ids))
+        assert len(done.token_ids) == NEW_TOKENS and done.same_tokens and done.token_ids == first.token_ids
+        assert done.problems == []
+        assert done.peak_memory_bytes == 123_456_789
+        if graphs:
+            captured = 2 if kv_cache else 1  # the prompt's step is another graph where there is a cache
+            assert done.graph_compilation is not None and done.graph_compilation.count == captured
+            (problem,) = first.problems
+            assert f"{captured} CUDA graphs were captured inside" in problem and "--warm-up-limit" in problem
+        else:
+            assert done.graph_compilation is None and first.problems == []
+        times = driver.token_rounds(2)
+        assert len(times.first_token_s) == len(times.per_output_token_s) == 2
+    assert len(tokens) == 1, "float32 gives the same tokens, captured or not, cached or not"
+
+
+def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSpec) -> None:
+    driver = Driver()
+    driver.load(gpu)
+    engine = driver.worker.engine
+    assert isinstance(engine, CudaEngine)
+    driver.prepare(graphs=True, kv_cache=True)
+    assert "build_alibi_tensor" in vars(engine._model.transformer)
+    driver.prepare(graphs=False, kv_cache=True)
+    assert "build_alibi_tensor" not in vars(engine._model.transformer)
+
+
+@needs_compiler
+def test_what_is_compiled_is_captured(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FUSION, "tuned")
+    # Compiled code is out of a tape's sight: a replay runs it again, into the tensor of the capture.
+    monkeypatch.setattr(capture, "cuda_graph", _runs_again)
+    driver = Driver()
+    driver.load(gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # torch.compile would ask for the GPU's random state
+    driver.prepare(graphs=False, kv_cache=True)
+    expected = driver.rounds(1).token_ids
+    for kv_cache in (True, False):
+        driver.prepare(graphs=True, kv_cache=kv_cache)
+        first = driver.rounds(3)
+        assert first.token_ids == expected
+        assert any("torch.compile compiled once inside" in problem for problem in first.problems)
+        done = driver.rounds(2)
+        assert done.problems == [] and done.token_ids == expected
+        assert done.graph_compilation is not None and done.graph_compilation.count == (2 if kv_cache else 1)
+        assert done.graph_compilation.seconds is None or done.graph_compilation.seconds > 0.1
+
+
+def _runs_again(body: Any) -> tuple[Any, torch.Tensor]:
+    output = torch.full((1, 1), -1)
+    return lambda: output.copy_(body()) and None, output
+
+
+def test_a_host_clock_that_differs_from_the_gpu_s_is_told(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver()
+    driver.load(gpu)
+    driver.prepare(graphs=False, kv_cache=True)
+    driver.rounds(1)
+    assert driver.rounds(2).problems == []
+    monkeypatch.setattr(Event, "late", 1.0)
+    (problem,) = driver.rounds(2).problems
+    assert "by the host's clock" in problem and "by CUDA events" in problem
+    monkeypatch.setattr(Event, "late", 0.0)
+    assert driver.rounds(2).problems == []
+
+
+def test_a_pytorch_without_cuda_is_a_mistake(spec: GroupSpec) -> None:
+    if torch.version.cuda is not None:
+        pytest.skip("this PyTorch is built for CUDA")
+    group = GroupSpec(engine="cuda", model=spec.model, devices=1, scale="standin", dtype="float32")
+    reply = Driver().worker.answer(protocol.Load(group=group))
+    assert isinstance(reply, protocol.Failed) and reply.mistake
+    assert "built without CUDA" in reply.message and "\n" not in reply.message
+
+
+def test_what_compiling_costs_is_part_of_what_graphs_cost() -> None:
+    engine = CudaEngine()
+    engine._captures = capture.Captures(record)
+    engine._captures.record(lambda: torch.ones(1))
+    compilations = Compilations()
+    compilations._start()
+    time.sleep(0.01)
+    compilations._end()
+    alone = engine.graph_compilation()
+    engine._compilations = compilations
+    both = engine.graph_compilation()
+    assert alone is not None and both is not None and alone.seconds is not None and both.seconds is not None
+    assert both.count == alone.count == 1 and both.seconds > alone.seconds + 0.009
