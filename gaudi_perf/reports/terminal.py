@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from gaudi_perf.reports.bars import interval_bar
+from gaudi_perf.reports.family import (
+    notes,
+    other_regressions,
+    slower_or_more,
+    stack_differences,
+    stacks_side_by_side,
+)
 from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 
@@ -66,8 +74,10 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         visible = smallest_visible(session)
         if visible:
             console.print(visible)
-        for line in _notes(measured, runs):
+        for line in [*stacks_side_by_side(session, runs), *_notes(measured, runs), *notes(session)]:
             console.print(line)
+        for line in other_regressions(session):
+            console.print(line, style="yellow")
     for report in session.cases:
         if report.waived:
             console.print(f"waived: {report.case.id}: {harmless(report.waived)}", style="yellow")
@@ -76,6 +86,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     for report in session.cases:
         if report.failed:
             console.print(f"not measured: {report.case.id}: {harmless(report.failed)}", style="red")
+    if session.family:
+        console.print(harmless(session.family))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -94,7 +106,8 @@ def verdict_message(case: Case, run: Run, verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         head = f"{case.id}: {verdict.kind.value}"
         if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
-            head += f", {slower_or_faster(verdict.ratio)} {interval(verdict.low, verdict.high)} than {verdict.baseline}"
+            words = f"{slower_or_more(verdict.metric, verdict.ratio)} {interval(verdict.low, verdict.high)}"
+            head += f", {_of_metric(verdict)}{words} than {verdict.baseline}"
         lines += [head, f"  why:       {harmless(verdict.reason)}"]
         if verdict.baseline_stack is not None:
             lines += [f"  measured:  {_stack_line(run.stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
@@ -104,21 +117,14 @@ def verdict_message(case: Case, run: Run, verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def stack_differences(old: Stack, new: Stack) -> list[str]:
-    """Components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
-    lines = []
-    for before, after in ((old.components, new.components), (old.settings, new.settings)):
-        for name in sorted(before.keys() | after.keys()):
-            one, other = before.get(name, "none"), after.get(name, "none")
-            if one != other:
-                lines.append(harmless(f"{name} {one} -> {other}"))
-    return lines
-
-
 def verdict_counts(session: Session) -> str:
     """How many cases came to which verdict, worst first: ``1 REGRESSED, 3 UNCHANGED``."""
     counts = Counter(report.verdicts[0].kind for report in session.cases if report.verdicts)
     return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
+
+
+def _of_metric(verdict: Verdict) -> str:
+    return "" if verdict.metric == LATENCY else f"{TITLES[verdict.metric]} "
 
 
 def _stack_line(stack: Stack) -> str:
@@ -220,7 +226,8 @@ def _table(
         for verdict in report.verdicts if all_verdicts else report.verdicts[:1]:
             cells = [_cell(title, verdict, facts, bar, kinds[report.case.id]) for title, _ in chosen]
             styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title, _ in chosen]
-            table.add_row(report.case.id, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
+            name = report.case.id if verdict.metric == LATENCY else f"  {TITLES[verdict.metric]}"
+            table.add_row(name, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
     return table
 
 
@@ -244,6 +251,8 @@ def _baseline_cell(verdict: Verdict, kind: str) -> str:
     stack = verdict.baseline_stack
     if stack is None:
         return _UNKNOWN
+    if verdict.role == "side by side":
+        return harmless(verdict.baseline)
     return harmless(stack.version if stack.kind == kind else stack.name)
 
 
@@ -268,7 +277,7 @@ def _notes(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> 
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = " ".join(part for part in (verdict.reason, verdict.advice) if part)
+                text = _of_metric(verdict) + " ".join(part for part in (verdict.reason, verdict.advice) if part)
                 lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(report.case.id)
         if not figures(runs[report.case.id]).steady:
             lines.setdefault("never steady: its rounds still drifted when warm-up ended", []).append(report.case.id)

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import psutil
 
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines.base import Accelerator
+from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.vocabulary.documents import encode_line
 
@@ -57,14 +57,16 @@ class WorkerGroup:
         directory: Path,
         deadlines: Deadlines,
         progress: Callable[[str], None] = lambda text: None,
-        program: Sequence[str] = (sys.executable, "-m", "gaudi_perf.runtime.worker"),
+        program: Sequence[str] | None = None,
+        launch: Launch | None = None,
     ) -> None:
         """Nothing starts yet.
 
         Args:
             directory: a private directory, for the socket and the log.
             progress: takes a sentence for people, whenever the worker says what it is doing.
-            program: what to start; it is given ``--socket`` and ``--parent``.
+            program: what to start instead of a worker; it is given ``--socket`` and ``--parent``.
+            launch: how workers of its stack are started; by this interpreter unless told.
         """
         self.spec = spec
         self.loaded: protocol.Loaded | None = None
@@ -74,6 +76,7 @@ class WorkerGroup:
         self._deadlines = deadlines
         self._progress = progress
         self._program = program
+        self._launch = launch or Launch()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._stream: BinaryIO | None = None
@@ -99,23 +102,29 @@ class WorkerGroup:
         begin = time.monotonic()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / "socket"
-        environment = {
-            **os.environ,
+        added = {
             **self._accelerator.environment(self.spec, self._directory),
             "PYTHONUNBUFFERED": "1",
             _MARK: str(self._directory),
         }
+        environment = self._launch.variables(added, self._directory)
+        words = self._launch.command(self._directory, os.getpid())
+        if self._program is not None:
+            words = [*self._program, "--socket", str(path), "--parent", str(os.getpid())]
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self.log_path.open("ab") as log:
             listener.bind(str(path))
             listener.listen(1)
-            self._process = subprocess.Popen(
-                [*self._program, "--socket", str(path), "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is the controller's to handle
-            )
+            try:
+                self._process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C is the controller's to handle
+                )
+            except OSError as error:
+                raise GroupFailure("start", f"{words[0]} cannot be started: {error.strerror}") from None
             self._connection = self._accept(listener, begin + self._deadlines.start)
         self._receive("start", begin + self._deadlines.start, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin

@@ -14,6 +14,7 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.host import HostWatch
+from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.plan import Deadlines, Plan
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
@@ -81,6 +82,7 @@ class Measurer:
         directory: Path,
         session_id: str,
         notify: Notify = lambda text: None,
+        launch: Launch | None = None,
     ) -> None:
         """Nothing starts yet.
 
@@ -88,6 +90,7 @@ class Measurer:
             directory: a private directory for sockets and logs.
             session_id: the session that the runs belong to.
             notify: takes a line for people about what is being done.
+            launch: how workers are started, if not by this interpreter.
         """
         self._accelerator = accelerator
         self._weights = weights
@@ -96,8 +99,11 @@ class Measurer:
         self._directory = directory
         self._session_id = session_id
         self._notify = notify
+        self._launch = launch or Launch()
         self._group: WorkerGroup | None = None
         self._groups_started = 0
+        self._measured: list[str] = []  # cases of the present group
+        self._cannot_start: GroupFailure | None = None
 
     def __enter__(self) -> Measurer:
         """Itself."""
@@ -122,7 +128,15 @@ class Measurer:
         """
         try:
             return self._measure(case)
-        except (GroupFailure, UserError):
+        except GroupFailure as failure:
+            self.end_group()
+            if self._launch.own or failure is self._cannot_start:
+                raise
+            failure = _of_stack(failure, self._launch)
+            if failure.phase == "start":
+                self._cannot_start = failure  # other cases need not try again
+            raise failure from None
+        except UserError:
             self.end_group()
             raise
 
@@ -166,7 +180,9 @@ class Measurer:
             problems=log.problems,
             memory_bandwidth=group.loaded.memory_bandwidth,
             phases_s=phases,
+            earlier_cases=list(self._measured),
         )
+        self._measured.append(case.id)
         return Run(
             run_id=f"{self._session_id}-{uuid.uuid4().hex[:8]}",
             session_id=self._session_id,
@@ -176,6 +192,7 @@ class Measurer:
             stack=group.loaded.stack,
             host=watch.end(),
             measurement=measurement,
+            stack_label=self._launch.name,
         )
 
     def _group_for(self, case: Case) -> WorkerGroup:
@@ -183,14 +200,20 @@ class Measurer:
         if self._group is not None and self._group.spec == spec:
             return self._group
         self.end_group()
+        if self._cannot_start is not None:
+            raise self._cannot_start
         self._groups_started += 1
+        self._measured = []
         name = f"{case.configuration.model}-{case.configuration.devices}x"
+        if self._launch.name:
+            name += f" on {self._launch.name}"
         group = WorkerGroup(
             spec,
             self._accelerator,
             self._directory / f"group-{self._groups_started}",
             self._deadlines,
             lambda text: self._notify(f"{name}: {text}"),
+            launch=self._launch,
         )
         self._group = group
         self._notify(f"{name}: starting a worker")
@@ -258,6 +281,18 @@ class Measurer:
     def _batch(latencies: Sequence[float], most: int) -> int:
         expected = latencies[-1] if latencies else _BATCH_SECONDS
         return max(1, min(most, int(_BATCH_SECONDS / expected)))
+
+
+def _of_stack(failure: GroupFailure, launch: Launch) -> GroupFailure:
+    """The failure, told of its stack: in one sentence where its worker cannot start."""
+    if failure.phase != "start":
+        sentence = f"stack {launch.name!r}: {failure.sentence}"
+        return GroupFailure(failure.phase, sentence, failure.log, failure.mistake)
+    last = failure.log.strip().splitlines()[-1:]
+    sentence = f"stack {launch.name!r} cannot start its worker: {': '.join([failure.sentence, *last])}"
+    remedy = "install gaudi-perf with what it needs there" if last and "No module named" in last[0] else "mend it"
+    where = f"{' '.join(launch.program)}: {remedy}"
+    return GroupFailure("start", f"{sentence} ({where})", mistake=True)
 
 
 def utc_now() -> str:

@@ -150,12 +150,15 @@ def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> N
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the process that started it ends, however that ends (Linux).
 
+    Args:
+        parent: that process; 0 if another one, for instance a container's, stands between.
+
     Raises:
         SystemExit: the parent is already gone.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if parent and os.getppid() != parent:
         sys.exit("the process that started this worker is gone")
 
 
@@ -163,7 +166,7 @@ def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
     """Connect to the controller and serve it."""
     parser = argparse.ArgumentParser(description="A worker of gaudi-perf; started by the suite, not by hand.")
     parser.add_argument("--socket", required=True, help="path of the controller's Unix domain socket")
-    parser.add_argument("--parent", required=True, type=int, help="process id of the controller")
+    parser.add_argument("--parent", required=True, type=int, help="process id of the controller; 0 if out of sight")
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -25,6 +25,7 @@ def baseline_run(run: Run) -> BaselineRun:
         per_output_token_s=[] if times is None else _rounded(times.per_output_token_s),
         peak_memory_bytes=measurement.peak_memory_bytes,
         graph_compilation_s=None if compilation is None else compilation.seconds,
+        earlier_cases=measurement.earlier_cases,
     )
 
 

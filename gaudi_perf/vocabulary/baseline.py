@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import Annotated, Literal
 
@@ -20,6 +21,9 @@ Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 """A day in UTC, like ``2023-03-28``."""
 
 
+_SESSION = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}\Z")
+
+
 class BaselineRun(Document, frozen=True):
     """One run of a case, as a baseline keeps it: every round, not just a mean.
 
@@ -28,6 +32,8 @@ class BaselineRun(Document, frozen=True):
         measured_at: when, in UTC.
         latencies_s: the duration of each round.
         probes_s: the duration of the reference probes around each round, if there were any.
+        earlier_cases: ids of the cases that the worker group measured before, which peak memory depends on; None where
+            unknown.
     """
 
     run_id: Name
@@ -38,6 +44,7 @@ class BaselineRun(Document, frozen=True):
     per_output_token_s: list[Seconds] = []
     peak_memory_bytes: Bytes | None = None
     graph_compilation_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    earlier_cases: list[Name] | None = None
 
     def __post_init__(self) -> None:
         """Refuse durations that are no numbers, and probes that do not bracket every round."""
@@ -50,6 +57,12 @@ class BaselineRun(Document, frozen=True):
     def median_s(self) -> float:
         """The median latency of its rounds, in seconds."""
         return float(median(self.latencies_s))
+
+    @property
+    def night(self) -> str:
+        """The session that it was measured in, which its name begins with; its day, where the name tells none."""
+        session, _, _ = self.run_id.rpartition("-")
+        return session if _SESSION.match(session) else self.measured_at[:10]
 
 
 class Published(Document, frozen=True):

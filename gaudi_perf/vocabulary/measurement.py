@@ -73,6 +73,7 @@ class Measurement(Document, frozen=True):
         memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
             measured that.
         phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
+        earlier_cases: ids of the cases that the worker group measured before, oldest first; None where unknown.
     """
 
     latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
@@ -87,6 +88,7 @@ class Measurement(Document, frozen=True):
     problems: list[str] = []
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
+    earlier_cases: list[Name] | None = None
 
     def __post_init__(self) -> None:
         """Refuse durations that are no numbers, and probes that do not bracket every round."""
@@ -109,6 +111,7 @@ class Run(Document, frozen=True, kw_only=True):
         run_id: unique name of the run.
         session_id: the session that it belongs to.
         started_at: when, in UTC, for instance ``2026-01-31T23:59:59Z``.
+        stack_label: what the stacks' file calls the stack, where two were measured side by side; else empty.
     """
 
     schema: str = RUN_SCHEMA
@@ -120,6 +123,7 @@ class Run(Document, frozen=True, kw_only=True):
     stack: Stack
     host: Host
     measurement: Measurement
+    stack_label: str = ""
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""

@@ -6,8 +6,9 @@ from enum import Enum
 from typing import Literal
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds
+from gaudi_perf.vocabulary.documents import Count, Document, Name, Seconds
 from gaudi_perf.vocabulary.measurement import require_timestamp
+from gaudi_perf.vocabulary.metrics import LATENCY, Metric
 from gaudi_perf.vocabulary.stack import Stack
 
 SESSION_SCHEMA = "gaudi-perf/session/1"
@@ -34,30 +35,35 @@ WORST_FIRST = (
 )
 """The order of verdicts in summaries; the first verdict of a case is what its test comes to."""
 
-BaselineRole = Literal["drift", "release", "named", "none"]
-"""Why a baseline was chosen: the same stack version (drift), the newest earlier one (release regression), or one
-that was asked for by name."""
+BaselineRole = Literal["drift", "release", "named", "side by side", "none"]
+"""Why a baseline was chosen: the same stack version (drift), the newest earlier one (release regression), one that was
+asked for by name, or the other stack of the session, measured side by side."""
 
 
 class Verdict(Document, frozen=True):
     """The outcome of one comparison, with the ratio, its interval and the reason.
 
     Attributes:
-        metric: what was compared, for instance ``latency``.
+        metric: what was compared.
         ratio: candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
         low: lower end of the ratio's interval.
         high: upper end.
         confidence: of the interval, for instance 0.99.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %.
         smallest_visible_slowdown: what this comparison would have seen, 0.031 for 3.1 %.
-        baseline_median_s: the baseline's level.
+        baseline_median_s: the baseline's level, where the metric is a duration.
+        false_alarms: the permitted probability of a REGRESSED by chance, 0.005 for 0.5 %.
+        p_slower: evidence against "not slower", to be held against that.
         reason: why this verdict, in a sentence.
         advice: what to do next, in a sentence, or empty.
+        stop: why no more runs were taken, where as many are taken as it takes; else empty.
+        more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
+        more_seconds: about how long they would take.
     """
 
     kind: VerdictKind
     reason: str
-    metric: Name = "latency"
+    metric: Metric = LATENCY
     role: BaselineRole = "none"
     baseline: str = ""
     baseline_stack: Stack | None = None
@@ -68,7 +74,12 @@ class Verdict(Document, frozen=True):
     tolerance: float | None = None
     smallest_visible_slowdown: float | None = None
     baseline_median_s: Seconds | None = None
+    false_alarms: float | None = None
+    p_slower: float | None = None
     advice: str = ""
+    stop: str = ""
+    more_runs: Count | None = None
+    more_seconds: float | None = None
 
 
 class CaseReport(Document, frozen=True):
@@ -76,28 +87,44 @@ class CaseReport(Document, frozen=True):
 
     Attributes:
         run_ids: its runs in this session.
-        verdicts: one for each baseline that it was held against; at least one if it was measured.
+        baseline_run_ids: the runs of the baseline's stack in this session, side by side.
+        verdicts: one for each baseline that it was held against and each metric that gates, the worst first; at least
+            one if it was measured.
+        others: the same of the metrics that do not gate.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.
         waived: why a regression passes for now, and until when; empty if nothing is waived.
+        notes: what else is to be known, for instance why a metric was not judged.
     """
 
     case: Case
     run_ids: list[Name] = []
+    baseline_run_ids: list[Name] = []
     verdicts: list[Verdict] = []
+    others: list[Verdict] = []
     skipped: str = ""
     failed: str = ""
     waived: str = ""
+    notes: list[str] = []
 
 
 class Session(Document, frozen=True, kw_only=True):
-    """One invocation of the suite: its cases, in the order of their tests."""
+    """One invocation of the suite: its cases, in the order of their tests.
+
+    Attributes:
+        candidate_stack: what the stacks' file calls the stack in question, side by side; else empty.
+        baseline_stack: the same of the stack that it was held against.
+        family: what the false-alarm rate of all cases together is, in a sentence.
+    """
 
     schema: str = SESSION_SCHEMA
     session_id: Name
     started_at: str
     ended_at: str
     cases: list[CaseReport]
+    candidate_stack: str = ""
+    baseline_stack: str = ""
+    family: str = ""
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""

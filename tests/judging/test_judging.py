@@ -35,7 +35,7 @@ def write(directory: Path, baseline: Baseline) -> None:
 
 def test_drift_and_release_are_both_judged_worst_first(tmp_path: Path) -> None:
     baselines = store(tmp_path, make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
-    verdicts = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "", 0.05)
+    verdicts = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "")
     assert [(verdict.role, verdict.kind) for verdict in verdicts] == [
         ("release", VerdictKind.REGRESSED),
         ("drift", VerdictKind.UNCHANGED),
@@ -55,45 +55,45 @@ def test_drift_and_release_are_both_judged_worst_first(tmp_path: Path) -> None:
     ("level", "kind"), [(1.3, VerdictKind.REGRESSED), (1.0, VerdictKind.UNCHANGED), (0.7, VerdictKind.IMPROVED)]
 )
 def test_the_level_decides(tmp_path: Path, level: float, kind: VerdictKind) -> None:
-    (verdict,) = judge_runs(make_runs(level), store(tmp_path, make_runs(1.0)), "", 0.05)
+    (verdict,) = judge_runs(make_runs(level), store(tmp_path, make_runs(1.0)), "")
     assert verdict.kind is kind
 
 
 def test_against_names_one_baseline(tmp_path: Path) -> None:
     baselines = store(tmp_path, make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
-    (verdict,) = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "1.21.0", 0.05)
+    (verdict,) = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "1.21.0")
     assert verdict.role == "named" and verdict.kind is VerdictKind.REGRESSED
     with pytest.raises(UserError, match=r"--against 1\.7\.0: there is no baseline"):
-        judge_runs(make_runs(1.0), baselines, "1.7.0", 0.05)
+        judge_runs(make_runs(1.0), baselines, "1.7.0")
 
 
 def test_an_invalid_measurement_is_never_judged(tmp_path: Path) -> None:
     baselines = store(tmp_path, make_runs(1.0))
     runs = [*make_runs(1.0), make_run(1.0, problems=["throttled", "compiled"]), make_run(1.0, problems=["throttled"])]
-    (verdict,) = judge_runs(runs, baselines, "", 0.05)
+    (verdict,) = judge_runs(runs, baselines, "")
     assert verdict.kind is VerdictKind.INVALID
     assert verdict.reason == "throttled; compiled" and verdict.advice
     assert verdict.ratio is verdict.low is verdict.high is None
 
 
 def test_no_baseline_says_why(tmp_path: Path) -> None:
-    (empty,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "", 0.05)
+    (empty,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "")
     assert empty.kind is VerdictKind.NO_BASELINE and "no baselines of gaudi2" in empty.reason
     assert "--refresh-baselines" in empty.advice and empty.ratio is None
 
     baselines = store(tmp_path, make_runs(1.0, cpu="EPYC 7763"))
-    (other_host,) = judge_runs(make_runs(1.0), baselines, "", 0.05)
+    (other_host,) = judge_runs(make_runs(1.0), baselines, "")
     assert other_host.kind is VerdictKind.NO_BASELINE
     assert "incomparable" in other_host.reason and "EPYC 7763" in other_host.reason
 
-    (later,) = judge_runs(make_runs(1.0, version="1.20.0"), baselines, "", 0.05)
+    (later,) = judge_runs(make_runs(1.0, version="1.20.0"), baselines, "")
     assert later.kind is VerdictKind.NO_BASELINE and "later versions" in later.reason
 
 
 @pytest.mark.parametrize("level", [1.0, 1.3])
 def test_runs_that_never_became_steady_are_inconclusive(tmp_path: Path, level: float) -> None:
     runs = [*make_runs(level, count=4), make_run(level, steady=False)]
-    (verdict,) = judge_runs(runs, store(tmp_path, make_runs(1.0)), "", 0.05)
+    (verdict,) = judge_runs(runs, store(tmp_path, make_runs(1.0)), "")
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "never became steady (limit)" in verdict.reason and "--warm-up-limit" in verdict.advice
     assert verdict.ratio == pytest.approx(level, rel=0.02), "what was seen is told all the same"
@@ -111,7 +111,7 @@ def test_a_published_number_is_held_against(tmp_path: Path) -> None:
         published=Published(latency_s=0.5, source="a page", address="https://example.org", published_on="2023-03-28"),
     )
     write(tmp_path, Baseline(device=run.device, stack=run.stack, cases=[case]))
-    (verdict,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "", 0.05)
+    (verdict,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "")
     assert verdict.kind is VerdictKind.REGRESSED
     assert verdict.baseline_median_s == 0.5 and verdict.ratio == pytest.approx(2.0, rel=0.02)
 
@@ -121,4 +121,4 @@ def test_a_malformed_baseline_is_a_mistake_that_names_the_file(tmp_path: Path) -
     path = tmp_path / "gaudi2" / "synapse-1.22.0.json"
     path.write_text(path.read_text().replace('"cases"', '"case"'))
     with pytest.raises(UserError, match=r"synapse-1\.22\.0\.json"):
-        judge_runs(make_runs(1.0), baselines, "", 0.05)
+        judge_runs(make_runs(1.0), baselines, "")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gaudi_perf.reports.terminal import failure_text, stack_differences, summary, verdict_counts, verdict_message
+from gaudi_perf.reports.family import stack_differences
+from gaudi_perf.reports.terminal import failure_text, summary, verdict_counts, verdict_message
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind

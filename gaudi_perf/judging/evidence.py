@@ -1,0 +1,204 @@
+"""What a case is judged by: its runs, and the sides that they are held against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.convert import baseline_run
+from gaudi_perf.vocabulary.baseline import BaselineRun
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import TITLES, Metric
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import BaselineRole
+
+_REFRESH = "Store this level with --refresh-baselines."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A side that runs are held against.
+
+    Attributes:
+        role: why this one.
+        label: what to call it, for instance ``gaudi2/synapse-1.24.0``.
+        stack: its stack.
+        runs: its runs, by time; side by side, the first belongs to the candidate's first, and so on.
+        level_s: its latency, in seconds.
+        published: whether ``level_s`` is a published number, and there are no runs.
+    """
+
+    role: BaselineRole
+    label: str
+    stack: Stack
+    runs: tuple[BaselineRun, ...]
+    level_s: float
+    published: bool = False
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether its runs were measured next to the candidate's."""
+        return self.role == "side by side"
+
+
+@dataclass(frozen=True)
+class CaseEvidence:
+    """Everything that the verdicts of a case come from.
+
+    Attributes:
+        runs: the candidate's, by time.
+        references: what they are held against; empty means NO BASELINE.
+        invalid: why the measurement must not be judged; empty if it may.
+        never_steady: why runs never became steady; empty if all did.
+        no_reference: why there is nothing to hold them against.
+        advice: what to do then.
+    """
+
+    runs: tuple[BaselineRun, ...]
+    references: tuple[Reference, ...] = ()
+    invalid: tuple[str, ...] = ()
+    never_steady: tuple[str, ...] = ()
+    no_reference: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The runs of both sides as numbers of one metric.
+
+    Attributes:
+        candidate: may be empty.
+        baseline: may be empty.
+        why_not: why they cannot be compared although both sides have the metric; empty if they can.
+    """
+
+    candidate: list[RunSample]
+    baseline: list[RunSample]
+    why_not: str = ""
+
+
+def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, against: str) -> CaseEvidence:
+    """Hold the runs of a case against the stored baselines that apply.
+
+    Raises:
+        UserError: a baseline that is needed is malformed, or ``against`` names none.
+    """
+    ours = tuple(baseline_run(run) for run in runs)
+    invalid = _problems(runs)
+    if invalid:
+        return CaseEvidence(ours, invalid=invalid)
+    resolution = store.resolve(runs[-1], against or None)
+    references = tuple(
+        Reference(
+            role=match.role,
+            label=match.label,
+            stack=match.stack,
+            runs=tuple(match.case.runs),
+            level_s=match.case.level_s,
+            published=match.case.published is not None,
+        )
+        for match in resolution.matches
+    )
+    return CaseEvidence(
+        ours,
+        references,
+        never_steady=_never_steady(runs),
+        no_reference="" if references else f"{resolution.reason}.",
+        advice="" if references else _REFRESH,
+    )
+
+
+def evidence_side_by_side(candidate: Sequence[Run], baseline: Sequence[Run]) -> CaseEvidence:
+    """Hold the runs of a case against those of another stack, measured in pairs in the same session."""
+    ours, theirs = (tuple(baseline_run(run) for run in runs) for runs in (candidate, baseline))
+    invalid = tuple(
+        f"stack {run.stack_label!r}: {problem}" for run in (*candidate, *baseline) for problem in _problems([run])
+    )
+    if invalid:
+        return CaseEvidence(ours, invalid=tuple(dict.fromkeys(invalid)))
+    mine, other = candidate[-1], baseline[-1]
+    if mine.device.name != other.device.name:
+        reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
+        return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
+    level = float(np.median([run.median_s for run in theirs]))
+    reference = Reference("side by side", other.stack_label, other.stack, theirs, level)
+    never_steady = tuple(
+        f"stack {run.stack_label!r}: {reason}" for run in (*candidate, *baseline) for reason in _never_steady([run])
+    )
+    return CaseEvidence(ours, (reference,), never_steady=never_steady)
+
+
+def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Reference) -> Samples:
+    """The runs of both sides as numbers of a metric; runs without it, or not comparable in it, stay out."""
+    theirs: Sequence[BaselineRun] = reference.runs
+    why_not = ""
+    if metric == "memory":
+        candidate, theirs, why_not = _same_before(candidate, theirs, reference.side_by_side)
+    ours = [_sample(metric, run) for run in candidate]
+    others = [_sample(metric, run) for run in theirs]
+    if reference.side_by_side:
+        pairs = [
+            (one, other) for one, other in zip(ours, others, strict=False) if one is not None and other is not None
+        ]
+        return Samples([one for one, _ in pairs], [other for _, other in pairs], why_not)
+    return Samples([one for one in ours if one is not None], [one for one in others if one is not None], why_not)
+
+
+def latency_samples(runs: Sequence[BaselineRun]) -> list[RunSample]:
+    """Runs as numbers of their latency, with their probes and their nights."""
+    return [sample for run in runs if (sample := _sample("latency", run)) is not None]
+
+
+def _sample(metric: Metric, run: BaselineRun) -> RunSample | None:
+    if metric == "latency":
+        probes = None if run.probes_s is None else np.asarray(run.probes_s, dtype=np.float64)
+        return RunSample(np.asarray(run.latencies_s, dtype=np.float64), probes, run.night)
+    values = [value for value in _VALUES[metric](run) if value is not None and value > 0]
+    return RunSample(np.asarray(values, dtype=np.float64), night=run.night) if values else None
+
+
+_VALUES: dict[Metric, Callable[[BaselineRun], Sequence[float | None]]] = {
+    "first-token": lambda run: run.first_token_s,
+    "per-token": lambda run: run.per_output_token_s,
+    "compilation": lambda run: [run.graph_compilation_s],
+    "memory": lambda run: [run.peak_memory_bytes],
+}
+
+
+def _same_before(
+    ours: Sequence[BaselineRun], theirs: Sequence[BaselineRun], pairs: bool
+) -> tuple[Sequence[BaselineRun], Sequence[BaselineRun], str]:
+    """The runs of either side before which their worker groups had measured the same cases.
+
+    What earlier cases leave behind in a worker group (caches, graphs, the process's heap) counts into the peak, so
+    peak memory is comparable only then.
+    """
+    before = [tuple(run.earlier_cases) for run in theirs if run.earlier_cases is not None]
+    common = [order for order, _ in Counter(before).most_common()]
+    mine = {tuple(run.earlier_cases) for run in ours if run.earlier_cases is not None}
+    shared = next((order for order in common if order in mine), None)
+    if shared is None:
+        why = f"{TITLES['memory']} is not judged: other cases, or unknown ones, ran before in the worker groups"
+        return (), (), f"{why} of the baseline, and what they leave in memory counts"
+    if pairs:
+        both = [
+            (one, other)
+            for one, other in zip(ours, theirs, strict=False)
+            if one.earlier_cases == other.earlier_cases == list(shared)
+        ]
+        return [one for one, _ in both], [other for _, other in both], ""
+    kept = [[run for run in side if run.earlier_cases == list(shared)] for side in (ours, theirs)]
+    return kept[0], kept[1], ""
+
+
+def _problems(runs: Sequence[Run]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(problem for run in runs for problem in run.measurement.problems))
+
+
+def _never_steady(runs: Sequence[Run]) -> tuple[str, ...]:
+    return tuple(run.measurement.warm_up.reason for run in runs if not run.measurement.warm_up.steady)

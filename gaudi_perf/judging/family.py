@@ -1,0 +1,92 @@
+"""The cases of a session as one family, with one false-alarm rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from gaudi_perf.judging.case import Judgement
+from gaudi_perf.judging.rules import Rules
+from gaudi_perf.statistics.family import judge_family
+from gaudi_perf.statistics.online import FAMILY_RATE, online_level
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+
+_CERTAIN = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What all cases come to together.
+
+    Attributes:
+        added: the verdict of every case that is REGRESSED among all, and was not by the time that its test was judged.
+        statement: the false-alarm rate, in a sentence.
+        remark: what the cases have in common, or empty.
+    """
+
+    added: Mapping[str, Verdict]
+    statement: str
+    remark: str
+
+
+class SessionFamily:
+    """Gives each case its level before it is measured, and looks at all of them in the end."""
+
+    def __init__(self, cases: int, rate: float = FAMILY_RATE) -> None:
+        """No case is judged yet.
+
+        Args:
+            cases: how many cases will be measured.
+            rate: the false-alarm rate of all.
+        """
+        self._cases = max(cases, 1)
+        self._rate = rate
+        self._judged: dict[str, Judgement] = {}
+
+    def rules(self, rules: Rules) -> Rules:
+        """The rules for a case that is measured now: with the levels that those judged before leave it."""
+        slower, faster = (
+            sum(judgement.verdicts[0].kind == kind for judgement in self._judged.values()) for kind in _CERTAIN
+        )
+        return replace(
+            rules,
+            slower_level=online_level(self._cases, min(slower, self._cases), self._rate),
+            faster_level=online_level(self._cases, min(faster, self._cases), self._rate),
+            cases=self._cases,
+        )
+
+    def add(self, case_id: str, judgement: Judgement) -> None:
+        """A case is judged."""
+        self._judged[case_id] = judgement
+
+    def conclude(self) -> Conclusion:
+        """Look at all cases together. Only REGRESSED is added: no test's verdict is taken back."""
+        comparisons = {}
+        for case_id, judgement in self._judged.items():
+            one = judgement.comparison
+            if one is not None:
+                kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
+                comparisons[case_id] = replace(one, kind=kind)
+        if not comparisons:
+            return Conclusion({}, "", "")
+        family = judge_family(comparisons, self._rate)
+        added = {
+            case_id: self._among_all(case_id)
+            for case_id, one in family.comparisons.items()
+            if one.kind == VerdictKind.REGRESSED and self._judged[case_id].alone is not None
+        }
+        return Conclusion(added, _statement(self._cases, self._rate), family.remark)
+
+    def _among_all(self, case_id: str) -> Verdict:
+        verdict = self._judged[case_id].alone
+        assert verdict is not None
+        return msgspec.structs.replace(verdict, reason=f"{verdict.reason}; certain among all cases of the session")
+
+
+def _statement(cases: int, rate: float) -> str:
+    return (
+        f"one false-alarm rate over the {cases} {'case' if cases == 1 else 'cases'}: if nothing changed, the chance of "
+        f"any false REGRESSED is at most {rate:.0%}"
+    )

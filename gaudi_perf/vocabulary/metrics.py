@@ -1,0 +1,28 @@
+"""What is measured of a case and held against a baseline."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Metric = Literal["latency", "first-token", "per-token", "compilation", "memory"]
+
+LATENCY: Metric = "latency"
+
+TITLES: dict[Metric, str] = {
+    "latency": "latency",
+    "first-token": "time to first token",
+    "per-token": "time per output token",
+    "compilation": "graph compilation time",
+    "memory": "peak memory",
+}
+"""Every metric, and what people call it."""
+
+TOLERANCES: dict[Metric, float] = {
+    "latency": 0.05,
+    "first-token": 0.10,
+    "per-token": 0.05,
+    "compilation": 0.25,
+    "memory": 0.05,
+}
+"""What nobody minds by default, as shares. Few rounds tell the time to first token; a compiler's time depends on more
+than the compiler."""

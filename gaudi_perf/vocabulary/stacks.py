@@ -1,0 +1,74 @@
+"""The file that lists stacks to measure side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from gaudi_perf.vocabulary.documents import Document
+from gaudi_perf.vocabulary.errors import UserError
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_FORM = 'each stack is [[stack]] with name = "..." and python = "..." or command = ["...", "..."]'
+
+StackName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")]
+
+
+class StackEntry(Document, frozen=True):
+    """A stack: how its workers are started.
+
+    Attributes:
+        name: what it is called on the command line and in reports.
+        python: the path of its Python interpreter, relative to the file; or
+        command: words that run its Python interpreter, for instance in a container. ``{directory}`` stands for the
+            private directory that the worker must see under the same path, ``{environment}`` for a file in it with the
+            variables, one ``NAME=VALUE`` a line.
+        environment: variables of its workers.
+    """
+
+    name: StackName
+    python: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    command: Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None = None
+    environment: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a stack that cannot be started, and variables that no system has."""
+        if (self.python is None) == (self.command is None):
+            raise ValueError(f"stack {self.name!r}: give either python or command")
+        for name, value in self.environment.items():
+            if not _VARIABLE.match(name):
+                raise ValueError(f"stack {self.name!r}: environment: {name!r} is no name of a variable")
+            if "\0" in value or "\n" in value:
+                raise ValueError(f"stack {self.name!r}: environment: {name} has a line break or a zero byte")
+
+
+class StacksFile(Document, frozen=True):
+    """The file: one table a stack."""
+
+    stack: Annotated[list[StackEntry], msgspec.Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is there twice."""
+        names = [entry.name for entry in self.stack]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"stack {name!r} is there twice")
+
+
+def decode_stacks(data: bytes, source: str) -> StacksFile:
+    """Decode the file of stacks.
+
+    Args:
+        data: TOML.
+        source: what to call it in an error, usually its path.
+
+    Raises:
+        UserError: it is not TOML, or does not list stacks; the sentence names the file and the field.
+    """
+    try:
+        return msgspec.toml.decode(data, type=StacksFile)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:400]
+        raise UserError(f"{source}: not a valid file of stacks: {reason}: {_FORM}") from None
