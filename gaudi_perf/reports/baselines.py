@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.family import stack_differences
+from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
 from gaudi_perf.reports.text import change, interval, seconds, slower_or_faster
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline

@@ -277,7 +277,7 @@ def _notes(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> 
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = _of_metric(verdict) + " ".join(part for part in (verdict.reason, verdict.advice) if part)
+                text = f"{_of_metric(verdict)}{verdict.reason.removesuffix('.')}. {verdict.advice}".rstrip()
                 lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(report.case.id)
         if not figures(runs[report.case.id]).steady:
             lines.setdefault("never steady: its rounds still drifted when warm-up ended", []).append(report.case.id)

@@ -86,7 +86,7 @@ def test_colour_only_when_asked_for() -> None:
 def test_regressions_and_open_questions_are_explained_below() -> None:
     shown = summary(*reports(*ALL), width=132, color=False)
     for kind in (VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.NO_BASELINE, VerdictKind.INVALID):
-        assert f"{kind.value}: because {kind.value.lower()} Look." in " ".join(shown.split())
+        assert f"{kind.value}: because {kind.value.lower()}. Look." in " ".join(shown.split())
 
 
 def test_what_was_skipped_and_what_failed_is_counted() -> None:
