@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
-from gaudi_perf.reports.terminal import heading, severity, smallest_visible, stack_differences, verdict_counts
+from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
 from gaudi_perf.reports.text import change, interval, seconds
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.page.data import Shift
 from gaudi_perf.reports.page.past import Night
-from gaudi_perf.reports.terminal import stack_differences
 from gaudi_perf.reports.text import interval, slower_or_faster
 
 
