@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import gaudi_perf
+from gaudi_perf.cli.audit import audit
 from gaudi_perf.cli.baselines import baselines
 from gaudi_perf.cli.common import Group
 from gaudi_perf.cli.compare import compare
@@ -28,12 +29,14 @@ def main() -> None:
       gaudi-perf baselines diff results                   what a refresh would change
       gaudi-perf baselines refresh results                make it the new level
       gaudi-perf compare synapse-1.24.0 synapse-1.23.0    what the release changed
+      gaudi-perf audit                                    how often verdicts are wrong here
 
     Exit status: 0 for success, 1 where the answer is no (unfit, refused, a problem found), 2 for a mistake in the call
     or in a file.
     """
 
 
+main.add_command(audit)
 main.add_command(baselines)
 main.add_command(compare)
 main.add_command(doctor)

@@ -98,6 +98,21 @@ def existing_store(directory: Path) -> BaselineStore:
     return BaselineStore(directory)
 
 
+def share(text: str, option: str) -> float:
+    """A share, written as ``5%`` or ``0.05``.
+
+    Raises:
+        UserError: it is none; the sentence names the option.
+    """
+    try:
+        value = float(text.rstrip("% ")) / (100 if text.rstrip().endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise UserError(f"{option} {text}: write a share above 0 and below 1, as 5% or 0.05")
+    return value
+
+
 def colored() -> bool:
     """Whether to colour: on a terminal, unless NO_COLOR is set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_words, shown
+from gaudi_perf.cli.common import Command, baselines_option, echo_words, share, shown
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -43,7 +43,7 @@ def compare(
     ours, theirs = side(candidate, store), side(baseline, store)
     for sentence in dict.fromkeys((*ours.left_out, *theirs.left_out)):
         click.echo(shown(f"left out: {sentence}"), err=True)
-    pairs, alone = pairs_of(ours, theirs, _share(tolerance))
+    pairs, alone = pairs_of(ours, theirs, share(tolerance, "--tolerance"))
     chosen = slowest_first([pair for pair in pairs if case in pair.candidate.case.id])
     if not chosen:
         raise UserError(_nothing(candidate, baseline, case, alone))
@@ -61,13 +61,3 @@ def _nothing(candidate: str, baseline: str, case: str, alone: list[str]) -> str:
     of_case = f" whose id has {case!r}" if case else ""
     shown_alone = f" ({'; '.join(alone[:4])})" if alone else ""
     return f"{candidate} and {baseline} have no case of the same device in common{of_case}{shown_alone}"
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text.rstrip("% ")) / (100 if text.rstrip().endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise UserError(f"--tolerance {text}: write a share above 0 and below 1, as 5% or 0.05")
-    return value

@@ -1,0 +1,163 @@
+"""``gaudi-perf audit``: how often this installation's verdicts are wrong, and what they can see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.judging.auditing import History
+    from gaudi_perf.statistics.audit import Audit, Design
+
+_FEW = 3
+
+
+@click.command(cls=Command)
+@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
+@click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
+@click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a night usually has.",
+)
+@click.option(
+    "--baselines",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of the baseline; default: 5, what a refresh stores.",
+)
+@click.option("--side-by-side", is_flag=True, help="Replay comparisons of neighbouring runs in pairs.")
+@click.option("--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=400, show_default=True, help="Comparisons per slowdown and case."
+)
+@results_option
+def audit(
+    case: str,
+    device: str | None,
+    stack: str | None,
+    candidates: int | None,
+    baselines: int | None,
+    side_by_side: bool,
+    tolerance: str,
+    repeats: int,
+    results_dir: Path,
+) -> None:
+    """Tell how often the verdicts of this installation are wrong, and the smallest slowdown that they find.
+
+    The runs under the results directory are replayed. Of runs of the same case on the same stack and host, some are
+    drawn as candidate and others as baseline, again and again: nothing changed between them, so every REGRESSED is a
+    false alarm. Then the same candidates are made slower by 2 to 50 %, to see which slowdowns are found in nine of ten
+    comparisons, and how often twice the tolerance is called UNCHANGED, which is wrong. Nothing is measured or written.
+
+    A candidate is drawn from one night (session) and its baseline from others, as in life; a history of one night is
+    cut into stretches. It takes more runs than a comparison has, better ten times as many: what a short history says is
+    said of few runs, drawn again and again. To grow one, measure the same stack on many nights, say with --runs 5.
+
+    Examples:
+      gaudi-perf audit
+      gaudi-perf audit --case bloomz7b-8x --candidates 5 --baselines 5
+      gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
+    """
+    from gaudi_perf.judging.auditing import audit_history, histories, usual_design
+    from gaudi_perf.stores.results import read_runs
+
+    minded = share(tolerance, "--tolerance")
+    read = read_runs(results_dir)
+    for problem in read.problems:
+        click.echo(shown(f"left out: {problem}"), err=True)
+    found, unusable = histories(
+        run
+        for run in read.runs
+        if case in run.case.id
+        and device in (None, run.device.name)
+        and stack in (None, run.stack.name, run.stack.version)
+    )
+    if unusable:
+        click.echo(f"left out: {unusable} runs that are INVALID or never became steady", err=True)
+    if not found:
+        asked = "; the filters leave none of them" if read.runs else ""
+        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to audit")
+    replayed: list[tuple[History, Design, Audit]] = []
+    too_short: list[str] = []
+    for history in found:
+        design = usual_design(history.samples, candidates, baselines, side_by_side)
+        outcome = audit_history(history, design, minded, repeats)
+        if isinstance(outcome, str):
+            too_short.append(f"{history.device} {history.stack} {history.case_id}: {_too_short(history, outcome)}")
+        else:
+            replayed.append((history, design, outcome))
+    if not replayed:
+        raise UserError(
+            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack on more nights, "
+            "or replay smaller comparisons with --candidates and --baselines"
+        )
+    _show(replayed, minded, repeats)
+    for sentence in too_short:
+        click.echo(shown(f"too short: {sentence}"))
+
+
+def _too_short(history: History, reason: str) -> str:
+    nights = "1 night" if history.nights == 1 else f"{history.nights} nights"
+    runs = "1 run" if len(history.samples) == 1 else f"{len(history.samples)} runs"
+    return f"{runs} of {nights}: {reason}"
+
+
+def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repeats: int) -> None:
+    from gaudi_perf.vocabulary.verdict import VerdictKind
+
+    hosts = dict.fromkeys((history.device, history.stack, history.host) for history, _, _ in replayed)
+    for device, stack, host in hosts:
+        click.echo(shown(f"{device}, {stack}, {host}"))
+        own = [one for one in replayed if (one[0].device, one[0].stack, one[0].host) == (device, stack, host)]
+        echo_table(
+            [
+                ("case", "left"),
+                ("runs/nights", "right"),
+                ("replayed", "right"),
+                ("false alarms", "right"),
+                ("finds", "right"),
+                ("wrongly UNCHANGED", "right"),
+                ("INCONCLUSIVE", "right"),
+            ],
+            [
+                (
+                    history.case_id,
+                    f"{len(history.samples)}/{history.nights}",
+                    f"{design.candidates}+{design.candidates} pairs"
+                    if design.side_by_side
+                    else f"{design.candidates} of {design.baselines}",
+                    f"{audit.false_alarms:.1%} (< {audit.false_alarms_high:.1%})",
+                    _finds(audit),
+                    f"{audit.wrong_unchanged:.1%}",
+                    f"{audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
+                )
+                for history, design, audit in own
+            ],
+        )
+    click.echo(
+        f"false alarms: REGRESSED though nothing changed, of {repeats} comparisons (upper end of the 95 % interval); "
+        "0.5 % is permitted"
+    )
+    click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
+    click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
+    few = [
+        history.case_id
+        for history, design, _ in replayed
+        if len(history.samples)
+        < _FEW * (design.candidates + (design.candidates if design.side_by_side else design.baselines))
+    ]
+    if few:
+        click.echo(f"few runs for {', '.join(dict.fromkeys(few))}: the same ones are drawn again and again")
+
+
+def _finds(audit: Audit) -> str:
+    smallest = audit.smallest_detectable_slowdown
+    return f"over {max(audit.shares):.0%}" if smallest is None else f"{smallest:.0%}"

@@ -1,0 +1,102 @@
+"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by night."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from gaudi_perf.judging.evidence import latency_samples
+from gaudi_perf.statistics.audit import Audit, Design, audit
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.stores.convert import baseline_run
+from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.measurement import Run
+
+
+@dataclass(frozen=True)
+class History:
+    """The runs of one case on one stack and one kind of host: nothing changed between them.
+
+    Attributes:
+        case_id: the case.
+        device: its name.
+        stack: its name.
+        host: its class.
+        samples: in the order of measurement, each with its night.
+    """
+
+    case_id: str
+    device: str
+    stack: str
+    host: str
+    samples: tuple[RunSample, ...] = field(repr=False)
+
+    @property
+    def nights(self) -> int:
+        """How many sessions they were measured in."""
+        return len({sample.night for sample in self.samples})
+
+
+def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
+    """Put runs together that are of the same code.
+
+    Returns:
+        A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
+        INVALID, or never steady.
+    """
+    groups: dict[tuple[bytes, ...], list[Run]] = {}
+    left_out = 0
+    for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):
+        if not run.measurement.valid or not run.measurement.warm_up.steady:
+            left_out += 1
+            continue
+        key = (
+            encode_line(run.case),
+            run.device.name.encode(),
+            encode_line(run.stack),
+            run.stack_label.encode(),
+            run.host.host_class.encode(),
+        )
+        groups.setdefault(key, []).append(run)
+    found = [
+        History(
+            case_id=same[0].case.id,
+            device=same[0].device.name,
+            stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
+            host=same[0].host.host_class,
+            samples=tuple(
+                replace(sample, night=run.session_id) for run in same for sample in latency_samples([baseline_run(run)])
+            ),
+        )
+        for same in groups.values()
+    ]
+    return sorted(found, key=lambda one: (one.device, one.stack, one.host, one.case_id)), left_out
+
+
+def usual_design(
+    samples: Sequence[RunSample], candidates: int | None, baselines: int | None, side_by_side: bool
+) -> Design:
+    """The comparison that this installation makes, as far as it is not told.
+
+    Args:
+        samples: a history.
+        candidates: runs of the candidate; None for as many as its nights usually have.
+        baselines: runs of the baseline; None for five, which is what a refresh stores.
+        side_by_side: whether runs are compared in pairs of neighbours.
+    """
+    if candidates is None:
+        sizes = sorted(Counter(sample.night for sample in samples).values())
+        usual = sizes[len(sizes) // 2]
+        candidates = min(usual, len(samples) // 2) if side_by_side else usual
+        if len(sizes) == 1:  # both sides must come from the only night
+            candidates = max(1, min(usual // 2, 5))
+    return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
+
+
+def audit_history(history: History, design: Design, tolerance: float, repeats: int) -> Audit | str:
+    """Replay comparisons on a history; why it is too short, in a sentence, if it is."""
+    try:
+        return audit(history.samples, design, tolerance=tolerance, repeats=repeats)
+    except ValueError as error:
+        return str(error)
