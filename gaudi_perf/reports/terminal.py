@@ -17,6 +17,7 @@ from gaudi_perf.reports.family import (
     stacks_side_by_side,
 )
 from gaudi_perf.reports.figures import Figures, figures
+from gaudi_perf.reports.limit import limit_note
 from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
@@ -70,7 +71,10 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         else:
             console.print(_fitting(console, _VERDICT, measured, runs))
             console.print()
-            console.print(_table(_TIMES, measured, runs, all_verdicts=False, bar=0))
+            console.print(_fitting(console, _TIMES, measured, runs, all_verdicts=False))
+        limit = limit_note(runs[measured[0].case.id][0])
+        if limit:
+            console.print(limit)
         visible = smallest_visible(session)
         if visible:
             console.print(visible)
@@ -167,6 +171,7 @@ def severity(report: CaseReport) -> tuple[int, float]:
 
 _Column = tuple[str, Literal["left", "right"]]
 _BAR = "faster|slower"
+_LIMIT = "of limit"
 _BARS = (17, 13, 9, 7, 5)
 """Widths of interval bars; the first that leaves the table as wide as the terminal is taken."""
 _VERDICT: list[_Column] = [
@@ -181,19 +186,24 @@ _TIMES: list[_Column] = [
     ("tok/s", "right"),
     ("1st token", "right"),
     ("per token", "right"),
+    (_LIMIT, "right"),
 ]
 
 
 def _fitting(
-    console: Console, columns: Sequence[_Column], reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]
+    console: Console,
+    columns: Sequence[_Column],
+    reports: Sequence[CaseReport],
+    runs: Mapping[str, Sequence[Run]],
+    all_verdicts: bool = True,
 ) -> Table:
     """The table with the widest interval bars that fit, or with none."""
     for bar in _BARS:
         for gap in (1, 0):
-            table = _table(columns, reports, runs, all_verdicts=True, bar=bar, gap=gap)
+            table = _table(columns, reports, runs, all_verdicts, bar=bar, gap=gap)
             if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
                 return table
-    return _table(columns, reports, runs, all_verdicts=True, bar=0)
+    return _table(columns, reports, runs, all_verdicts, bar=0)
 
 
 def _table(
@@ -238,6 +248,7 @@ def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> 
         "tok/s": f"{facts.tokens_per_s:.1f}",
         "1st token": _UNKNOWN if facts.first_token_s is None else seconds(facts.first_token_s),
         "per token": _UNKNOWN if facts.per_output_token_s is None else seconds(facts.per_output_token_s),
+        _LIMIT: _UNKNOWN if facts.limit_share is None else f"{facts.limit_share * 100:.3g} %",
         "change [interval], %": _change_cell(verdict),
         _BAR: _bar_cell(verdict, bar),
         "baseline": _baseline_cell(verdict, kind),

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED, Bandwidth
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.models import Shape, model_named
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.models import MODELS, Shape, model_named
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
 
@@ -57,6 +58,16 @@ def roofline(case: Case, device: Device, measured: float | None = None) -> Roofl
     before_last = workload.prompt_tokens + workload.new_tokens - 1
     last = _step_at(shape, workload, configuration.kv_cache, before_last)
     return Roofline(total, bandwidth, limit_s=total / together, token_limit_s=last / together)
+
+
+def roofline_of(run: Run) -> Roofline | None:
+    """The memory's limit of a run, by the bandwidth that it measured or by the published one; None where neither is.
+
+    Models that this release does not know have no limit, either.
+    """
+    if run.case.configuration.model not in MODELS:
+        return None
+    return roofline(run.case, run.device, run.measurement.memory_bandwidth)
 
 
 def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:

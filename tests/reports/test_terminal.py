@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.terminal import failure_text, summary, verdict_counts, verdict_message
+from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
@@ -157,3 +159,19 @@ def test_counts_are_by_the_worst_verdict_of_each_case() -> None:
     two = [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED)]
     found, _ = reports(two, [verdict(VerdictKind.UNCHANGED)], [verdict(VerdictKind.UNCHANGED)])
     assert verdict_counts(found) == "1 REGRESSED, 2 UNCHANGED"
+
+
+@pytest.mark.parametrize("width", [80, 132])
+def test_how_near_the_memory_s_limit(width: int) -> None:
+    told, runs = reports([verdict(VerdictKind.UNCHANGED)])
+    (run,) = next(iter(runs.values()))
+    limit = roofline_of(run)
+    assert limit is not None
+    shown = summary(told, runs, width=width, color=False)
+    assert "of limit" in shown and f" {limit.limit_s / 1.234 * 100:.3g} %" in shown
+    assert "gaudi2 at 2.46 TB/s (by github.com" in shown.replace("\n", "")
+    measured = replace(run, measurement=replace(run.measurement, memory_bandwidth=123.4e9))
+    shown = summary(told, {run.case.id: [measured]}, width=width, color=False)
+    assert "123 GB/s (measured)" in shown.replace("\n", " ")
+    unknown = replace(run, device=replace(run.device, name="emulated-gaudi2"))
+    assert "of limit: share" not in summary(told, {run.case.id: [unknown]}, width=width, color=False)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from gaudi_perf.statistics.roofline import generation_bytes, roofline, step_bytes
+from gaudi_perf.statistics.roofline import generation_bytes, roofline, roofline_of, step_bytes
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import MODELS, Shape
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import Workload
+from tests.stores.making import make_run
 
 SMALL = Shape(hidden_size=8, layers=2, heads=2, vocabulary=11)
 SMALL_PARAMETERS = 2 * (12 * 64 + 13 * 8) + 11 * 8 + 4 * 8
@@ -100,3 +102,13 @@ def test_published_bandwidths_have_sources_and_are_of_this_world() -> None:
     for name, bandwidth in PUBLISHED.items():
         assert bandwidth.source and 0.5e12 < bandwidth.bytes_per_s < 10e12, name
     assert PUBLISHED["gaudi"].bytes_per_s < PUBLISHED["gaudi2"].bytes_per_s < PUBLISHED["gaudi3"].bytes_per_s
+
+
+def test_a_run_has_the_limit_of_what_it_measured() -> None:
+    run = make_run(1.0)
+    published = roofline_of(run)
+    assert published is not None and published.bandwidth == PUBLISHED["gaudi2"]
+    measured = roofline_of(replace(run, measurement=replace(run.measurement, memory_bandwidth=1e12)))
+    assert measured is not None and measured.bandwidth.bytes_per_s == 1e12
+    case = replace(run.case, configuration=replace(run.case.configuration, model="bloomz9000"))
+    assert roofline_of(replace(run, case=case)) is None

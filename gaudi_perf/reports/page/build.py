@@ -10,6 +10,7 @@ import msgspec
 
 import gaudi_perf
 from gaudi_perf.reports.figures import Figures, figures
+from gaudi_perf.reports.limit import rate
 from gaudi_perf.reports.page.data import (
     Comparison,
     Limit,
@@ -27,9 +28,8 @@ from gaudi_perf.reports.page.stored import StoredBaselines
 from gaudi_perf.reports.page.words import case_headline, cost_of, problems_of, reasoning, title
 from gaudi_perf.reports.terminal import DEFAULT_TOLERANCE, smallest_visible
 from gaudi_perf.reports.text import harmless, seconds
-from gaudi_perf.statistics.roofline import roofline
+from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.baseline import CaseBaseline
-from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
@@ -247,10 +247,7 @@ def _split(entry: CaseBaseline) -> tuple[float, float] | None:
 
 
 def _limit(run: Run, facts: Figures) -> Limit | None:
-    try:
-        found = roofline(run.case, run.device)
-    except UserError:  # a model that this release does not know
-        return None
+    found = roofline_of(run)
     if found is None:
         return None
     share = found.share(facts.latency_s)
@@ -258,7 +255,7 @@ def _limit(run: Run, facts: Figures) -> Limit | None:
     many = "" if devices == 1 else f" by each of {devices} devices"
     text = (
         f"A generation must read {found.generation_bytes / 1e9:.4g} GB; at "
-        f"{found.bandwidth.bytes_per_s / 1e12:.3g} TB/s{many} that takes {seconds(found.limit_s)}, so this "
+        f"{rate(found.bandwidth.bytes_per_s)}{many} that takes {seconds(found.limit_s)}, so this "
         f"measurement runs at {share * 100:.0f} % of the memory's limit. Bandwidth: {found.bandwidth.source}."
     )
     return Limit(seconds=_rounded(found.limit_s), share=_rounded(share), text=harmless(text))
