@@ -19,6 +19,7 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.plan import Deadlines
+from gaudi_perf.runtime.telemetry.watch import TelemetryWatch
 from gaudi_perf.vocabulary.documents import encode_line
 
 _LAST_LINES = 12
@@ -71,6 +72,7 @@ class WorkerGroup:
         self.spec = spec
         self.loaded: protocol.Loaded | None = None
         self.phases_s: dict[str, float] = {}
+        self.telemetry: TelemetryWatch | None = None
         self._accelerator = accelerator
         self._directory = directory
         self._deadlines = deadlines
@@ -111,6 +113,9 @@ class WorkerGroup:
         words = self._launch.command(self._directory, os.getpid())
         if self._program is not None:
             words = [*self._program, "--socket", str(path), "--parent", str(os.getpid())]
+        if self._accelerator.telemetry:
+            log_path = self._directory / "telemetry.log"
+            self.telemetry = TelemetryWatch(self._accelerator.telemetry, {**os.environ, **added}, log_path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self.log_path.open("ab") as log:
             listener.bind(str(path))
             listener.listen(1)
@@ -164,8 +169,15 @@ class WorkerGroup:
             raise self._dead(phase) from None
         return self._receive(phase, until, kind)
 
+    def pids(self) -> frozenset[int]:
+        """Process ids of the worker and everything that it started."""
+        known = [] if self._process is None else [self._process.pid, *(p.pid for p in _descendants(self._process.pid))]
+        return frozenset([*known, *(process.pid for process in _marked(str(self._directory)))])
+
     def close(self) -> None:
         """End the worker and everything that it started; never raises, never leaves a process behind."""
+        if self.telemetry is not None:
+            self.telemetry.close()
         known = [] if self._process is None else _descendants(self._process.pid)
         if self._connection is not None:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.host import HostWatch
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.plan import Deadlines, Plan
+from gaudi_perf.runtime.telemetry.findings import problems_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
@@ -157,13 +158,20 @@ class Measurer:
                 batch_size=workload.batch_size,
             )
             group.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+            if group.telemetry is not None:
+                group.telemetry.look()
         with _timed(phases, "first round"):
             first = self._ask_rounds(group, 1, "warm-up", []).latencies_s
         begin = time.monotonic()  # compiling graphs in the first round is not charged to the budget
         with _timed(phases, "warm-up"):
             warm_up = self._warm_up(group, case, begin, first)
         with _timed(phases, "rounds"):
+            if group.telemetry is not None:
+                group.telemetry.begin()
             log = self._rounds(group, case, begin, warm_up.latencies_s[-1])
+        telemetry = None
+        if group.telemetry is not None:
+            telemetry = group.telemetry.end(group.pids(), case.configuration.devices)
         with _timed(phases, "token rounds"):
             token_times = self._token_times(group, case)
         assert log.last is not None
@@ -177,10 +185,11 @@ class Measurer:
             peak_memory_bytes=log.peak_memory_bytes,
             graph_compilation=log.last.graph_compilation,
             token_ids=log.token_ids,
-            problems=log.problems,
+            problems=[*log.problems, *problems_of(telemetry)],
             memory_bandwidth=group.loaded.memory_bandwidth,
             phases_s=phases,
             earlier_cases=list(self._measured),
+            telemetry=telemetry,
         )
         self._measured.append(case.id)
         return Run(

@@ -11,6 +11,7 @@ import msgspec
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import LARGEST_INT, Bytes, Count, Document, Name, Seconds, require_finite
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
+from gaudi_perf.vocabulary.telemetry import Telemetry
 
 RUN_SCHEMA = "gaudi-perf/run/1"
 
@@ -74,6 +75,7 @@ class Measurement(Document, frozen=True):
             measured that.
         phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
         earlier_cases: ids of the cases that the worker group measured before, oldest first; None where unknown.
+        telemetry: what the devices' instruments told, where there are any.
     """
 
     latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
@@ -89,6 +91,7 @@ class Measurement(Document, frozen=True):
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
     earlier_cases: list[Name] | None = None
+    telemetry: Telemetry | None = None
 
     def __post_init__(self) -> None:
         """Refuse durations that are no numbers, and probes that do not bracket every round."""

@@ -10,9 +10,11 @@ import pytest
 
 from emulated_gaudi.control import environment
 from gaudi_perf.runtime.doctor import Diagnosis, Facts, Finding, diagnose
-from gaudi_perf.runtime.doctor.facts import DeviceFacts, DeviceProcess, device_processes
+from gaudi_perf.runtime.doctor.facts import DeviceFacts
 from gaudi_perf.runtime.doctor.releases import RELEASES, release_of, synapse_version, validated_with
+from gaudi_perf.runtime.gaudi.hl_smi import processes_in
 from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
 
 DEVICE = DeviceFacts(product="HL-225", driver="1.22.0-ee698fb", memory_mib=98304, used_mib=768)
@@ -83,7 +85,7 @@ def _with_device(**fields: object) -> Facts:
             "export PT_HPU_LAZY_MODE=1",
         ),
         (
-            dataclasses.replace(GAUDI, processes=(DeviceProcess(3, 4711, "python", 1024),)),
+            dataclasses.replace(GAUDI, processes=(DeviceProcess(device=3, pid=4711, name="python"),)),
             "other processes",
             "unfit",
             "python (4711) on 3",
@@ -137,8 +139,8 @@ def test_processes_of_hl_smis_table() -> None:
 |   1       N/A   N/A    N/A                                      N/A         |
 +=============================================================================+
 """
-    assert device_processes(table) == (DeviceProcess(0, 10, "python name", 1024),)
-    assert device_processes("") == ()
+    assert processes_in(table) == [DeviceProcess(device=0, pid=10, name="python name", memory_bytes=1 << 30)]
+    assert processes_in("") == []
 
 
 def test_releases() -> None:

@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 from gaudi_perf.runtime.doctor.facts import Facts
 from gaudi_perf.runtime.doctor.findings import Diagnosis, Finding, Status
 from gaudi_perf.runtime.doctor.releases import release_of, synapse_version, validated_with
-from gaudi_perf.runtime.engines.hpu import PLUGIN
+from gaudi_perf.runtime.gaudi.stack import PLUGIN
 
 GIB = 1 << 30
 IDLE_DEVICE_SHARE = 0.05

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shutil
-import subprocess
 import time
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,13 +15,14 @@ from typing import Literal
 
 import psutil
 
-from gaudi_perf.runtime.engines.hpu import PLUGIN, hl_smi
+from gaudi_perf.runtime.gaudi import hl_smi
+from gaudi_perf.runtime.gaudi.hlml import opened, throttle_reasons
+from gaudi_perf.runtime.gaudi.stack import PLUGIN
 from gaudi_perf.runtime.host import HostWatch
+from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
 COMPONENTS = (PLUGIN, "optimum-habana", "torch", "transformers", "deepspeed")
 STEAL_SECONDS = 0.5
-
-_PROCESS = re.compile(r"\|\s+(?P<device>\d+)\s+(?P<pid>\d+)\s+\S+\s+(?P<name>.*?)\s+(?P<memory>\d+)\s*MiB\s*\|")
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,6 @@ class DeviceFacts:
     driver: str
     memory_mib: int | None
     used_mib: int | None
-
-
-@dataclass(frozen=True)
-class DeviceProcess:
-    """A process that holds a device."""
-
-    device: int
-    pid: int
-    name: str
-    memory_mib: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,7 @@ def gather(accelerator: Literal["auto", "hpu", "cpu"] = "auto") -> Facts:
         accelerator: ``auto`` takes Gaudi where there is hl-smi or Habana's plug-in.
     """
     versions = {name: found for name in COMPONENTS if (found := _installed(name))}
-    program = shutil.which("hl-smi") is not None
+    program = hl_smi.there_is_hl_smi()
     if accelerator == "auto":
         accelerator = "hpu" if program or PLUGIN in versions else "cpu"
     watch = HostWatch.begin()
@@ -107,7 +94,7 @@ def gather(accelerator: Literal["auto", "hpu", "cpu"] = "auto") -> Facts:
         accelerator=accelerator,
         hl_smi=program,
         devices=_devices() if on_gaudi else (),
-        processes=device_processes(_table()) if on_gaudi else (),
+        processes=tuple(hl_smi.processes()) if on_gaudi else (),
         throttled=_throttled() if on_gaudi else None,
         versions=versions,
         lazy_mode=os.environ.get("PT_HPU_LAZY_MODE"),
@@ -121,51 +108,21 @@ def gather(accelerator: Literal["auto", "hpu", "cpu"] = "auto") -> Facts:
     )
 
 
-def device_processes(table: str) -> tuple[DeviceProcess, ...]:
-    """The processes that hl-smi's table lists."""
-    _, _, below = table.partition("Compute Processes")
-    return tuple(
-        DeviceProcess(int(match["device"]), int(match["pid"]), match["name"], int(match["memory"]))
-        for match in map(_PROCESS.match, below.splitlines())
-        if match is not None
-    )
-
-
 def _devices() -> tuple[DeviceFacts, ...]:
     return tuple(
         DeviceFacts(product=name, driver=driver, memory_mib=_number(total), used_mib=_number(used))
-        for name, driver, total, used in hl_smi("name", "driver_version", "memory.total", "memory.used")
+        for name, driver, total, used in hl_smi.query("name", "driver_version", "memory.total", "memory.used")
     )
-
-
-def _table() -> str:
-    program = shutil.which("hl-smi")
-    if program is None:
-        return ""
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run([program], capture_output=True, text=True, timeout=30, check=True).stdout
-    return ""
 
 
 def _throttled() -> tuple[str, ...] | None:
     """Every throttled device, by pyhlml."""
-    found = []
-    with suppress(Exception), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        # pyhlml raises errors of its own, warns of its own renamings, and prints where the library is not there.
-        warnings.simplefilter("ignore")
-        import pyhlml
-
-        pyhlml.hlmlInit()
-        try:
-            for index in range(int(pyhlml.hlmlDeviceGetCount())):
-                device = pyhlml.hlmlDeviceGetHandleByIndex(index)
-                mask = int(pyhlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
-                # Bits of hlml.h: 1 power, 2 thermal.
-                reasons = [name for bit, name in ((1, "power"), (2, "thermal")) if mask & bit]
-                if reasons:
-                    found.append(f"device {index} ({' and '.join(reasons)})")
-        finally:
-            pyhlml.hlmlShutdown()
+    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
+        found = []
+        for index in range(int(hlml.hlmlDeviceGetCount())):
+            reasons = throttle_reasons(hlml, hlml.hlmlDeviceGetHandleByIndex(index))
+            if reasons:
+                found.append(f"device {index} ({' and '.join(reasons)})")
         return tuple(found)
     return None
 

@@ -57,6 +57,7 @@ class Accelerator(ABC):
         default_scale: the scale unless another is asked for.
         automatic: whether ``--accelerator auto`` may take it.
         none_found: why nothing can be measured where ``find`` finds nothing.
+        telemetry: the source that reads its devices (runtime/telemetry), or empty.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Accelerator(ABC):
     default_scale: ClassVar[Scale] = "full"
     automatic: ClassVar[bool] = True
     none_found: ClassVar[str] = ""
+    telemetry: ClassVar[str] = ""
 
     @abstractmethod
     def find(self) -> Found | None:

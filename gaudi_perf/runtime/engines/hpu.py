@@ -6,42 +6,23 @@ captures every graph. The same code runs on the emulated Gaudi.
 
 from __future__ import annotations
 
-import csv
 import functools
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
+from gaudi_perf.runtime.gaudi import hl_smi
+from gaudi_perf.runtime.gaudi.metrics import Counters, problems_in
+from gaudi_perf.runtime.gaudi.stack import synapse_stack
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.stack import Device, Stack
 
-PLUGIN = "habana-torch-plugin"
-_MEGABYTE = 1 << 20
-
 # The board's name to the generation's (hl-smi's product names).
 _GENERATIONS = {"HL-20": "gaudi", "HL-22": "gaudi2", "HL-32": "gaudi3"}
-
-# Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
-_SETTINGS = {
-    "PT_HPU_ENABLE_LAZY_COLLECTIVES": "false",
-    "PT_HPU_MAX_COMPOUND_OP_SIZE": "default",
-    "PT_HPU_RECIPE_CACHE_CONFIG": "none",
-    "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": "false",
-    "PT_HPU_POOL_MEM_ACQUIRE_PERC": "100",
-    "PT_ENABLE_INT64_SUPPORT": "false",
-    "LD_PRELOAD": "none",
-    "OMP_NUM_THREADS": "default",
-}
 
 # What generate() of optimum-habana reads from the generation configuration, switched off: BLOOM has none of it, or it
 # changes what is measured.
@@ -62,15 +43,16 @@ class HpuAccelerator(Accelerator):
 
     name = "hpu"
     kind = "hpu"
+    telemetry = "pyhlml"
 
     def find(self) -> Found | None:
         """What hl-smi lists."""
-        rows = hl_smi("name", "memory.total")
+        rows = hl_smi.query("name", "memory.total")
         if not rows:
             return None
         product, memory = rows[0]
         generation = next((name for prefix, name in _GENERATIONS.items() if product.startswith(prefix)), "gaudi")
-        size = int(memory) * _MEGABYTE if memory.isdecimal() else None
+        size = int(memory) * hl_smi.MIB if memory.isdecimal() else None
         return Found(name=generation, count=len(rows), memory_bytes=size)
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
@@ -151,19 +133,7 @@ class HpuEngine(Engine):
 
     def stack(self) -> Stack:
         """SynapseAI's release, as the plug-in's metadata tell it, and every other component."""
-        release, _, build = _installed(PLUGIN).rpartition(".")
-        components = {
-            "synapse-build": build,
-            "python": platform.python_version(),
-            "pytorch": _installed("torch"),
-            "transformers": _installed("transformers"),
-            "optimum-habana": _installed("optimum-habana"),
-            "deepspeed": _installed("deepspeed"),
-            **_driver(),
-        }
-        settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
-        settings["lazy-mode"] = str(bool(self._hpu.is_lazy())).lower()
-        return Stack(kind="synapse", version=release, components=components, settings=settings)
+        return synapse_stack(lazy=bool(self._hpu.is_lazy()))
 
     def prepare(self, variant: Variant) -> None:
         """Wrap the model in HPU graphs or unwrap it, and set what generate() reads."""
@@ -222,32 +192,12 @@ class HpuEngine(Engine):
         return GraphCompilation(seconds=self._compile_time.grown()["graph_compilation"] / 1e6, count=int(count))
 
     def begin_rounds(self) -> None:
-        """Remember the counters, and whether the device is throttled already."""
+        """Remember the counters."""
         self._rounds.begin()
 
     def problems(self) -> list[str]:
-        """A compilation, a recipe-cache miss or a CPU fallback inside the rounds; throttling."""
-        grown = self._rounds.grown()
-        found = []
-        if grown["graph_compilation"]:
-            found.append(
-                f"{grown['graph_compilation']:.0f} graph compilations inside the timed rounds: allow more warm-up "
-                "(--warm-up-limit), and keep shapes static"
-            )
-        elif grown["recipe_cache"]:
-            found.append(
-                f"{grown['recipe_cache']:.0f} recipe-cache misses inside the timed rounds: allow more warm-up "
-                "(--warm-up-limit), or a larger PT_HPU_RECIPE_CACHE_CONFIG"
-            )
-        if grown["cpu_fallback"]:
-            found.append(
-                f"{grown['cpu_fallback']:.0f} operations fell back to the CPU inside the timed rounds: see the metric "
-                "cpu_fallback for their names; this SynapseAI release does not run them on the device"
-            )
-        reason = throttle_reason()
-        if reason:
-            found.append(f"the device was throttled ({reason}) during the timed rounds: cool it or raise its limit")
-        return found
+        """A compilation, a recipe-cache miss or a CPU fallback inside the rounds."""
+        return problems_in(self._rounds.grown())
 
     def _wrap(self, kv_cache: bool) -> None:
         from habana_frameworks.torch.hpu import wrap_in_hpu_graph
@@ -262,103 +212,11 @@ class HpuEngine(Engine):
         self._model.forward = self._plain_forward
 
 
-class Counters:
-    """One statistic of each of several metrics of habana_frameworks, since a moment."""
-
-    def __init__(self, **statistics: str) -> None:
-        """Nothing is read.
-
-        Args:
-            statistics: by the metric's name, the statistic; a metric that this release lacks counts as 0.
-        """
-        self._statistics = statistics
-        self._begin: dict[str, float] = {}
-
-    def begin(self) -> None:
-        """Count from now on."""
-        self._begin = self._now()
-
-    def grown(self) -> dict[str, float]:
-        """How much each statistic has grown."""
-        return {name: value - self._begin.get(name, 0) for name, value in self._now().items()}
-
-    def _now(self) -> dict[str, float]:
-        from habana_frameworks.torch.hpu.metrics import metric_global
-
-        values = {}
-        for name, statistic in self._statistics.items():
-            metric = metric_global(name)
-            values[name] = float(dict(metric.stats()).get(statistic, 0)) if metric is not None else 0.0
-        return values
-
-
 def ticker(on_token: Callable[[], None]) -> Any:
     """A streamer that calls a function for every new token."""
     from gaudi_perf.runtime.generation.plain import Ticker
 
     return Ticker(on_token)
-
-
-def hl_smi(*fields: str) -> list[list[str]]:
-    """Rows of hl-smi's query, a list of the fields for each device; empty if there is no hl-smi or no device."""
-    program = shutil.which("hl-smi")
-    if program is None:
-        return []
-    try:
-        done = subprocess.run(
-            [program, "-Q", ",".join(fields), "-f", "csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
-    return [row for row in rows if len(row) == len(fields)]
-
-
-def throttle_reason() -> str:
-    """Why this process's device runs slower than it could, by pyhlml; empty if it does not, or nobody tells."""
-    with suppress(Exception):  # pyhlml raises its own errors, and ImportError; telemetry is optional
-        import pyhlml
-
-        pyhlml.hlmlInit()
-        try:
-            index = int(os.environ.get("HLS_MODULE_ID") or 0)
-            device = pyhlml.hlmlDeviceGetHandleByIndex(index)
-            mask = int(pyhlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
-        finally:
-            pyhlml.hlmlShutdown()
-        # Bits of hlml.h: 1 power, 2 thermal.
-        return ", ".join(name for bit, name in ((1, "power"), (2, "thermal")) if mask & bit)
-    return ""
-
-
-def _driver() -> dict[str, str]:
-    """Driver and firmware, from pyhlml or hl-smi; whichever is there."""
-    found: dict[str, str] = {}
-    with suppress(Exception):  # as above
-        import pyhlml
-
-        pyhlml.hlmlInit()
-        try:
-            found["driver"] = pyhlml.hlmlGetDriverVersion().decode()
-            device = pyhlml.hlmlDeviceGetHandleByIndex(0)
-            found["firmware"] = pyhlml.hlmlDeviceGetFirmwareFITVersion(device).decode()
-        finally:
-            pyhlml.hlmlShutdown()
-    if "driver" not in found:
-        rows = hl_smi("driver_version")
-        found["driver"] = rows[0][0] if rows else "unknown"
-    return found
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "none"
 
 
 def _without_cache_position(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,64 @@
+"""From samples and lists of processes to what a run's telemetry is, and to why its rounds must not be judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
+
+
+def telemetry_of(
+    source: str,
+    samples: Sequence[DeviceSample],
+    processes: Sequence[Sequence[DeviceProcess]],
+    own_pids: Collection[int],
+    devices: int,
+) -> Telemetry:
+    """The telemetry of a run: of the devices that it used, with the processes of others on them.
+
+    Args:
+        source: who told.
+        samples: of all devices, in order of time.
+        processes: lists of all processes on all devices, each of one moment.
+        own_pids: processes of the worker group.
+        devices: how many devices the group uses.
+    """
+    used = {process.device for listed in processes for process in listed if process.pid in own_pids}
+    found: dict[tuple[int, int], DeviceProcess] = {}
+    for listed in processes:
+        for process in foreign(listed, own_pids, used):
+            found.setdefault((process.device, process.pid), process)
+    if not used and devices == len({sample.device for sample in samples}):
+        used = {sample.device for sample in samples}
+    kept = [sample for sample in samples if sample.device in used or not used]
+    return Telemetry(source=source, samples=kept, foreign_processes=list(found.values()))
+
+
+def foreign(listed: Sequence[DeviceProcess], own_pids: Collection[int], used: Collection[int]) -> list[DeviceProcess]:
+    """The processes of others on the devices that the run uses.
+
+    Vendors' tools may tell the host's process numbers while the suite runs in a container that has numbers of its own.
+    Then none is known as ours; but each device of ours has one process of ours, so more than one means another, and all
+    of them are named.
+    """
+    if used:
+        return [process for process in listed if process.device in used and process.pid not in own_pids]
+    counts = Counter(process.device for process in listed)
+    return [process for process in listed if counts[process.device] > 1]
+
+
+def problems_of(telemetry: Telemetry | None) -> list[str]:
+    """Why rounds with this telemetry must not be judged, with the remedy; empty if they may."""
+    if telemetry is None:
+        return []
+    found = []
+    for device, reasons in sorted(telemetry.throttled().items()):
+        found.append(
+            f"device {device} was throttled ({', '.join(reasons)}) during the timed rounds: cool the server or raise "
+            "the device's power limit"
+        )
+    if telemetry.foreign_processes:
+        who = ", ".join(process.label for process in telemetry.foreign_processes[:8])
+        found.append(f"shared with others during the timed rounds: {who}: let them end, or measure on free devices")
+    return found

@@ -1,0 +1,111 @@
+"""The controller's side of telemetry: starts the process that samples, tells it when rounds begin and end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from gaudi_perf.runtime.telemetry.findings import telemetry_of
+from gaudi_perf.runtime.telemetry.sampler import Told
+from gaudi_perf.vocabulary.telemetry import Telemetry
+
+_DEADLINE_S = 60.0
+"""For an answer; hl-smi of a server with eight devices takes seconds. Afterwards there is no telemetry."""
+_POLITE_SECONDS = 2.0
+
+
+class TelemetryWatch:
+    """One sampling process. Whatever happens to it, nothing fails: there is no telemetry then."""
+
+    def __init__(self, source: str, environment: Mapping[str, str], log: Path) -> None:
+        """Start the process, without waiting for it.
+
+        Args:
+            source: the name of the source.
+            environment: all environment variables of the process.
+            log: where its messages go.
+        """
+        self._source = source
+        self._before: Told | None = None
+        self._buffer = b""
+        with log.open("ab") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gaudi_perf.runtime.telemetry.sampler", "--source", source],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C is the controller's to handle
+            )
+
+    def look(self) -> None:
+        """Take the readings before a case is warmed up."""
+        self._before = self._ask(b"look\n")
+
+    def begin(self) -> None:
+        """The timed rounds begin: sample from now on. Takes no time."""
+        if self._before is not None:
+            with contextlib.suppress(OSError):
+                self._send(b"begin\n")
+
+    def end(self, own_pids: Collection[int], devices: int) -> Telemetry | None:
+        """Take the readings after the rounds.
+
+        Args:
+            own_pids: processes of the worker group.
+            devices: how many devices the group uses.
+
+        Returns:
+            What was told since ``look``, or None if nothing was.
+        """
+        before, self._before = self._before, None
+        after = self._ask(b"end\n") if before is not None else None
+        if before is None or after is None:
+            return None
+        return telemetry_of(
+            self._source, [*before.samples, *after.samples], [before.processes, after.processes], own_pids, devices
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self._process.wait(timeout=_POLITE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, command: bytes) -> Told | None:
+        try:
+            self._send(command)
+            return msgspec.json.decode(self._line(), type=Told)
+        except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
+            return None
+
+    def _send(self, command: bytes) -> None:
+        assert self._process.stdin is not None
+        os.write(self._process.stdin.fileno(), command)
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        until = time.monotonic() + _DEADLINE_S
+        answers = self._process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            readable, _, _ = select.select([answers], [], [], max(0.0, until - time.monotonic()))
+            chunk = os.read(answers, 1 << 16) if readable else b""
+            if not chunk:
+                raise ValueError("no answer")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line

@@ -1,0 +1,84 @@
+"""What the devices' own instruments told during a run: clock, temperature, power, throttling, other processes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt
+
+Moment = Literal["before", "during", "after"]
+"""When a sample was taken: before the warm-up, during the timed rounds, right after them."""
+
+Reading = Annotated[float, msgspec.Meta(ge=-300, le=1e9)]
+
+
+class DeviceSample(Document, frozen=True):
+    """One device at one moment; a reading that the device does not give is None.
+
+    Attributes:
+        device: its index on this host, as the vendor's tools count.
+        moment: before the warm-up, during the timed rounds, or right after them.
+        clock_mhz: clock of the compute engines, in MHz.
+        temperature_c: of the chip, in degrees Celsius.
+        power_w: drawn by the device, in W.
+        memory_used_bytes: by all processes.
+        throttle_reasons: why the device runs slower than it could (``power``, ``thermal``); empty if it does not.
+            Reasons that are no fault (the device is idle, somebody fixed its clock) are not among them.
+    """
+
+    device: Count
+    moment: Moment = "during"
+    clock_mhz: Reading | None = None
+    temperature_c: Reading | None = None
+    power_w: Reading | None = None
+    memory_used_bytes: Bytes | None = None
+    throttle_reasons: list[Name] = []
+
+
+class DeviceProcess(Document, frozen=True):
+    """A process that holds a device.
+
+    Attributes:
+        device: the device's index.
+        pid: its number, where the vendor's tool looks from (the host's, usually).
+        name: of its program; empty where nobody tells.
+        memory_bytes: what it holds of the device's memory, where known.
+    """
+
+    device: Count
+    pid: PositiveInt
+    name: str = ""
+    memory_bytes: Bytes | None = None
+
+    @property
+    def label(self) -> str:
+        """For people: ``python (process 4711) on device 3``."""
+        return f"{self.name or 'a process'} (process {self.pid}) on device {self.device}"
+
+
+class Telemetry(Document, frozen=True):
+    """What was told around the timed rounds of a run.
+
+    Attributes:
+        source: who told, for instance ``pyhlml``.
+        samples: of the devices that the run used (of all, where nobody tells which those are), in order of time.
+        foreign_processes: processes of others that were on these devices before the warm-up or after the rounds.
+    """
+
+    source: Name
+    samples: list[DeviceSample] = []
+    foreign_processes: list[DeviceProcess] = []
+
+    def throttled(self) -> dict[int, list[str]]:
+        """Why each device was throttled in or right after the rounds, by its index; others are not in it."""
+        found: dict[int, list[str]] = {}
+        for sample in self.samples:
+            if sample.moment == "before":
+                continue
+            for reason in sample.throttle_reasons:
+                reasons = found.setdefault(sample.device, [])
+                if reason not in reasons:
+                    reasons.append(reason)
+        return found
