@@ -41,7 +41,8 @@ class ScriptedEngine(Engine):
     def __init__(self, script: dict[str, Any]) -> None:
         self._script = script
         self._random = random.Random(os.getpid())
-        self._run = self._random.gauss(1, 0.003)
+        self._spread = script.get("spread", 0.003)
+        self._run = self._random.gauss(1, self._spread)
         self._variant: Variant | None = None
 
     def load(self, group: GroupSpec, progress: Any) -> None:
@@ -70,8 +71,10 @@ class ScriptedEngine(Engine):
         if on_token is None:
             take(duration)
         else:
-            for _ in range(count):
-                take(duration / count)
+            slow = self._script.get("slow_first_token", {"when": ["nothing"], "by": 0.0})
+            for number in range(count):
+                late = number == 0 and set(slow["when"]) <= words(self._variant)
+                take(duration / count * (1 + (slow["by"] if late else 0.0)))
                 on_token()
         return list(range(1, count + 1))
 
@@ -80,7 +83,7 @@ class ScriptedEngine(Engine):
     def reset_peak_memory(self) -> None: ...
 
     def peak_memory_bytes(self) -> int | None:
-        return 1_000_000
+        return self._script.get("memory", 1_000_000)
 
 
 class InjectedEngine(Engine):

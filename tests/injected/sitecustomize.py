@@ -6,6 +6,9 @@
   sleep      whether a scripted generation really takes its time. Else the worker's clock is a told one, so that no
              other load of the machine disturbs the times, and rounds cost nothing
   slower     [{"when": ["graphs"], "by": 0.15}]: scripted generations of variants with all these words take longer
+  spread     how far scripted runs lie apart, as a share (0.003 unless told)
+  slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
+  memory     scripted peak memory in bytes
   fault      {"kind": "kill" | "freeze" | "raise" | "exit", "phase": "import" | "load" | "prepare" | "generate",
               "after": 0}: what happens, and after how many generations of a variant
   stack_version  what the stack says of its version

@@ -1,0 +1,168 @@
+"""The verdicts of one case: other metrics, nights, what would settle it, and looks after every run."""
+
+from __future__ import annotations
+
+import pytest
+
+from gaudi_perf.judging import CaseJudge, Rules, evidence_side_by_side
+from gaudi_perf.judging.cost import seconds_per_run
+from gaudi_perf.judging.evidence import latency_samples
+from gaudi_perf.statistics.sequential import Plan
+from gaudi_perf.stores.convert import baseline_run
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import TITLES, Metric
+from gaudi_perf.vocabulary.verdict import VerdictKind
+from tests.judging.making import against, noisy_runs
+from tests.stores.making import make_run
+
+STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001", compilation=20.0)
+SLOWER: dict[Metric, dict[str, float]] = {
+    "first-token": {"first_token": 0.15},
+    "per-token": {"per_token": 0.012},
+    "compilation": {"compilation": 60.0},
+    "memory": {"memory": 1_300_000_000},
+}
+
+
+@pytest.mark.parametrize("metric", list(SLOWER))
+def test_every_metric_is_judged_and_gates_only_where_told(metric: Metric) -> None:
+    slow = {"compilation": 20.0, **SLOWER[metric]}
+    evidence = against(noisy_runs(5, seed="now", **slow), STORED)  # type: ignore[arg-type]
+    told = CaseJudge(Rules()).judge(evidence)
+    assert [verdict.metric for verdict in told.verdicts] == ["latency"]
+    assert told.verdicts[0].kind is VerdictKind.UNCHANGED
+    assert {verdict.metric for verdict in told.others} == set(TITLES) - {"latency"}
+    assert [verdict.metric for verdict in told.others if verdict.kind is VerdictKind.REGRESSED] == [metric]
+
+    gated = CaseJudge(Rules(gates=frozenset({"latency", metric}))).judge(evidence)
+    assert (gated.verdicts[0].metric, gated.verdicts[0].kind) == (metric, VerdictKind.REGRESSED)
+    assert gated.verdicts[1].kind is VerdictKind.UNCHANGED
+
+
+def test_each_metric_has_a_tolerance_of_its_own() -> None:
+    evidence = against(noisy_runs(5, seed="now", first_token=0.12), STORED)
+    usual = CaseJudge(Rules()).judge(evidence).others
+    loose = CaseJudge(Rules(tolerances={**Rules().tolerances, "first-token": 0.5})).judge(evidence).others
+    kinds = [next(one.kind for one in found if one.metric == "first-token") for found in (usual, loose)]
+    assert kinds == [VerdictKind.REGRESSED, VerdictKind.UNCHANGED]
+
+
+@pytest.mark.parametrize("earlier", [None, ["bloomz7b-1x-eager-nocache"]])
+def test_peak_memory_is_not_judged_where_other_cases_ran_before(earlier: list[str] | None) -> None:
+    judged = CaseJudge(Rules()).judge(against(noisy_runs(5, memory=2 * 10**9, earlier=earlier), STORED))
+    assert "memory" not in {verdict.metric for verdict in judged.others}
+    (note,) = judged.notes
+    assert "peak memory is not judged: other cases, or unknown ones, ran before" in note
+
+
+def test_a_gate_without_evidence_is_no_pass() -> None:
+    rules = Rules(gates=frozenset({"memory"}))
+    judged = CaseJudge(rules).judge(against(noisy_runs(5, earlier=None), STORED))
+    assert judged.verdicts[0].kind is VerdictKind.NO_BASELINE and "peak memory" in judged.verdicts[0].reason
+
+
+def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
+    nights = [f"2026013{day}T120000.000000Z-0000000{day}" for day in range(4)]
+    levels = (1.0, 1.06, 0.95, 1.03)
+    stored = [
+        run for n, level in zip(nights, levels, strict=True) for run in noisy_runs(3, level=level, session=n, seed=n)
+    ]
+    assert [sample.night for sample in latency_samples([baseline_run(run) for run in stored])][::3] == nights
+    evidence = against(noisy_runs(3, level=1.06, session="20260201T120000.000000Z-00000009", seed="tonight"), stored)
+    (verdict,) = CaseJudge(Rules()).judge(evidence).verdicts
+    assert verdict.kind is VerdictKind.INCONCLUSIVE, "nights lie so far apart that 6 % may be one of them"
+    single = [run for run in noisy_runs(12, session=nights[0], seed="one")]
+    evidence = against(noisy_runs(3, level=1.10, session="20260201T120000.000000Z-00000009", seed="tonight"), single)
+    assert CaseJudge(Rules()).judge(evidence).verdicts[0].kind is VerdictKind.REGRESSED
+
+
+def test_a_run_without_a_session_in_its_name_belongs_to_its_day() -> None:
+    assert baseline_run(make_run(run_id="run-1", started_at="2026-01-31T12:00:00Z")).night == "2026-01-31"
+
+
+def test_inconclusive_says_runs_and_minutes() -> None:
+    candidate, baseline = noisy_runs(3, spread=0.04, label="new"), noisy_runs(3, spread=0.04, seed="b", label="old")
+    (verdict,) = CaseJudge(Rules()).judge(evidence_side_by_side(candidate, baseline), seconds_per_run=30.0).verdicts
+    assert verdict.kind is VerdictKind.INCONCLUSIVE
+    assert verdict.more_runs is not None and verdict.more_runs >= 1
+    assert verdict.more_seconds == pytest.approx(verdict.more_runs * 2 * 30.0)
+    assert f"About {verdict.more_runs} more runs of each stack, " in verdict.advice
+    assert verdict.advice.endswith(" minutes would settle it.") or " seconds would" in verdict.advice
+
+
+def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:
+    def timed(**phases: float) -> Run:
+        import msgspec
+
+        run = make_run()
+        return msgspec.structs.replace(run, measurement=msgspec.structs.replace(run.measurement, phases_s=phases))
+
+    paid, shared = timed(start=2.0, load=8.0, rounds=5.0), timed(rounds=7.0)
+    assert seconds_per_run([shared], [paid, shared]) == pytest.approx(17.0)
+    assert seconds_per_run([paid, shared], [paid, shared]) == pytest.approx(16.0)
+    assert seconds_per_run([], []) is None
+    assert seconds_per_run([make_run()], []) is None
+
+
+# ---- side by side
+
+
+def test_side_by_side_needs_the_same_device_and_valid_runs() -> None:
+    ours, theirs = noisy_runs(3, label="new"), noisy_runs(3, seed="b", label="old")
+    (verdict,) = CaseJudge(Rules()).judge(evidence_side_by_side(ours, theirs)).verdicts
+    assert (verdict.role, verdict.baseline, verdict.kind) == ("side by side", "old", VerdictKind.UNCHANGED)
+    other = [make_run(device="gaudi3")] * 3
+    assert CaseJudge(Rules()).judge(evidence_side_by_side(ours, other)).verdicts[0].kind is VerdictKind.NO_BASELINE
+    throttled = CaseJudge(Rules()).judge(evidence_side_by_side(ours, [*theirs[:2], make_run(problems=["throttled"])]))
+    assert throttled.verdicts[0].kind is VerdictKind.INVALID and "throttled" in throttled.verdicts[0].reason
+
+
+# ---- looks after every run
+
+
+def stops_after(level: float, spread: float = 0.003, most: int = 20) -> tuple[int, str, VerdictKind]:
+    judge = CaseJudge(Rules(), Plan(most=most))
+    runs = noisy_runs(most, level=level, spread=spread, seed="now")
+    for count in range(1, most + 1):
+        judged = judge.judge(against(runs[:count], STORED))
+        if judged.settled:
+            return count, judged.verdicts[0].stop, judged.verdicts[0].kind
+    raise AssertionError("it never stopped")
+
+
+def test_looks_stop_as_soon_as_the_verdict_is_clear() -> None:
+    assert stops_after(1.2) == (3, "the verdict is clear", VerdictKind.REGRESSED)
+    assert stops_after(1.0) == (3, "the verdict is clear", VerdictKind.UNCHANGED)
+
+
+def test_looks_stop_when_more_runs_cannot_help() -> None:
+    count, stop, kind = stops_after(1.0, spread=0.5)
+    assert kind is VerdictKind.INCONCLUSIVE and count < 20
+    assert stop == "more runs within the budget cannot settle it"
+
+
+def test_looks_stop_at_the_end_of_the_budget() -> None:
+    judge = CaseJudge(Rules(), Plan(most=20))
+    runs = noisy_runs(4, level=1.05, spread=0.01, seed="now")
+    assert not judge.judge(against(runs, STORED)).settled
+    judged = judge.judge(against(runs, STORED), budget_spent=True)
+    assert judged.settled and judged.verdicts[0].stop == "the budget is spent"
+    assert "; no more runs: the budget is spent" in judged.verdicts[0].reason
+    early = CaseJudge(Rules(), Plan(most=20)).judge(against(runs[:1], STORED), budget_spent=True)
+    assert early.settled, "also before the first look"
+
+
+def test_what_a_look_settled_stays() -> None:
+    judge = CaseJudge(Rules(), Plan(most=20))
+    slow = noisy_runs(3, level=1.2, seed="now")
+    first = judge.judge(against(slow, STORED)).verdicts[0]
+    later = judge.judge(against([*slow, *noisy_runs(3, level=0.9, seed="later")], STORED)).verdicts[0]
+    assert first.kind is later.kind is VerdictKind.REGRESSED and later.ratio == first.ratio
+
+
+def test_runs_that_never_became_steady_need_no_more_looks() -> None:
+    evidence = against(noisy_runs(1), STORED)
+    judged = CaseJudge(Rules(), Plan(most=20)).judge(
+        type(evidence)(evidence.runs, evidence.references, never_steady=("limit",))
+    )
+    assert judged.settled and judged.verdicts[0].kind is VerdictKind.INCONCLUSIVE
