@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.checking import OutputChecker
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.host import HostWatch
@@ -105,6 +106,7 @@ class Measurer:
         self._groups_started = 0
         self._measured: list[str] = []  # cases of the present group
         self._cannot_start: GroupFailure | None = None
+        self._checker = OutputChecker()
 
     def __enter__(self) -> Measurer:
         """Itself."""
@@ -174,6 +176,8 @@ class Measurer:
             telemetry = group.telemetry.end(group.pids(), case.configuration.devices)
         with _timed(phases, "token rounds"):
             token_times = self._token_times(group, case)
+        with _timed(phases, "check of the outputs"):
+            checked = self._checker.check(group, case, log.token_ids)
         assert log.last is not None
         measurement = Measurement(
             latencies_s=log.latencies_s,
@@ -185,7 +189,9 @@ class Measurer:
             peak_memory_bytes=log.peak_memory_bytes,
             graph_compilation=log.last.graph_compilation,
             token_ids=log.token_ids,
-            problems=[*log.problems, *problems_of(telemetry)],
+            trace=checked.trace,
+            problems=[*log.problems, *problems_of(telemetry), *checked.problems],
+            notes=checked.notes,
             memory_bandwidth=group.loaded.memory_bandwidth,
             phases_s=phases,
             earlier_cases=list(self._measured),

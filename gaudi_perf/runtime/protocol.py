@@ -11,9 +11,10 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import WeightsKind
-from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Seconds
-from gaudi_perf.vocabulary.measurement import GraphCompilation, TokenId
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Seconds, TokenId
+from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import Dtype
 
@@ -82,6 +83,18 @@ class TokenRounds(Request, frozen=True, tag="token-rounds"):
     count: PositiveInt
 
 
+class Trace(Request, frozen=True, tag="trace"):
+    """Generate once more, led along these tokens, and tell the logits of every step. Never among timed rounds.
+
+    Attributes:
+        token_ids: the new tokens to follow.
+        plain: by one eager pass over prompt and tokens, instead of the prepared variant's own way.
+    """
+
+    token_ids: Annotated[list[TokenId], msgspec.Meta(min_length=1)]
+    plain: bool = False
+
+
 class Ping(Request, frozen=True, tag="ping"):
     """Answer at once."""
 
@@ -90,7 +103,7 @@ class Stop(Request, frozen=True, tag="stop"):
     """End."""
 
 
-AnyRequest = Load | Prepare | Rounds | TokenRounds | Ping | Stop
+AnyRequest = Load | Prepare | Rounds | TokenRounds | Trace | Ping | Stop
 
 
 # ---- replies
@@ -161,6 +174,18 @@ class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
     per_output_token_s: list[Seconds]
 
 
+class Traced(Reply, frozen=True, tag="traced"):
+    """The logits along the tokens.
+
+    Attributes:
+        trace: None if this engine cannot tell, or if they are no numbers.
+        problem: why they must not be believed, in words.
+    """
+
+    trace: TokenTrace | None = None
+    problem: str = ""
+
+
 class Pong(Reply, frozen=True, tag="pong"):
     """The answer to Ping."""
 
@@ -177,4 +202,4 @@ class Failed(Reply, frozen=True, tag="failed"):
     mistake: bool = False
 
 
-AnyReply = Hello | Progress | Loaded | Prepared | RoundsDone | TokenRoundsDone | Pong | Failed
+AnyReply = Hello | Progress | Loaded | Prepared | RoundsDone | TokenRoundsDone | Traced | Pong | Failed

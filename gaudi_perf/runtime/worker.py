@@ -22,7 +22,7 @@ import msgspec
 
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.engines.base import Engine
+from gaudi_perf.runtime.engines.base import Engine, NotNumbersError
 from gaudi_perf.runtime.probes import HostProbe
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
@@ -67,6 +67,8 @@ class Worker:
             return self._rounds(self.engine, request.count)
         if isinstance(request, protocol.TokenRounds):
             return self._token_rounds(self.engine, request.count)
+        if isinstance(request, protocol.Trace):
+            return self._trace(self.engine, request)
         return protocol.Failed(message=f"cannot answer {type(request).__name__}")
 
     def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
@@ -124,6 +126,12 @@ class Worker:
             if len(times) > 1:
                 following.append((times[-1] - times[0]) / 1e9 / (len(times) - 1))
         return protocol.TokenRoundsDone(first_token_s=first, per_output_token_s=following)
+
+    def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
+        try:
+            return protocol.Traced(trace=engine.trace(self.prompt_ids, request.token_ids, request.plain))
+        except NotNumbersError as error:
+            return protocol.Traced(problem=str(error))
 
 
 def _stopwatch(times: list[int]) -> Callable[[], None]:

@@ -21,6 +21,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INT)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A short text that people read: a version, a device, a component."""
 

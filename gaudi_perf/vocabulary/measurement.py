@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import LARGEST_INT, Bytes, Count, Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.documents import TokenId as TokenId
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.telemetry import Telemetry
 
 RUN_SCHEMA = "gaudi-perf/run/1"
 
-TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
 
 
@@ -70,7 +71,9 @@ class Measurement(Document, frozen=True):
         peak_memory_bytes: the most memory in use during the rounds: of the fullest device, on the CPU of the process.
         graph_compilation: what ``graphs`` cost once.
         token_ids: the new tokens that came out of every round.
+        trace: the logits along those tokens, from a generation of its own after the rounds.
         problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
+        notes: what is worth knowing and no problem, for instance tokens that differ by rounding.
         memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
             measured that.
         phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
@@ -87,7 +90,9 @@ class Measurement(Document, frozen=True):
     peak_memory_bytes: Bytes | None = None
     graph_compilation: GraphCompilation | None = None
     token_ids: list[TokenId] = []
+    trace: TokenTrace | None = None
     problems: list[str] = []
+    notes: list[str] = []
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
     earlier_cases: list[Name] | None = None

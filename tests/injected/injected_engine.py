@@ -111,6 +111,9 @@ class InjectedEngine(Engine):
         self._generations += 1
         return self._inner.generate(prompt_ids, on_token)
 
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> Any:
+        return self._inner.trace(prompt_ids, token_ids, plain)
+
     def prompt(self) -> Prompt:
         return self._inner.prompt()
 

@@ -62,7 +62,7 @@ def test_a_run_is_whole(make: Make) -> None:
     assert measured.token_times is not None and len(measured.token_times.first_token_s) == 2
     assert measured.token_ids == [1, 2, 3, 4] and measured.valid
     assert measured.peak_memory_bytes == 1_000_000
-    phases = {"start", "load", "prepare", "first round", "warm-up", "rounds", "token rounds"}
+    phases = {"start", "load", "prepare", "first round", "warm-up", "rounds", "token rounds", "check of the outputs"}
     assert set(measured.phases_s) == phases
     assert run.session_id == "session-1" and run.run_id.startswith("session-1-")
     assert run.case == case() and run.device.name == "cpu" and run.host.cores >= 1

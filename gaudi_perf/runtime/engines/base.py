@@ -17,6 +17,7 @@ from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
@@ -46,6 +47,10 @@ class Prompt:
 
     ids: list[int]
     tokenization_s: float | None
+
+
+class NotNumbersError(ValueError):
+    """Logits are infinite, or no numbers."""
 
 
 class Accelerator(ABC):
@@ -151,6 +156,23 @@ class Engine(ABC):
 
     def memory_bandwidth(self) -> float | None:
         """Bytes a second that the device reads from a block as large as the weights; None where it is not measured."""
+        return None
+
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
+        """One generation led along given tokens, never a timed one, and the logits of its steps.
+
+        Args:
+            prompt_ids: token ids of the prompt.
+            token_ids: the new tokens to follow, as many as the variant generates.
+            plain: by one eager pass over prompt and tokens instead of the prepared variant's own way (its graphs, its
+                cache).
+
+        Returns:
+            The trace, or None where this engine cannot tell.
+
+        Raises:
+            NotNumbersError: a logit is infinite, or no number.
+        """
         return None
 
     def graph_compilation(self) -> GraphCompilation | None:

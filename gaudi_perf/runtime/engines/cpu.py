@@ -25,11 +25,13 @@ from gaudi_perf.runtime.host import usable_cores
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import PROMPT_TOKENS
 
 if TYPE_CHECKING:
-    import torch
+    from gaudi_perf.runtime.generation.plain import PlainGeneration
+    from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
 _SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "LD_PRELOAD", "ATEN_CPU_CAPABILITY")
 
@@ -80,7 +82,7 @@ class CpuEngine(Engine):
     def __init__(self) -> None:
         self._model: Any = None
         self._group: GroupSpec | None = None
-        self._generation: Callable[..., torch.Tensor] | None = None
+        self._generation: PlainGeneration | CachedStaticGeneration | UncachedStaticGeneration | None = None
         self._compilations = Compilations()
         self._compilations_before = 0
         self._batch_size = 1
@@ -168,6 +170,19 @@ class CpuEngine(Engine):
         assert self._generation is not None, "prepare() comes first"
         prompt = torch.tensor([prompt_ids] * self._batch_size)
         return list(self._generation(prompt, on_token)[0].tolist())
+
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
+        """Led along the tokens in the variant's way, or in one pass."""
+        import torch
+
+        from gaudi_perf.runtime.generation.tracing import Tracer, trace_of_one_pass
+
+        if plain:
+            return trace_of_one_pass(self._model, prompt_ids, token_ids, "cpu")
+        assert self._generation is not None, "prepare() comes first"
+        tracer = Tracer(token_ids)
+        self._generation.trace(torch.tensor([prompt_ids] * self._batch_size), tracer)
+        return tracer.trace
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

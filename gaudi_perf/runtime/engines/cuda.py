@@ -27,6 +27,7 @@ from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import PROMPT_TOKENS
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     import torch
 
     from gaudi_perf.runtime.generation.capture import Captures, ConstantAlibi
+    from gaudi_perf.runtime.generation.plain import PlainGeneration
+    from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
 FUSION = "GAUDI_PERF_CUDA_FUSION"
 """The environment variable that chooses among ``FUSIONS``."""
@@ -130,7 +133,7 @@ class CudaEngine(Engine):
     def __init__(self) -> None:
         self._model: Any = None
         self._group: GroupSpec | None = None
-        self._generation: Callable[..., torch.Tensor] | None = None
+        self._generation: PlainGeneration | CachedStaticGeneration | UncachedStaticGeneration | None = None
         self._captures: Captures | None = None
         self._alibi: ConstantAlibi | None = None
         self._compilations = Compilations()
@@ -247,6 +250,19 @@ class CudaEngine(Engine):
         self._clocks.append((time.perf_counter() - begin, first, last))
         return tokens
 
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
+        """Led along the tokens in the variant's way (captured steps are replayed), or in one pass."""
+        import torch
+
+        from gaudi_perf.runtime.generation.tracing import Tracer, trace_of_one_pass
+
+        if plain:
+            return trace_of_one_pass(self._model, prompt_ids, token_ids, self._model.device)
+        assert self._generation is not None, "prepare() comes first"
+        tracer = Tracer(token_ids)
+        self._generation.trace(torch.tensor([prompt_ids] * self._batch_size, device=self._model.device), tracer)
+        return tracer.trace
+
     def synchronize(self) -> None:
         """Wait for the GPU."""
         import torch
@@ -295,7 +311,7 @@ class CudaEngine(Engine):
         self._clocks.clear()
         return found + differing[:1]
 
-    def _static(self, variant: Variant, captures: Captures) -> Callable[..., torch.Tensor]:
+    def _static(self, variant: Variant, captures: Captures) -> CachedStaticGeneration | UncachedStaticGeneration:
         import torch
 
         from gaudi_perf.runtime.generation.capture import ConstantAlibi

@@ -19,6 +19,7 @@ from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 # The board's name to the generation's (hl-smi's product names).
@@ -156,21 +157,35 @@ class HpuEngine(Engine):
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         """Generate as optimum-habana does; complete on the device when it returns."""
+        assert self._variant is not None, "prepare() comes first"
+        output = self._generate(prompt_ids, streamer=None if on_token is None else ticker(on_token))
+        tokens = output[0, len(prompt_ids) : len(prompt_ids) + self._variant.new_tokens]
+        return list(tokens.cpu().tolist())
+
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
+        """Led along the tokens by optimum-habana's generate, or in one pass of the model that no graph wraps."""
+        from gaudi_perf.runtime.generation.tracing import Tracer, trace_of_one_pass
+
+        if plain:
+            return trace_of_one_pass(self._plain_forward, prompt_ids, token_ids, "hpu")
+        tracer = Tracer(token_ids)
+        self._generate(prompt_ids, logits_processor=tracer.processor())
+        return tracer.trace
+
+    def _generate(self, prompt_ids: list[int], **more: Any) -> Any:
         import torch
 
         assert self._variant is not None, "prepare() comes first"
         prompt = torch.tensor([prompt_ids] * self._variant.batch_size, device="hpu")
-        output = self._model.generate(
+        return self._model.generate(
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt),
             generation_config=self._model.generation_config,
             lazy_mode=True,
             hpu_graphs=self._variant.graphs,
             ignore_eos=True,
-            streamer=None if on_token is None else ticker(on_token),
+            **more,
         )
-        tokens = output[0, len(prompt_ids) : len(prompt_ids) + self._variant.new_tokens]
-        return list(tokens.cpu().tolist())
 
     def synchronize(self) -> None:
         """Wait for the device."""

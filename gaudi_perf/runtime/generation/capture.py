@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import BloomForCausalLM
@@ -17,13 +18,13 @@ from gaudi_perf.vocabulary.measurement import GraphCompilation
 WARM_CALLS = 2
 """Calls of a step before the one at which it is captured."""
 
-Step = Callable[..., torch.Tensor]
+Step = Callable[..., Any]
 Replay = Callable[[], None]
-Capture = Callable[[Callable[[], torch.Tensor]], "tuple[Replay, torch.Tensor]"]
-"""Records what a function asks of the device: how to replay it, and the tensor that each replay fills anew."""
+Capture = Callable[[Callable[[], Any]], "tuple[Replay, Any]"]
+"""Records what a function asks of the device: how to replay it, and the tensors that each replay fills anew."""
 
 
-def cuda_graph(body: Callable[[], torch.Tensor]) -> tuple[Replay, torch.Tensor]:
+def cuda_graph(body: Callable[[], Any]) -> tuple[Replay, Any]:
     """Capture as a CUDA graph. Nothing is computed before the first replay."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -57,7 +58,7 @@ class Captures:
         """All captures since the reset, or None if there were none."""
         return GraphCompilation(seconds=round(self.seconds, 6), count=self.count) if self.count else None
 
-    def record(self, body: Callable[[], torch.Tensor]) -> tuple[Replay, torch.Tensor]:
+    def record(self, body: Callable[[], Any]) -> tuple[Replay, Any]:
         """Capture, and count it."""
         begin = time.perf_counter()
         recorded = self._capture(body)
@@ -80,9 +81,9 @@ class CapturedStep:
         self._calls = 0
         self._inputs: tuple[torch.Tensor, ...] = ()
         self._replay: Replay | None = None
-        self._output: torch.Tensor | None = None
+        self._output: Any = None
 
-    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def __call__(self, *inputs: torch.Tensor) -> Any:
         """One step. The result is overwritten by the next call."""
         self._calls += 1
         self._take(inputs)
@@ -91,7 +92,6 @@ class CapturedStep:
         if self._replay is None:
             self._replay, self._output = self._captures.record(lambda: self._step(*self._inputs))
         self._replay()
-        assert self._output is not None
         return self._output
 
     def _take(self, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -8,6 +8,8 @@ import torch
 from transformers import BloomForCausalLM, GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
+from gaudi_perf.runtime.generation.tracing import Tracer
+
 
 class PlainGeneration:
     """Greedy generation of a fixed number of tokens, whatever tokens come out."""
@@ -35,6 +37,15 @@ class PlainGeneration:
             streamer=None if on_token is None else Ticker(on_token),
         )
         return output[:, prompt.shape[1] :]
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation in the same way, led by a tracer."""
+        self._model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            generation_config=self._config,
+            logits_processor=tracer.processor(),
+        )
 
 
 class Ticker(BaseStreamer):  # type: ignore[misc]

@@ -12,8 +12,11 @@ import torch
 from transformers import BloomForCausalLM
 from transformers.cache_utils import StaticCache
 
-Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1)."""
+from gaudi_perf.runtime.generation.tracing import Tracer
+
+Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
+"""One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their
+logits, of shape (batch, vocabulary). They are made in any case, so that giving them away costs nothing."""
 Wrap = Callable[[Step], Step]
 
 
@@ -62,19 +65,30 @@ class CachedStaticGeneration:
 
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+        return self._generate(prompt, on_token, None)
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation by the same steps, led by a tracer."""
+        self._generate(prompt, None, tracer)
+
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor:
         with torch.inference_mode():
             self._cache.reset()  # transformers 5 counts its positions itself
-            token = self._prompt_step(prompt, self._prompt_positions)
+            token, logits = self._prompt_step(prompt, self._prompt_positions)
             for index in range(self._output.shape[1]):
                 if index > 0:
-                    token = self._step(token, self._positions[index - 1])
+                    token, logits = self._step(token, self._positions[index - 1])
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
                 self._output[:, index : index + 1] = token
                 if on_token is not None:
                     token[0, 0].item()  # wait for it
                     on_token()
         return self._output
 
-    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(
             input_ids=input_ids,
             past_key_values=self._cache,
@@ -82,7 +96,8 @@ class CachedStaticGeneration:
             cache_position=positions,
             use_cache=True,
         ).last_hidden_state
-        return self._model.lm_head(hidden[:, -1]).argmax(-1, keepdim=True)
+        logits = self._model.lm_head(hidden[:, -1])
+        return logits.argmax(-1, keepdim=True), logits
 
 
 class UncachedStaticGeneration:
@@ -120,11 +135,22 @@ class UncachedStaticGeneration:
 
     def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+        return self._generate(prompt, on_token, None)
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation by the same steps, led by a tracer."""
+        self._generate(prompt, None, tracer)
+
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor:
         with torch.inference_mode():
             self._sequence[:, : self._prompt_tokens] = prompt
             self._sequence[:, self._prompt_tokens :] = self._model.config.pad_token_id
             for index, last in enumerate(self._last):
-                token = self._step(self._sequence, last)
+                token, logits = self._step(self._sequence, last)
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
                 self._output[:, index : index + 1] = token
                 if index + 1 < len(self._last):
                     self._sequence[:, self._prompt_tokens + index : self._prompt_tokens + index + 1] = token
@@ -133,8 +159,9 @@ class UncachedStaticGeneration:
                     on_token()
         return self._output
 
-    def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(
             input_ids=sequence, attention_mask=self._mask, use_cache=False
         ).last_hidden_state
-        return self._model.lm_head(hidden.index_select(1, last)[:, 0]).argmax(-1, keepdim=True)
+        logits = self._model.lm_head(hidden.index_select(1, last)[:, 0])
+        return logits.argmax(-1, keepdim=True), logits

@@ -1,0 +1,130 @@
+"""Whether two configurations of a model generate the same, as far as the arithmetic of their type allows.
+
+Both are led along the same tokens, so that every step can be compared, not just those up to the first difference.
+docs/outputs.md says where the bounds come from and what was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import pstdev
+from typing import Literal
+
+from gaudi_perf.vocabulary.models import Shape
+from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.workload import Dtype
+
+WRONG = "WRONG OUTPUT"
+
+UNIT_ROUNDOFF: dict[Dtype, float] = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
+"""Half the distance of 1 to the next larger number (Higham, Accuracy and Stability of Numerical Algorithms, 2.1)."""
+
+_ROUNDINGS_PER_LAYER = 10
+"""Results of a BLOOM block that are rounded to the model's type: two layer norms, the fused projection, scores,
+probabilities, context, three matrices, GELU, two sums with the residual; about ten of them on any path."""
+
+_FACTOR = 2.0
+"""Two configurations are rounded independently (a factor of 1.4); the rest is margin."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a comparison of outputs came to.
+
+    Attributes:
+        kind: ``same`` tokens, a difference by ``rounding``, or ``wrong``.
+        sentence: what differs at which step, in numbers; empty where nothing does.
+    """
+
+    kind: Literal["same", "rounding", "wrong"]
+    sentence: str = ""
+
+
+def relative_rounding(dtype: Dtype, shape: Shape) -> float:
+    """How far logits may be apart by rounding, relative to their spread over the vocabulary.
+
+    Rounding errors of ``n`` operations that are independent with mean zero grow like ``sqrt(n) u`` (Higham and Mary,
+    A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41, 2019), here with ``n`` the
+    roundings of all layers. 16-bit types are summed up in float32, so only results count; a float32 result is itself a
+    sum of up to ``4 h`` rounded terms.
+    """
+    terms = 4 * shape.hidden_size if dtype == "float32" else 1
+    return _FACTOR * UNIT_ROUNDOFF[dtype] * math.sqrt(_ROUNDINGS_PER_LAYER * shape.layers * terms)
+
+
+def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Shape) -> Agreement:
+    """Compare two configurations that were led along the same tokens, at every step.
+
+    Raises:
+        ValueError: they were led along different tokens, or have no samples.
+    """
+    if ours.token_ids != theirs.token_ids or not ours.sample or not theirs.sample:
+        raise ValueError("traces along different tokens, or without samples, cannot be compared")
+    noted = Agreement("same")
+    for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
+        apart = pstdev(left - right for left, right in zip(mine, other, strict=True))
+        allowed = _allowed(theirs, step, dtype, shape)
+        if apart > allowed:
+            return Agreement(
+                "wrong",
+                f"at step {step + 1} of {len(ours.sample)} the logits are {apart:.3g} apart, and rounding allows "
+                f"{allowed:.3g}",
+            )
+        if ours.likeliest[step][0] != theirs.likeliest[step][0]:
+            found = _choice(theirs, step, ours.likeliest[step][0], dtype, shape)
+            if found.kind == "wrong":
+                return found
+            noted = found if noted.kind == "same" else noted
+    return noted
+
+
+def compare_tokens(
+    trace: TokenTrace, ours: Sequence[int], theirs: Sequence[int], dtype: Dtype, shape: Shape
+) -> Agreement:
+    """Compare tokens with those of another run, whose logits are not known, up to the first that differs.
+
+    After it, the sequences differ for good reason.
+
+    Args:
+        trace: our logits along ``ours``.
+        ours: the tokens that were generated.
+        theirs: the tokens that were generated elsewhere.
+        dtype: the type that both were generated in.
+        shape: the model's.
+    """
+    step = first_difference(ours, theirs)
+    if step is None:
+        return Agreement("same")
+    if step >= len(trace.token_ids) or step >= len(theirs) or step >= len(ours):
+        return Agreement("wrong", f"{len(ours)} tokens are not as many as {len(theirs)}")
+    return _choice(trace, step, theirs[step], dtype, shape)
+
+
+def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
+    """The first step, from 0, at which two sequences differ; None if they are the same."""
+    for step, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
+        if mine != other:
+            return step
+    return None if len(ours) == len(theirs) else min(len(ours), len(theirs))
+
+
+def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, shape: Shape) -> Agreement:
+    """Whether another configuration may choose this token, where a trace has its own likeliest one."""
+    likeliest, logits = trace.likeliest[step], trace.logits[step]
+    known = token in likeliest
+    logit = logits[likeliest.index(token)] if known else logits[-1]
+    gap = logits[0] - logit
+    allowed = 2 * _allowed(trace, step, dtype, shape)  # each of the two logits may be off
+    where = f"step {step + 1} of {len(trace.token_ids)}: token {token} instead of {likeliest[0]}"
+    size = f"{'' if known else 'more than '}{gap:.3g}"
+    if gap > allowed:
+        return Agreement("wrong", f"{where}, whose logit is {size} higher, and rounding allows {allowed:.3g}")
+    return Agreement("rounding", f"{where}, whose logit is {size} higher; rounding allows {allowed:.3g}")
+
+
+def _allowed(trace: TokenTrace, step: int, dtype: Dtype, shape: Shape) -> float:
+    """How far a logit of a step may be off by rounding: that of the layers, and its own."""
+    own = _FACTOR * UNIT_ROUNDOFF[dtype] * trace.magnitude[step]
+    return relative_rounding(dtype, shape) * trace.spread[step] + own

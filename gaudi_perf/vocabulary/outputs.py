@@ -1,0 +1,39 @@
+"""What a model thinks of a sequence of tokens: the evidence by which outputs are compared."""
+
+from __future__ import annotations
+
+from gaudi_perf.vocabulary.documents import Document, TokenId
+
+
+class TokenTrace(Document, frozen=True):
+    """The logits of every step of one generation that was led along given tokens.
+
+    Every list has an entry for each step.
+
+    Attributes:
+        token_ids: the tokens that it was led along.
+        likeliest: the few likeliest tokens of each step, the likeliest first.
+        logits: their logits.
+        followed: the logit of the token that it was led along.
+        spread: the standard deviation of the step's logits over the sampled vocabulary.
+        magnitude: their mean absolute value.
+        sample: the logits of evenly spaced token ids, the same ones in every configuration of a model; not kept in
+            documents.
+    """
+
+    token_ids: list[TokenId]
+    likeliest: list[list[TokenId]]
+    logits: list[list[float]]
+    followed: list[float]
+    spread: list[float]
+    magnitude: list[float]
+    sample: list[list[float]] = []
+
+    def __post_init__(self) -> None:
+        """Refuse lists that do not belong together."""
+        steps = len(self.token_ids)
+        lists = (self.likeliest, self.logits, self.followed, self.spread, self.magnitude)
+        if any(len(values) != steps for values in lists) or len(self.sample) not in (0, steps):
+            raise ValueError(f"a trace of {steps} tokens has lists of other lengths")
+        if any(not ids or len(ids) != len(logits) for ids, logits in zip(self.likeliest, self.logits, strict=True)):
+            raise ValueError("a step has no likeliest token, or not as many logits as tokens")
