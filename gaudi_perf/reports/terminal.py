@@ -18,6 +18,7 @@ from gaudi_perf.reports.family import (
 )
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import limit_note
+from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
@@ -80,7 +81,10 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
             console.print(visible)
         for line in [*stacks_side_by_side(session, runs), *_notes(measured, runs), *notes(session)]:
             console.print(line)
-        for line in other_regressions(session):
+        for line in [
+            *oddities({report.case.id: runs[report.case.id] for report in measured}),
+            *other_regressions(session),
+        ]:
             console.print(line, style="yellow")
     for report in session.cases:
         if report.waived:

@@ -46,12 +46,14 @@ class Stack(Document, frozen=True):
         version: that version, for instance ``1.24.0``.
         components: every other version, by component: driver, firmware, pytorch, optimum-habana, ...
         settings: effective values of the settings that the latency depends on, by name.
+        mismatches: what does not go together in it, by what its makers validated, each with its remedy.
     """
 
     kind: StackKind
     version: Name
     components: dict[str, str] = {}
     settings: dict[str, str] = {}
+    mismatches: list[str] = []
 
     def __post_init__(self) -> None:
         """Refuse a version that has no place in the order."""

@@ -11,8 +11,8 @@ import pytest
 from emulated_gaudi.control import environment
 from gaudi_perf.runtime.doctor import Diagnosis, Facts, Finding, diagnose
 from gaudi_perf.runtime.doctor.facts import DeviceFacts
-from gaudi_perf.runtime.doctor.releases import RELEASES, release_of, synapse_version, validated_with
 from gaudi_perf.runtime.gaudi.hl_smi import processes_in
+from gaudi_perf.runtime.gaudi.releases import RELEASES, release_of, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke

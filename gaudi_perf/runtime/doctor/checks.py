@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packaging.version import InvalidVersion, Version
-
 from gaudi_perf.runtime.doctor.facts import Facts
 from gaudi_perf.runtime.doctor.findings import Diagnosis, Finding, Status
-from gaudi_perf.runtime.doctor.releases import release_of, synapse_version, validated_with
-from gaudi_perf.runtime.gaudi.stack import PLUGIN
+from gaudi_perf.runtime.gaudi.matching import match_versions
 
 GIB = 1 << 30
 IDLE_DEVICE_SHARE = 0.05
@@ -30,9 +27,8 @@ def diagnose(facts: Facts) -> Diagnosis:
 
 def _gaudi(facts: Facts) -> Iterator[Finding]:
     yield _devices(facts)
-    yield _driver(facts)
-    yield _pytorch(facts)
-    yield _optimum_habana(facts)
+    for match in match_versions(facts.versions, {device.driver for device in facts.devices}):
+        yield _finding(match.check, match.status, match.found, match.remedy)
     yield _lazy_mode(facts)
     yield _processes(facts)
     yield _device_memory(facts)
@@ -74,66 +70,6 @@ def _devices(facts: Facts) -> Finding:
     if len(products) > 1:
         return _finding("devices", "warning", f"{found}: of several kinds", "show one kind with HABANA_VISIBLE_DEVICES")
     return _finding("devices", "ok", found)
-
-
-def _driver(facts: Facts) -> Finding:
-    plugin = facts.versions.get(PLUGIN)
-    drivers = sorted({device.driver for device in facts.devices})
-    if plugin is None:
-        remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
-        return _finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
-    if not drivers:
-        return _finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device tells its driver")
-    found = f"driver {', '.join(drivers)}, plug-in {plugin}"
-    of_plugin = synapse_version(plugin)
-    of_drivers = {synapse_version(driver) for driver in drivers}
-    if of_plugin is None or None in of_drivers:
-        return _finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
-    known = {item for item in of_drivers if item is not None}
-    if any(item.release[:2] != of_plugin.release[:2] for item in known) or len(known) > 1:
-        remedy = f"install the driver of SynapseAI {of_plugin}, or run in the container of {min(known)}"
-        return _finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
-    if known != {of_plugin}:
-        remedy = f"install the driver of SynapseAI {of_plugin} to measure what its users have"
-        return _finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
-    return _finding("driver and plug-in", "ok", found)
-
-
-def _pytorch(facts: Facts) -> Finding:
-    torch, synapse = facts.versions.get("torch"), _synapse(facts)
-    if torch is None:
-        return _finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
-    if _emulated(facts):
-        return _finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
-    release = None if synapse is None else release_of(synapse)
-    local = torch.partition("+")[2]
-    if not ("hpu" in local or local.startswith("git")):
-        remedy = "use the PyTorch of the vendor's container: pip must not replace it"
-        return _finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
-    if release is None or not release.pytorch:
-        return _finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
-    if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
-        remedy = f"use PyTorch {release.pytorch} of the vendor's container"
-        found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
-        return _finding("PyTorch", "unfit", found, remedy)
-    return _finding("PyTorch", "ok", torch)
-
-
-def _optimum_habana(facts: Facts) -> Finding:
-    installed, synapse = facts.versions.get("optimum-habana"), _synapse(facts)
-    if installed is None:
-        return _finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
-    release = None if synapse is None else validated_with(synapse)
-    if release is None:
-        of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
-        return _finding("optimum-habana", "unknown", f"{installed}; none is known to be validated with {of}")
-    first, last = Version(release.optimum_habana_from), Version(release.optimum_habana_to)
-    span = str(first) if first == last else f"{first} to {last}"
-    if not first <= _parsed(installed) <= last:
-        found = f"{installed}, and {span} was validated with SynapseAI {release.synapse}"
-        return _finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
-    found = f"{installed}, validated with SynapseAI {release.synapse}"
-    return _finding("optimum-habana", "ok", found)
 
 
 def _lazy_mode(facts: Facts) -> Finding:
@@ -232,17 +168,6 @@ def _finding(check: str, status: Status, found: str, remedy: str = "") -> Findin
     return Finding(check=check, status=status, found=found, remedy=remedy)
 
 
-def _synapse(facts: Facts) -> Version | None:
-    return synapse_version(facts.versions.get(PLUGIN, ""))
-
-
 def _emulated(facts: Facts) -> bool:
     """An emulated Gaudi's driver says so."""
     return any("emulated" in device.driver for device in facts.devices)
-
-
-def _parsed(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return Version("0")

@@ -17,7 +17,7 @@ import psutil
 
 from gaudi_perf.runtime.gaudi import hl_smi
 from gaudi_perf.runtime.gaudi.hlml import opened, throttle_reasons
-from gaudi_perf.runtime.gaudi.stack import PLUGIN
+from gaudi_perf.runtime.gaudi.matching import PLUGIN
 from gaudi_perf.runtime.host import HostWatch
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 

@@ -9,10 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gaudi_perf.runtime.gaudi import hl_smi
 from gaudi_perf.runtime.gaudi.hlml import opened
+from gaudi_perf.runtime.gaudi.matching import PLUGIN, mismatches
 from gaudi_perf.vocabulary.stack import Stack
-
-PLUGIN = "habana-torch-plugin"
-"""The distribution whose version is SynapseAI's release and build."""
 
 # Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
 _SETTINGS = {
@@ -34,6 +32,7 @@ def synapse_stack(lazy: bool) -> Stack:
         lazy: whether the bridge says that it is in lazy mode, whatever the variables say.
     """
     release, _, build = installed(PLUGIN).rpartition(".")
+    driver = _driver()
     components = {
         "synapse-build": build,
         "python": platform.python_version(),
@@ -41,11 +40,18 @@ def synapse_stack(lazy: bool) -> Stack:
         "transformers": installed("transformers"),
         "optimum-habana": installed("optimum-habana"),
         "deepspeed": installed("deepspeed"),
-        **_driver(),
+        **driver,
     }
     settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
     settings["lazy-mode"] = str(lazy).lower()
-    return Stack(kind="synapse", version=release, components=components, settings=settings)
+    versions = {name: installed(name) for name in (PLUGIN, "torch", "optimum-habana") if installed(name) != "none"}
+    return Stack(
+        kind="synapse",
+        version=release,
+        components=components,
+        settings=settings,
+        mismatches=mismatches(versions, [driver["driver"]]),
+    )
 
 
 def installed(distribution: str) -> str:

@@ -1,0 +1,83 @@
+"""What was odd about the devices and the stacks of a session, without making its measurements INVALID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
+
+STEADY_CLOCK = 0.95
+"""A clock that stays above this share of its highest value during the rounds counts as steady."""
+
+
+def oddities(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A line for everything odd, with the cases that it befell.
+
+    Args:
+        runs: the runs of each case, by case id.
+    """
+    stacks = {
+        f"{run.stack.name}: {text}": None for many in runs.values() for run in many for text in run.stack.mismatches
+    }
+    devices: dict[str, list[str]] = {}
+    for case, many in runs.items():
+        for run in many:
+            for text in telemetry_oddities(run.measurement.telemetry):
+                devices.setdefault(text, []).append(case)
+    lines = [f"stack of {text}" for text in stacks]
+    lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in devices.items()]
+    return [harmless(line) for line in lines]
+
+
+def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
+    """What was odd about the devices; what makes rounds INVALID is told as that, not here."""
+    if telemetry is None:
+        return []
+    found = []
+    throttled = telemetry.throttled()
+    for device in sorted({sample.device for sample in telemetry.samples}):
+        samples = [sample for sample in telemetry.samples if sample.device == device]
+        reasons = sorted(
+            {reason for sample in samples if sample.moment == "before" for reason in sample.throttle_reasons}
+        )
+        if reasons and device not in throttled:
+            found.append(f"device {device} was throttled ({', '.join(reasons)}) before the warm-up, not in the rounds")
+        clocks = [sample.clock_mhz for sample in samples if sample.moment == "during" and sample.clock_mhz is not None]
+        if clocks and min(clocks) < STEADY_CLOCK * max(clocks) and device not in throttled:
+            found.append(
+                f"the clock of device {device} varied from {min(clocks):.0f} to {max(clocks):.0f} MHz during the timed "
+                "rounds, and the device told no reason"
+            )
+    return found
+
+
+def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
+    """For each device, what it told during the rounds (right after them, if they were short), in words."""
+    lines = []
+    for device in sorted({sample.device for sample in telemetry.samples}):
+        samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
+        parts = [
+            _span([sample.clock_mhz for sample in samples], "MHz"),
+            _span([sample.temperature_c for sample in samples], "°C"),
+            _span([sample.power_w for sample in samples], "W"),
+            *_reasons(samples),
+        ]
+        text = ", ".join(part for part in parts if part)
+        if text:
+            lines.append((f"device {device}", text))
+    return lines
+
+
+def _reasons(samples: Sequence[DeviceSample]) -> list[str]:
+    reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
+    return [f"throttled: {', '.join(reasons)}"] if reasons else []
+
+
+def _span(values: Sequence[float | None], unit: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = f"{min(known):.0f}", f"{max(known):.0f}"
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
