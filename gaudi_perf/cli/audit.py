@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gaudi_perf.statistics.audit import Audit, Design
 
 _FEW = 3
+_MANY_ALARMS = 0.05
 
 
 @click.command(cls=Command)
@@ -148,6 +149,11 @@ def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repea
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
+    if any(one.false_alarms > _MANY_ALARMS for _, _, one in replayed):
+        click.echo(
+            "so many false alarms mean that something changed between the nights which the stack does not name: look at "
+            "gaudi-perf history, and name a results directory without it"
+        )
     few = [
         history.case_id
         for history, design, _ in replayed

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.text import harmless, interval, slower_or_faster
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import TITLES
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import Session, VerdictKind
+from gaudi_perf.vocabulary.verdict import Session, Verdict, VerdictKind
 
 
 def stacks_side_by_side(session: Session, runs: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -48,6 +48,11 @@ def other_regressions(session: Session) -> list[str]:
                 what = f"{TITLES[verdict.metric]} REGRESSED against {harmless(verdict.baseline)}"
                 lines.append(f"{report.case.id}: {what}: {change}; it does not gate (--gate {verdict.metric} makes it)")
     return lines
+
+
+def of_metric(verdict: Verdict) -> str:
+    """What a verdict is about, with a space behind it; empty for the latency."""
+    return "" if verdict.metric == LATENCY else f"{TITLES[verdict.metric]} "
 
 
 def slower_or_more(metric: str, ratio: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gaudi_perf.reports.family import stack_differences
+from gaudi_perf.reports.family import of_metric, other_regressions, stack_differences, stacks_side_by_side
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
@@ -61,6 +61,8 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     visible = smallest_visible(session)
     if visible:
         lines += [escaped(visible), ""]
+    lines += [f"{escaped(line)}\n" for line in stacks_side_by_side(session, runs)]
+    lines += [f"{escaped(line)}\n" for line in (*other_regressions(session), session.family) if line]
     text = "\n".join(lines)
     return _with_details(text, measured, runs, commands)
 
@@ -118,7 +120,7 @@ def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[
     waived = ", waived" if report.waived and verdict is report.verdicts[0] else ""
     return (
         report.case.id,
-        f"{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
+        f"{of_metric(verdict)}{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
         change(verdict.ratio) if verdict.ratio is not None else "-",
         interval(verdict.low, verdict.high) if known and verdict.low and verdict.high else "-",
         verdict.baseline or "-",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.family import (
     notes,
+    of_metric,
     other_regressions,
     slower_or_more,
     stack_differences,
@@ -115,7 +116,7 @@ def verdict_message(case: Case, run: Run, verdicts: Sequence[Verdict]) -> str:
         head = f"{case.id}: {verdict.kind.value}"
         if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
             words = f"{slower_or_more(verdict.metric, verdict.ratio)} {interval(verdict.low, verdict.high)}"
-            head += f", {_of_metric(verdict)}{words} than {verdict.baseline}"
+            head += f", {of_metric(verdict)}{words} than {verdict.baseline}"
         lines += [head, f"  why:       {harmless(verdict.reason)}"]
         if verdict.baseline_stack is not None:
             lines += [f"  measured:  {_stack_line(run.stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
@@ -129,10 +130,6 @@ def verdict_counts(session: Session) -> str:
     """How many cases came to which verdict, worst first: ``1 REGRESSED, 3 UNCHANGED``."""
     counts = Counter(report.verdicts[0].kind for report in session.cases if report.verdicts)
     return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
-
-
-def _of_metric(verdict: Verdict) -> str:
-    return "" if verdict.metric == LATENCY else f"{TITLES[verdict.metric]} "
 
 
 def _stack_line(stack: Stack) -> str:
@@ -292,7 +289,7 @@ def _notes(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> 
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = f"{_of_metric(verdict)}{verdict.reason.removesuffix('.')}. {verdict.advice}".rstrip()
+                text = f"{of_metric(verdict)}{verdict.reason.removesuffix('.')}. {verdict.advice}".rstrip()
                 lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(report.case.id)
         if not figures(runs[report.case.id]).steady:
             lines.setdefault("never steady: its rounds still drifted when warm-up ended", []).append(report.case.id)

@@ -117,6 +117,7 @@ def plan_refresh(
     if accept_regression is not None and not accept_regression.strip():
         raise UserError("--accept-regression: the reason is empty: say why the slower level is accepted")
     unique = {run.run_id: run for run in runs}
+    _require_one_stack(unique.values())
     request = Refresh(
         runs=tuple(sorted(unique.values(), key=lambda run: (run.started_at, run.run_id))),
         minimum_runs=minimum_runs,
@@ -126,6 +127,19 @@ def plan_refresh(
         verdicts=dict(verdicts or {}),
     )
     return _plan(store, request)
+
+
+def _require_one_stack(runs: Iterable[Run]) -> None:
+    """Refuse runs that were measured side by side on stacks whose names are the same: they are no one level."""
+    labels: dict[tuple[str, str, str], str] = {}
+    for run in runs:
+        label = labels.setdefault((run.device.name, run.stack.name, run.case.id), run.stack_label)
+        if label != run.stack_label:
+            both = " and ".join(repr(one) if one else "no listed stack" for one in sorted((label, run.stack_label)))
+            raise UserError(
+                f"{run.case.id} on {run.stack.name}: there are runs of {both}: name the directory of one session, or "
+                "measure the one that is to be stored by itself"
+            )
 
 
 def apply(plan: RefreshPlan) -> RefreshPlan:

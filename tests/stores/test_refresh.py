@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore
@@ -46,6 +47,13 @@ def test_planning_writes_nothing(store: BaselineStore) -> None:
     assert [change.kind for change in plan.changes] == ["new"]
     assert plan.text == f"gaudi2/synapse-1.22.0 {CASE}: new at 1 s"
     assert not store.directory.exists()
+
+
+def test_runs_of_two_stacks_side_by_side_are_no_one_level(store: BaselineStore) -> None:
+    runs = [msgspec.structs.replace(run, stack_label=label) for label in ("new", "old") for run in make_runs()]
+    with pytest.raises(UserError, match="there are runs of 'new' and 'old': name the directory of one session"):
+        plan_refresh(store, runs)
+    assert not plan_refresh(store, runs[:5]).refused
 
 
 def test_what_was_measured_is_stored(store: BaselineStore) -> None:

@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 import gaudi_perf
+from gaudi_perf.reports.family import of_metric, other_regressions, stacks_side_by_side
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import rate
 from gaudi_perf.reports.page.data import (
@@ -125,6 +126,9 @@ class _Builder:
         visible = smallest_visible(session)
         if visible:
             found.append(("Could have seen", visible.partition(": ")[2]))
+        found += [("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)]
+        found += [("All cases", session.family)] if session.family else []
+        found += [("Beside the latency", line) for line in other_regressions(session)]
         return [(name, harmless(value)) for name, value in found]
 
     def _case(self, report: CaseReport) -> ShownCase:
@@ -170,7 +174,7 @@ class _Builder:
         return Comparison(
             kind=verdict.kind.value,
             key=_key(verdict.kind),
-            against=harmless(verdict.baseline, 200),
+            against=of_metric(verdict) + harmless(verdict.baseline, 200),
             role=verdict.role,
             why=reasoning(verdict, facts),
             ratio=_rounded_or_none(verdict.ratio),

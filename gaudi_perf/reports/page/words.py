@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gaudi_perf.reports.family import of_metric, slower_or_more
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
-from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
 _ROLES = {
     "drift": "the same version of the stack, stored earlier: a difference is drift",
     "release": "the newest earlier version that is stored: a difference is what the release changed",
     "named": "the baseline that was asked for",
+    "side by side": "the other stack of the session, measured in turns with it",
 }
 
 
@@ -46,7 +49,7 @@ def case_headline(report: CaseReport) -> str:
     verdict = report.verdicts[0]
     if verdict.ratio is None or verdict.low is None or verdict.high is None:
         return harmless(verdict.reason)
-    than = f"{slower_or_faster(verdict.ratio)} than {harmless(verdict.baseline)}"
+    than = f"{of_metric(verdict)}{slower_or_more(verdict.metric, verdict.ratio)} than {harmless(verdict.baseline)}"
     than += f", {interval(verdict.low, verdict.high)}"
     if verdict.confidence:
         than += f" with {verdict.confidence * 100:.4g} % confidence"
@@ -62,7 +65,10 @@ def reasoning(verdict: Verdict, facts: Figures) -> list[str]:
         runs = "one run" if facts.runs == 1 else f"{facts.runs} runs"
         basis = f"{runs} with {facts.rounds} rounds in all"
         level = "" if verdict.baseline_median_s is None else f" against {seconds(verdict.baseline_median_s)}"
-        said.append(f"The median is {seconds(facts.latency_s)}{level}: {change(verdict.ratio)}, from {basis}.")
+        if verdict.metric == LATENCY:
+            said.append(f"The median is {seconds(facts.latency_s)}{level}: {change(verdict.ratio)}, from {basis}.")
+        else:
+            said.append(f"The {TITLES[verdict.metric]} changed by {change(verdict.ratio)}, from {basis}.")
         at = f"{verdict.confidence * 100:.4g} % " if verdict.confidence else ""
         said.append(f"The {at}interval of the change is {interval(verdict.low, verdict.high)}.")
         if verdict.tolerance is not None:
