@@ -151,8 +151,8 @@ def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repea
     click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
     if any(one.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
-            "so many false alarms mean that something changed between the nights which the stack does not name: look at "
-            "gaudi-perf history, and name a results directory without it"
+            "so many false alarms mean that something changed between the nights which the stack does not name: look "
+            "at gaudi-perf history, and name a results directory without it"
         )
     few = [
         history.case_id

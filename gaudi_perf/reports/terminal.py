@@ -23,7 +23,7 @@ from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 
@@ -237,8 +237,7 @@ def _table(
         for verdict in report.verdicts if all_verdicts else report.verdicts[:1]:
             cells = [_cell(title, verdict, facts, bar, kinds[report.case.id]) for title, _ in chosen]
             styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title, _ in chosen]
-            name = report.case.id if verdict.metric == LATENCY else f"  {TITLES[verdict.metric]}"
-            table.add_row(name, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
+            table.add_row(report.case.id, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
     return table
 
 
@@ -253,7 +252,7 @@ def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> 
         "change [interval], %": _change_cell(verdict),
         _BAR: _bar_cell(verdict, bar),
         "baseline": _baseline_cell(verdict, kind),
-        "verdict": verdict.kind.value,
+        "verdict": verdict.kind.value if verdict.metric == LATENCY else f"{verdict.kind.value} ({verdict.metric})",
     }
     return values[title]
 

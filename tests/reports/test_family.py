@@ -57,7 +57,7 @@ def test_the_terminal_names_both_stacks_and_what_regressed_beside_the_latency() 
     shown = " ".join(summary(SESSION, {NOW.case.id: [NOW]}, width=160, color=False).split())
     assert "side by side: new\\x1b[2J (synapse-1.22.0) against old (synapse-1.21.0)" in shown
     assert "what differs: driver 1.21.0 -> 1.22.0" in shown
-    assert "peak memory +20.0 [+19.0, +21.0]" in shown
+    assert "+20.0 [+19.0, +21.0]" in shown and "REGRESSED (memory)" in shown
     first = "time to first token REGRESSED against old: 50.0 % slower [+49.0 %, +51.0 %]; it does not gate"
     assert f"{NOW.case.id}: {first} (--gate first-token makes it)" in shown
     assert "time per output token" not in shown
