@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 
 from gaudi_perf.runtime.generation.capture import WARM_CALLS, CapturedStep, Captures, ConstantAlibi
 from gaudi_perf.runtime.generation.dummy import dummy_model
+from gaudi_perf.runtime.generation.lean import LeanGeneration
 from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from tests.engines.tape import record
 from tests.engines.test_generation import Task, model_of, plain, tasks
@@ -21,15 +22,15 @@ ROUNDS = 5
 
 
 @contextmanager
-def captured(task: Task, kv_cache: bool) -> Iterator[tuple[Any, Captures]]:
+def captured(task: Task, kind: str) -> Iterator[tuple[Any, Captures]]:
     captures = Captures(record)
+    sizes = (task.model, task.prompt, task.new, task.batch)
     generation: Any
-    if kv_cache:
-        generation = CachedStaticGeneration(
-            task.model, task.prompt, task.new, task.batch, wrap=captures.wrap, wrap_prompt=captures.wrap
-        )
+    if kind == "nocache":
+        generation = UncachedStaticGeneration(*sizes, wrap=captures.wrap)
     else:
-        generation = UncachedStaticGeneration(task.model, task.prompt, task.new, task.batch, wrap=captures.wrap)
+        cached = LeanGeneration if kind == "lean" else CachedStaticGeneration
+        generation = cached(*sizes, wrap=captures.wrap, wrap_prompt=captures.wrap)
     alibi = ConstantAlibi(task.model, generation.mask)
     try:
         yield generation, captures
@@ -37,18 +38,19 @@ def captured(task: Task, kv_cache: bool) -> Iterator[tuple[Any, Captures]]:
         alibi.remove()
 
 
-@pytest.mark.parametrize("kv_cache", [True, False], ids=["kvcache", "nocache"])
+@pytest.mark.parametrize("kind", ["kvcache", "nocache", "lean"])
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(task=tasks)
 @example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))
 @example(task=Task(layers=3, heads=12, prompt=12, new=20, batch=3, seed=0))
-def test_captured_generation_gives_the_tokens_of_generate(kv_cache: bool, task: Task) -> None:
+def test_captured_generation_gives_the_tokens_of_generate(kind: str, task: Task) -> None:
     expected = [plain(task, task.prompts(round_)) for round_ in range(ROUNDS)]
-    with captured(task, kv_cache) as (generation, captures):
+    with captured(task, kind) as (generation, captures):
         tokens = [generation(task.prompts(round_)).tolist() for round_ in range(ROUNDS)]
     assert tokens == expected
-    steps = task.new - 1 if kv_cache else task.new
-    assert captures.count == int(kv_cache) + int(steps * ROUNDS > WARM_CALLS)
+    steps = task.new if kind == "nocache" else task.new - 1
+    prompts = 0 if kind == "nocache" else 1
+    assert captures.count == prompts + int(steps * ROUNDS > WARM_CALLS)
     assert plain(task, task.prompts()) == expected[0], "the model makes its own position bias again"
 
 

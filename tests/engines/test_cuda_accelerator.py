@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.runtime.engines import accelerator_named, cuda
-from gaudi_perf.runtime.engines.cuda import FUSION, CudaAccelerator, device_slug, fusion, visible
+from gaudi_perf.runtime.engines.cuda import STEP, CudaAccelerator, device_slug, step_name, visible
 from gaudi_perf.runtime.matrix import why_not
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
@@ -36,7 +36,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only directory of programs."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.delenv(FUSION, raising=False)
+    monkeypatch.delenv(STEP, raising=False)
     monkeypatch.delenv("CC", raising=False)
     return tmp_path
 
@@ -118,11 +118,11 @@ def test_several_gpus_are_skipped_with_the_reason(path: Path) -> None:
     )
 
 
-def test_fused_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator = CudaAccelerator()
     installed: list[str] = []
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: name if name in installed else None)
-    assert f"{FUSION}=tuned need Triton" in accelerator.cannot_run(True, 1)
+    assert f"{STEP}=lean-compiled need Triton" in accelerator.cannot_run(True, 1)
     installed.append("triton")
     assert "install gcc" in accelerator.cannot_run(True, 1)
     assert accelerator.cannot_run(False, 1) == ""
@@ -130,16 +130,18 @@ def test_fused_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: pyte
     (path / "gcc").chmod(0o755)
     assert accelerator.cannot_run(True, 1) == ""
     (path / "gcc").unlink()
-    monkeypatch.setenv(FUSION, "none")
+    monkeypatch.setenv(STEP, "lean")
     assert accelerator.cannot_run(True, 1) == "", "kernels as they are need neither"
 
 
-def test_the_fusion_is_one_of_three(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CudaAccelerator().environment(GROUP, path)[FUSION] == "tuned"
-    monkeypatch.setenv(FUSION, "none")
-    assert CudaAccelerator().environment(GROUP, path)[FUSION] == fusion() == "none"
-    monkeypatch.setenv(FUSION, "cold")
-    with pytest.raises(UserError, match=f"{FUSION}=cold: set it to one of none, inductor, tuned"):
+def test_the_step_is_one_of_four(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CudaAccelerator().environment(GROUP, path)[STEP] == "lean-compiled"
+    monkeypatch.setenv(STEP, "lean")
+    assert CudaAccelerator().environment(GROUP, path)[STEP] == step_name() == "lean"
+    monkeypatch.setenv(STEP, "cold")
+    with pytest.raises(
+        UserError, match=f"{STEP}=cold: set it to one of transformers, transformers-compiled, lean, lean-compiled"
+    ):
         CudaAccelerator().environment(GROUP, path)
 
 

@@ -14,7 +14,7 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.compilations import Compilations
 from gaudi_perf.runtime.engines import cuda
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-from gaudi_perf.runtime.engines.cuda import FUSION, CudaEngine
+from gaudi_perf.runtime.engines.cuda import STEP, CudaEngine
 from gaudi_perf.runtime.generation import capture
 from gaudi_perf.runtime.nvml import NvmlFacts
 from gaudi_perf.runtime.protocol import GroupSpec
@@ -62,7 +62,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, spec: GroupSpec) -> GroupSpec:
     monkeypatch.setattr(capture, "cuda_graph", record)
     facts = NvmlFacts(driver="580.159.04", cuda="13.0", settings={"power-limit": "700 W"})
     monkeypatch.setattr(cuda, "nvml_settings", lambda uuid: facts if uuid == "1234" else NvmlFacts())
-    monkeypatch.setenv(FUSION, "none")
+    monkeypatch.setenv(STEP, "transformers")
     return GroupSpec(engine="cuda", model=spec.model, devices=1, scale="standin", dtype="float32")
 
 
@@ -75,7 +75,7 @@ def test_loaded_says_what_it_is(gpu: GroupSpec) -> None:
     assert components["driver"] == "580.159.04" and components["gpu"] == "NVIDIA H100 80GB HBM3"
     assert components["compute-capability"] == "9.0" and components["pytorch"] == torch.__version__
     assert {"cudnn", "nccl", "triton", "transformers", "cuda-of-driver", "python"} <= components.keys()
-    assert loaded.stack.settings["power-limit"] == "700 W" and loaded.stack.settings["fusion"] == "none"
+    assert loaded.stack.settings["power-limit"] == "700 W" and loaded.stack.settings["step"] == "transformers"
     assert loaded.memory_bandwidth is not None and loaded.memory_bandwidth > 1e9
 
 
@@ -116,7 +116,7 @@ def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSp
 
 @needs_compiler
 def test_what_is_compiled_is_captured(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FUSION, "tuned")
+    monkeypatch.setenv(STEP, "lean-compiled")
     # Compiled code is out of a tape's sight: a replay runs it again, into the tensor of the capture.
     monkeypatch.setattr(capture, "cuda_graph", _runs_again)
     driver = Driver()

@@ -10,19 +10,22 @@ from hypothesis import given, settings
 
 from gaudi_perf.runtime.engines.base import NotNumbersError
 from gaudi_perf.runtime.generation.capture import Captures, ConstantAlibi
+from gaudi_perf.runtime.generation.lean import LeanGeneration
 from gaudi_perf.runtime.generation.plain import PlainGeneration
 from gaudi_perf.runtime.generation.tracing import Tracer, trace_of_one_pass
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from tests.engines.tape import record
 from tests.engines.test_generation import STATIC, Task, tasks
 
-KINDS = ("plain", "plain without cache", "static", "static without cache", "captured", "captured without cache")
+KINDS = ("plain", "plain without cache", "static", "static without cache", "captured", "captured without cache", "lean")
 
 
 def generation(kind: str, task: Task) -> Any:
     kv_cache = "without" not in kind
     if "plain" in kind:
         return PlainGeneration(task.model, task.new, kv_cache)
+    if kind == "lean":
+        return LeanGeneration(task.model, task.prompt, task.new, 1, wrap=Captures(record).wrap)
     return STATIC[kv_cache](
         task.model, task.prompt, task.new, 1, wrap=Captures(record).wrap if "captured" in kind else None
     )

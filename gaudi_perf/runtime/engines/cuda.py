@@ -1,6 +1,6 @@
 """NVIDIA GPUs. ``eager`` is transformers' generate; ``graphs`` is generation with static shapes as CUDA graphs.
 
-docs/cuda.md says why transformers' own static cache is not what ``graphs`` measures, and what the fusions are.
+docs/cuda.md says why ``graphs`` is not transformers' own static cache, and what the steps are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,18 +39,35 @@ if TYPE_CHECKING:
     from gaudi_perf.runtime.generation.plain import PlainGeneration
     from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
-FUSION = "GAUDI_PERF_CUDA_FUSION"
-"""The environment variable that chooses among ``FUSIONS``."""
-FUSIONS: Mapping[str, Mapping[str, bool] | None] = {
-    # What is captured: the kernels of transformers' own forward pass.
-    "none": None,
-    # The same, with element-wise kernels fused by torch.compile.
-    "inductor": {},
-    # Matrix-vector products as tuned Triton kernels, too, fused with what is around them (torch/_inductor/
-    # decomposition.py, ``mm``: they reach the bandwidth of the memory with coordinate descent tuning only).
-    "tuned": {"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
+STEP = "GAUDI_PERF_CUDA_STEP"
+"""The environment variable that chooses among ``STEPS``."""
+
+
+@dataclass(frozen=True)
+class StepKind:
+    """What is captured for a token.
+
+    Attributes:
+        lean: our own step (``generation.lean``), not transformers' forward pass; with the KV cache only.
+        compiled: by torch.compile, with these options; None for not.
+    """
+
+    lean: bool
+    compiled: Mapping[str, bool] | None
+
+
+STEPS: Mapping[str, StepKind] = {
+    "transformers": StepKind(lean=False, compiled=None),
+    "transformers-compiled": StepKind(lean=False, compiled={}),
+    "lean": StepKind(lean=True, compiled=None),
+    # Matrix-vector products become Triton kernels, fused with what is around them. They reach the bandwidth of the
+    # memory with coordinate descent tuning only (torch/_inductor/decomposition.py, mm).
+    "lean-compiled": StepKind(
+        lean=True,
+        compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
+    ),
 }
-DEFAULT_FUSION = "tuned"
+DEFAULT_STEP = "lean-compiled"
 
 _MEBIBYTE = 1 << 20
 _SLUGS = {
@@ -92,10 +110,10 @@ class CudaAccelerator(Accelerator):
         """Devices in the order of nvidia-smi; what is compiled is kept between runs.
 
         Raises:
-            UserError: the environment variable of the fusion holds no fusion.
+            UserError: the environment variable of the step names none.
         """
         return {
-            FUSION: fusion(),
+            STEP: step_name(),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
             "TORCHINDUCTOR_CACHE_DIR": str(compiler_cache()),
@@ -105,19 +123,19 @@ class CudaAccelerator(Accelerator):
         }
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
-        """Several GPUs need rank groups; fused graphs need Triton and a C compiler."""
+        """Several GPUs need rank groups; compiled graphs need Triton and a C compiler."""
         if devices > 1:
             return (
                 f"{devices} devices: this engine runs on one GPU so far; several need DeepSpeed-inference over nccl, "
                 "which takes no CUDA graphs with model parallelism"
             )
-        chosen = os.environ.get(FUSION) or DEFAULT_FUSION
-        if not variant_graphs or chosen == "none":
+        chosen = os.environ.get(STEP) or DEFAULT_STEP
+        if not variant_graphs or chosen not in STEPS or STEPS[chosen].compiled is None:
             return ""
         if importlib.util.find_spec("triton") is None:
-            return f"graphs with {FUSION}={chosen} need Triton: pip install triton, or set {FUSION}=none"
+            return f"graphs with {STEP}={chosen} need Triton: pip install triton, or set {STEP}=lean"
         if not any(shutil.which(compiler) for compiler in (os.environ.get("CC") or "gcc", "clang")):
-            return f"graphs with {FUSION}={chosen} need a C compiler: install gcc, set CC, or set {FUSION}=none"
+            return f"graphs with {STEP}={chosen} need a C compiler: install gcc, set CC, or set {STEP}=lean"
         return ""
 
     def engine(self) -> CudaEngine:
@@ -205,7 +223,7 @@ class CudaEngine(Engine):
             "deepspeed": _installed("deepspeed"),
         }
         settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-        settings["fusion"] = fusion()
+        settings["step"] = step_name()
         settings.update(of_device.settings)
         return Stack(kind="cuda", version=torch.version.cuda or "0", components=components, settings=settings)
 
@@ -315,25 +333,34 @@ class CudaEngine(Engine):
         import torch
 
         from gaudi_perf.runtime.generation.capture import ConstantAlibi
+        from gaudi_perf.runtime.generation.lean import LeanGeneration
         from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
-        options = FUSIONS[fusion()]
-        if options is not None:
+        kind = STEPS[step_name()]
+        if kind.compiled is not None:
             torch.compiler.reset()  # forgets the watchers of compilations, too
             self._compilations.watch()
 
         def wrap(step: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-            if options is not None:
-                step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(options))
+            if kind.compiled is not None:
+                step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return captures.wrap(step)
 
         sizes = (PROMPT_TOKENS, variant.new_tokens, variant.batch_size)
         generation: CachedStaticGeneration | UncachedStaticGeneration
-        if variant.kv_cache:
-            # The prompt's step runs once; transformers 5 asks not to compile it.
-            generation = CachedStaticGeneration(self._model, *sizes, wrap=wrap, wrap_prompt=captures.wrap)
-        else:
+        if not variant.kv_cache:
             generation = UncachedStaticGeneration(self._model, *sizes, wrap=wrap)
+        # The prompt's step runs once, and transformers 5 asks not to compile it.
+        elif kind.lean:
+            generation = LeanGeneration(
+                self._model,
+                *sizes,
+                wrap=wrap,
+                wrap_prompt=captures.wrap,
+                biases_apart=kind.compiled is not None,
+            )
+        else:
+            generation = CachedStaticGeneration(self._model, *sizes, wrap=wrap, wrap_prompt=captures.wrap)
         self._alibi = ConstantAlibi(self._model, generation.mask)
         return generation
 
@@ -352,15 +379,15 @@ class CudaEngine(Engine):
         torch.cuda.empty_cache()
 
 
-def fusion() -> str:
-    """What the steps that are captured are made of.
+def step_name() -> str:
+    """Which of ``STEPS`` is captured.
 
     Raises:
-        UserError: the environment variable holds something else.
+        UserError: the environment variable names none.
     """
-    chosen = os.environ.get(FUSION) or DEFAULT_FUSION
-    if chosen not in FUSIONS:
-        raise UserError(f"{FUSION}={chosen}: set it to one of {', '.join(FUSIONS)}, or not at all ({DEFAULT_FUSION})")
+    chosen = os.environ.get(STEP) or DEFAULT_STEP
+    if chosen not in STEPS:
+        raise UserError(f"{STEP}={chosen}: set it to one of {', '.join(STEPS)}, or not at all ({DEFAULT_STEP})")
     return chosen
 
 

@@ -55,7 +55,7 @@ class CachedStaticGeneration:
         self._prompt_positions = positions[:prompt_tokens]
         self._positions = positions[prompt_tokens:].split(1)
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
-        self._step = self._forward if wrap is None else wrap(self._forward)
+        self._step = self._decode if wrap is None else wrap(self._decode)
         self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
 
     @property
@@ -87,6 +87,10 @@ class CachedStaticGeneration:
                     token[0, 0].item()  # wait for it
                     on_token()
         return self._output
+
+    def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step of every token but the first."""
+        return self._forward(token, position)
 
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(
