@@ -101,6 +101,16 @@ def test_the_position_bias_of_transformers_4_cannot_be_captured() -> None:
         generation(task.prompts())
 
 
+def test_the_bias_of_other_lengths_is_the_model_s_own() -> None:
+    task = Task(layers=1, heads=3, prompt=3, new=6, batch=1, seed=0)
+    alibi = ConstantAlibi(task.model, torch.ones(1, 99, dtype=torch.long))
+    try:
+        in_force = plain(task, task.prompts())
+    finally:
+        alibi.remove()
+    assert in_force == plain(task, task.prompts())
+
+
 def test_dummy_weights_are_made_where_they_are_asked_for() -> None:
     shape = Task(layers=1, heads=2, prompt=1, new=1, batch=1, seed=3)
     there = dummy_model(shape_of(shape), "float32", seed=3, device="meta")

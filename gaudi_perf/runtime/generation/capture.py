@@ -113,12 +113,17 @@ class ConstantAlibi:
 
         Args:
             model: the model.
-            mask: the attention mask of every step, (batch, positions).
+            mask: the attention mask of every step, (batch, positions), all ones; for others the model makes its own.
         """
         transformer = model.transformer
-        alibi = transformer.build_alibi_tensor(mask, transformer.num_heads, dtype=model.dtype)
+        own = transformer.build_alibi_tensor
+        shape, alibi = mask.shape, own(mask, transformer.num_heads, dtype=model.dtype)
+
+        def build(mask: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
+            return alibi if mask.shape == shape else own(mask, heads, dtype)
+
         self._transformer = transformer
-        transformer.build_alibi_tensor = lambda mask, heads, dtype: alibi
+        transformer.build_alibi_tensor = build
 
     def remove(self) -> None:
         """Let the model make its own again."""
