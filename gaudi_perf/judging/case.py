@@ -76,9 +76,10 @@ class CaseJudge:
             advice = "Mend the cause and measure again; an invalid measurement is never judged or stored as a baseline."
             return self._alone(VerdictKind.INVALID, "; ".join(evidence.invalid), advice)
         if not evidence.references:
-            return self._alone(VerdictKind.NO_BASELINE, evidence.no_reference, evidence.advice)
+            nothing = self._alone(VerdictKind.NO_BASELINE, evidence.no_reference, evidence.advice)
+            return replace(nothing, notes=evidence.notes)
         chosen: dict[_Key, tuple[Reference, Samples]] = {}
-        notes: dict[str, None] = {}
+        notes: dict[str, None] = dict.fromkeys(evidence.notes)
         for metric in TITLES:
             for reference in evidence.references:
                 samples = samples_of(metric, evidence.runs, reference)

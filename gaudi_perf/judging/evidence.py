@@ -11,12 +11,16 @@ import numpy as np
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import baseline_run
+from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.baseline import BaselineRun
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import BaselineRole
 
+_BY_ROUNDING = (
+    "tokens differ by rounding from those of another configuration (docs/outputs.md; the runs say at which step)"
+)
 _REFRESH = "Store this level with --refresh-baselines."
 
 
@@ -57,6 +61,7 @@ class CaseEvidence:
         never_steady: why runs never became steady; empty if all did.
         no_reference: why there is nothing to hold them against.
         advice: what to do then.
+        notes: what else is to be known, in sentences.
     """
 
     runs: tuple[BaselineRun, ...]
@@ -65,6 +70,7 @@ class CaseEvidence:
     never_steady: tuple[str, ...] = ()
     no_reference: str = ""
     advice: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, agains
     if invalid:
         return CaseEvidence(ours, invalid=invalid)
     resolution = store.resolve(runs[-1], against or None)
+    found = [token_findings(runs, match.label, match.case.token_ids) for match in resolution.matches]
+    wrong = tuple(problem for problems, _ in found for problem in problems)
+    if wrong:
+        return CaseEvidence(ours, invalid=wrong)
     references = tuple(
         Reference(
             role=match.role,
@@ -110,6 +120,7 @@ def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, agains
         never_steady=_never_steady(runs),
         no_reference="" if references else f"{resolution.reason}.",
         advice="" if references else _REFRESH,
+        notes=(*_rounding(runs), *(note for _, notes in found for note in notes)),
     )
 
 
@@ -122,6 +133,9 @@ def evidence_side_by_side(candidate: Sequence[Run], baseline: Sequence[Run]) -> 
     if invalid:
         return CaseEvidence(ours, invalid=tuple(dict.fromkeys(invalid)))
     mine, other = candidate[-1], baseline[-1]
+    wrong, notes = token_findings(candidate, f"stack {other.stack_label!r}", other.measurement.token_ids)
+    if wrong:
+        return CaseEvidence(ours, invalid=tuple(wrong))
     if mine.device.name != other.device.name:
         reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
         return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
@@ -130,7 +144,7 @@ def evidence_side_by_side(candidate: Sequence[Run], baseline: Sequence[Run]) -> 
     never_steady = tuple(
         f"stack {run.stack_label!r}: {reason}" for run in (*candidate, *baseline) for reason in _never_steady([run])
     )
-    return CaseEvidence(ours, (reference,), never_steady=never_steady)
+    return CaseEvidence(ours, (reference,), never_steady=never_steady, notes=(*_rounding(candidate), *notes))
 
 
 def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Reference) -> Samples:
@@ -198,6 +212,10 @@ def _same_before(
 
 def _problems(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(problem for run in runs for problem in run.measurement.problems))
+
+
+def _rounding(runs: Sequence[Run]) -> tuple[str, ...]:
+    return (_BY_ROUNDING,) if any(run.measurement.notes for run in runs) else ()
 
 
 def _never_steady(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from gaudi_perf.stores.changes import CaseChange, Level, decide
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
+from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline, stack_differences
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
@@ -27,6 +28,9 @@ from gaudi_perf.vocabulary.verdict import VerdictKind
 DEFAULT_MINIMUM_RUNS = 5
 DEFAULT_MARGIN = 0.05
 """A level is slower if it is slower by more than this; the default tolerance of the suite."""
+
+
+_IF_RIGHT = "if the stored tokens are the wrong ones, take token_ids of this case out of the baseline's file"
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,10 @@ def _case(
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
     entry, stack = case_baseline(usable), usable[0].stack
     current, role = _current(store, before, first.device, stack, entry)
+    if current is not None:
+        wrong, _ = token_findings(usable, current.stack_name, current.case.token_ids)
+        if wrong:
+            return CaseChange(first.case.id, label, refused=f"{wrong[0]}; {_IF_RIGHT}", notes=tuple(left_out)), None
     change = decide(
         entry,
         label,

@@ -6,8 +6,11 @@ import os
 import random
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from wrong_kernels import wrong_kernel
 
 from gaudi_perf.runtime.engines.base import Engine, Prompt
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
@@ -93,6 +96,7 @@ class InjectedEngine(Engine):
         self._inner = inner
         self._injected = injected
         self._generations = 0
+        self._wrong: Any = nullcontext
 
     def load(self, group: GroupSpec, progress: Any) -> None:
         if "count_loads" in self._injected:
@@ -104,15 +108,18 @@ class InjectedEngine(Engine):
     def prepare(self, variant: Variant) -> None:
         self._fault("prepare")
         self._generations = 0
+        self._wrong = wrong_kernel(self._injected.get("wrong"), words(variant))
         self._inner.prepare(variant)
 
     def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
         self._fault("generate")
         self._generations += 1
-        return self._inner.generate(prompt_ids, on_token)
+        with self._wrong():
+            return self._inner.generate(prompt_ids, on_token)
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> Any:
-        return self._inner.trace(prompt_ids, token_ids, plain)
+        with nullcontext() if plain else self._wrong():
+            return self._inner.trace(prompt_ids, token_ids, plain)
 
     def prompt(self) -> Prompt:
         return self._inner.prompt()

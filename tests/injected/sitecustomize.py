@@ -11,6 +11,7 @@
   memory     scripted peak memory in bytes
   fault      {"kind": "kill" | "freeze" | "raise" | "exit", "phase": "import" | "load" | "prepare" | "generate",
               "after": 0}: what happens, and after how many generations of a variant
+  wrong      {"kind": "alibi" | "stale", "when": ["graphs"]}: variants with all these words have a wrong kernel
   stack_version  what the stack says of its version
   count_loads    a file to which every load adds a line
 """
@@ -21,21 +22,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 
 def _install() -> None:
     from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+    from gaudi_perf.runtime.engines.hpu import HpuAccelerator
 
     injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
-    make_real = CpuAccelerator.engine
-
-    def engine(self: CpuAccelerator) -> object:
-        from injected_engine import InjectedEngine, ScriptedEngine
-
-        inner = ScriptedEngine(injected) if injected.get("engine") == "scripted" else make_real(self)
-        return InjectedEngine(inner, injected)
-
-    CpuAccelerator.engine = engine
+    for accelerator in (CpuAccelerator, HpuAccelerator):
+        accelerator.engine = _injecting(accelerator.engine, injected)
     if injected.get("engine") == "scripted" and not injected.get("sleep"):
         from injected_engine import TOLD_CLOCK
 
@@ -43,6 +40,16 @@ def _install() -> None:
 
         time.perf_counter_ns = TOLD_CLOCK.now_ns
         HostProbe.seconds = lambda self: 0.001
+
+
+def _injecting(make_real: Callable[[Any], Any], injected: dict[str, Any]) -> Callable[[Any], Any]:
+    def engine(self: Any) -> Any:
+        from injected_engine import InjectedEngine, ScriptedEngine
+
+        inner = ScriptedEngine(injected) if injected.get("engine") == "scripted" else make_real(self)
+        return InjectedEngine(inner, injected)
+
+    return engine
 
 
 if "GAUDI_PERF_INJECTED" in os.environ and "gaudi_perf.runtime.worker" in getattr(sys, "orig_argv", []):

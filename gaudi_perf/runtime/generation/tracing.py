@@ -12,7 +12,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from gaudi_perf.runtime.engines.base import NotNumbersError
 from gaudi_perf.vocabulary.outputs import TokenTrace
 
-_LIKELIEST = 4
+_LIKELIEST = 8
 _SAMPLE = 128
 _DIGITS = 7
 

@@ -1,0 +1,99 @@
+"""Wrong tokens are found, never judged, never stored; differences of rounding are noted."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaudi_perf.runtime.engines.cpu import CpuAccelerator
+from tests.suite.conftest import Outcome, Suite
+from tests.suite.test_gaudi import runs_of
+
+QUICK = ["--new-tokens", "24", "--rounds", "3", "--time-budget", "4"]
+GAUDI = ["--accelerator", "emulated-gaudi2"]
+
+needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), reason="graphs need a compiler")
+needs_gaudi = pytest.mark.skipif(
+    importlib.util.find_spec("optimum") is None or bool(CpuAccelerator().cannot_run(True, 1)),
+    reason="the emulated Gaudi needs gaudi-perf[hpu] and a compiler",
+)
+CPU, EMULATED = pytest.param([], marks=needs_compiler, id="cpu"), pytest.param(GAUDI, marks=needs_gaudi, id="gaudi")
+
+
+def wrong(kind: str, *when: str) -> dict[str, Any]:
+    return {"wrong": {"kind": kind, "when": list(when)}}
+
+
+def wrong_cases(outcome: Outcome) -> set[str]:
+    return {
+        case
+        for case, run in runs_of(outcome).items()
+        if any("WRONG OUTPUT" in problem for problem in run.measurement.problems)
+    }
+
+
+@pytest.mark.parametrize("accelerator", [CPU, EMULATED])
+@pytest.mark.parametrize(
+    ("kind", "when", "others"),
+    [("alibi", ["graphs", "nocache"], "nocache"), ("stale", ["eager", "kvcache"], "eager")],
+)
+def test_a_wrong_kernel_is_found_in_its_variant_alone(
+    suite: Suite, accelerator: list[str], kind: str, when: list[str], others: str
+) -> None:
+    found = {"-".join(["bloomz7b", "1x", *when])}
+    cases = ["-k", f"bloomz7b-1x and {others}", "--benchmark-disable", *QUICK, *accelerator]
+    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=wrong(kind, *when))
+    assert wrong_cases(outcome) == found, outcome.output
+    assert outcome.status == 1
+    assert {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"} == found
+    assert "WRONG OUTPUT: against one pass over the same tokens, at step" in outcome.output
+    (stored,) = cases_in(suite)
+    assert stored["configuration"]["graphs"] is stored["configuration"]["kv_cache"] is False, "the right one alone"
+    for headers in suite.temporary.glob("torchinductor_*"):
+        shutil.rmtree(headers)  # precompiled headers, which PyTorch keeps there for other processes
+
+
+def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
+    outcome = suite("-k", "bloomz7b-1x-eager", "--benchmark-disable", *QUICK, "--refresh-baselines", "--runs", "1")
+    assert outcome.status == 0, outcome.output
+    runs = runs_of(outcome)
+    assert len(runs) == 2
+    for run in runs.values():
+        measurement = run.measurement
+        assert measurement.problems == []
+        assert measurement.trace is not None and measurement.trace.sample == []
+        assert [ids[0] for ids in measurement.trace.likeliest] == measurement.token_ids
+
+
+def test_tokens_that_are_not_the_baseline_s_are_invalid_and_replace_nothing(suite: Suite) -> None:
+    case = ["-k", "bloomz7b-1x-eager-kvcache", "--benchmark-disable", *QUICK, "--runs", "1"]
+    assert suite(*case, "--refresh-baselines").status == 0
+    (path,) = suite.baselines.glob("*/*.json")
+    document = json.loads(path.read_text())
+    (entry,) = document["cases"]
+    right = list(entry["token_ids"])
+    entry["token_ids"][5] = (entry["token_ids"][5] + 1) % 2048
+    path.write_text(json.dumps(document))
+    outcome = suite(*case)
+    assert outcome.verdicts() == {"bloomz7b-1x-eager-kvcache": "INVALID"}
+    assert outcome.status == 1
+    assert "against the tokens of" in outcome.output and "step 6 of 24" in outcome.output
+    before = path.read_bytes()
+    refused = suite(*case, "--refresh-baselines")
+    assert refused.status == 1 and path.read_bytes() == before
+    assert "take token_ids of this case out" in refused.output
+    entry["token_ids"] = []
+    path.write_text(json.dumps(document))
+    accepted = suite(*case, "--refresh-baselines", "--accept-regression", "the stored tokens were wrong")
+    assert accepted.status == 0, accepted.output
+    assert cases_in(suite)[0]["token_ids"] == right
+
+
+def cases_in(suite: Suite) -> list[dict[str, Any]]:
+    found: list[Path] = list(suite.baselines.glob("*/*.json"))
+    return [case for path in found for case in json.loads(path.read_text())["cases"]]
