@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaudi_perf.judging.evidence import latency_samples
 from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
@@ -121,20 +122,17 @@ def judge(candidate: CaseBaseline, baseline: CaseBaseline, tolerance: float) -> 
     from gaudi_perf.statistics.verdict import compare, compare_with_published
 
     if baseline.published is not None:
-        outcome = compare_with_published(_samples(candidate), baseline.published.latency_s, tolerance=tolerance)
+        outcome = compare_with_published(
+            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance
+        )
     elif candidate.published is not None:
         single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
-        outcome = compare([single], [RunSample(rounds=run.rounds) for run in _samples(baseline)], tolerance=tolerance)
+        outcome = compare(
+            [single], [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)], tolerance=tolerance
+        )
     else:
-        outcome = compare(_samples(candidate), _samples(baseline), tolerance=tolerance)
+        outcome = compare(latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance)
     return Judged(outcome.kind, outcome.low, outcome.high, outcome.reason, outcome.advice)
-
-
-def _samples(case: CaseBaseline) -> list[RunSample]:
-    return [
-        RunSample(rounds=np.asarray(run.latencies_s), probes=None if run.probes_s is None else np.asarray(run.probes_s))
-        for run in case.runs
-    ]
 
 
 def _places(text: str, store: BaselineStore) -> list[Place]:

@@ -86,7 +86,5 @@ class SessionFamily:
 
 
 def _statement(cases: int, rate: float) -> str:
-    return (
-        f"one false-alarm rate over the {cases} {'case' if cases == 1 else 'cases'}: if nothing changed, the chance of "
-        f"any false REGRESSED is at most {rate:.0%}"
-    )
+    chance = f"if nothing changed, the chance of any false REGRESSED is at most {rate:.0%}"
+    return chance if cases == 1 else f"one false-alarm rate over the {cases} cases: {chance}"

@@ -70,6 +70,9 @@ class Launch:
             # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
             paths = [str(_suite(directory)), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
             added["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+            if "PATH" not in mine:  # as if its virtual environment were active
+                before = added.get("PATH", os.environ.get("PATH", os.defpath))
+                added["PATH"] = os.pathsep.join([str(Path(self.program[0]).parent), before])
         inherited = {name: value for name, value in os.environ.items() if name not in _OF_THIS_INTERPRETER}
         return {**inherited, **added}
 

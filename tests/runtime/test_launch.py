@@ -42,6 +42,7 @@ def test_another_interpreter_gets_the_suite_and_nothing_else_of_this_one(
     assert others == ["/mine", "/emulated"]
     assert [path.name for path in Path(suite).iterdir()] == ["gaudi_perf"]
     assert (Path(suite) / "gaudi_perf").resolve() == Path(gaudi_perf.__file__).parent.resolve()
+    assert variables["PATH"].split(os.pathsep)[0] == "/opt/next/bin"
     assert variables["TOKEN"] == SECRET and variables["OMP_NUM_THREADS"] == "1"
     assert "PYTHONHOME" not in variables and "VIRTUAL_ENV" not in variables
     assert SECRET not in " ".join(launch.command(tmp_path, 7))
