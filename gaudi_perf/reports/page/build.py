@@ -258,7 +258,7 @@ def _limit(run: Run, facts: Figures) -> Limit | None:
     devices = run.case.configuration.devices
     many = "" if devices == 1 else f" by each of {devices} devices"
     text = (
-        f"A generation must read {found.generation_bytes / 1e9:.4g} GB; at "
+        f"A generation must read {found.generation_bytes / 1e9:,.0f} GB; at "
         f"{rate(found.bandwidth.bytes_per_s)}{many} that takes {seconds(found.limit_s)}, so this "
         f"measurement runs at {share * 100:.0f} % of the memory's limit. Bandwidth: {found.bandwidth.source}."
     )

@@ -20,7 +20,7 @@ function seconds(value, digits = 3) {
 function change(ratio) {
   const percent = (ratio - 1) * 100;
   const text = Math.abs(percent) < 99.95 ? Math.abs(percent).toFixed(1) : Math.abs(percent).toFixed(0);
-  return `${percent < 0 && Number(text) !== 0 ? "−" : "+"}${text} %`;
+  return `${percent < 0 && Number(text) !== 0 ? "-" : "+"}${text} %`;
 }
 function middle(values) {
   const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;

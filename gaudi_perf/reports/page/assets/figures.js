@@ -74,7 +74,7 @@ function ratioPlot(c) {
       row.append(line(x(one.low), y, x(one.high), y, "t-tone bold"), line(x(one.low), y - 6, x(one.low), y + 6, "t-tone bold"), line(x(one.high), y - 6, x(one.high), y + 6, "t-tone bold"), svg("circle", { cx: x(one.ratio), cy: y, r: 5, class: "f-tone" }));
       picture.append(row);
     });
-    axisBelow(picture, x, height - 24, (values) => values.map((value) => `${value > 1 ? "+" : value < 1 ? "−" : ""}${Number((Math.abs(value - 1) * 100).toFixed(2))} %`));
+    axisBelow(picture, x, height - 24, (values) => values.map((value) => `${value > 1 ? "+" : value < 1 ? "-" : ""}${Number((Math.abs(value - 1) * 100).toFixed(2))} %`));
   });
 }
 
