@@ -19,7 +19,10 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option("--reference", default="a100-80gb", show_default=True, metavar="NAME", help="Speed-ups are against it.")
 @click.option("--price", "given", multiple=True, metavar="DEVICE=USD[/N]", help="Dollars an hour of a server of N (8).")
 @click.option("--all", "everything", is_flag=True, help="Every configuration, not just the fastest.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown.")
+@click.option(
+    "--format", "form", type=click.Choice(["terminal", "markdown", "html"]), default="terminal", help="How it is written."
+)
+@click.option("--markdown", "form", flag_value="markdown", help="The same as --format markdown.")
 @baselines_option
 def table(
     devices: tuple[str, ...],
@@ -28,7 +31,7 @@ def table(
     reference: str,
     given: tuple[str, ...],
     everything: bool,
-    as_markdown: bool,
+    form: str,
     baselines_dir: Path,
 ) -> None:
     """Show latency per model, device count and device, with speed-ups and cost.
@@ -39,7 +42,8 @@ def table(
 
     Examples:
       gaudi-perf table
-      gaudi-perf table --newest --markdown
+      gaudi-perf table --newest --format markdown
+      gaudi-perf table --format html > table.html
       gaudi-perf table --stack synapse-1.8.0 --price gaudi2=10.42
     """
     from datetime import datetime, timezone
@@ -65,8 +69,12 @@ def table(
     if not words.rows:
         there = ", ".join(dict.fromkeys(entry.label for entry in entries)) or "none"
         raise UserError(f"{baselines_dir}: no baseline of a full-size model is left; there are: {there}")
-    if as_markdown:
+    if form == "markdown":
         click.echo(markdown(words))
+    elif form == "html":
+        from gaudi_perf.reports.page.render import render_words
+
+        click.echo(render_words("Latency of BLOOMZ, by device and stack", [words]), nl=False)
     else:
         echo_words(words)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gaudi_perf.reports.page.data import Comparison, Page, ShownCase
-from gaudi_perf.reports.text import change, interval, seconds
+from gaudi_perf.reports.tabular import Words
+from gaudi_perf.reports.text import change, harmless, interval, seconds
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("drawing.js", "figures.js", "trend.js", "overview.js", "heat.js", "case.js", "main.js")
@@ -26,14 +28,23 @@ def render_page(page: Page) -> bytes:
     return _render("page.html.jinja", [_script()], page=page, look=_worst(page), data=embedded(page))
 
 
-def render_words(title: str, tables: list[object]) -> bytes:
+def render_words(title: str, tables: Sequence[Words]) -> bytes:
     """A page of tables alone, without a script.
 
     Args:
         title: its heading.
-        tables: of ``tabular.Words``.
+        tables: what stands below it.
     """
-    return _render("table.html.jinja", [], title=title, tables=tables)
+    shown = [
+        Words(
+            harmless(table.heading),
+            table.columns,
+            [[harmless(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in table.rows],
+            [harmless(note) for note in table.notes],
+        )
+        for table in tables
+    ]
+    return _render("table.html.jinja", [], title=title, tables=shown)
 
 
 def embedded(page: Page) -> Markup:

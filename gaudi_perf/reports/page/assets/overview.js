@@ -2,7 +2,7 @@
 const body = document.querySelector("#table tbody"), rows = [...body.rows];
 const places = new Map(data.cases.map((c, index) => [c.id, index]));
 const states = new Set(), filter = document.getElementById("filter"), sorter = document.getElementById("sort");
-let order = { key: "severity", up: true }, visible = data.cases.map((_, index) => index);
+let order = { key: "severity", up: true }, visible = data.cases.map((_, index) => index), standing = visible;
 const searched = data.cases.map((c) => `${c.id} ${c.state} ${c.comparisons ? c.comparisons.map((one) => `${one.kind} ${one.against || ""}`).join(" ") : ""}`.toLowerCase());
 data.cases.forEach((c) => { c.comparisons = c.comparisons || []; c.ratio = c.comparisons.length ? c.comparisons[0].ratio : undefined; });
 
@@ -24,7 +24,7 @@ function refresh() {
   visible = sorted.filter((index) => (!states.size || states.has(data.cases[index].state)) && words.every((word) => searched[index].includes(word)));
   const shown = new Set(visible);
   rows.forEach((row, index) => { row.hidden = !shown.has(index); });
-  body.append(...sorted.map((index) => rows[index]));
+  if (sorted.some((index, place) => index !== standing[place])) { body.append(...sorted.map((index) => rows[index])); standing = sorted; }
   document.getElementById("shown").textContent = `${visible.length} of ${data.cases.length} cases`;
   document.getElementById("none").hidden = visible.length > 0;
   for (const head of document.querySelectorAll("#table th[data-key]")) {
