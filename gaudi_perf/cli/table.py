@@ -20,7 +20,11 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option("--price", "given", multiple=True, metavar="DEVICE=USD[/N]", help="Dollars an hour of a server of N (8).")
 @click.option("--all", "everything", is_flag=True, help="Every configuration, not just the fastest.")
 @click.option(
-    "--format", "form", type=click.Choice(["terminal", "markdown", "html"]), default="terminal", help="How it is written."
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "markdown", "html"]),
+    default="terminal",
+    help="How it is written.",
 )
 @click.option("--markdown", "form", flag_value="markdown", help="The same as --format markdown.")
 @baselines_option

@@ -42,5 +42,14 @@ def session_page(
     notes = list(baselines.problems)
     if unreadable:
         notes.append(f"{unreadable} documents under {results.directory} could not be read: see gaudi-perf history")
-    documents = Documents(session, runs, nights(past), baselines, None, commands, notes)
+    partners = _partners(session, results)
+    documents = Documents(session, runs, nights(past), baselines, None, partners, commands, notes)
     return render_page(build_page(documents))
+
+
+def _partners(session: Session, results: ResultsStore) -> dict[str, Run]:
+    """The runs of the other stack, where two were measured side by side."""
+    wanted = {run_id for report in session.cases for run_id in report.baseline_run_ids}
+    if not wanted:
+        return {}
+    return {run.run_id: run for run in results.read_session(session.session_id).runs if run.run_id in wanted}

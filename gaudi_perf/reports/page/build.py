@@ -9,9 +9,10 @@ from statistics import median
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.reports.family import of_metric, other_regressions, stacks_side_by_side
+from gaudi_perf.reports.family import other_regressions, stacks_side_by_side
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import rate
+from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.page.data import (
     Comparison,
     Limit,
@@ -32,6 +33,7 @@ from gaudi_perf.reports.text import harmless, seconds
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
@@ -59,6 +61,7 @@ class Documents:
         runs: the runs of each measured case of the session, by case id.
         nights: what was measured earlier, by trend.
         find_shifts: finds changes of level in a trend; None if they are not looked for.
+        partners: runs of the other stack of the session, by their ids, where two were measured side by side.
         commands: what to do next.
         notes: what could not be read.
     """
@@ -68,6 +71,7 @@ class Documents:
     nights: Mapping[Key, Sequence[Night]]
     baselines: StoredBaselines
     find_shifts: FindShifts | None
+    partners: Mapping[str, Run]
     commands: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -105,6 +109,7 @@ class _Builder:
             environments=self._environments.all,
             cases=cases,
             commands=[harmless(command) for command in documents.commands],
+            odd=oddities(documents.runs),
             notes=[harmless(note) for note in documents.notes],
             version=gaudi_perf.__version__,
         )
@@ -142,6 +147,7 @@ class _Builder:
             waived=harmless(report.waived),
             problem=harmless(report.failed or report.skipped) if not runs else problems_of(runs),
             new_tokens=report.case.workload.new_tokens,
+            notes=[harmless(note) for note in report.notes],
         )
         return self._measured(shown, report, runs) if runs else shown
 
@@ -149,8 +155,13 @@ class _Builder:
         facts = figures(runs)
         first = runs[0]
         series = self._documents.nights.get(key_of(first.case, first.device, first.host), ())
-        comparisons = [self._comparison(verdict, runs, facts) for verdict in report.verdicts]
-        level = report.verdicts[0].baseline_median_s if report.verdicts else None
+        partners = [
+            self._documents.partners[run_id] for run_id in report.baseline_run_ids if run_id in self._documents.partners
+        ]
+        comparisons = [self._comparison(verdict, runs, facts, partners, gates=True) for verdict in report.verdicts]
+        comparisons += [self._comparison(verdict, runs, facts, partners, gates=False) for verdict in report.others]
+        judged = [verdict for verdict in report.verdicts if verdict.metric == LATENCY]
+        level = judged[0].baseline_median_s if judged else None
         shown_facts = facts_of(runs, facts)
         cost = cost_of(first, facts, level)
         if cost:
@@ -169,23 +180,41 @@ class _Builder:
             limit=_limit(first, facts),
         )
 
-    def _comparison(self, verdict: Verdict, runs: Sequence[Run], facts: Figures) -> Comparison:
-        entry = self._documents.baselines.behind(verdict, runs[0])
+    def _comparison(
+        self, verdict: Verdict, runs: Sequence[Run], facts: Figures, partners: Sequence[Run], *, gates: bool
+    ) -> Comparison:
+        rounds, split = self._behind(verdict, runs[0], partners)
         return Comparison(
             kind=verdict.kind.value,
             key=_key(verdict.kind),
-            against=of_metric(verdict) + harmless(verdict.baseline, 200),
+            metric="" if verdict.metric == LATENCY else TITLES[verdict.metric],
+            gates=gates,
+            against=harmless(verdict.baseline, 200),
             role=verdict.role,
             why=reasoning(verdict, facts),
             ratio=_rounded_or_none(verdict.ratio),
             low=_rounded_or_none(verdict.low),
             high=_rounded_or_none(verdict.high),
             tolerance=verdict.tolerance or DEFAULT_TOLERANCE,
-            level=_rounded_or_none(verdict.baseline_median_s),
-            runs=[[_rounded(value) for value in run.latencies_s] for run in entry.runs] if entry else [],
-            split=_split(entry) if entry else None,
+            level=_rounded_or_none(verdict.baseline_median_s if verdict.metric == LATENCY else None),
+            runs=rounds,
+            split=split,
             environment=self._environment(verdict.baseline_stack, runs[0].stack),
         )
+
+    def _behind(
+        self, verdict: Verdict, run: Run, partners: Sequence[Run]
+    ) -> tuple[list[list[float]], tuple[float, float] | None]:
+        """The rounds that a verdict was held against, run by run, and their first token and following tokens."""
+        if verdict.metric != LATENCY:
+            return [], None
+        if verdict.role == "side by side":
+            rounds = [[_rounded(value) for value in partner.measurement.latencies_s] for partner in partners]
+            return rounds, _split(figures(partners)) if partners else None
+        entry = self._documents.baselines.behind(verdict, run)
+        if entry is None:
+            return [], None
+        return [[_rounded(value) for value in one.latencies_s] for one in entry.runs], _stored_split(entry)
 
     def _environment(self, before: Stack | None, now: Stack) -> int | None:
         return None if before is None else self._environments.index(before, now)
@@ -244,7 +273,13 @@ def _rounds(run: Run) -> RoundsOfRun:
     )
 
 
-def _split(entry: CaseBaseline) -> tuple[float, float] | None:
+def _split(facts: Figures) -> tuple[float, float] | None:
+    if facts.first_token_s is None or facts.per_output_token_s is None:
+        return None
+    return _rounded(facts.first_token_s), _rounded(facts.per_output_token_s)
+
+
+def _stored_split(entry: CaseBaseline) -> tuple[float, float] | None:
     first = [value for run in entry.runs for value in run.first_token_s]
     following = [value for run in entry.runs for value in run.per_output_token_s]
     return (_rounded(median(first)), _rounded(median(following))) if first and following else None

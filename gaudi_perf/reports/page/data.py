@@ -38,6 +38,8 @@ class Comparison(Shown, frozen=True, kw_only=True):
     Attributes:
         kind: REGRESSED and so on.
         key: the same in one lower-case word.
+        metric: what was compared; empty for the latency.
+        gates: whether the case's test depends on it.
         against: the baseline's label.
         why: what it means, sentence by sentence.
         level: the baseline's level, in seconds.
@@ -48,6 +50,8 @@ class Comparison(Shown, frozen=True, kw_only=True):
 
     kind: str
     key: str
+    metric: str = ""
+    gates: bool = True
     against: str = ""
     role: str = ""
     why: list[str] = []
@@ -146,6 +150,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
         facts: names and values, by heading.
         levels: level by stack, for the heat map: pairs of index and seconds.
         problem: why there is no measurement, or why it must not be judged.
+        notes: what else is to be known.
     """
 
     id: str
@@ -155,6 +160,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     comparisons: list[Comparison] = []
     waived: str = ""
     problem: str = ""
+    notes: list[str] = []
     latency: float | None = None
     spread: float | None = None
     first: float | None = None
@@ -176,6 +182,7 @@ class Page(Shown, frozen=True, kw_only=True):
         stacks: names of stacks, oldest first.
         counts: key, name and number of each state, worst first.
         commands: what to do next.
+        odd: what was odd about devices and stacks.
         notes: what could not be read, and the like.
     """
 
@@ -187,5 +194,6 @@ class Page(Shown, frozen=True, kw_only=True):
     environments: list[Environment]
     cases: list[ShownCase]
     commands: list[str] = []
+    odd: list[str] = []
     notes: list[str] = []
     version: str = ""

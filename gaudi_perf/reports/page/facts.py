@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from gaudi_perf.reports.figures import Figures
-from gaudi_perf.reports.oddities import device_lines
 from gaudi_perf.reports.page.data import Pair
+from gaudi_perf.reports.page.instruments import telemetry_facts
 from gaudi_perf.reports.text import harmless, seconds
 from gaudi_perf.vocabulary.measurement import Run
 
@@ -17,7 +17,7 @@ def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
     groups = {
         "Throughput and memory": _throughput(runs, facts),
         "Graphs": _graphs(runs),
-        "Devices during the rounds": _devices(runs),
+        "Devices during the rounds": telemetry_facts(runs),
         "Host": _host(runs),
         "Time spent": _phases(runs),
     }
@@ -50,12 +50,6 @@ def _graphs(runs: Sequence[Run]) -> list[Pair]:
     if spent:
         found.append(("compilation took", _range(spent, seconds)))
     return found
-
-
-def _devices(runs: Sequence[Run]) -> list[Pair]:
-    """The last run's, so that a device is not listed for every run."""
-    told = [run.measurement.telemetry for run in runs if run.measurement.telemetry is not None]
-    return device_lines(told[-1]) if told else []
 
 
 def _host(runs: Sequence[Run]) -> list[Pair]:

@@ -78,6 +78,8 @@ def reasoning(verdict: Verdict, facts: Figures) -> list[str]:
             f"A slowdown of {verdict.smallest_visible_slowdown * 100:.1f} % would have been called REGRESSED in nine "
             "of ten such comparisons."
         )
+    if verdict.stop:
+        said.append(_sentence(harmless(verdict.stop)))
     if verdict.advice:
         said.append(_sentence(harmless(verdict.advice)))
     return list(dict.fromkeys(said))

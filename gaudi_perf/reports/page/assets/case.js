@@ -26,12 +26,13 @@ function caseView(index, withCrumbs = true) {
   parts.push(el("h1", { tabindex: -1 }, c.id), el("p", { class: `badge s-${c.state}` }, mark(c.state), name), el("p", { class: "lead" }, c.headline));
   if (c.waived) parts.push(el("p", {}, `Waived: ${c.waived}`));
   if (c.problem && c.rounds) parts.push(el("p", {}, `Not to be trusted: ${c.problem}.`));
+  for (const note of c.notes || []) parts.push(el("p", { class: "notes" }, note));
   if (!c.rounds) return parts;
-  const reasons = c.comparisons.map((one) => el("section", {}, el("h3", {}, `${one.kind}${one.against ? ` against ${one.against}` : ""}`), el("ul", { class: "reasons" }, ...(one.why || []).map((words) => el("li", {}, words)))));
+  const reasons = c.comparisons.map((one) => el("section", {}, el("h3", {}, `${one.metric ? `${one.metric}: ` : ""}${one.kind}${one.against ? ` against ${one.against}` : ""}${one.gates === false ? " (does not decide the test)" : ""}`), el("ul", { class: "reasons" }, ...(one.why || []).map((words) => el("li", {}, words)))));
   parts.push(el("section", {}, el("h2", {}, "Why this verdict"), el("div", { class: "pair" }, ...reasons)));
   if (c.trend && c.trend.level.length > 1) parts.push(trendFigure(c));
   const ratio = ratioPlot(c), split = splitPlot(c);
-  const level = c.comparisons.length && c.comparisons[0].level;
+  const level = (c.comparisons.find((one) => one.level) || {}).level;
   const one = figure("Rounds, in order", legend([dot("f-none"), "warm-up"], [dot("f-now see"), "rounds that count"], [svg("rect", { width: 14, height: 14, class: "f-steady" }), "steady"], ...(level ? [[line(0, 7, 14, 7, "t-before bold dash"), "baseline's level"]] : [])), roundsPlot(c), numbers(["Run", "Started (UTC)", "Warm-up", "Rounds that count"], () => c.rounds.map((run, k) => [String(k + 1), run.at, (run.warm || []).map((v) => seconds(v)).join(", "), run.kept.map((v) => seconds(v)).join(", ")])));
   const two = figure("Now and then", ["Each dot is a round, the box holds the middle half, the line is the median, diamonds are the medians of runs."], distributionPlot(c));
   parts.push(el("div", { class: "pair" }, one, two));

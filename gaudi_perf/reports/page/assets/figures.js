@@ -5,7 +5,7 @@ function legend(...items) {
 const dot = (kind, r = 3.4) => svg("circle", { cx: 7, cy: 7, r, class: kind });
 
 function roundsPlot(c) {
-  const level = c.comparisons.length ? c.comparisons[0].level : undefined;
+  const level = (c.comparisons.find((one) => one.level) || {}).level;
   const kept = c.rounds.flatMap((run) => run.kept), warm = c.rounds.flatMap((run) => run.warm || []);
   const total = kept.length + warm.length;
   const label = `${kept.length} rounds of ${c.rounds.length} ${c.rounds.length === 1 ? "run" : "runs"} after ${warm.length} of warm-up; median ${seconds(c.latency)}`;
@@ -65,12 +65,12 @@ function ratioPlot(c) {
   const most = Math.max(...judged.flatMap((one) => [2 * (one.tolerance || 0.05), Math.abs(one.low - 1), Math.abs(one.high - 1)])) * 1.12;
   return plot(judged.length * 52 + 32, judged.map((one) => `${one.against}: ${change(one.ratio)}, from ${change(one.low)} to ${change(one.high)}`).join("; "), (picture, width, height) => {
     const x = scale(1 - most, 1 + most, 12, width - 12);
-    const tolerance = judged[0].tolerance || 0.05;
-    picture.append(svg("rect", { x: x(1 - tolerance), width: x(1 + tolerance) - x(1 - tolerance), y: 22, height: height - 50, class: "f-zone" }), line(x(1), 20, x(1), height - 28, "rule"));
+    const zone = (t, y) => svg("rect", { x: x(1 - t), width: x(1 + t) - x(1 - t), y, height: 32, class: "f-zone" });
+    picture.append(...judged.map((one, index) => zone(one.tolerance || 0.05, index * 52 + 22)), line(x(1), 20, x(1), height - 28, "rule"));
     judged.forEach((one, index) => {
       const y = index * 52 + 38, tone = one.key;
       const row = svg("g", { class: `s-${tone}` });
-      row.append(text(x.from, y - 22, `${one.against}: ${change(one.ratio)} [${change(one.low)}, ${change(one.high)}]`, { class: "strong" }));
+      row.append(text(x.from, y - 22, `${one.metric ? `${one.metric}, ` : ""}${one.against}: ${change(one.ratio)} [${change(one.low)}, ${change(one.high)}]`, { class: "strong" }));
       row.append(line(x(one.low), y, x(one.high), y, "t-tone bold"), line(x(one.low), y - 6, x(one.low), y + 6, "t-tone bold"), line(x(one.high), y - 6, x(one.high), y + 6, "t-tone bold"), svg("circle", { cx: x(one.ratio), cy: y, r: 5, class: "f-tone" }));
       picture.append(row);
     });
