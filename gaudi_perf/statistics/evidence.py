@@ -9,26 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, posterior
+from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior
 from gaudi_perf.statistics.noise import (
-    SMALLEST_RANGE,
-    USUAL_RANGE,
     NoiseLevels,
     UsualNoise,
     spread_between_runs,
     usual_run_spread,
 )
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
+from gaudi_perf.statistics.signs import covariates_of, probe_sign, unrest_sign, unseen_share
 
-_USUAL_COEFFICIENT = (0.3, 0.3)
-"""What is taken as known of the coefficient of the usual variation before any run is seen, mean and standard deviation:
-much of the variation is the probe's own jitter, which slows no round. Runs outweigh this as soon as their probes vary
-with them."""
-
-_UNREST_COEFFICIENT = (0.75, 0.5)
-"""The same for the unevenness of rounds, usual or not: disturbances lengthen rounds, so the median of an uneven run is
-above the level that it would have had by about as much as it is above the fast rounds."""
-
+UNSEEN = 1.0
+POW = 1.0
 _NEGLIGIBLE_SPREAD = 1e-6
 
 _EQUALITY_FREEDOM = 4.0
@@ -83,7 +75,7 @@ def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], u
         run_freedom=usual.run_freedom,
         group=usual.night,
         group_freedom=usual.night_freedom,
-        group_share=usual.night_share,
+        group_share=0.0,
     )
     return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=False)
 
@@ -128,14 +120,14 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
     turns = [RunSample(rounds=np.exp(ratio)) for ratio in ratios]
     error = median_error(turns)
     prior = SpreadPrior(
-        run=max(math.sqrt(2) * usual_run_spread(turns, usual, 0.0), error),
+        run=math.hypot(math.sqrt(2) * usual.run, error),
         run_freedom=usual.run_freedom,
         group=_NEGLIGIBLE_SPREAD,
         group_freedom=1e6,
         group_share=0.0,
     )
     count = len(ratios)
-    known = posterior(differences, np.ones(count), np.arange(count), prior, level=False)
+    known = posterior(differences, np.ones(count), np.arange(count), prior, weights=_steadiness(turns), level=False)
     root = math.sqrt(2)  # from pairs to runs
     noise = NoiseLevels(
         round=round_spread([*candidate, *baseline]),
@@ -158,6 +150,19 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
         unusual_shift=0.0,
         unusual_unrest=0.0,
     )
+
+
+def _steadiness(turns: Sequence[RunSample]) -> FloatArray:
+    """Weights of pairs, 1 on average: the less, the more uneven their rounds.
+
+    Half of a pair's variance is taken to be that of all pairs, half to grow with the square of its own rounds' spread.
+    """
+    spreads = np.array([turn.spread for turn in turns])
+    usual = float(np.median(spreads))
+    if usual == 0:
+        return np.ones(spreads.size)
+    weights: FloatArray = 1 / (1 + (spreads / usual) ** 2)
+    return weights / float(weights.mean())
 
 
 def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:
@@ -190,18 +195,15 @@ def _evidence(
     groups = _numbered(labels)
     both = [*candidate, *baseline]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
-    probes = _known([sample.probe_level for sample in both])
-    unrest = _known([sample.unrest for sample in both])
-    states, coefficients = [], []
-    if probes is not None:
-        states.append(_state(probes, sides, counts))
-        coefficients += [_USUAL_COEFFICIENT, (usual.shift_coefficient, usual.shift_uncertainty)]
-    if unrest is not None:
-        states.append(_state(unrest, sides, counts))
-        coefficients += [_UNREST_COEFFICIENT, _UNREST_COEFFICIENT]
-    covariates = _covariates(states, coefficients)
+    shift = (usual.shift_coefficient, usual.shift_uncertainty)
+    probes, unrest = probe_sign(both, sides, counts, shift), unrest_sign(both, sides, counts)
+    covariates = covariates_of([sign for sign in (probes, unrest) if sign is not None])
     known = posterior(values, sides, groups, prior, covariates)
     corrected = values if covariates is None else values - covariates.values @ known.coefficients
+    if not side_by_side:
+        prior = replace(prior, group_share=unseen_share(values, corrected, groups))
+        known = posterior(values, sides, groups, prior, covariates)
+        corrected = values if covariates is None else values - covariates.values @ known.coefficients
     known = replace(known, deviations=known.deviations * _inequality(corrected, sides, groups))
     uncorrected = spread_between_runs([candidate, baseline])
     coefficient = float(known.coefficients[0]) if probes is not None else 0.0
@@ -222,68 +224,15 @@ def _evidence(
         baseline_groups=counts[1],
         side_by_side=side_by_side,
         median_error=error,
-        probe_shift=states[0].shift if probes is not None else None,
-        unusual_shift=states[0].unusual_shift if probes is not None else 0.0,
-        unusual_unrest=states[-1].unusual_shift if unrest is not None else 0.0,
+        probe_shift=probes.shift if probes is not None else None,
+        unusual_shift=probes.unusual_shift if probes is not None else 0.0,
+        unusual_unrest=unrest.unusual_shift if unrest is not None else 0.0,
     )
 
 
 def _numbered(labels: Sequence[str]) -> NDArray[np.intp]:
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     return np.array([numbers[label] for label in labels], dtype=np.intp)
-
-
-def _known(found: Sequence[float | None]) -> FloatArray | None:
-    known = [value for value in found if value is not None]
-    # What is known of some runs only says nothing about the difference.
-    return np.array(known) if len(known) == len(found) else None
-
-
-@dataclass(frozen=True)
-class _State:
-    """A sign of the machine's state during each run: its usual variation, and runs or sides that are far from it."""
-
-    usual: FloatArray  # shape (runs,)
-    unusual: FloatArray  # shape (runs,)
-    shift: float  # of the candidate's mean against the baseline's
-    unusual_shift: float  # the part of it in ``unusual``
-
-
-def _state(signs: FloatArray, sides: FloatArray, groups: tuple[int, int]) -> _State:
-    """Split a sign of the machine's state in two.
-
-    A sign's own jitter does not slow the rounds, a machine that throttles does; so a coefficient that was learned from
-    jitter must not be applied to a shift of another size. Runs far from the median of their side, and a difference of
-    the sides' medians that is large for so many groups, get a coefficient of their own.
-    """
-    ours, theirs = sides > 0, sides < 0
-    medians = np.where(ours, np.median(signs[ours]), np.median(signs[theirs]))
-    deviations = signs - medians
-    freedom = max(deviations.size - 2, 1) / deviations.size  # two medians were taken out
-    spread = 1.4826 * float(np.median(np.abs(deviations))) / math.sqrt(freedom)
-    difference = float(np.median(signs[ours]) - np.median(signs[theirs]))
-    between = difference * np.where(ours, 0.5, -0.5)
-    usual = np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0)
-    reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
-    if abs(difference) <= max(reach, SMALLEST_RANGE):
-        usual = usual + between
-    unusual = deviations + between - usual
-    return _State(
-        usual=usual,
-        unusual=unusual,
-        shift=float(signs[ours].mean() - signs[theirs].mean()),
-        unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
-    )
-
-
-def _covariates(states: Sequence[_State], coefficients: Sequence[tuple[float, float]]) -> Covariates | None:
-    if not states:
-        return None
-    return Covariates(
-        values=np.column_stack([column for state in states for column in (state.usual, state.unusual)]),
-        expected=np.array([expected for expected, _ in coefficients]),
-        uncertainty=np.array([uncertainty for _, uncertainty in coefficients]),
-    )
 
 
 def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:

@@ -28,6 +28,9 @@ _REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of 
 _NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not reach
 _REFINEMENTS = 3
 
+_VAGUE = 0.25
+"""Degrees of freedom that a wrong expectation is worth."""
+
 
 @dataclass(frozen=True)
 class SpreadPrior:
@@ -35,10 +38,12 @@ class SpreadPrior:
 
     Attributes:
         run: expected spread between runs.
-        run_freedom: degrees of freedom that it is worth.
+        run_freedom: degrees of freedom that it is worth, if it is right at all.
         group: expected spread between groups.
         group_freedom: degrees of freedom that it is worth.
-        group_share: spread between groups as a share of that between runs; it adds, in squares, to ``group``.
+        group_share: spread between groups as a share of that between runs, where that is more than ``group``.
+        doubt: probability that ``run`` is wrong altogether. So it sharpens a comparison whose runs agree with it, and
+            is dropped where they do not (a robust mixture prior: Schmidli et al. 2014).
     """
 
     run: float
@@ -46,6 +51,7 @@ class SpreadPrior:
     group: float
     group_freedom: float
     group_share: float
+    doubt: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def posterior(
     prior: SpreadPrior,
     covariates: Covariates | None = None,
     *,
+    weights: FloatArray | None = None,
     level: bool = True,
 ) -> Posterior:
     """The posterior of the logarithm of the ratio.
@@ -130,36 +137,39 @@ def posterior(
         groups: number of each run's group, from 0, shape (runs,).
         prior: what is known about the spreads.
         covariates: what is known about the machine.
+        weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``, shape (runs,); None if all
+            are alike.
         level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
             all sides are +1.
     """
-    moments = _moments(values, sides, groups, covariates, level)
+    moments = _moments(values, sides, groups, covariates, np.ones_like(values) if weights is None else weights, level)
     run_axis, group_axis = _first_grid(values, sides, prior)
     for remaining in reversed(range(_REFINEMENTS)):
         run, group = (axis.ravel() for axis in np.meshgrid(run_axis, group_axis, indexing="ij"))
         fit = _fit(moments, np.exp(run), np.exp(group), prior, covariates)
         if remaining:
             run_axis, group_axis = _refined(run_axis, fit.log_density, 0), _refined(group_axis, fit.log_density, 1)
-    weights = np.exp(fit.log_density - fit.log_density.max())
-    weights /= weights.sum()
-    kept = weights > 1e-12
+    shares = np.exp(fit.log_density - fit.log_density.max())
+    shares /= shares.sum()
+    kept = shares > 1e-12
     return Posterior(
-        weights=weights[kept] / weights[kept].sum(),
+        weights=shares[kept] / shares[kept].sum(),
         means=fit.means[kept],
         deviations=fit.deviations[kept],
-        run=math.sqrt(float(weights @ np.exp(2 * run))),
-        group=math.sqrt(float(weights @ np.exp(2 * group))),
-        coefficients=weights @ fit.coefficients,
+        run=math.sqrt(float(shares @ np.exp(2 * run))),
+        group=math.sqrt(float(shares @ np.exp(2 * group))),
+        coefficients=shares @ fit.coefficients,
     )
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over runs of products of (1, z, x..., y)."""
+    """Weighted sums over runs of products of (1, z, x..., y)."""
 
     within: FloatArray  # deviations from the group's mean, shape (columns, columns)
     means: FloatArray  # of each group, shape (groups, columns)
-    sizes: FloatArray  # of each group, shape (groups,)
+    sizes: FloatArray  # weight of each group, shape (groups,)
+    count: int  # of runs
     effect: int  # column of z
 
 
@@ -172,19 +182,25 @@ class _Fit:
 
 
 def _moments(
-    values: FloatArray, sides: FloatArray, groups: NDArray[np.intp], covariates: Covariates | None, level: bool
+    values: FloatArray,
+    sides: FloatArray,
+    groups: NDArray[np.intp],
+    covariates: Covariates | None,
+    weights: FloatArray,
+    level: bool,
 ) -> _Moments:
     columns = [np.ones_like(values), sides] if level else [sides]
     effect = len(columns) - 1
     if covariates is not None:
         columns += list(covariates.values.T)
     rows = np.column_stack([*columns, values - values.mean() if level else values])
-    sizes = np.bincount(groups).astype(np.float64)
+    sizes = np.bincount(groups, weights=weights).astype(np.float64)
     sums = np.zeros((sizes.size, rows.shape[1]))
-    np.add.at(sums, groups, rows)
+    np.add.at(sums, groups, weights[:, None] * rows)
     means = sums / sizes[:, None]
     deviations = rows - means[groups]
-    return _Moments(within=deviations.T @ deviations, means=means, sizes=sizes, effect=effect)
+    within = deviations.T @ (weights[:, None] * deviations)
+    return _Moments(within=within, means=means, sizes=sizes, count=values.size, effect=effect)
 
 
 def _first_grid(values: FloatArray, sides: FloatArray, prior: SpreadPrior) -> tuple[FloatArray, FloatArray]:
@@ -209,7 +225,6 @@ def _fit(
     run_variance, group_variance = run**2, group**2
     sizes = moments.sizes
     effect, first = moments.effect, moments.effect + 1
-    count = float(sizes.sum())
     mean_variance = run_variance[:, None] + sizes * group_variance[:, None]  # times the size: that of a group's mean
     products = np.einsum("i,ij,ik->ijk", sizes, moments.means, moments.means)
     between = (1 / mean_variance) @ products.reshape(sizes.size, -1)
@@ -225,13 +240,18 @@ def _fit(
     coefficients = np.einsum("pij,pj->pi", covariance, weighted)
     misfit = residual - np.einsum("pi,pi->p", coefficients, weighted)
     log_density = -0.5 * (
-        (count - sizes.size) * np.log(run_variance)
+        (moments.count - sizes.size) * np.log(run_variance)
         + np.log(mean_variance).sum(axis=1)
         + np.linalg.slogdet(precision)[1]
         + np.maximum(misfit, 0.0)
     )
-    expected_group = prior.group**2 + prior.group_share**2 * run_variance
-    log_density += _log_prior(run_variance, np.full_like(run_variance, prior.run**2), prior.run_freedom)
+    expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
+    expected_run = np.full_like(run_variance, prior.run**2)
+    run_prior = _log_prior(run_variance, expected_run, prior.run_freedom)
+    if prior.doubt > 0:
+        vague = _log_prior(run_variance, expected_run, min(prior.run_freedom, _VAGUE))
+        run_prior = np.logaddexp(math.log1p(-prior.doubt) + run_prior, math.log(prior.doubt) + vague)
+    log_density += run_prior
     log_density += _log_prior(group_variance, expected_group, prior.group_freedom)
     return _Fit(
         log_density=log_density,
@@ -242,7 +262,7 @@ def _fit(
 
 
 def _log_prior(variance: FloatArray, expected: FloatArray, freedom: float) -> FloatArray:
-    """Density of the logarithm of a scaled inverse chi-square variance, up to a constant."""
-    ratio = expected / variance
-    density: FloatArray = freedom / 2 * (np.log(ratio) - ratio)
+    """Density of the logarithm of a scaled inverse chi-square variance."""
+    ratio, half = expected / variance, freedom / 2
+    density: FloatArray = half * (math.log(half) + np.log(ratio) - ratio) - math.lgamma(half)
     return density

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from gaudi_perf.statistics.evidence import Evidence
 
+LARGEST = 50.0
+"""Logarithms of ratios are cut off here: two or three runs of nothing in common leave almost anything possible."""
+
 _MOST_RUNS = 200
 _WORTH_MENTIONING = 0.01
 
@@ -35,7 +38,7 @@ def visible_slowdown(evidence: Evidence, false_alarms: float, power: float, tole
     centre = known.quantile(0.5)
     luck = known.quantile(power) - centre
     clear = centre - known.quantile(false_alarms)
-    return math.expm1(max(clear, material(tolerance)) + luck)
+    return math.expm1(min(max(clear, material(tolerance)) + luck, LARGEST))
 
 
 def material(tolerance: float) -> float:

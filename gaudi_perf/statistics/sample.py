@@ -71,12 +71,18 @@ class RunSample:
         return None if self.probes is None else float(np.log(np.mean(self.probes)))
 
     @property
+    def probe_variance(self) -> float:
+        """Variance of ``probe_level`` that comes from its being a mean of few probes; 0 if they are too few to tell."""
+        if self.probes is None or self.probes.size < _FEWEST_FOR_UNREST:
+            return 0.0
+        return float(np.var(self.probes, ddof=1) / np.mean(self.probes) ** 2 / self.probes.size)
+
+    @property
     def unrest(self) -> float | None:
         """How far the median round lies above the fast ones, in logarithms; None for fewer than three rounds.
 
         A machine that is disturbed now and then makes rounds uneven. Software that is slower by a factor does not
-        change
-        this: the tenth percentile moves as the median does.
+        change this: the tenth percentile moves as the median does.
         """
         if self.rounds.size < _FEWEST_FOR_UNREST:
             return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaudi_perf.statistics.evidence import Evidence, from_interleaved, from_side_by_side, from_stored
 from gaudi_perf.statistics.noise import NoiseLevels, UsualNoise
-from gaudi_perf.statistics.planning import advise, material, visible_slowdown
+from gaudi_perf.statistics.planning import LARGEST, advise, material, visible_slowdown
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
@@ -190,7 +190,8 @@ def decide(
         raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
     nominal = settings.false_alarms if error is None else error
     known, noise = evidence.posterior, evidence.noise
-    estimate, low, high = (known.quantile(order) for order in (0.5, nominal, 1 - nominal))
+    quantiles = (known.quantile(order) for order in (0.5, nominal, 1 - nominal))
+    estimate, low, high = (max(-LARGEST, min(quantile, LARGEST)) for quantile in quantiles)
     # A look's own level is turned into what it is worth overall, so that families of cases can be judged alike.
     worth = settings.false_alarms / nominal
     p_slower, p_faster = (min(1.0, worth * p) for p in (known.below(0.0), known.above(0.0)))

@@ -22,7 +22,7 @@ def test_without_groups_it_is_the_moderated_t_distribution(freedom: float, order
         np.concatenate([ours, theirs]),
         sides(6, 5),
         np.arange(11),
-        SpreadPrior(run=0.02, run_freedom=freedom, **NO_GROUPS),
+        SpreadPrior(run=0.02, run_freedom=freedom, doubt=0.0, **NO_GROUPS),
     )
     squares = ((ours - ours.mean()) ** 2).sum() + ((theirs - theirs.mean()) ** 2).sum()
     variance = (freedom * 0.02**2 + squares) / (freedom + 9)
@@ -75,7 +75,7 @@ def test_a_covariate_that_helps_is_used_and_one_that_does_not_drops_out() -> Non
 def test_differences_need_no_level() -> None:
     values = np.array([0.02, 0.03, 0.025, 0.028, 0.022])
     known = posterior(
-        values, np.ones(5), np.arange(5), SpreadPrior(run=0.004, run_freedom=3.0, **NO_GROUPS), level=False
+        values, np.ones(5), np.arange(5), SpreadPrior(run=0.004, run_freedom=3.0, doubt=0.0, **NO_GROUPS), level=False
     )
     variance = (3 * 0.004**2 + ((values - values.mean()) ** 2).sum()) / 7
     expected = values.mean() + stats.t.ppf(0.005, 7) * np.sqrt(variance / 5)

@@ -26,7 +26,7 @@ def test_spreads_of_every_level_are_learned() -> None:
     assert usual.night == pytest.approx(0.03, rel=0.25)
     assert usual.run == pytest.approx(0.01, rel=0.15)
     assert usual.night_freedom == 10 + 59
-    assert usual.run_freedom == 0.5 + 180
+    assert usual.run_freedom == 4 + 180
 
 
 def test_a_bad_night_is_no_usual_noise_but_teaches_what_probes_mean() -> None:
@@ -55,5 +55,3 @@ def test_spread_between_runs_is_around_each_side() -> None:
 def test_noise_that_is_none_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         UsualNoise(**{field: 0.0})
-    with pytest.raises(ValueError, match="shares"):
-        UsualNoise(run_share=-1)

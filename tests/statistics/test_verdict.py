@@ -131,7 +131,7 @@ def test_advice_is_a_number_of_runs_and_that_number_is_about_enough() -> None:
     known = ComparisonSettings(seconds_per_run=40)
     settled = advised = 0
     for _ in range(20):
-        ours, theirs = make_runs(rng, 4, run=0.03), make_runs(rng, 4, run=0.03)
+        ours, theirs = make_runs(rng, 4, run=0.04), make_runs(rng, 4, run=0.04)
         outcome = compare_side_by_side(ours, theirs, settings=known)
         if outcome.kind != VerdictKind.INCONCLUSIVE:
             continue
@@ -140,7 +140,7 @@ def test_advice_is_a_number_of_runs_and_that_number_is_about_enough() -> None:
         assert f"About {outcome.more_runs} more run" in outcome.advice and "minutes" in outcome.advice
         more = 4 + outcome.more_runs
         settled += (
-            compare_side_by_side(make_runs(rng, more, run=0.03), make_runs(rng, more, run=0.03)).kind
+            compare_side_by_side(make_runs(rng, more, run=0.04), make_runs(rng, more, run=0.04)).kind
             == VerdictKind.UNCHANGED
         )
     assert advised >= 10
