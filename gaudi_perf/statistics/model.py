@@ -9,7 +9,8 @@ where z is +1/2 for the candidate and -1/2 for the baseline, so d is the logarit
 is normal (generalised least squares, b with a normal prior). g and r are not estimated and then taken for true: they
 are integrated over, on a grid, with scaled inverse chi-square priors. The posterior of d is thus a mixture of normal
 distributions with tails as heavy as the knowledge of the spreads is poor: without groups and covariates it is Student's
-t of a moderated t-test (Smyth 2004), which has as many degrees of freedom as observed and prior ones together.
+t of a moderated t-test (Smyth 2004), which has as many degrees of freedom as observed and prior ones together; where the
+spread that was seen contradicts the prior, it is that of an ordinary t-test.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of 
 _NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not reach
 _REFINEMENTS = 3
 
-_VAGUE = 0.25
-"""Degrees of freedom that a wrong expectation is worth."""
+_RUN_DOUBT = (0.5, 0.25)
+_GROUP_DOUBT = (0.1, 10.0)
+"""What is expected of a spread may be wrong altogether. With this probability it is worth no more than so many degrees
+of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or nights lie further apart (a robust
+mixture prior: Schmidli et al. 2014)."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,7 @@ class SpreadPrior:
         group: expected spread between groups.
         group_freedom: degrees of freedom that it is worth.
         group_share: spread between groups as a share of that between runs, where that is more than ``group``.
-        doubt: probability that ``run`` is wrong altogether. So it sharpens a comparison whose runs agree with it, and
-            is dropped where they do not (a robust mixture prior: Schmidli et al. 2014).
+        doubted: whether the expectations may be wrong altogether.
     """
 
     run: float
@@ -51,7 +54,7 @@ class SpreadPrior:
     group: float
     group_freedom: float
     group_share: float
-    doubt: float = 0.5
+    doubted: bool = True
 
 
 @dataclass(frozen=True)
@@ -247,12 +250,10 @@ def _fit(
     )
     expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
     expected_run = np.full_like(run_variance, prior.run**2)
-    run_prior = _log_prior(run_variance, expected_run, prior.run_freedom)
-    if prior.doubt > 0:
-        vague = _log_prior(run_variance, expected_run, min(prior.run_freedom, _VAGUE))
-        run_prior = np.logaddexp(math.log1p(-prior.doubt) + run_prior, math.log(prior.doubt) + vague)
-    log_density += run_prior
-    log_density += _log_prior(group_variance, expected_group, prior.group_freedom)
+    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, _RUN_DOUBT if prior.doubted else None)
+    log_density += _log_prior(
+        group_variance, expected_group, prior.group_freedom, _GROUP_DOUBT if prior.doubted else None
+    )
     return _Fit(
         log_density=log_density,
         means=coefficients[:, effect],
@@ -261,8 +262,18 @@ def _fit(
     )
 
 
-def _log_prior(variance: FloatArray, expected: FloatArray, freedom: float) -> FloatArray:
-    """Density of the logarithm of a scaled inverse chi-square variance."""
-    ratio, half = expected / variance, freedom / 2
-    density: FloatArray = half * (math.log(half) + np.log(ratio) - ratio) - math.lgamma(half)
-    return density
+def _log_prior(
+    variance: FloatArray, expected: FloatArray, freedom: float, doubt: tuple[float, float] | None
+) -> FloatArray:
+    """Density of the logarithm of a scaled inverse chi-square variance, mixed with a vague one where it is doubted."""
+    ratio = expected / variance
+
+    def density(freedom: float) -> FloatArray:
+        half = freedom / 2
+        known: FloatArray = half * (math.log(half) + np.log(ratio) - ratio) - math.lgamma(half)
+        return known
+
+    if doubt is None or freedom <= doubt[1]:
+        return density(freedom)
+    mixed: FloatArray = np.logaddexp(math.log1p(-doubt[0]) + density(freedom), math.log(doubt[0]) + density(doubt[1]))
+    return mixed

@@ -22,7 +22,7 @@ def test_without_groups_it_is_the_moderated_t_distribution(freedom: float, order
         np.concatenate([ours, theirs]),
         sides(6, 5),
         np.arange(11),
-        SpreadPrior(run=0.02, run_freedom=freedom, doubt=0.0, **NO_GROUPS),
+        SpreadPrior(run=0.02, run_freedom=freedom, doubted=False, **NO_GROUPS),
     )
     squares = ((ours - ours.mean()) ** 2).sum() + ((theirs - theirs.mean()) ** 2).sum()
     variance = (freedom * 0.02**2 + squares) / (freedom + 9)
@@ -75,8 +75,26 @@ def test_a_covariate_that_helps_is_used_and_one_that_does_not_drops_out() -> Non
 def test_differences_need_no_level() -> None:
     values = np.array([0.02, 0.03, 0.025, 0.028, 0.022])
     known = posterior(
-        values, np.ones(5), np.arange(5), SpreadPrior(run=0.004, run_freedom=3.0, doubt=0.0, **NO_GROUPS), level=False
+        values,
+        np.ones(5),
+        np.arange(5),
+        SpreadPrior(run=0.004, run_freedom=3.0, doubted=False, **NO_GROUPS),
+        level=False,
     )
     variance = (3 * 0.004**2 + ((values - values.mean()) ** 2).sum()) / 7
     expected = values.mean() + stats.t.ppf(0.005, 7) * np.sqrt(variance / 5)
     assert known.quantile(0.005) == pytest.approx(expected, abs=2e-5)
+
+
+def test_an_expectation_that_runs_contradict_is_dropped() -> None:
+    rng = np.random.default_rng(11)
+    values = rng.normal(0, 0.19, 12)
+
+    def width(run_freedom: float) -> float:
+        known = posterior(
+            values, sides(6, 6), np.arange(12), SpreadPrior(run=0.005, run_freedom=run_freedom, **NO_GROUPS)
+        )
+        return known.quantile(0.995) - known.quantile(0.005)
+
+    ordinary = 2 * stats.t.ppf(0.995, 10) * np.sqrt((values[:6].var(ddof=1) + values[6:].var(ddof=1)) / 2 / 3)
+    assert width(4.0) == pytest.approx(ordinary, rel=0.05)
