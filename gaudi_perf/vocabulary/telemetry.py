@@ -26,6 +26,8 @@ class DeviceSample(Document, frozen=True):
         memory_used_bytes: by all processes.
         throttle_reasons: why the device runs slower than it could (``power``, ``thermal``); empty if it does not.
             Reasons that are no fault (the device is idle, somebody fixed its clock) are not among them.
+        memory_clock_mhz: clock of the memory, in MHz.
+        limits: what else holds its clock below the highest, by design: ``power limit`` on GPUs.
     """
 
     device: Count
@@ -35,6 +37,8 @@ class DeviceSample(Document, frozen=True):
     power_w: Reading | None = None
     memory_used_bytes: Bytes | None = None
     throttle_reasons: list[Name] = []
+    memory_clock_mhz: Reading | None = None
+    limits: list[Name] = []
 
 
 class DeviceProcess(Document, frozen=True):

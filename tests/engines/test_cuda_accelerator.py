@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.runtime.engines import accelerator_named, cuda
-from gaudi_perf.runtime.engines.cuda import STEP, CudaAccelerator, device_slug, step_name, visible
+from gaudi_perf.runtime.engines.cuda import STEP, CudaAccelerator, device_slug, step_name
 from gaudi_perf.runtime.matrix import why_not
+from gaudi_perf.runtime.nvml import visible
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.errors import UserError

@@ -61,7 +61,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, spec: GroupSpec) -> GroupSpec:
     monkeypatch.setattr(CudaEngine, "device_type", "cpu")
     monkeypatch.setattr(capture, "cuda_graph", record)
     facts = NvmlFacts(driver="580.159.04", cuda="13.0", settings={"power-limit": "700 W"})
-    monkeypatch.setattr(cuda, "nvml_settings", lambda uuid: facts if uuid == "1234" else NvmlFacts())
+    monkeypatch.setattr(cuda, "nvml_facts", lambda uuid: facts if uuid == "1234" else NvmlFacts())
     monkeypatch.setenv(STEP, "transformers")
     return GroupSpec(engine="cuda", model=spec.model, devices=1, scale="standin", dtype="float32")
 

@@ -23,7 +23,7 @@ from gaudi_perf.runtime.bandwidth import measured_bandwidth
 from gaudi_perf.runtime.compilations import Compilations
 from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
 from gaudi_perf.runtime.engines.cpu import compiler_cache
-from gaudi_perf.runtime.nvml import nvml_settings
+from gaudi_perf.runtime.nvml import nvml_facts, visible
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
@@ -92,6 +92,7 @@ class CudaAccelerator(Accelerator):
 
     name = "cuda"
     kind = "cuda"
+    telemetry = "nvml"
     none_found = (
         "no NVIDIA GPU found: nvidia-smi is not there or lists none (install the driver; start a container with "
         "--gpus all; CUDA_VISIBLE_DEVICES must not hide it)"
@@ -208,7 +209,7 @@ class CudaEngine(Engine):
 
         cudnn, nccl = torch.backends.cudnn.version(), nccl_version()
         properties = torch.cuda.get_device_properties(0)
-        of_device = nvml_settings(str(getattr(properties, "uuid", "")))
+        of_device = nvml_facts(str(getattr(properties, "uuid", "")))
         components = {
             "driver": of_device.driver,
             "cuda-of-driver": of_device.cuda,
@@ -411,24 +412,6 @@ def nvidia_smi(*fields: str) -> list[list[str]]:
         return []
     rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
     return [row for row in rows if len(row) == len(fields)]
-
-
-def visible(rows: list[list[str]], shown: str | None) -> list[list[str]]:
-    """The rows (index, uuid, ...) that CUDA_VISIBLE_DEVICES shows, in its order.
-
-    CUDA stops at the first entry that it does not know; an empty variable hides all.
-    """
-    if shown is None:
-        return rows
-    found: list[list[str]] = []
-    for entry in (part.strip() for part in shown.split(",")):
-        row = next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
-        if row is None and entry.startswith("MIG-"):  # part of a GPU; nvidia-smi's query does not list them
-            row = rows[0] if rows else None
-        if row is None:
-            break
-        found.append(row)
-    return found
 
 
 def nccl_version() -> str:

@@ -22,4 +22,8 @@ def source_named(name: str) -> TelemetrySource:
         from gaudi_perf.runtime.telemetry.hlml import PyhlmlSource
 
         return PyhlmlSource()
+    if name == "nvml":
+        from gaudi_perf.runtime.telemetry.nvml import NvmlSource
+
+        return NvmlSource()
     raise LookupError(f"there is no source of telemetry called {name!r}")

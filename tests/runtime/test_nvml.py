@@ -1,0 +1,202 @@
+"""NVML as the driver's settings and as telemetry; its library is pretended (tests/injected/nvml)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install -e ".[dev]"')
+
+from gaudi_perf.runtime.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
+from gaudi_perf.runtime.telemetry import source_named
+from gaudi_perf.runtime.telemetry.findings import problems_of
+from gaudi_perf.runtime.telemetry.nvml import NvmlSource
+from gaudi_perf.runtime.telemetry.watch import TelemetryWatch
+from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
+
+INJECTED = Path(__file__).parent.parent / "injected" / "nvml"
+H100 = {
+    "uuid": "GPU-aaaa",
+    "clocks": [1980, 1980, 2619],
+    "max clocks": [1980, 1980, 2619],
+    "application clocks": [1830, 1830, 2619],
+    "temperature": 55,
+    "milliwatts": 412_345,
+    "milliwatts limit": 700_000,
+    "memory used": 16_000_000_000,
+    "ecc": [1, 1],
+    "mig": [0, 0],
+    "persistence": 1,
+    "vbios": "96.00.61.00.01",
+    "event reasons": 0,
+    "counters": {},
+    "processes": [os.getpid()],
+}
+GPU_IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80  # nvml.h
+COUNTER = {"sw thermal": "269", "hw thermal": "270", "power brake": "271", "power cap": "74"}  # nvml.h
+
+
+class Driver:
+    """The pretended driver: a file that each answer is read from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.told: dict[str, Any] = {"gpus": [dict(H100)], "names": {str(os.getpid()): "/usr/bin/python3"}}
+        self.save()
+
+    def save(self) -> None:
+        self.path.write_text(json.dumps(self.told))
+
+    def tell(self, gpu: int = 0, **answers: Any) -> None:
+        self.told["gpus"][gpu].update({name.replace("_", " "): value for name, value in answers.items()})
+        self.save()
+
+    def forget(self, *names: str) -> None:
+        for name in names:
+            del self.told["gpus"][0][name]
+        self.save()
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    monkeypatch.setenv("PRETENDED_NVML", str(tmp_path / "nvml.json"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.syspath_prepend(str(INJECTED))
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    return Driver(tmp_path / "nvml.json")
+
+
+@pytest.fixture
+def source(driver: Driver) -> Iterator[NvmlSource]:
+    found = source_named("nvml")
+    assert isinstance(found, NvmlSource)
+    with closing(found):
+        yield found
+
+
+def test_driver_and_settings(driver: Driver) -> None:
+    facts = nvml_facts("aaaa")
+    assert (facts.driver, facts.cuda) == ("580.159.04", "13.0")
+    assert facts.settings == {
+        "sm-clock-max": "1980 MHz",
+        "memory-clock-max": "2619 MHz",
+        "application-sm-clock": "1830 MHz",
+        "power-limit": "700 W",
+        "ecc": "on",
+        "mig": "off",
+        "persistence-mode": "on",
+        "vbios": "96.00.61.00.01",
+    }
+    assert nvml_facts("GPU-aaaa") == nvml_facts("") == facts
+
+
+def test_what_is_not_told_is_not_there(driver: Driver) -> None:
+    driver.forget("ecc", "application clocks", "vbios", "milliwatts limit")
+    driver.tell(mig="no permission")
+    facts = nvml_facts("aaaa")
+    assert facts.driver == "580.159.04"
+    assert facts.settings.keys() == {"sm-clock-max", "memory-clock-max", "persistence-mode"}
+
+
+def test_no_driver_and_no_library(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver.told["no driver"] = True
+    driver.save()
+    assert nvml_facts("aaaa") == NvmlFacts()
+    with pytest.raises(NvmlUnavailable, match="does not start: Driver Not Loaded"):
+        Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvml_facts("aaaa") == NvmlFacts()
+    with pytest.raises(NvmlUnavailable, match=r'pip install -e "\.\[cuda\]"'):
+        Nvml()
+
+
+def test_a_sample(source: NvmlSource) -> None:
+    assert source.sample() == [
+        DeviceSample(
+            device=0,
+            clock_mhz=1980,
+            memory_clock_mhz=2619,
+            temperature_c=55,
+            power_w=412.345,
+            memory_used_bytes=16_000_000_000,
+        )
+    ]
+    (process,) = source.processes()
+    assert (process.pid, process.name, process.memory_bytes) == (os.getpid(), "python3", None)
+
+
+@pytest.mark.parametrize(
+    ("mask", "faults", "limits"),
+    [
+        (0, [], []),
+        (GPU_IDLE, [], []),
+        (POWER_CAP, [], ["power limit"]),
+        (SW_THERMAL, ["thermal, by the driver"], []),
+        (HW_SLOWDOWN | HW_THERMAL, ["thermal, by the hardware", "hardware slowdown"], []),
+        (BRAKE | POWER_CAP, ["power brake"], ["power limit"]),
+    ],
+)
+@pytest.mark.parametrize("function", ["event reasons", "throttle reasons"])
+def test_reasons(
+    function: str, mask: int, faults: list[str], limits: list[str], driver: Driver, source: NvmlSource
+) -> None:
+    driver.forget("event reasons")  # drivers before 535 have only the other one
+    driver.tell(**{function: mask})
+    (sample,) = source.sample()
+    assert (sample.throttle_reasons, sample.limits) == (faults, limits)
+    problems = problems_of(Telemetry(source="nvml", samples=[sample]))
+    assert bool(problems) == bool(faults) and all("device 0 was throttled" in problem for problem in problems)
+
+
+def test_what_falls_between_samples_is_seen(driver: Driver, source: NvmlSource) -> None:
+    driver.tell(counters={COUNTER["hw thermal"]: 500, COUNTER["power cap"]: 7})
+    assert [source.sample()[0].throttle_reasons for _ in range(2)] == [[], []], "what was before the first is past"
+    driver.tell(counters={COUNTER["hw thermal"]: 501, COUNTER["power cap"]: 8})
+    (sample,) = source.sample()
+    assert (sample.throttle_reasons, sample.limits) == (["thermal, by the hardware"], ["power limit"])
+    assert source.sample()[0].throttle_reasons == []
+
+
+def test_a_gpu_that_tells_next_to_nothing(driver: Driver, source: NvmlSource) -> None:
+    driver.told["gpus"][0] = {"uuid": "GPU-aaaa", "processes": "no permission", "clocks": "no permission"}
+    driver.save()
+    assert source.sample() == [DeviceSample(device=0)] and source.processes() == []
+
+
+def test_only_gpus_that_are_shown(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver.told["gpus"].append({**H100, "uuid": "GPU-bbbb"})
+    driver.save()
+    for shown, expected in ((None, [0, 1]), ("1", [1]), ("GPU-bbbb,0", [1, 0])):
+        if shown is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        with closing(NvmlSource()) as source:
+            assert [sample.device for sample in source.sample()] == expected
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(NvmlUnavailable, match="no GPU"):
+        NvmlSource()
+
+
+def test_throttled_and_shared_rounds_are_told_by_the_sampling_process(driver: Driver, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{INJECTED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with closing(TelemetryWatch("nvml", environment, tmp_path / "log")) as watch:
+        watch.look()
+        watch.begin()
+        quiet = watch.end({os.getpid()}, 1)
+        assert quiet is not None and quiet.source == "nvml" and problems_of(quiet) == []
+        watch.look()
+        driver.tell(event_reasons=SW_THERMAL, processes=[os.getpid(), 4711])
+        driver.told["names"]["4711"] = "/opt/train"
+        driver.save()
+        watch.begin()
+        told = watch.end({os.getpid()}, 1)
+    assert told is not None
+    throttled, shared = problems_of(told)
+    assert "device 0 was throttled (thermal, by the driver)" in throttled
+    assert "train (process 4711) on device 0" in shared
