@@ -7,8 +7,8 @@ For instance, ten percent slower with graphs, and a device that throttles in one
                 {"when": {"model": "bloomz7b"}, "throttle": "thermal"}]}
 
 ``when`` is compared with what the emulation sees itself (``graphs``, ``rank``, ``module``, ``synapse``,
-``generation``) and with ``labels``, which whoever writes the document sets to what the emulation cannot see. What is
-in neither does not match. All faults that match hold together: shares of slowness add up.
+``generation``) and with ``labels``, which whoever writes the document sets to what the emulation cannot see (the suite
+sets LABELS). What is in neither does not match. All faults that match hold together: shares of slowness add up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ import msgspec
 
 Value = bool | int | float | str
 
+SEEN = ("graphs", "rank", "module", "synapse", "generation")
+"""What the emulation sees itself."""
+LABELS = ("case", "model", "devices", "graphs", "kvcache", "dtype", "new_tokens", "scale", "weights")
+"""What the suite tells it; while a model is loaded, of these only the model's own."""
+
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One thing that goes wrong when ``when`` holds."""
@@ -31,6 +36,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     slower: float = 0.0
     # As ``slower``, drawn anew for every synchronisation: the absolute value of a normal deviate times this.
     noise: float = 0.0
+    # What every operation takes on the device, at least: the host waits for it at the next synchronisation. Where that
+    # is longer than the host takes, times follow from the number of operations, whatever else the machine does.
+    operation_microseconds: float = 0.0
     throttle: Literal["none", "thermal", "power"] = "none"  # what pyhlml gives as the reason
     foreign_process: str = ""  # the name of a process that hl-smi shows on the device
     # These befall the process after some of its operations, once, or every so many of them.
@@ -48,6 +56,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         """Refuses what would silently do nothing or run backwards."""
         if self.slower < 0 or self.noise < 0:
             raise ValueError("slower and noise are shares of at least 0")
+        if self.operation_microseconds < 0:
+            raise ValueError("operation_microseconds is at least 0")
         if self.after_operations < 1:
             raise ValueError("after_operations is at least 1")
 

@@ -13,6 +13,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -33,15 +34,22 @@ struct Counters {
 inline Counters g_counters;
 
 // ---------------------------------------------------------------- told slowness
-// A window reaches from the first operation after a synchronisation to the next synchronisation. At its end the host
-// busy-waits for a share of the window's own length, so that the share is exact on a machine of any speed. A pause
-// without operations longer than kIdle is no work and is not stretched.
+// A window reaches from the first operation after a synchronisation to the next synchronisation. It lasts as long as it
+// really took, or as long as its operations are told to take on the device where that is longer; and at its end the host
+// waits for a share of that, so that the share is exact on a machine of any speed. A pause without operations longer
+// than kIdle is no work and is not stretched.
+struct Pace {
+  double slower = 0, noise = 0;  // shares
+  double operation_s = 0;        // seconds that an operation takes on the device
+};
+
 struct Window {
   static constexpr std::chrono::milliseconds kIdle{250};
-  double slower_with_graphs = 0, slower_eager = 0, noise_with_graphs = 0, noise_eager = 0;
+  Pace with_graphs, eager;
   std::mt19937_64 random{0};
 
   void operation() {
+    ++operations_;
     if (open_) return;
     const auto now = Clock::now();
     start_ = now - last_synchronisation_ < kIdle ? last_synchronisation_ : now;
@@ -50,22 +58,28 @@ struct Window {
   void replay() { replayed_ = true; }
 
   void synchronise() {
-    const double slower = replayed_ ? slower_with_graphs : slower_eager;
-    const double noise = replayed_ ? noise_with_graphs : noise_eager;
-    if (open_ && (slower > 0 || noise > 0)) {
-      const auto now = Clock::now();
-      double share = slower;
-      if (noise > 0) share += noise * std::abs(std::normal_distribution<double>()(random));
-      const auto until = now + std::chrono::duration_cast<Clock::duration>((now - start_) * share);
-      while (Clock::now() < until) {
-      }
+    const Pace& pace = replayed_ ? with_graphs : eager;
+    if (open_ && (pace.slower > 0 || pace.noise > 0 || pace.operation_s > 0)) {
+      const std::chrono::duration<double> real = Clock::now() - start_, told{operations_ * pace.operation_s};
+      double share = pace.slower;
+      if (pace.noise > 0) share += pace.noise * std::abs(std::normal_distribution<double>()(random));
+      wait(start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, told) * (1 + share)));
     }
     open_ = replayed_ = false;
+    operations_ = 0;
     last_synchronisation_ = Clock::now();
   }
 
  private:
+  // Asleep but for the end: other load takes the core from a busy process sooner than from one that wakes.
+  static void wait(Clock::time_point until) {
+    std::this_thread::sleep_until(until - std::chrono::microseconds(300));
+    while (Clock::now() < until) {
+    }
+  }
+
   bool open_ = false, replayed_ = false;
+  int64_t operations_ = 0;
   Clock::time_point start_{}, last_synchronisation_{};
 };
 inline Window g_window;

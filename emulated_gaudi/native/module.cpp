@@ -173,11 +173,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     const auto& all = g_counters.defragmentations;
     return std::vector<std::pair<bool, int64_t>>(all.begin() + std::min(from, all.size()), all.end());
   });
-  m.def("tell_slowness", [](double with_graphs, double eager, double noise_with_graphs, double noise_eager) {
-    g_window.slower_with_graphs = with_graphs;
-    g_window.slower_eager = eager;
-    g_window.noise_with_graphs = noise_with_graphs;
-    g_window.noise_eager = noise_eager;
+  m.def("tell_pace", [](bool graphs, double slower, double noise, double operation_s) {
+    (graphs ? g_window.with_graphs : g_window.eager) = {slower, noise, operation_s};
   });
   m.def("tell_faults", [](const std::vector<std::tuple<int, int64_t, int64_t, int64_t>>& faults) {
     g_due.clear();

@@ -72,6 +72,8 @@ class EmulatedGaudi(HpuAccelerator):
         except (ValueError, RuntimeError) as error:
             raise UserError(f"--accelerator {self.name}: {error}") from None
         self._told = Path(pretended["EMULATED_GAUDI_TOLD"])
+        loading = {"model": group.model, "devices": group.devices, "dtype": group.dtype, "scale": group.scale}
+        self._tell({**loading, "weights": group.weights.label})
         threads = os.environ.get("OMP_NUM_THREADS") or str(group.threads or 1)
         # The stub of torchvision and the metadata must not shadow what another process of the session imports.
         return {**super().environment(group, directory), **pretended, "OMP_NUM_THREADS": threads}
@@ -82,19 +84,35 @@ class EmulatedGaudi(HpuAccelerator):
         Raises:
             UserError: the file of faults is not one.
         """
+        configuration, workload = case.configuration, case.workload
+        self._tell(
+            {
+                "case": case.id,
+                "model": configuration.model,
+                "devices": configuration.devices,
+                "graphs": configuration.graphs,
+                "kvcache": configuration.kv_cache,
+                "dtype": workload.dtype,
+                "new_tokens": workload.new_tokens,
+                "scale": case.scale,
+                "weights": case.weights,
+            }
+        )
+
+    def _tell(self, labels: dict[str, bool | int | float | str]) -> None:
         if self._emulation.faults is None or self._told is None:
             return
-        from emulated_gaudi.told import ToldError, read, tell
+        from emulated_gaudi.told import LABELS, SEEN, ToldError, read, tell
 
         try:
             told = read(self._emulation.faults)
         except (OSError, ToldError) as error:
             raise UserError(f"--emulated-faults: {error}") from None
-        configuration = case.configuration
-        labels: dict[str, bool | int | float | str] = {
-            "model": configuration.model,
-            "devices": configuration.devices,
-            "graphs": configuration.graphs,
-            "kvcache": configuration.kv_cache,
-        }
+        known = sorted({*LABELS, *SEEN})
+        for key in (key for fault in told.faults for key in fault.when):
+            if key not in known:
+                raise UserError(
+                    f"--emulated-faults: {self._emulation.faults}: `when` asks for {key!r}, by which nothing is known: "
+                    f"use {', '.join(known)}"
+                )
         tell(self._told, *told.faults, labels=labels)

@@ -97,17 +97,16 @@ def obey():
     """Looks whether the told document has changed, and applies it. Cheap: one stat."""
     if not _told.refresh():
         return
-    slowness = {}
     due = []
     for graphs in (True, False):
         faults = _told.told.matching(graphs=graphs, **_seen())
-        slowness[graphs] = (sum(f.slower for f in faults), sum(f.noise for f in faults))
+        seconds = max((f.operation_microseconds for f in faults), default=0.0) / 1e6
+        native.tell_pace(graphs, sum(f.slower for f in faults), sum(f.noise for f in faults), seconds)
     # Whether graphs are replayed is not known yet: what falls due later cannot depend on it unless a label says so.
     for fault in _told.told.matching(**_seen()):
         for name, number in _FAULTS.items():
             if amount := int(getattr(fault, name)):
                 due.append((number, fault.after_operations, fault.after_operations if fault.repeat else 0, amount))
-    native.tell_slowness(slowness[True][0], slowness[False][0], slowness[True][1], slowness[False][1])
     native.tell_faults(due)
 
 
