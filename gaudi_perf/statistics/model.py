@@ -9,8 +9,8 @@ where z is +1/2 for the candidate and -1/2 for the baseline, so d is the logarit
 is normal (generalised least squares, b with a normal prior). g and r are not estimated and then taken for true: they
 are integrated over, on a grid, with scaled inverse chi-square priors. The posterior of d is thus a mixture of normal
 distributions with tails as heavy as the knowledge of the spreads is poor: without groups and covariates it is Student's
-t of a moderated t-test (Smyth 2004), which has as many degrees of freedom as observed and prior ones together; where the
-spread that was seen contradicts the prior, it is that of an ordinary t-test.
+t of a moderated t-test (Smyth 2004), which has as many degrees of freedom as observed and prior ones together; where
+the spread that was seen contradicts the prior, it is that of an ordinary t-test.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _REFINEMENTS = 3
 _RUN_DOUBT = (0.5, 0.25)
 _GROUP_DOUBT = (0.1, 10.0)
 """What is expected of a spread may be wrong altogether. With this probability it is worth no more than so many degrees
-of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or nights lie further apart (a robust
-mixture prior: Schmidli et al. 2014)."""
+of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or nights lie further apart (a
+robust mixture prior: Schmidli et al. 2014)."""
 
 
 @dataclass(frozen=True)

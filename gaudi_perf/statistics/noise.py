@@ -24,7 +24,8 @@ _ASSUMED = 10.0
 
 _UNEVEN = 1.5
 _UNEVEN_POWER = 1.3
-"""Runs lie apart by 1.5 s**1.3 where the rounds of a run spread by s: by 0.4 of it at 1 %, by 0.75 of it at 10 %. Fitted to recordings of an idle and of a loaded machine (0.06 and 0.2) and to a quiet server (0.01)."""
+"""Runs lie apart by 1.5 s**1.3 where the rounds of a run spread by s: by 0.4 of it at 1 %, by 0.75 of it at 10 %.
+Fitted to recordings of an idle and of a loaded machine (s of 0.06 and 0.2) and to a quiet server (0.01)."""
 
 
 @dataclass(frozen=True)

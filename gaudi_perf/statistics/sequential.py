@@ -118,16 +118,26 @@ def look(
     Raises:
         ValueError: fewer runs than the plan's first look needs, or more than its most.
     """
-    count = len(candidate)
-    if not plan.first <= count <= plan.most:
-        raise ValueError(f"a look needs {plan.first} to {plan.most} runs, and there are {count}")
-    settings = settings or ComparisonSettings()
     gather = {
         Layout.STORED: from_stored,
         Layout.SIDE_BY_SIDE: from_side_by_side,
         Layout.INTERLEAVED: from_interleaved,
     }[layout]
     evidence = gather(candidate, baseline, usual_noise or UsualNoise())
+    return look_at(evidence, plan, tolerance, settings or ComparisonSettings(), budget_spent=budget_spent)
+
+
+def look_at(
+    evidence: Evidence, plan: Plan, tolerance: float, settings: ComparisonSettings, *, budget_spent: bool = False
+) -> Look:
+    """The same for evidence that was gathered already.
+
+    Raises:
+        ValueError: fewer runs than the plan's first look needs, or more than its most.
+    """
+    count = evidence.candidate_runs
+    if not plan.first <= count <= plan.most:
+        raise ValueError(f"a look needs {plan.first} to {plan.most} runs, and there are {count}")
     error = look_errors(plan.first, plan.most, settings.false_alarms)[count - plan.first]
     comparison = decide(evidence, tolerance, replace(settings, power=_POWER_OF_A_LOOK), error=error)
     if comparison.kind != VerdictKind.INCONCLUSIVE:
