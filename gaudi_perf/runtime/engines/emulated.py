@@ -72,8 +72,15 @@ class EmulatedGaudi(HpuAccelerator):
         except (ValueError, RuntimeError) as error:
             raise UserError(f"--accelerator {self.name}: {error}") from None
         self._told = Path(pretended["EMULATED_GAUDI_TOLD"])
-        loading = {"model": group.model, "devices": group.devices, "dtype": group.dtype, "scale": group.scale}
-        self._tell({**loading, "weights": group.weights.label})
+        self._tell(
+            {
+                "model": group.model,
+                "devices": group.devices,
+                "dtype": group.dtype,
+                "scale": group.scale,
+                "weights": group.weights.label,
+            }
+        )
         threads = os.environ.get("OMP_NUM_THREADS") or str(group.threads or 1)
         # The stub of torchvision and the metadata must not shadow what another process of the session imports.
         return {**super().environment(group, directory), **pretended, "OMP_NUM_THREADS": threads}
