@@ -3,54 +3,54 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 
 from gaudi_perf.stores.files import write_atomic
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.summary import RunSummary, summarize
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 
 
-def run_rows(runs: Iterable[Run]) -> Iterator[Row]:
+def run_rows(runs: Iterable[Run | RunSummary]) -> Iterator[Row]:
     """One row a run. Durations are in seconds, memory in bytes."""
-    for run in runs:
-        measurement = run.measurement
-        times = measurement.token_times
-        compilation = measurement.graph_compilation
+    for run in map(_summary, runs):
         yield {
             **_identity(run),
-            "rounds": len(measurement.latencies_s),
-            "latency_median_s": float(median(measurement.latencies_s)),
-            "latency_min_s": min(measurement.latencies_s),
-            "latency_max_s": max(measurement.latencies_s),
-            "first_token_median_s": _median(times.first_token_s if times else []),
-            "per_output_token_median_s": _median(times.per_output_token_s if times else []),
-            "peak_memory_bytes": measurement.peak_memory_bytes,
-            "graph_compilation_s": compilation.seconds if compilation else None,
-            "warm_up_rounds": len(measurement.warm_up.latencies_s),
-            "steady": measurement.warm_up.steady,
-            "valid": measurement.valid,
-            "problems": "; ".join(measurement.problems),
-            "host_load": run.host.load,
-            "steal_percent": run.host.steal_percent,
+            "rounds": len(run.latencies_s),
+            "latency_median_s": float(run.level_s),
+            "latency_min_s": min(run.latencies_s),
+            "latency_max_s": max(run.latencies_s),
+            "first_token_median_s": run.first_token_median_s,
+            "per_output_token_median_s": run.per_output_token_median_s,
+            "peak_memory_bytes": run.peak_memory_bytes,
+            "graph_compilation_s": run.graph_compilation_s,
+            "warm_up_rounds": run.warm_up_rounds,
+            "steady": run.steady,
+            "valid": run.valid,
+            "problems": "; ".join(run.problems),
+            "host_load": run.host_load,
+            "steal_percent": run.steal_percent,
         }
 
 
-def round_rows(runs: Iterable[Run]) -> Iterator[Row]:
+def round_rows(runs: Iterable[Run | RunSummary]) -> Iterator[Row]:
     """One row a round, in order. Durations are in seconds."""
-    for run in runs:
-        probes = run.measurement.probes_s
-        for index, latency in enumerate(run.measurement.latencies_s):
+    for run in map(_summary, runs):
+        identity = _identity(run)
+        for index, latency in enumerate(run.latencies_s):
             yield {
-                **_identity(run),
+                **identity,
                 "round": index,
                 "latency_s": latency,
-                "probe_s": None if probes is None else probes[index],
-                "valid": run.measurement.valid,
+                "probe_s": None if run.probes_s is None else run.probes_s[index],
+                "valid": run.valid,
             }
 
 
@@ -75,6 +75,57 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Cell]]) -> int:
     return count
 
 
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Cell]]) -> int:
+    """Write rows as Parquet, for pandas and its like; needs pyarrow.
+
+    Columns have the same types in every file: texts, whole numbers, seconds as floats, truth values.
+
+    Returns:
+        How many rows.
+
+    Raises:
+        UserError: pyarrow is not installed, or the file cannot be written; an older one is kept.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'gaudi-perf[parquet]', or write CSV")
+    import pyarrow
+    from pyarrow import parquet
+
+    buffer = pyarrow.BufferOutputStream()
+    writer = None
+    count = 0
+    for chunk in _chunks(rows, 50_000):
+        schema = pyarrow.schema([(name, getattr(pyarrow, _column_type(name))()) for name in chunk[0]])
+        if writer is None:
+            writer = parquet.ParquetWriter(buffer, schema, compression="zstd")
+        writer.write_table(pyarrow.Table.from_pylist(list(chunk), schema=schema))
+        count += len(chunk)
+    if writer is None:
+        raise UserError(f"{path}: there are no rows to write")
+    writer.close()
+    write_atomic(path, buffer.getvalue().to_pybytes())
+    return count
+
+
+_WHOLE_NUMBERS = ("devices", "new_tokens", "batch_size", "rounds", "round", "peak_memory_bytes", "warm_up_rounds")
+_TRUTH_VALUES = ("graphs", "kv_cache", "steady", "valid")
+_SHARES = ("host_load", "steal_percent")
+
+
+def _column_type(name: str) -> str:
+    if name in _WHOLE_NUMBERS:
+        return "int64"
+    if name in _TRUTH_VALUES:
+        return "bool_"
+    return "float64" if name.endswith("_s") or name in _SHARES else "string"
+
+
+def _chunks(rows: Iterable[Mapping[str, Cell]], size: int) -> Iterator[Sequence[Mapping[str, Cell]]]:
+    remaining = iter(rows)
+    while chunk := list(itertools.islice(remaining, size)):
+        yield chunk
+
+
 def csv_text(rows: Iterable[Mapping[str, Cell]], lineterminator: str = "\r\n") -> str:
     """Rows as CSV with a header; all rows have the columns of the first."""
     text = io.StringIO(newline="")
@@ -95,7 +146,11 @@ def spreadsheet_safe(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
-def _identity(run: Run) -> Row:
+def _summary(run: Run | RunSummary) -> RunSummary:
+    return run if isinstance(run, RunSummary) else summarize(run)
+
+
+def _identity(run: RunSummary) -> Row:
     case, workload = run.case, run.case.workload
     return {
         "run_id": run.run_id,
@@ -113,9 +168,5 @@ def _identity(run: Run) -> Row:
         "batch_size": workload.batch_size,
         "device": run.device.name,
         "stack": run.stack.name,
-        "host_class": run.host.host_class,
+        "host_class": run.host_class,
     }
-
-
-def _median(values: list[float]) -> float | None:
-    return float(median(values)) if values else None

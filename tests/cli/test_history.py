@@ -5,6 +5,8 @@ import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
@@ -53,6 +55,33 @@ def test_a_broken_document_is_told_and_hides_nothing(invoke: Invoke, store_runs:
     done = invoke("history", "--results-dir", results)
     assert done.exit_code == 0
     assert "left out: " in done.output and "run-broken.json" in done.output and "1.00 s" in done.output
+
+
+def test_since_when_is_it_slower(invoke: Invoke, store_runs: StoreRuns) -> None:
+    runs = []
+    for day in range(1, 13):
+        slower = 1.1 if day > 7 else 1.0
+        driver = {"driver": "1.22.1" if day > 7 else "1.22.0"}
+        at = f"2026-01-{day:02d}T02:00:00Z"
+        for devices, level in ((1, 1.0), (8, slower)):
+            runs += make_runs(level, session=f"night-{day:02d}", started_at=at, devices=devices, components=driver)
+    results = store_runs(runs)
+    done = invoke("history", "--results-dir", results, "--last", 0)
+    (change, quiet) = done.output.splitlines()[1:]
+    assert change.startswith("gaudi2 bloomz7b-8x-graphs-kvcache: 10.0 % slower [")
+    assert "since 2026-01-08 (synapse-1.22.0, session night-08)" in change
+    assert change.endswith("changed in the stack: driver 1.22.0 -> 1.22.1")
+    assert quiet == "no change of level was found in 1 of 2 cases (12 nights each)"
+    assert "slower" not in invoke("history", "--results-dir", results, "--no-changes").output
+
+
+def test_parquet(invoke: Invoke, store_runs: StoreRuns, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    results = store_runs(make_runs(1.0, count=3))
+    done = invoke("history", "--results-dir", results, "--parquet", tmp_path / "x.parquet", "--rounds")
+    assert done.output == f"15 rows written: {tmp_path / 'x.parquet'}\n"
+    both = invoke("history", "--results-dir", results, "--parquet", tmp_path / "y.parquet", "--csv", "-")
+    assert both.exit_code == 0 and both.stdout.startswith("run_id,") and (tmp_path / "y.parquet").exists()
 
 
 def _session(store: ResultsStore, session_id: str, kind: VerdictKind) -> None:

@@ -35,6 +35,7 @@ def session_page(
     from gaudi_perf.reports.page.build import Documents, build_page
     from gaudi_perf.reports.page.past import nights, past_runs
     from gaudi_perf.reports.page.render import render_page
+    from gaudi_perf.reports.page.shifts import find_shifts
     from gaudi_perf.reports.page.stored import stored_baselines
 
     past, unreadable = past_runs(results.directory)
@@ -43,7 +44,7 @@ def session_page(
     if unreadable:
         notes.append(f"{unreadable} documents under {results.directory} could not be read: see gaudi-perf history")
     partners = _partners(session, results)
-    documents = Documents(session, runs, nights(past), baselines, None, partners, commands, notes)
+    documents = Documents(session, runs, nights(past), baselines, find_shifts, partners, commands, notes)
     return render_page(build_page(documents))
 
 

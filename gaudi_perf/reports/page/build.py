@@ -154,7 +154,7 @@ class _Builder:
     def _measured(self, shown: ShownCase, report: CaseReport, runs: Sequence[Run]) -> ShownCase:
         facts = figures(runs)
         first = runs[0]
-        series = self._documents.nights.get(key_of(first.case, first.device, first.host), ())
+        series = self._documents.nights.get(key_of(first.case, first.device, first.host.host_class), ())
         partners = [
             self._documents.partners[run_id] for run_id in report.baseline_run_ids if run_id in self._documents.partners
         ]

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
-from gaudi_perf.stores.results import RUN_PREFIX
+from gaudi_perf.stores.history import read_history
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.stack import Device, Host, Stack
-
-
-class _PastWarmUp(msgspec.Struct):
-    steady: bool
-
-
-class _PastMeasurement(msgspec.Struct):
-    latencies_s: list[float]
-    warm_up: _PastWarmUp
-    problems: list[str] = []
-
-
-class PastRun(msgspec.Struct):
-    """What a trend needs of a run; the other fields of its document are skipped when it is decoded."""
-
-    run_id: str
-    session_id: str
-    started_at: str
-    case: Case
-    device: Device
-    stack: Stack
-    host: Host
-    measurement: _PastMeasurement
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.summary import RunSummary
 
 
 @dataclass(frozen=True)
@@ -49,6 +24,7 @@ class Night:
         low_s: lower quartile of all rounds.
         high_s: upper quartile.
         valid: whether it may be judged.
+        runs: its runs.
     """
 
     session_id: str
@@ -58,13 +34,14 @@ class Night:
     low_s: float
     high_s: float
     valid: bool
+    runs: tuple[RunSummary, ...] = ()
 
 
 Key = tuple[object, ...]
 """What must be equal for nights to be of one trend."""
 
 
-def key_of(case: Case, device: Device, host: Host) -> Key:
+def key_of(case: Case, device: Device, host_class: str) -> Key:
     """The trend that a run belongs to."""
     workload = case.workload
     return (
@@ -77,34 +54,21 @@ def key_of(case: Case, device: Device, host: Host) -> Key:
         workload.batch_size,
         workload.dtype,
         device.name,
-        host.host_class,
+        host_class,
     )
 
 
-def past_runs(directory: Path) -> tuple[list[PastRun], int]:
+def past_runs(directory: Path) -> tuple[list[RunSummary], int]:
     """All runs under a results directory, and how many documents could not be read."""
-    decoder = msgspec.json.Decoder(PastRun)
-    runs: dict[str, PastRun] = {}
-    unreadable = 0
-    for path in _files(directory):
-        try:
-            with open(path, "rb") as file:
-                run = decoder.decode(file.read())
-        except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
-            unreadable += 1
-            continue
-        if run.measurement.latencies_s:
-            runs.setdefault(run.run_id, run)
-        else:
-            unreadable += 1
-    return list(runs.values()), unreadable
+    read = read_history(directory)
+    return list(read.runs), len(read.problems)
 
 
-def nights(runs: Sequence[PastRun]) -> dict[Key, list[Night]]:
+def nights(runs: Sequence[RunSummary]) -> dict[Key, list[Night]]:
     """The nights of every trend, oldest first. A night on two stacks counts twice."""
-    grouped: dict[tuple[Key, str, str], list[PastRun]] = {}
+    grouped: dict[tuple[Key, str, str], list[RunSummary]] = {}
     for run in runs:
-        key = key_of(run.case, run.device, run.host)
+        key = key_of(run.case, run.device, run.host_class)
         grouped.setdefault((key, run.session_id, run.stack.name), []).append(run)
     found: dict[Key, list[Night]] = {}
     for (key, session_id, _), group in grouped.items():
@@ -114,17 +78,18 @@ def nights(runs: Sequence[PastRun]) -> dict[Key, list[Night]]:
     return found
 
 
-def _night(session_id: str, runs: Sequence[PastRun]) -> Night:
-    rounds = sorted(latency for run in runs for latency in run.measurement.latencies_s)
+def _night(session_id: str, runs: Sequence[RunSummary]) -> Night:
+    rounds = sorted(latency for run in runs for latency in run.latencies_s)
     last = len(rounds) - 1
     return Night(
         session_id=session_id,
         at=_time(min(run.started_at for run in runs)),
         stack=runs[0].stack,
-        level_s=median(median(run.measurement.latencies_s) for run in runs),
+        level_s=median(median(run.latencies_s) for run in runs),
         low_s=rounds[last // 4],
         high_s=rounds[last - last // 4],
-        valid=all(run.measurement.warm_up.steady and not run.measurement.problems for run in runs),
+        valid=all(run.steady and run.valid for run in runs),
+        runs=tuple(runs),
     )
 
 
@@ -134,10 +99,3 @@ def _time(text: str) -> datetime:
         return datetime.fromisoformat(text[:19] + "+00:00")
     except ValueError:
         return datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _files(directory: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if name.startswith(RUN_PREFIX) and name.endswith(".json"):
-                yield os.path.join(folder, name)

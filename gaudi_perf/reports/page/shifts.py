@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gaudi_perf.judging.trends import sample_of
 from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.page.data import Shift
 from gaudi_perf.reports.page.past import Night
 from gaudi_perf.reports.text import interval, slower_or_faster
+from gaudi_perf.statistics.change_points import change_points
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class FoundShift:
         ratio: new level to old.
         low: lower end of the ratio's interval, where it is known.
         high: upper end.
+        before: the last night of the old level; not always the night before, for one night can measure two releases.
     """
 
     index: int
     ratio: float
     low: float | None = None
     high: float | None = None
+    before: int | None = None
 
 
 FindShifts = Callable[[Sequence[Night]], Sequence[FoundShift]]
@@ -39,11 +43,31 @@ def shifts_of(series: Sequence[Night], find: FindShifts) -> list[Shift]:
             index=found.index,
             ratio=round(found.ratio, 4),
             text=_text(series[found.index], found),
-            changed=stack_differences(series[found.index - 1].stack, series[found.index].stack),
+            changed=_changed(series, found),
         )
         for found in find(series)
-        if 0 < found.index < len(series)
+        if 0 <= found.index < len(series)
     ]
+
+
+def find_shifts(series: Sequence[Night]) -> list[FoundShift]:
+    """The changes of level among the valid nights, version by version and night by night."""
+    places = [place for place, night in enumerate(series) if night.valid and night.runs]
+    places.sort(key=lambda place: (series[place].stack.order, series[place].at, series[place].session_id))
+    nights = [series[place] for place in places]
+    points = change_points(
+        [night.level_s for night in nights],
+        lambda index: [sample_of(run) for run in nights[index].runs],
+        suspects=[index for index in range(1, len(nights)) if nights[index].stack != nights[index - 1].stack],
+    )
+    return [
+        FoundShift(places[point.index], point.ratio, point.low, point.high, places[point.index - 1]) for point in points
+    ]
+
+
+def _changed(series: Sequence[Night], found: FoundShift) -> list[str]:
+    before = found.index - 1 if found.before is None else found.before
+    return stack_differences(series[before].stack, series[found.index].stack)
 
 
 def _text(night: Night, found: FoundShift) -> str:

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from gaudi_perf.judging.trends import changes_of, trends
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.summary import summarize
+from tests.stores.making import make_runs
+
+
+def night(day: int, level: float, version: str, **fields: object) -> list[Run]:
+    name = f"2026{1 + day // 28:02d}{1 + day % 28:02d}"
+    at = f"{name[:4]}-{name[4:6]}-{name[6:]}T00:00:00Z"
+    return make_runs(level, session=f"{name}-{version}", started_at=at, version=version, **fields)
+
+
+def test_since_when_and_what_changed_in_the_stack() -> None:
+    runs: list[Run] = []
+    for day in range(14):
+        driver = "1.22.0" if day < 7 else "1.22.1"
+        runs += night(day, 1.0 if day < 7 else 1.12, "1.22.0", components={"driver": driver})
+    (trend,) = trends(map(summarize, runs))
+    (change,) = changes_of(trend)
+    assert change.since.started_at[:10] == "2026-01-08" and change.before.started_at[:10] == "2026-01-07"
+    assert change.stack_changes == ("driver 1.22.0 -> 1.22.1",)
+    assert abs(change.point.ratio - 1.12) < 0.01
+
+
+def test_two_releases_every_night_are_two_levels_and_not_a_change_every_night() -> None:
+    runs: list[Run] = []
+    for day in range(8):
+        runs += [*night(day, 1.0, "1.9.0"), *night(day, 1.1, "1.10.0")]
+    (trend,) = trends(map(summarize, runs))
+    assert [item.stack.version for item in trend.nights] == ["1.9.0"] * 8 + ["1.10.0"] * 8
+    (change,) = changes_of(trend)
+    assert change.point.index == 8 and change.since.stack.version == "1.10.0"
+    assert change.stack_changes == ("synapse 1.9.0 -> 1.10.0", "driver 1.9.0 -> 1.10.0")
+
+
+def test_what_may_not_be_compared_is_a_trend_of_its_own() -> None:
+    runs = [
+        *night(1, 1.0, "1.22.0"),
+        *night(1, 1.0, "1.22.0", devices=8),
+        *night(1, 1.0, "1.22.0", device="gaudi3"),
+        *night(1, 1.0, "1.22.0", cpu="Xeon 6"),
+        *night(1, 1.0, "1.22.0", new_tokens=10),
+        *night(2, 1.0, "1.22.0", steady=False),
+        *night(2, 1.0, "1.22.0", problems=["throttled"]),
+    ]
+    found = trends(map(summarize, runs))
+    assert len(found) == 5
+    assert all(len(trend.nights) == 1 and changes_of(trend) == [] for trend in found)

@@ -1,0 +1,171 @@
+"""The history's index is a cache: whatever happens to it, what is read is what the documents say."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores import history
+from gaudi_perf.stores.history import INDEX_FILE, read_history
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.documents import encode
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.summary import summarize
+from tests.stores.making import make_run, make_runs
+
+
+@pytest.fixture(autouse=True)
+def index_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of this moment are indexed, too."""
+    monkeypatch.setattr(history, "_FRESH_NS", -(10**12))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    store = ResultsStore(tmp_path / "results")
+    for run in [
+        *make_runs(1.0, session="s1"),
+        make_run(1.5, session="s2", version="1.23.0", problems=["throttled"]),
+        make_run(1.2, session="s2", steady=False, devices=8),
+    ]:
+        store.write_run(run)
+    return store.directory
+
+
+def truth(results: Path) -> list[object]:
+    return [summarize(run) for run in ResultsStore(results).read_runs().runs]
+
+
+def test_the_index_says_what_the_documents_say(results: Path) -> None:
+    cold, warm = read_history(results), read_history(results)
+    assert (cold.from_index, warm.from_index) == (0, 7)
+    assert list(cold.runs) == list(warm.runs) == truth(results)
+    assert read_history(results, use_index=False).runs == cold.runs
+    cases = {id(run.case) for run in warm.runs}
+    assert len(cases) == 2  # shared
+
+
+def test_new_changed_and_removed_documents(results: Path) -> None:
+    read_history(results)
+    ResultsStore(results).write_run(make_run(2.0, session="s3"))
+    assert list(read_history(results).runs) == truth(results)
+    paths = sorted(results.glob("*/run-*.json"))
+    paths[0].unlink()
+    changed = make_run(9.0, run_id=paths[1].stem[4:], session="s1")
+    paths[1].write_bytes(encode(changed))
+    again = read_history(results)
+    assert list(again.runs) == truth(results)
+    assert 9.0 in [run.level_s for run in again.runs]
+
+
+def test_a_document_of_the_same_size_and_times_of_content(results: Path) -> None:
+    """Even an edit that hides itself is seen: the time of change of the file's record cannot be set."""
+    path = sorted(results.glob("s1/run-*.json"))[0]
+    read_history(results)
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"1.0,", b"3.0,"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert list(read_history(results).runs) == truth(results)
+
+
+def test_any_damage_to_the_index_changes_nothing(results: Path) -> None:
+    expected = read_history(results).runs
+    index = results / INDEX_FILE
+    whole = index.read_bytes()
+    dice = random.Random(1)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        kind = dice.randrange(3)
+        if kind == 0:
+            damaged = damaged[: dice.randrange(len(whole))]
+        elif kind == 1:
+            damaged[dice.randrange(len(whole))] ^= 1 << dice.randrange(8)
+        else:
+            damaged = bytearray(dice.randbytes(dice.randrange(200)))
+        index.write_bytes(bytes(damaged))
+        read = read_history(results)
+        assert read.runs == expected and read.problems == ()
+
+
+def test_an_index_of_another_directory_does_not_speak_for_this_one(results: Path, tmp_path: Path) -> None:
+    read_history(results)
+    other = ResultsStore(tmp_path / "other")
+    for run in make_runs(5.0, session="s1"):
+        other.write_run(run)
+    (other.directory / INDEX_FILE).write_bytes((results / INDEX_FILE).read_bytes())
+    assert list(read_history(other.directory).runs) == truth(other.directory)
+
+
+def test_fresh_files_are_not_indexed(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_FRESH_NS", 10**12)
+    assert read_history(results).from_index == read_history(results).from_index == 0
+
+
+def test_a_directory_that_cannot_be_written_is_read(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise UserError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(history, "write_atomic", refuse)
+    assert len(read_history(results).runs) == 7
+    assert not (results / INDEX_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"run_id": "', b'"run_id": "' + b"x" * 300),
+        (b"2026-01-31T12", b"2026-02-31T12"),
+        (b'"devices": 1', b'"devices": 0'),
+        (b'"memory_bytes"', b'"memory"'),
+        (b'"1.22.0"', b'"no version"'),
+        (b'"schema"', b'"scheme"'),
+        (b"gaudi-perf/run/1", b"gaudi-perf/run/9"),
+        (b'"latencies_s"', b'"latencies"'),
+    ],
+)
+def test_what_is_malformed_is_told_as_everywhere(results: Path, old: bytes, new: bytes) -> None:
+    path = sorted(results.glob("s1/run-*.json"))[0]
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    expected = ResultsStore(results).read_runs()
+    for _ in range(2):
+        read = read_history(results)
+        assert read.problems == expected.problems and len(read.problems) == 1
+        assert list(read.runs) == [summarize(run) for run in expected.runs]
+
+
+def test_a_copied_directory_counts_once(results: Path) -> None:
+    for path in sorted(results.glob("s1/run-*.json")):
+        (results / "copy").mkdir(exist_ok=True)
+        (results / "copy" / path.name).write_bytes(path.read_bytes())
+    assert read_history(results).problems == ()
+    assert len(read_history(results).runs) == 7
+    twin = make_run(4.0, run_id=path.stem[4:])
+    (results / "copy" / path.name).write_bytes(encode(twin))
+    for _ in range(2):
+        assert "another document has the same run id" in read_history(results).problems[0]
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such results directory"):
+        read_history(tmp_path / "nowhere")
+
+
+def test_a_thousand_documents_are_read_from_the_index_much_faster(tmp_path: Path) -> None:
+    store = ResultsStore(tmp_path)
+    folder = store.session_directory("s1")
+    folder.mkdir()
+    for run in (make_run(1.0) for _ in range(1000)):
+        (folder / f"run-{run.run_id}.json").write_bytes(encode(run))
+    times = []
+    for _ in range(3):
+        begin = time.process_time()
+        assert len(read_history(tmp_path).runs) == 1000
+        times.append(time.process_time() - begin)
+    assert min(times[1:]) < times[0]
