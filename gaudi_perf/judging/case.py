@@ -134,15 +134,18 @@ class CaseJudge:
         tolerance = self._rules.tolerances[key[0]]
         own = ComparisonSettings(false_alarms=self._rules.false_alarms, seconds_per_run=seconds_per_run)
         if self._plan is None:
-            return Look(_compare(reference, samples, tolerance, own), Stop.CLEAR)
+            return Look(_compare(key[0], reference, samples, tolerance, own), Stop.CLEAR)
         plan, count = self._plan, len(samples.candidate)
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
         strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(key[0], gating)))
-        found = _look(reference, samples, plan, tolerance, strict, budget_spent)
+        layout = Layout.STORED
+        if reference.side_by_side:
+            layout = Layout.INTERLEAVED if _in_turns(key[0], reference) else Layout.SIDE_BY_SIDE
+        found = _look(layout, reference, samples, plan, tolerance, strict, budget_spent)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
             # The family asks more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
-            alone = _look(reference, samples, plan, tolerance, own, budget_spent)
+            alone = _look(layout, reference, samples, plan, tolerance, own, budget_spent)
             if alone.comparison.kind == VerdictKind.UNCHANGED:
                 found = alone
         if found.stop == Stop.CLEAR:
@@ -213,16 +216,24 @@ def _regressed(one: Look) -> bool:
     return one.comparison.kind == VerdictKind.REGRESSED
 
 
-def _compare(reference: Reference, samples: Samples, tolerance: float, settings: ComparisonSettings) -> Comparison:
+def _in_turns(metric: Metric, reference: Reference) -> bool:
+    return reference.rounds_in_turns and metric == LATENCY  # the other metrics have rounds of their own
+
+
+def _compare(
+    metric: Metric, reference: Reference, samples: Samples, tolerance: float, settings: ComparisonSettings
+) -> Comparison:
     ours, theirs = samples.candidate, samples.baseline
     if reference.published:
         return compare_with_published(ours, reference.level_s, tolerance=tolerance, settings=settings)
     if reference.side_by_side:
-        return compare_side_by_side(ours, theirs, tolerance=tolerance, settings=settings)
+        turns = _in_turns(metric, reference)
+        return compare_side_by_side(ours, theirs, tolerance=tolerance, settings=settings, interleaved=turns)
     return compare(ours, theirs, tolerance=tolerance, settings=settings)
 
 
 def _look(
+    layout: Layout,
     reference: Reference,
     samples: Samples,
     plan: Plan,
@@ -231,7 +242,6 @@ def _look(
     budget_spent: bool,
 ) -> Look:
     ours, theirs = samples.candidate, samples.baseline
-    layout = Layout.SIDE_BY_SIDE if reference.side_by_side else Layout.STORED
     if reference.published:  # it counts as a single run of another night, and has no probes
         ours = [RunSample(rounds=sample.rounds, night=sample.night) for sample in ours]
         theirs = [RunSample(rounds=np.array([reference.level_s], dtype=np.float64))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gaudi_perf.stores.convert import baseline_run
 from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.baseline import BaselineRun
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import TITLES, Metric
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import BaselineRole
 
@@ -35,6 +35,7 @@ class Reference:
         runs: its runs, by time; side by side, the first belongs to the candidate's first, and so on.
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
+        rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
     """
 
     role: BaselineRole
@@ -43,6 +44,7 @@ class Reference:
     runs: tuple[BaselineRun, ...]
     level_s: float
     published: bool = False
+    rounds_in_turns: bool = False
 
     @property
     def side_by_side(self) -> bool:
@@ -124,8 +126,16 @@ def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, agains
     )
 
 
-def evidence_side_by_side(candidate: Sequence[Run], baseline: Sequence[Run]) -> CaseEvidence:
-    """Hold the runs of a case against those of another stack, measured in pairs in the same session."""
+def evidence_side_by_side(
+    candidate: Sequence[Run], baseline: Sequence[Run], *, rounds_in_turns: bool = False
+) -> CaseEvidence:
+    """Hold the runs of a case against those of another stack, measured in pairs in the same session.
+
+    Args:
+        candidate: runs on the stack in question, by time.
+        baseline: runs on the other, by time.
+        rounds_in_turns: whether the rounds of each pair were taken in turns, too.
+    """
     ours, theirs = (tuple(baseline_run(run) for run in runs) for runs in (candidate, baseline))
     invalid = tuple(
         f"stack {run.stack_label!r}: {problem}" for run in (*candidate, *baseline) for problem in _problems([run])
@@ -140,7 +150,9 @@ def evidence_side_by_side(candidate: Sequence[Run], baseline: Sequence[Run]) -> 
         reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
         return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
     level = float(np.median([run.median_s for run in theirs]))
-    reference = Reference("side by side", other.stack_label, other.stack, theirs, level)
+    reference = Reference(
+        "side by side", other.stack_label, other.stack, theirs, level, rounds_in_turns=rounds_in_turns
+    )
     never_steady = tuple(
         f"stack {run.stack_label!r}: {reason}" for run in (*candidate, *baseline) for reason in _never_steady([run])
     )
@@ -159,6 +171,8 @@ def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Refe
         pairs = [
             (one, other) for one, other in zip(ours, others, strict=False) if one is not None and other is not None
         ]
+        if metric == LATENCY and reference.rounds_in_turns:
+            pairs = [_of_equal_length(one, other) for one, other in pairs]
         return Samples([one for one, _ in pairs], [other for _, other in pairs], why_not)
     return Samples([one for one in ours if one is not None], [one for one in others if one is not None], why_not)
 
@@ -166,6 +180,14 @@ def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Refe
 def latency_samples(runs: Sequence[BaselineRun]) -> list[RunSample]:
     """Runs as numbers of their latency, with their probes and their nights."""
     return [sample for run in runs if (sample := _sample("latency", run)) is not None]
+
+
+def _of_equal_length(one: RunSample, other: RunSample) -> tuple[RunSample, RunSample]:
+    """The rounds that have a neighbour: a budget may end one run of a pair before the other."""
+    count = min(one.rounds.size, other.rounds.size)
+    return replace(one, rounds=one.rounds[:count], probes=None), replace(
+        other, rounds=other.rounds[:count], probes=None
+    )
 
 
 def _sample(metric: Metric, run: BaselineRun) -> RunSample | None:

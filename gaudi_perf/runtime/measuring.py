@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -129,8 +129,27 @@ class Measurer:
             GroupFailure: the worker group failed; it has been ended.
             UserError: its accelerator cannot be used as asked.
         """
+        steps = self.steps(case)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                run: Run = done.value
+                return run
+
+    def steps(self, case: Case, *, one_by_one: bool = False) -> Generator[None, None, Run]:
+        """The same, step by step: stops before the first round, between batches of rounds, and after the last.
+
+        Args:
+            case: what to measure.
+            one_by_one: whether a batch is a single round, so that another stack's rounds can be taken in turns with it.
+
+        Raises:
+            GroupFailure: the worker group failed; it has been ended.
+            UserError: its accelerator cannot be used as asked.
+        """
         try:
-            return self._measure(case)
+            return (yield from self._steps(case, one_by_one))
         except GroupFailure as failure:
             self.end_group()
             if self._launch.own or failure is self._cannot_start:
@@ -143,7 +162,7 @@ class Measurer:
             self.end_group()
             raise
 
-    def _measure(self, case: Case) -> Run:
+    def _steps(self, case: Case, one_by_one: bool) -> Generator[None, None, Run]:
         started_at = utc_now()
         group = self._group_for(case)
         assert group.loaded is not None
@@ -167,10 +186,11 @@ class Measurer:
         begin = time.monotonic()  # compiling graphs in the first round is not charged to the budget
         with _timed(phases, "warm-up"):
             warm_up = self._warm_up(group, case, begin, first)
-        with _timed(phases, "rounds"):
-            if group.telemetry is not None:
-                group.telemetry.begin()
-            log = self._rounds(group, case, begin, warm_up.latencies_s[-1])
+        if group.telemetry is not None:
+            group.telemetry.begin()
+        left = self._plan.budget_s - (time.monotonic() - begin)
+        last = warm_up.latencies_s[-1]
+        log, phases["rounds"] = yield from self._rounds(group, case, left, last, one_by_one)
         telemetry = None
         if group.telemetry is not None:
             telemetry = group.telemetry.end(group.pids(), case.configuration.devices)
@@ -267,16 +287,22 @@ class Measurer:
                 reason = f"not steady when the time budget was spent, after {len(latencies)} rounds: {state.reason}"
                 return WarmUp(latencies_s=latencies, steady=False, reason=reason)
 
-    def _rounds(self, group: WorkerGroup, case: Case, begin: float, last_latency: float) -> _RoundLog:
-        log = _RoundLog()
+    def _rounds(
+        self, group: WorkerGroup, case: Case, budget_s: float, last_latency: float, one_by_one: bool
+    ) -> Generator[None, None, tuple[_RoundLog, float]]:
+        """The rounds, and the time they took; whatever is done while it stops is not charged to them."""
+        log, spent = _RoundLog(), 0.0
         minimum = min(self._plan.minimum_rounds, self._plan.rounds)
-        while len(log.latencies_s) < self._plan.rounds:
-            if len(log.latencies_s) >= minimum and time.monotonic() - begin > self._plan.budget_s:
-                break
-            batch = self._batch(log.latencies_s or [last_latency], self._plan.rounds - len(log.latencies_s))
+        while len(log.latencies_s) < self._plan.rounds and not (len(log.latencies_s) >= minimum and spent > budget_s):
+            yield
+            begin = time.monotonic()
+            most = 1 if one_by_one else self._plan.rounds - len(log.latencies_s)
+            batch = self._batch(log.latencies_s or [last_latency], most)
             log.add(self._ask_rounds(group, batch, "rounds", log.latencies_s or [last_latency]))
+            spent += time.monotonic() - begin
             self._notify(f"{case.id}: round {len(log.latencies_s)}/{self._plan.rounds}, {log.latencies_s[-1]:.3f} s")
-        return log
+        yield
+        return log, spent
 
     def _token_times(self, group: WorkerGroup, case: Case) -> TokenTimes | None:
         if self._plan.token_rounds == 0:

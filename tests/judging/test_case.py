@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gaudi_perf.judging import CaseJudge, Rules, evidence_side_by_side
@@ -9,7 +10,7 @@ from gaudi_perf.judging.cost import seconds_per_run
 from gaudi_perf.judging.evidence import latency_samples
 from gaudi_perf.statistics.sequential import Plan
 from gaudi_perf.stores.convert import baseline_run
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.measurement import Measurement, Run
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.making import against, noisy_runs
@@ -92,7 +93,6 @@ def test_inconclusive_says_runs_and_minutes() -> None:
 
 def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:
     def timed(**phases: float) -> Run:
-        import msgspec
 
         run = make_run()
         return msgspec.structs.replace(run, measurement=msgspec.structs.replace(run.measurement, phases_s=phases))
@@ -166,3 +166,24 @@ def test_runs_that_never_became_steady_need_no_more_looks() -> None:
         type(evidence)(evidence.runs, evidence.references, never_steady=("limit",))
     )
     assert judged.settled and judged.verdicts[0].kind is VerdictKind.INCONCLUSIVE
+
+
+def test_rounds_in_turns_cancel_what_both_stacks_meet() -> None:
+    storm = [1 + 0.8 * ((number * 7) % 10) / 10 for number in range(12)]
+
+    def pair(level: float, seed: int) -> list[Run]:
+        return [
+            make_run([level * value * (1 + 0.002 * ((number * seed) % 5)) for number, value in enumerate(storm)])
+            for _ in range(5)
+        ]
+
+    slow, same = pair(1.08, 3), pair(1.0, 2)
+    turns = CaseJudge(Rules()).judge(evidence_side_by_side(slow, same, rounds_in_turns=True)).verdicts[0]
+    assert turns.kind is VerdictKind.REGRESSED and turns.ratio == pytest.approx(1.08, abs=0.01)
+    short = [msgspec.structs.replace(run, measurement=_first_rounds(run, 7)) for run in slow]
+    cut = CaseJudge(Rules()).judge(evidence_side_by_side(short, same, rounds_in_turns=True)).verdicts[0]
+    assert cut.kind is VerdictKind.REGRESSED and cut.ratio == pytest.approx(1.08, abs=0.01)
+
+
+def _first_rounds(run: Run, count: int) -> Measurement:
+    return msgspec.structs.replace(run.measurement, latencies_s=run.measurement.latencies_s[:count])

@@ -75,6 +75,19 @@ def test_stacks_are_measured_in_balanced_order_each_with_its_environment(suite: 
     assert SECRET not in stored and SECRET not in outcome.output
 
 
+def test_rounds_in_turns(suite: Suite) -> None:
+    new = stack("new", slower=[{"when": ["graphs", "kvcache"], "by": 0.10}])
+    arguments = [*beside(suite, new, stack("old")), "--turns", "rounds"]
+    outcome = suite("-k", "bloomz7b-1x and kvcache", *QUICK, "--runs", "3", *arguments)
+    verdicts = outcome.verdicts()
+    assert {case for case, verdict in verdicts.items() if verdict == "REGRESSED"} == {SLOWED}, outcome.output
+    assert len(verdicts) == 2 and outcome.status == 1
+    assert len(read_runs(outcome.results).runs) == 12
+    refused = suite(*QUICK, *arguments, "--accelerator", "emulated-gaudi2")
+    assert refused.status == 4
+    assert "--turns rounds: emulated-gaudi2 is held by one worker group at a time" in refused.output
+
+
 def test_a_stack_whose_worker_cannot_start_is_one_sentence(suite: Suite, tmp_path: Path) -> None:
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -s "$@"\n')
@@ -125,6 +138,7 @@ def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, told: st
     ("arguments", "told"),
     [
         (["--candidate-stack", "new"], "give --baseline-stack, too"),
+        (["--turns", "rounds"], "--turns rounds: two stacks take turns: give --candidate-stack"),
         (["--max-runs", "3"], "limits of --runs auto"),
         (["--runs", "auto", "--refresh-baselines"], "give --refresh-baselines a number of runs"),
         (["--runs", "0"], "--runs is '0': it takes a whole number from 1, or auto"),

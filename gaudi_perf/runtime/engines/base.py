@@ -61,6 +61,7 @@ class Accelerator(ABC):
         kind: the kind of accelerator that it is to its software.
         default_scale: the scale unless another is asked for.
         automatic: whether ``--accelerator auto`` may take it.
+        shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
         telemetry: the source that reads its devices (runtime/telemetry), or empty.
     """
@@ -69,6 +70,7 @@ class Accelerator(ABC):
     kind: ClassVar[AcceleratorName]
     default_scale: ClassVar[Scale] = "full"
     automatic: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
     telemetry: ClassVar[str] = ""
 

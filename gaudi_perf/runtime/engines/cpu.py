@@ -42,6 +42,7 @@ class CpuAccelerator(Accelerator):
     name = "cpu"
     kind = "cpu"
     default_scale = "standin"
+    shared = True
 
     def find(self) -> Found:
         """One CPU, with the memory of the machine."""
