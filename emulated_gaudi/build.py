@@ -21,7 +21,7 @@ SOURCES = Path(__file__).parent / "native"
 CACHE_VARIABLE = "EMULATED_GAUDI_CACHE"
 
 
-class BuildError(Exception):
+class BuildError(RuntimeError):
     """The emulated device cannot be compiled; ``str(error)`` is one sentence with the remedy."""
 
 

@@ -181,3 +181,15 @@ def test_against_results_without_a_readable_run_is_refused(store: BaselineStore,
     (tmp_path / "run-1.json").write_text("{")
     with pytest.raises(UserError, match=r"holds no run that can be read.*run-1.json: not a valid run document"):
         store.resolve(make_run(), str(tmp_path))
+
+
+@pytest.mark.parametrize(("baseline", "run"), [("gaudi2", "emulated-gaudi2"), ("emulated-gaudi2", "gaudi2")])
+def test_emulated_and_real_are_never_compared(store: BaselineStore, tmp_path: Path, baseline: str, run: str) -> None:
+    keep(store, "1.23.0", device=baseline)
+    measured = make_run(version="1.24.0", device=run)
+    assert store.resolve(measured).matches == ()
+    named = store.resolve(measured, f"{baseline}/synapse-1.23.0")
+    assert named.matches == () and len(named.incomparable) == 1
+    assert "emulated" in str(named.incomparable[0])
+    with pytest.raises(UserError, match=f"no baseline synapse-1.23.0 of {run}"):
+        store.resolve(measured, "1.23.0")

@@ -142,6 +142,15 @@ def test_a_fault_that_could_never_match_is_refused(suite: Suite) -> None:
     assert "Traceback" not in outcome.output
 
 
+def test_a_missing_compiler_is_one_sentence(suite: Suite, tmp_path: Path) -> None:
+    bare = {"PATH": str(tmp_path / "nothing"), "CXX": "", "EMULATED_GAUDI_CACHE": str(tmp_path / "cache")}
+    outcome = suite("--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache", *QUICK, **bare)
+    assert outcome.status == 1
+    sentence = "The emulated Gaudi has to be compiled once, but there is no C++ compiler (c++, g++ or clang++) on PATH"
+    assert f"--accelerator emulated-gaudi2: {sentence}: install one, for instance g++." in outcome.output
+    assert "build.py" not in outcome.output, "no trace of frames"
+
+
 def test_an_impossible_release_is_refused_in_a_sentence(suite: Suite) -> None:
     outcome = suite(*GAUDI, "--emulated-synapse", "newest")
     assert outcome.status == 1
