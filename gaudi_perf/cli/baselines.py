@@ -10,7 +10,7 @@ import click
 from gaudi_perf.cli.common import Command, Group, baselines_option, echo_table, echo_words, existing_store, shown
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
-from gaudi_perf.cli.waiving import waive
+from gaudi_perf.cli.waiving import echo_waivers, waive
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def baselines() -> None:
 @click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
 @baselines_option
 def list_command(device: str | None, baselines_dir: Path) -> None:
-    """List the baselines, by device and version.
+    """List the baselines, by device and version, and all waivers.
 
     Examples:
       gaudi-perf baselines list
@@ -49,6 +49,7 @@ def list_command(device: str | None, baselines_dir: Path) -> None:
         [("device", "left"), ("stack", "left"), ("file", "left")],
         [(place.device, place.stack_name, str(place.path)) for place in chosen],
     )
+    echo_waivers(baselines_dir)
 
 
 @baselines.command(cls=Command)

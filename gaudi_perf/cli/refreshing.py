@@ -61,8 +61,9 @@ def refresh(
     """Make what was measured the new level of its cases.
 
     Only valid, steady runs of one stack and host class count, and it takes several. Cases that were not run stay as
-    they are. A slower level is refused unless --accept-regression says why; the reason stays in the file with date and
-    ratio. Exit status 1 if a case was refused; the others are written.
+    they are. A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than 5 %
+    slower. It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. Exit
+    status 1 if a case was refused; the others are written.
 
     Examples:
       gaudi-perf baselines refresh results --dry-run
@@ -86,12 +87,17 @@ def refresh(
 def _plan(
     results: Path, case: str, minimum_runs: int, accept_regression: str | None, baselines_dir: Path
 ) -> RefreshPlan:
+    from gaudi_perf.judging import refresh_verdicts
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.refresh import plan_refresh
 
-    runs = runs_of(results, case)
+    runs, store = runs_of(results, case), BaselineStore(baselines_dir)
     return plan_refresh(
-        BaselineStore(baselines_dir), runs, minimum_runs=minimum_runs, accept_regression=accept_regression
+        store,
+        runs,
+        minimum_runs=minimum_runs,
+        accept_regression=accept_regression,
+        verdicts=refresh_verdicts(runs, store),
     )
 
 

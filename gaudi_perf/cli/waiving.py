@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown
 from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.stores.places import Place
+    from gaudi_perf.vocabulary.waiver import Waiver
 
 
 @click.command(cls=Command)
@@ -19,7 +25,7 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
 )
-@click.option("--list", "list_all", is_flag=True, help="List all waivers.")
+@click.option("--list", "list_all", is_flag=True, help="List all waivers, expired ones too.")
 @click.option("--remove", is_flag=True, help="Remove the waivers of the case on the device.")
 @baselines_option
 def waive(
@@ -60,14 +66,21 @@ def waive(
 
 
 def _list(directory: Path) -> None:
+    if not echo_waivers(directory):
+        click.echo("there are no waivers")
+
+
+def echo_waivers(directory: Path) -> bool:
+    """Print all waivers, expired ones too; whether there are any."""
+    from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.waivers import WaiverStore
 
     waivers = WaiverStore(directory).list()
     if not waivers:
-        click.echo("there are no waivers")
-        return
+        return False
+    places = BaselineStore(directory).list()
     echo_table(
-        [(title, "left") for title in ("case", "device", "until", "up to", "added", "reason")],
+        [(title, "left") for title in ("waived case", "device", "until", "up to", "added", "state", "reason")],
         [
             (
                 waiver.case,
@@ -75,11 +88,24 @@ def _list(directory: Path) -> None:
                 waiver.until_stack,
                 "-" if waiver.up_to_ratio is None else f"{(waiver.up_to_ratio - 1) * 100:.3g} %",
                 waiver.added_on,
+                _state(waiver, places),
                 waiver.reason,
             )
             for waiver in waivers
         ],
     )
+    return True
+
+
+def _state(waiver: Waiver, places: Sequence[Place]) -> tuple[str, str]:
+    from gaudi_perf.vocabulary.versions import parse_version
+
+    over = [
+        place.stack_name
+        for place in places
+        if (place.device, place.kind) == (waiver.device, waiver.kind) and place.order >= parse_version(waiver.until)
+    ]
+    return (f"expired on {over[-1]}", "yellow") if over else ("in effect", "")
 
 
 def _add(

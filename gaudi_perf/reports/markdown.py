@@ -58,6 +58,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     reasons = Counter(report.skipped for report in session.cases if report.skipped)
     lines += [f"skipped {count}: {escaped(reason)}\n" for reason, count in reasons.items()]
     lines += [f"waived: {escaped(r.case.id)}: {escaped(r.waived)}\n" for r in session.cases if r.waived]
+    lines += [f"waiver: {escaped(sentence)}\n" for sentence in session.waivers]
     visible = smallest_visible(session)
     if visible:
         lines += [escaped(visible), ""]

@@ -90,6 +90,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     for report in session.cases:
         if report.waived:
             console.print(f"waived: {report.case.id}: {harmless(report.waived)}", style="yellow")
+    for sentence in session.waivers:
+        console.print(f"waiver: {harmless(sentence)}", style="yellow" if "EXPIRED" in sentence else None)
     for reason, count in Counter(report.skipped for report in session.cases if report.skipped).items():
         console.print(f"skipped {count}: {harmless(reason)}")
     for report in session.cases:

@@ -115,6 +115,7 @@ class Session(Document, frozen=True, kw_only=True):
         candidate_stack: what the stacks' file calls the stack in question, side by side; else empty.
         baseline_stack: the same of the stack that it was held against.
         family: what the false-alarm rate of all cases together is, in a sentence.
+        waivers: all waivers there are, expired ones too, a sentence each.
     """
 
     schema: str = SESSION_SCHEMA
@@ -125,6 +126,7 @@ class Session(Document, frozen=True, kw_only=True):
     candidate_stack: str = ""
     baseline_stack: str = ""
     family: str = ""
+    waivers: list[str] = []
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""

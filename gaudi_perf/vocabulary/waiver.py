@@ -51,6 +51,13 @@ class Waiver(Document, frozen=True, kw_only=True):
         """The name of the stack from which it fails again, for instance ``synapse-1.26.0``."""
         return f"{self.kind}-{self.until}"
 
+    def sentence(self, stack: Stack | None) -> str:
+        """The waiver on a line, and what it means on a stack (None where none was measured)."""
+        limit = "" if self.up_to_ratio is None else f" up to {(self.up_to_ratio - 1) * 100:.3g} % slower"
+        over = stack is not None and stack.kind == self.kind and self.expired(stack)
+        state = f"; EXPIRED on {stack.name}: it fails again" if over and stack is not None else ""
+        return f"{self.case} on {self.device}{limit} until {self.until_stack}{state}: {self.reason}"
+
     def expired(self, stack: Stack) -> bool:
         """Whether it has no effect on a stack any more; a waiver of another kind of stack never had one."""
         return stack.kind != self.kind or stack.order >= parse_version(self.until)

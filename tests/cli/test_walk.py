@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_perf.vocabulary.baseline import Baseline
+from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.measurement import Run
 from tests.cli.conftest import PUBLISHED, Invoke
-from tests.stores.making import make_runs
+from tests.stores.making import make_run, make_runs
 
 CASE = "bloomz7b-8x-graphs-kvcache"
 StoreRuns = Callable[[Iterable[Run]], Path]
@@ -50,6 +52,8 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, tmp_p
     listed = invoke("baselines", "waive", "--list", *kept).output
     assert CASE in listed and "10 %" in listed and "known; mended in 1.24" in listed
 
+    assert "expired on synapse-1.23.0" in listed  # that is stored already
+    assert "expired on synapse-1.23.0" in invoke("baselines", "list", *kept).output
     done = invoke("baselines", "verify", *kept)
     assert done.exit_code == 0 and "2 baselines and 1 waivers are well-formed" in done.output
     assert "it fails again there" in done.output  # 1.23.0 is stored already
@@ -113,7 +117,9 @@ def test_list_and_show_and_the_stored_document(invoke: Invoke) -> None:
     listed = invoke("baselines", "list", "--baselines-dir", PUBLISHED, "--device", "gaudi2").output
     assert listed.index("synapse-1.8.0") < listed.index("synapse-1.9.0-preview") < listed.index("synapse-1.10.0")
     done = invoke("baselines", "show", "gaudi2/synapse-1.8.0", "--json", "--baselines-dir", PUBLISHED)
-    assert done.output.encode() == (PUBLISHED / "gaudi2/synapse-1.8.0.json").read_bytes()
+    assert decode(done.output.encode(), Baseline, "shown") == decode(
+        (PUBLISHED / "gaudi2/synapse-1.8.0.json").read_bytes(), Baseline, "stored"
+    )
 
 
 def test_import_adds_and_never_replaces(invoke: Invoke, tmp_path: Path) -> None:
@@ -128,3 +134,21 @@ def test_import_adds_and_never_replaces(invoke: Invoke, tmp_path: Path) -> None:
     file.write_text('{"throughput": 50.0}')
     done = invoke("baselines", "import", file, *options, "--day", "2026-01-31", *kept)
     assert done.exit_code == 2 and "is there already at 1 s" in done.output
+
+
+def test_refresh_is_judged_as_pytest_judges(invoke: Invoke, store_runs: StoreRuns, tmp_path: Path) -> None:
+    """4 % slower is within the margin; where it is certain, it is slower all the same, and needs a reason."""
+    kept = ("--baselines-dir", tmp_path / "baselines")
+
+    def nights(level: float, session: str) -> list[Run]:
+        return [run for _ in range(6) for run in make_runs(level, session=session)]
+
+    assert invoke("baselines", "refresh", store_runs(nights(1.0, "a")) / "a", *kept).exit_code == 0
+    results = store_runs(nights(1.04, "b")) / "b"
+    assert "REGRESSED" in invoke("compare", results, "gaudi2/synapse-1.22.0", *kept).output
+    done = invoke("baselines", "diff", results, *kept)
+    assert "slower: 4.0 % slower" in done.output and "1 refused" in done.output
+    results = store_runs([make_run([0.9, 1.04, 1.2], session="c")]) / "c"  # too little to tell: the margin decides
+    assert "INCONCLUSIVE" in invoke("compare", results, "gaudi2/synapse-1.22.0", *kept).output
+    done = invoke("baselines", "diff", results, "--minimum-runs", 1, *kept)
+    assert "unchanged: 4.0 % slower" in done.output and "1 of 1 cases would be accepted" in done.output

@@ -72,8 +72,12 @@ def test_a_waived_regression_passes_until_its_version(suite: Suite, scripted: Sc
     assert waived.status == 0, waived.output
     assert "1 waived" in waived.output and "known, and being mended (until torch-2.14)" in waived.output
 
+    assert "waiver: bloomz7b-1x-graphs-kvcache on cpu until torch-2.14: known" in waived.output
+
     expired = suite(*one, "--runs", "3", injected=scripted(slower=slower, stack_version="2.14.0"))
     assert expired.status == 1
+    assert "until torch-2.14; EXPIRED on torch-2.14.0: it fails again: known" in " ".join(expired.output.split())
+    assert len(expired.session.waivers) == 1
     assert expired.verdicts() == {"bloomz7b-1x-graphs-kvcache": "REGRESSED"}
 
 

@@ -1,0 +1,60 @@
+"""The nightly workflow and tox name the same releases, with the versions that go with them."""
+
+from __future__ import annotations
+
+import re
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaudi_perf.runtime.gaudi.releases import RELEASES
+from gaudi_perf.vocabulary.stacks import decode_stacks
+
+yaml = pytest.importorskip("yaml")
+PROJECT = Path(__file__).parents[2]
+NIGHTLY = PROJECT / ".github/workflows/nightly.yml"
+STACKS = PROJECT / ".github/gaudi/stacks.toml"
+
+
+def _matrix() -> list[dict[str, Any]]:
+    # The base loader leaves versions as they are written: 2.10 is not 2.1.
+    jobs = yaml.load(NIGHTLY.read_text(), Loader=yaml.BaseLoader)["jobs"]
+    entries: list[dict[str, Any]] = jobs["measure"]["strategy"]["matrix"]["include"]
+    return entries
+
+
+def test_every_release_has_a_job_and_an_environment() -> None:
+    released = {item.synapse: item for item in RELEASES}
+    tox = ConfigParser(interpolation=None)
+    tox.read(PROJECT / "tox.ini")
+    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
+    numbers = name.partition("{")[2].rstrip("}").split(",")
+    deps = dict(re.findall(r"(synapse\d+): optimum-habana>=(\S+),", tox[name]["deps"]))
+    assert [entry["environment"] for entry in _matrix()] == [f"synapse1{number}" for number in numbers] == list(deps)
+    for entry in _matrix():
+        release = released[entry["synapse"]]
+        assert f"synapse{entry['synapse'].rpartition('.')[0].replace('.', '')}" == entry["environment"]
+        assert entry["torch"].startswith(release.pytorch) and entry["torch"].count(".") == 2
+        assert release.optimum_habana_from.startswith(deps[entry["environment"]])
+        assert entry["runner"] == f"synapse-{entry['synapse'].rpartition('.')[0]}"
+
+
+def test_the_newest_two_are_measured_side_by_side() -> None:
+    newest = [entry["runner"] for entry in _matrix()][-1:-3:-1]
+    assert [entry.name for entry in decode_stacks(STACKS.read_bytes(), str(STACKS)).stack] == newest
+    text = NIGHTLY.read_text()
+    assert f"--candidate-stack {newest[0]} --baseline-stack {newest[1]}" in text
+    for entry in _matrix()[-2:]:
+        assert f"{entry['synapse']}/{entry['os']}/habanalabs/pytorch-installer-{entry['torch']}:latest" in text
+
+
+def test_scripts_get_inputs_from_their_environment_only() -> None:
+    for path in (PROJECT / ".github/workflows").glob("*.yml"):
+        workflow = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+        assert workflow["permissions"] == {"contents": "read"}
+        for job in workflow["jobs"].values():
+            for step in job["steps"]:
+                assert "${{" not in step.get("run", ""), path
+                assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), path
