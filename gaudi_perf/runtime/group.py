@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -13,18 +12,20 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import msgspec
-import psutil
 
-from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime import processes, protocol
 from gaudi_perf.runtime.engines.base import Accelerator
+from gaudi_perf.runtime.hosts import Hosts
 from gaudi_perf.runtime.launch import Launch
+from gaudi_perf.runtime.launchers import Start, start_of
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.telemetry.watch import TelemetryWatch
+from gaudi_perf.runtime.watching import RankWatch
 from gaudi_perf.vocabulary.documents import encode_line
 
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
-_MARK = "_GAUDI_PERF_WORKER_GROUP"  # environment variable by which all that a worker started is found again
+_LOOK_SECONDS = 0.2  # how often the ranks of a group are looked after while one of them is waited for
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
 
 ReplyT = TypeVar("ReplyT", bound=protocol.Reply)
@@ -49,7 +50,7 @@ class GroupFailure(Exception):
 
 
 class WorkerGroup:
-    """One worker process and the connection to it."""
+    """The processes that hold a model, and the connection to the one that leads."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class WorkerGroup:
         progress: Callable[[str], None] = lambda text: None,
         program: Sequence[str] | None = None,
         launch: Launch | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         """Nothing starts yet.
 
@@ -68,6 +70,7 @@ class WorkerGroup:
             progress: takes a sentence for people, whenever the worker says what it is doing.
             program: what to start instead of a worker; it is given ``--socket`` and ``--parent``.
             launch: how workers of its stack are started; by this interpreter unless told.
+            hosts: where the devices are, if not all on this machine.
         """
         self.spec = spec
         self.loaded: protocol.Loaded | None = None
@@ -79,10 +82,13 @@ class WorkerGroup:
         self._progress = progress
         self._program = program
         self._launch = launch or Launch()
+        self._hosts = hosts
+        self._watch: RankWatch | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._buffer = b""
+        self._began = 0.0
         self._decoder = msgspec.json.Decoder(protocol.AnyReply)
 
     @property
@@ -100,36 +106,41 @@ class WorkerGroup:
 
         Raises:
             GroupFailure: it ended, or did not connect in time.
+            UserError: what is needed to start it is not there.
         """
-        begin = time.monotonic()
+        begin, self._began = time.monotonic(), time.time()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / "socket"
+        start = start_of(self.spec, self._directory, os.getpid(), self._launch, self._hosts)
         added = {
             **self._accelerator.environment(self.spec, self._directory),
+            **start.environment,
             "PYTHONUNBUFFERED": "1",
-            _MARK: str(self._directory),
+            processes.MARK: str(self._directory),
         }
         environment = self._launch.variables(added, self._directory)
-        words = self._launch.command(self._directory, os.getpid())
+        start.prepare(environment)
+        words = list(start.command)
         if self._program is not None:
             words = [*self._program, "--socket", str(path), "--parent", str(os.getpid())]
         if self._accelerator.telemetry:
             log_path = self._directory / "telemetry.log"
             self.telemetry = TelemetryWatch(self._accelerator.telemetry, {**os.environ, **added}, log_path)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self.log_path.open("ab") as log:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(path))
             listener.listen(1)
-            try:
-                self._process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,  # Ctrl-C is the controller's to handle
-                )
-            except OSError as error:
-                raise GroupFailure("start", f"{words[0]} cannot be started: {error.strerror}") from None
+            with self._output(start) as output:
+                try:
+                    self._process = subprocess.Popen(
+                        words,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env=environment,
+                        start_new_session=True,  # Ctrl-C is the controller's to handle
+                    )
+                except OSError as error:
+                    raise GroupFailure("start", f"{words[0]} cannot be started: {error.strerror}") from None
             self._connection = self._accept(listener, begin + self._deadlines.start)
         self._receive("start", begin + self._deadlines.start, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin
@@ -144,6 +155,7 @@ class WorkerGroup:
         request = protocol.Load(group=self.spec)
         self.loaded = self.ask(request, protocol.Loaded, phase="load", deadline=self._deadlines.load)
         self.phases_s["load"] = time.monotonic() - begin
+        self.phases_s |= self._start_up(self.loaded.phases_s)
         return self.loaded
 
     def ask(
@@ -171,14 +183,18 @@ class WorkerGroup:
 
     def pids(self) -> frozenset[int]:
         """Process ids of the worker and everything that it started."""
-        known = [] if self._process is None else [self._process.pid, *(p.pid for p in _descendants(self._process.pid))]
-        return frozenset([*known, *(process.pid for process in _marked(str(self._directory)))])
+        known = (
+            []
+            if self._process is None
+            else [self._process.pid, *(p.pid for p in processes.descendants(self._process.pid))]
+        )
+        return frozenset([*known, *(process.pid for process in processes.marked(str(self._directory)))])
 
     def close(self) -> None:
         """End the worker and everything that it started; never raises, never leaves a process behind."""
         if self.telemetry is not None:
             self.telemetry.close()
-        known = [] if self._process is None else _descendants(self._process.pid)
+        known = [] if self._process is None else processes.descendants(self._process.pid)
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.settimeout(_POLITE_SECONDS)
@@ -188,23 +204,27 @@ class WorkerGroup:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self._connection is not None:
                     self._process.wait(timeout=_POLITE_SECONDS)
-            self._kill(self._process, known)
+            processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
+            self._process.wait()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._watch is not None:
+            self._watch.end()
 
-    def _kill(self, process: subprocess.Popen[bytes], known: list[psutil.Process]) -> None:
-        # The worker leads a process group, which outlives it as long as it has a member.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        # Children may have sessions of their own, and parents that are gone.
-        until = time.monotonic() + _POLITE_SECONDS
-        while (left := _alive([*known, *_marked(str(self._directory))])) and time.monotonic() < until:
-            for descendant in left:
-                with contextlib.suppress(psutil.Error):
-                    descendant.kill()
-            psutil.wait_procs(left, timeout=0.1)
+    def _start_up(self, told: dict[str, float]) -> dict[str, float]:
+        """What the start of several ranks consisted of; ``launcher`` is told as a time of day."""
+        times = dict(told)
+        if "launcher" in times:
+            times["launcher"] = max(0.0, times["launcher"] - self._began)
+        return {f"start: {name}": seconds for name, seconds in times.items()}
+
+    def _output(self, start: Start) -> BinaryIO:
+        """Where the worker writes: into the log, or where keepers speak into what is read here."""
+        if start.ranks == 1 or self._program is not None:
+            return self.log_path.open("ab")
+        self._watch = RankWatch(self.log_path)
+        return os.fdopen(self._watch.begin(), "wb")
 
     def _accept(self, listener: socket.socket, until: float) -> socket.socket:
         assert self._process is not None
@@ -212,6 +232,7 @@ class WorkerGroup:
         while time.monotonic() < until:
             with contextlib.suppress(TimeoutError):
                 return listener.accept()[0]
+            self._look_after("start")
             if self._process.poll() is not None:
                 raise self._dead("start")
         raise self._silent("start", self._deadlines.start)
@@ -229,6 +250,8 @@ class WorkerGroup:
             if isinstance(reply, protocol.Progress):
                 self._progress(reply.text)
             elif isinstance(reply, protocol.Failed):
+                if not reply.mistake:
+                    self._look_after(phase, _POLITE_SECONDS)  # another rank's end may have been the cause
                 raise GroupFailure(phase, reply.message, "" if reply.mistake else self._last_lines(), reply.mistake)
             else:
                 raise GroupFailure(phase, f"the worker answered {type(reply).__name__}, not {kind.__name__}")
@@ -239,10 +262,11 @@ class WorkerGroup:
             remaining = until - time.monotonic()
             if remaining <= 0:
                 raise self._silent(phase, until - begin)
-            self._connection.settimeout(remaining)
+            self._connection.settimeout(remaining if self._watch is None else min(remaining, _LOOK_SECONDS))
             try:
                 chunk = self._connection.recv(1 << 16)
             except TimeoutError:
+                self._look_after(phase)
                 continue
             except OSError:
                 chunk = b""
@@ -252,19 +276,58 @@ class WorkerGroup:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
+    def _look_after(self, phase: str, patience: float = 0.0) -> None:
+        """Raise if a rank, or what started the ranks, is lost.
+
+        Args:
+            patience: seconds to wait for word of a rank that is lost, where something is wrong already.
+        """
+        if self._watch is None or self._process is None:
+            return
+        ended = self._process.poll() is not None
+        until = time.monotonic() + max(patience, _POLITE_SECONDS if ended else 0.0)
+        while True:
+            mistake = self._watch.mistake()
+            if mistake:
+                raise GroupFailure(phase, mistake, mistake=True)
+            trouble = self._watch.trouble(phase)
+            if trouble is not None:
+                raise GroupFailure(phase, trouble[1], self._watch.last_lines(trouble[0]))
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+        if ended:
+            status = processes.status_text(self._process.wait())
+            sentence = f"the launcher of the ranks (process {self.pid}) {status} in {phase}"
+            raise GroupFailure(phase, sentence, self._last_lines())
+
     def _silent(self, phase: str, seconds: float) -> GroupFailure:
-        sentence = f"the worker (process {self.pid}) gave no answer in {phase} within {seconds:.0f} s, and was ended"
+        if self._watch is not None:
+            blamed = self._watch.blamed()
+            name = f"group of {self.spec.devices} ranks"
+        else:
+            name, blamed = f"worker (process {self.pid})", ""
+        sentence = f"the {name} gave no answer in {phase} within {seconds:.0f} s, and was ended"
+        sentence += f": {blamed}" if blamed else ""
         return GroupFailure(phase, sentence, self._last_lines())
 
     def _dead(self, phase: str) -> GroupFailure:
         assert self._process is not None
+        if self._watch is not None:
+            try:
+                self._look_after(phase, _POLITE_SECONDS)
+            except GroupFailure as failure:
+                return failure
+            return GroupFailure(phase, f"rank 0 closed its connection in {phase}", self._watch.last_lines(0))
         try:
-            status = _status(self._process.wait(timeout=_POLITE_SECONDS))
+            status = processes.status_text(self._process.wait(timeout=_POLITE_SECONDS))
         except subprocess.TimeoutExpired:
             status = "closed its connection"
         return GroupFailure(phase, f"the worker (process {self.pid}) {status} in {phase}", self._last_lines())
 
     def _last_lines(self) -> str:
+        if self._watch is not None:
+            return self._watch.last_lines()
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(0, self.log_path.stat().st_size - 16384))
@@ -272,40 +335,3 @@ class WorkerGroup:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-_LAST_LINES:])
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        return []
-
-
-def _marked(mark: str) -> list[psutil.Process]:
-    """Processes that were started, at whatever remove, with this mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(_MARK) == mark:
-                found.append(process)
-    return found
-
-
-def _alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    alive = []
-    for process in set(processes):
-        with contextlib.suppress(psutil.Error):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-    return alive
-
-
-def _status(returncode: int) -> str:
-    if returncode >= 0:
-        return f"ended with exit status {returncode}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    hint = " (out of memory?)" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"

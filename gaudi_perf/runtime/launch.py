@@ -41,15 +41,23 @@ class Launch:
             directory: the private directory of its group.
             parent: the controller's process.
         """
-        words = [
+        watched = str(self.watched(parent))
+        return [
+            *self.interpreter(directory), "-m", "gaudi_perf.runtime.worker", "--socket", str(directory / "socket"),
+            "--parent", watched,
+        ]  # fmt: skip
+
+    def interpreter(self, directory: Path) -> list[str]:
+        """The words that run the stack's interpreter, for a group with this private directory."""
+        return [
             word.replace("{directory}", str(directory)).replace("{environment}", str(directory / "environment"))
             for word in self.program
         ]
+
+    def watched(self, parent: int) -> int:
+        """The process whose end a worker can be told to watch for: none where others may stand between."""
         # A command may put processes, or a namespace of them, between the controller and the worker.
-        watched = 0 if self.container else parent
-        return [
-            *words, "-m", "gaudi_perf.runtime.worker", "--socket", str(directory / "socket"), "--parent", str(watched),
-        ]  # fmt: skip
+        return 0 if self.container else parent
 
     def variables(self, accelerator: Mapping[str, str], directory: Path) -> dict[str, str]:
         """The environment of a worker; writes what it needs into the private directory.

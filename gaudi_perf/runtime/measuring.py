@@ -15,6 +15,7 @@ from gaudi_perf.runtime.checking import OutputChecker
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.host import HostWatch
+from gaudi_perf.runtime.hosts import Hosts
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.plan import Deadlines, Plan
 from gaudi_perf.runtime.telemetry.findings import problems_of
@@ -85,6 +86,7 @@ class Measurer:
         session_id: str,
         notify: Notify = lambda text: None,
         launch: Launch | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         """Nothing starts yet.
 
@@ -93,6 +95,7 @@ class Measurer:
             session_id: the session that the runs belong to.
             notify: takes a line for people about what is being done.
             launch: how workers are started, if not by this interpreter.
+            hosts: where the devices of groups of several are, if not all on this machine.
         """
         self._accelerator = accelerator
         self._weights = weights
@@ -102,6 +105,7 @@ class Measurer:
         self._session_id = session_id
         self._notify = notify
         self._launch = launch or Launch()
+        self._hosts = hosts
         self._group: WorkerGroup | None = None
         self._groups_started = 0
         self._measured: list[str] = []  # cases of the present group
@@ -249,6 +253,7 @@ class Measurer:
             self._deadlines,
             lambda text: self._notify(f"{name}: {text}"),
             launch=self._launch,
+            hosts=self._hosts,
         )
         self._group = group
         self._notify(f"{name}: starting a worker")

@@ -132,6 +132,8 @@ class Loaded(Reply, frozen=True, tag="loaded"):
         prompt_ids: the token ids that stand for the prompt.
         tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
+        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launcher`` is when the launcher had
+            started it, in seconds since 1970.
     """
 
     device: Device
@@ -139,6 +141,7 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     prompt_ids: list[TokenId]
     tokenization_s: Seconds | None = None
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    phases_s: dict[str, float] = {}
 
 
 class Prepared(Reply, frozen=True, tag="prepared"):

@@ -7,14 +7,11 @@ the end of pytest.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import io
 import itertools
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 
@@ -24,10 +21,9 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines import accelerator_named
 from gaudi_perf.runtime.engines.base import Engine, NotNumbersError
 from gaudi_perf.runtime.probes import HostProbe
+from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Send = Callable[[protocol.AnyReply], None]
 
@@ -35,8 +31,17 @@ Send = Callable[[protocol.AnyReply], None]
 class Worker:
     """Answers requests with the engine of its group."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, align: Callable[[], None] = lambda: None, engine: Engine | None = None) -> None:
+        """Nothing is loaded.
+
+        Args:
+            send: sends a reply.
+            align: called before each timed generation; where there are several ranks, it waits for all.
+            engine: what to load the model into; by default a new one of the accelerator.
+        """
         self._send = send
+        self._align = align
+        self._prepared_engine = engine
         self.engine: Engine | None = None
         self.prompt_ids: list[int] = []
         self._probe = HostProbe()
@@ -72,7 +77,7 @@ class Worker:
         return protocol.Failed(message=f"cannot answer {type(request).__name__}")
 
     def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
-        self.engine = accelerator_named(group.engine).engine()
+        self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
         self.engine.load(group, lambda text: self._send(protocol.Progress(text=text)))
         prompt = self.engine.prompt()
         self.prompt_ids = prompt.ids
@@ -96,6 +101,7 @@ class Worker:
         engine.begin_rounds()
         probes.append(self._probe.seconds())
         for _ in range(count):
+            self._align()
             engine.synchronize()
             begin = time.perf_counter_ns()
             token_ids = engine.generate(self.prompt_ids)
@@ -119,6 +125,7 @@ class Worker:
         following: list[float] = []
         for _ in range(count):
             times: list[int] = []
+            self._align()
             engine.synchronize()
             begin = time.perf_counter_ns()
             engine.generate(self.prompt_ids, on_token=_stopwatch(times))
@@ -153,21 +160,6 @@ def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> N
         if isinstance(request, protocol.Stop):
             return
         send(worker.answer(request))
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the process that started it ends, however that ends (Linux).
-
-    Args:
-        parent: that process; 0 if another one, for instance a container's, stands between.
-
-    Raises:
-        SystemExit: the parent is already gone.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent and os.getppid() != parent:
-        sys.exit("the process that started this worker is gone")
 
 
 def main(make_worker: Callable[[Send], Worker] = Worker) -> None:

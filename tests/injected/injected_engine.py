@@ -48,8 +48,12 @@ class ScriptedEngine(Engine):
         self._run = self._random.gauss(1, self._spread)
         self._variant: Variant | None = None
 
+    def import_for_ranks(self) -> None:
+        import torch.distributed  # noqa: F401
+
     def load(self, group: GroupSpec, progress: Any) -> None:
         progress("scripted weights")
+        meet()
 
     def prompt(self) -> Prompt:
         return Prompt(ids=list(FIXED_PROMPT_IDS), tokenization_s=None)
@@ -71,6 +75,7 @@ class ScriptedEngine(Engine):
         duration *= (1 + sum(slower)) * self._run * self._random.gauss(1, 0.003)
         count = self._variant.new_tokens
         take = wait if self._script.get("sleep") else TOLD_CLOCK.advance
+        meet()
         if on_token is None:
             take(duration)
         else:
@@ -97,6 +102,10 @@ class InjectedEngine(Engine):
         self._injected = injected
         self._generations = 0
         self._wrong: Any = nullcontext
+
+    def import_for_ranks(self) -> None:
+        self._fault("import")
+        self._inner.import_for_ranks()
 
     def load(self, group: GroupSpec, progress: Any) -> None:
         if "count_loads" in self._injected:
@@ -152,14 +161,28 @@ class InjectedEngine(Engine):
         fault = self._injected.get("fault")
         if fault is None or fault["phase"] != phase or self._generations < fault.get("after", 0):
             return
+        if str(fault.get("rank", 0)) != os.environ.get("RANK", "0"):
+            return
+        if fault["kind"] == "lag":
+            return wait(fault["seconds"])
         print(f"injected: {fault['kind']} in {phase}", flush=True)
         if fault["kind"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif fault["kind"] == "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
+        elif fault["kind"] == "hang":
+            time.sleep(3600)
         elif fault["kind"] == "exit":
             os._exit(3)
         raise RuntimeError("injected failure")
+
+
+def meet() -> None:
+    """Wait for the other ranks, if there are any, as a model's collectives do."""
+    if "RANK" in os.environ:
+        import torch.distributed as dist
+
+        dist.barrier()
 
 
 def wait(seconds: float) -> None:

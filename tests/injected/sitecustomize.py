@@ -9,8 +9,9 @@
   spread     how far scripted runs lie apart, as a share (0.003 unless told)
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
   memory     scripted peak memory in bytes
-  fault      {"kind": "kill" | "freeze" | "raise" | "exit", "phase": "import" | "load" | "prepare" | "generate",
-              "after": 0}: what happens, and after how many generations of a variant
+  fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "lag",
+              "phase": "import" | "load" | "prepare" | "generate", "after": 0, "rank": 1}: what happens, after how many
+             generations of a variant, and to which rank of several
   wrong      {"kind": "alibi" | "stale", "when": ["graphs"]}: variants with all these words have a wrong kernel
   stack_version  what the stack says of its version
   count_loads    a file to which every load adds a line
@@ -52,5 +53,6 @@ def _injecting(make_real: Callable[[Any], Any], injected: dict[str, Any]) -> Cal
     return engine
 
 
-if "GAUDI_PERF_INJECTED" in os.environ and "gaudi_perf.runtime.worker" in getattr(sys, "orig_argv", []):
+_WORKERS = {"gaudi_perf.runtime.worker", "gaudi_perf.runtime.rank"}
+if "GAUDI_PERF_INJECTED" in os.environ and _WORKERS & set(getattr(sys, "orig_argv", [])):
     _install()

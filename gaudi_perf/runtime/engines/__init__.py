@@ -10,17 +10,18 @@ from gaudi_perf.runtime.engines.hpu import HpuAccelerator
 from gaudi_perf.vocabulary.errors import UserError
 
 
-def accelerators(emulation: Emulation | None = None) -> list[Accelerator]:
+def accelerators(emulation: Emulation | None = None, processes: int = 1) -> list[Accelerator]:
     """Every accelerator, in order of preference.
 
     Args:
         emulation: what the emulated Gaudis pretend.
+        processes: how many ranks may share the CPU, as if each had a device.
     """
     pretended = emulation or Emulation()
     return [
         HpuAccelerator(),
         CudaAccelerator(),
-        CpuAccelerator(),
+        CpuAccelerator(processes),
         EmulatedGaudi("gaudi", pretended),
         EmulatedGaudi("gaudi2", pretended),
         EmulatedGaudi("gaudi3", pretended),
@@ -32,13 +33,13 @@ def accelerator_names() -> list[str]:
     return ["auto", *(accelerator.name for accelerator in accelerators())]
 
 
-def accelerator_named(name: str, emulation: Emulation | None = None) -> Accelerator:
+def accelerator_named(name: str, emulation: Emulation | None = None, processes: int = 1) -> Accelerator:
     """The accelerator of that name; ``auto`` is the first real one of which this machine has a device.
 
     Raises:
         UserError: there is none of that name.
     """
-    for accelerator in accelerators(emulation):
+    for accelerator in accelerators(emulation, processes):
         if name == accelerator.name or (name == "auto" and accelerator.automatic and accelerator.find() is not None):
             return accelerator
     raise UserError(f"unknown accelerator {name!r}: --accelerator takes {', '.join(accelerator_names())}")

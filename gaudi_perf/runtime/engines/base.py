@@ -15,6 +15,7 @@ from typing import ClassVar
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.outputs import TokenTrace
@@ -64,6 +65,7 @@ class Accelerator(ABC):
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
         telemetry: the source that reads its devices (runtime/telemetry), or empty.
+        backend: the backend of torch.distributed by which several devices talk.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Accelerator(ABC):
     shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
     telemetry: ClassVar[str] = ""
+    backend: ClassVar[str] = "gloo"
 
     @abstractmethod
     def find(self) -> Found | None:
@@ -101,7 +104,15 @@ class Accelerator(ABC):
 
 
 class Engine(ABC):
-    """The worker's side of an accelerator: holds one model and generates with it."""
+    """The worker's side of an accelerator: holds one model, or a rank's part of it, and generates with it."""
+
+    def import_for_ranks(self) -> None:
+        """Where the model is spread over several ranks: import what is needed, before they meet.
+
+        Raises:
+            UserError: something is not installed.
+        """
+        raise UserError("this accelerator runs on one device only")
 
     @abstractmethod
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:

@@ -44,9 +44,18 @@ class CpuAccelerator(Accelerator):
     default_scale = "standin"
     shared = True
 
+    def __init__(self, processes: int = 1) -> None:
+        """The CPU, for a number of processes.
+
+        Args:
+            processes: how many ranks may share the CPU, as if each had a device.
+        """
+        self._processes = processes
+
     def find(self) -> Found:
-        """One CPU, with the memory of the machine."""
-        return Found(name="cpu", count=1, memory_bytes=psutil.virtual_memory().total)
+        """One CPU for every process that was asked for, each with its share of the machine's memory."""
+        memory = psutil.virtual_memory().total // self._processes
+        return Found(name="cpu", count=self._processes, memory_bytes=memory)
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Few threads, and nothing that starts processes of its own.
@@ -54,7 +63,8 @@ class CpuAccelerator(Accelerator):
         Stand-ins are so small that a second thread gains nothing, and beside a busy neighbour it loses much: threads
         that wait for each other wait for the slowest core.
         """
-        threads = group.threads or _told_threads() or (1 if group.scale == "standin" else _physical_cores())
+        alone = 1 if group.scale == "standin" else max(1, _physical_cores() // group.devices)
+        threads = group.threads or _told_threads() or alone
         return {
             "OMP_NUM_THREADS": str(threads),
             "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
@@ -88,15 +98,30 @@ class CpuEngine(Engine):
         self._compilations_before = 0
         self._batch_size = 1
 
+    def import_for_ranks(self) -> None:
+        """Torch, DeepSpeed and BLOOM."""
+        import torch  # noqa: F401
+        from transformers import BloomForCausalLM  # noqa: F401
+
+        from gaudi_perf.runtime.engines.parallel import import_deepspeed
+
+        import_deepspeed()
+
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Import torch, and make or read the weights."""
         progress("importing torch and transformers")
         import torch
 
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        if group.devices > 1:
+            from gaudi_perf.runtime.engines.parallel import sharded_model
+
+            self._group = group
+            self._model = sharded_model(group, CpuAccelerator.backend, progress)
+            return
         from gaudi_perf.runtime.generation.dummy import dummy_model
         from gaudi_perf.runtime.generation.weights import load_model
 
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         shape = model_named(group.model).shape_at(group.scale)
         progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
         self._group = group
@@ -147,6 +172,7 @@ class CpuEngine(Engine):
         from gaudi_perf.runtime.generation.plain import PlainGeneration
         from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
+        assert self._group is not None, "load() comes first"
         self._generation = None  # its buffers are freed first
         self._compilations.reset()
         self._batch_size = variant.batch_size
@@ -162,6 +188,7 @@ class CpuEngine(Engine):
             variant.new_tokens,
             variant.batch_size,
             wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
+            ranks=self._group.devices,
         )
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:

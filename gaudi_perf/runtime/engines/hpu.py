@@ -45,6 +45,7 @@ class HpuAccelerator(Accelerator):
     name = "hpu"
     kind = "hpu"
     telemetry = "pyhlml"
+    backend = "hccl"
 
     def find(self) -> Found | None:
         """What hl-smi lists."""
@@ -67,10 +68,6 @@ class HpuAccelerator(Accelerator):
             "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
         }
 
-    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
-        """Several devices need a launcher, which this engine does not have yet."""
-        return "" if devices == 1 else f"{devices} devices: this engine runs on one device so far"
-
     def engine(self) -> HpuEngine:
         """The worker's side."""
         return HpuEngine()
@@ -89,31 +86,25 @@ class HpuEngine(Engine):
         self._rounds = Counters(graph_compilation="TotalNumber", cpu_fallback="TotalNumber", recipe_cache="TotalMiss")
         self._compile_time = Counters(graph_compilation="TotalTime")
 
+    def import_for_ranks(self) -> None:
+        """Torch, optimum-habana, DeepSpeed and hccl, in the order in which they find each other."""
+        adapt_transformers()
+        from gaudi_perf.runtime.engines.parallel import import_deepspeed
+
+        import_deepspeed()
+        import habana_frameworks.torch.distributed.hccl  # noqa: F401  (takes this rank's device, and registers hccl)
+
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Adapt transformers, make or read the weights, put them on the device."""
         progress("importing torch and optimum-habana")
-        import torch  # noqa: F401  (before anything of Habana)
-
-        try:
-            from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi
-        except ImportError as error:
-            raise UserError(
-                f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
-            ) from None
-        adapt_transformers_to_gaudi()
+        adapt_transformers()
         import habana_frameworks.torch.hpu as hpu
-
-        from gaudi_perf.runtime.generation.dummy import dummy_model
-        from gaudi_perf.runtime.generation.weights import load_model
 
         if not hpu.is_available():
             raise UserError("no Gaudi is available to PyTorch: is the driver loaded, and the device free? see hl-smi")
         self._hpu = hpu
         self._group = group
-        shape = model_named(group.model).shape_at(group.scale)
-        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
-        model = dummy_model(shape, group.dtype) if group.weights.kind == "dummy" else load_model(group)
-        self._model = model.to("hpu")
+        self._model = self._loaded(group, progress)
         self._plain_forward = self._model.forward
         hpu.synchronize()
 
@@ -214,6 +205,20 @@ class HpuEngine(Engine):
         """A compilation, a recipe-cache miss or a CPU fallback inside the rounds."""
         return problems_in(self._rounds.grown())
 
+    @staticmethod
+    def _loaded(group: GroupSpec, progress: Callable[[str], None]) -> Any:
+        if group.devices > 1:
+            from gaudi_perf.runtime.engines.parallel import sharded_model
+
+            return sharded_model(group, HpuAccelerator.backend, progress)
+        from gaudi_perf.runtime.generation.dummy import dummy_model
+        from gaudi_perf.runtime.generation.weights import load_model
+
+        shape = model_named(group.model).shape_at(group.scale)
+        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
+        model = dummy_model(shape, group.dtype) if group.weights.kind == "dummy" else load_model(group)
+        return model.to("hpu")
+
     def _wrap(self, kv_cache: bool) -> None:
         from habana_frameworks.torch.hpu import wrap_in_hpu_graph
 
@@ -225,6 +230,24 @@ class HpuEngine(Engine):
         if hasattr(self._model, "clear_cache"):
             self._model.clear_cache()  # captured graphs and their buffers
         self._model.forward = self._plain_forward
+
+
+@functools.cache
+def adapt_transformers() -> None:
+    """Have optimum-habana replace parts of transformers, once.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    import torch  # noqa: F401  (before anything of Habana)
+
+    try:
+        from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi
+    except ImportError as error:
+        raise UserError(
+            f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
+        ) from None
+    adapt_transformers_to_gaudi()
 
 
 def ticker(on_token: Callable[[], None]) -> Any:

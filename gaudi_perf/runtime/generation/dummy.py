@@ -10,6 +10,8 @@ from gaudi_perf.vocabulary.workload import Dtype
 
 _BLOCK = 1_000_003
 """Random numbers that are drawn; a prime, so that the rows of a matrix do not repeat."""
+_ROWS = 256
+"""Rows of a slice that are made at once."""
 _GAIN = 2.5
 """Standard deviation, times the square root of the width, of the matrices that attention and MLP begin with: enough for
 attention to tell positions apart."""
@@ -50,18 +52,65 @@ def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0, device: str = "cpu") 
         model = AutoModelForCausalLM.from_config(bloom_config(shape))
     model = model.to(dtype=getattr(torch, dtype)).to_empty(device=device)
     model.tie_weights()
-    generator = torch.Generator().manual_seed(seed)
-    block = torch.randn(_BLOCK, generator=generator).to(device)
+    values = DummyValues(shape, seed, device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            whole = tuple(parameter.shape)
             if parameter.dim() > 1:
-                _tile(parameter.view(-1), block * (_gain(name, shape.layers) / parameter.shape[-1] ** 0.5))
-            elif name.endswith("ln_f.weight"):
-                # The output head is the embedding: without random signs, the likeliest token is always the last one.
-                parameter.copy_(block[-parameter.numel() :].sign())
+                values.tile(name, whole, parameter.view(-1))
             else:
-                parameter.fill_(1.0 if name.endswith("weight") else 0.0)  # layer norms are neutral, biases are zero
+                parameter.copy_(values.slice(name, whole, (0, whole[0]), (0, whole[0])))
     return model.eval()
+
+
+class DummyValues:
+    """The made-up values, whole or in slices: a rank of several makes its own only."""
+
+    def __init__(self, shape: Shape, seed: int = 0, device: str = "cpu") -> None:
+        """Draws the random block.
+
+        Args:
+            shape: the model's shape.
+            seed: another seed gives other weights and tokens.
+            device: where the values are made from it.
+        """
+        self._layers = shape.layers
+        self._block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed)).to(device)
+
+    def slice(self, name: str, whole: tuple[int, ...], rows: tuple[int, int], columns: tuple[int, int]) -> torch.Tensor:
+        """Part of a weight, in float32.
+
+        Args:
+            name: as in ``BloomForCausalLM``.
+            whole: the shape of the whole weight.
+            rows: from and to; of a vector, its elements.
+            columns: from and to; not looked at for a vector.
+        """
+        count = rows[1] - rows[0]
+        if len(whole) == 1:
+            if name.endswith("ln_f.weight"):
+                # The output head is the embedding: without random signs, the likeliest token is always the last one.
+                return self._block[-whole[0] :].sign()[rows[0] : rows[1]]
+            # layer norms are neutral, biases are zero
+            return torch.full((count,), 1.0 if name.endswith("weight") else 0.0, device=self._block.device)
+        width = columns[1] - columns[0]
+        block = self._scaled(name, whole[-1])
+        part = torch.empty(count, width, device=block.device)
+        if width == whole[-1]:
+            _tile(part.view(-1), block, rows[0] * width)
+            return part
+        across = torch.arange(*columns, device=block.device)
+        for begin in range(0, count, _ROWS):
+            down = torch.arange(rows[0] + begin, rows[0] + min(begin + _ROWS, count), device=block.device)[:, None]
+            part[begin : begin + _ROWS] = block[(down * whole[-1] + across) % len(block)]
+        return part
+
+    def tile(self, name: str, whole: tuple[int, ...], flat: torch.Tensor) -> None:
+        """Fill a whole matrix, given as a flat tensor of any dtype."""
+        _tile(flat, self._scaled(name, whole[-1]), 0)
+
+    def _scaled(self, name: str, width: int) -> torch.Tensor:
+        return self._block * (_gain(name, self._layers) / width**0.5)
 
 
 def _gain(name: str, layers: int) -> float:
@@ -71,8 +120,12 @@ def _gain(name: str, layers: int) -> float:
     return _GAIN if begins else _ADDED / layers**0.5
 
 
-def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:
+def _tile(flat: torch.Tensor, block: torch.Tensor, offset: int) -> None:
+    """Fill a tensor with a block, again and again, as if the tiling had begun ``offset`` elements before it."""
     block = block.to(flat.dtype)
-    for begin in range(0, flat.numel(), block.numel()):
-        part = flat[begin : begin + block.numel()]
-        part.copy_(block[: part.numel()])
+    begin = 0
+    while begin < flat.numel():
+        within = (offset + begin) % len(block)
+        count = min(len(block) - within, flat.numel() - begin)
+        flat[begin : begin + count].copy_(block[within : within + count])
+        begin += count

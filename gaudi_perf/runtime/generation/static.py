@@ -36,19 +36,26 @@ class CachedStaticGeneration:
         batch_size: int = 1,
         wrap: Wrap | None = None,
         wrap_prompt: Wrap | None = None,
+        ranks: int = 1,
     ) -> None:
         """Makes the buffers; nothing is compiled yet.
 
         Args:
             wrap: makes the compiled or captured form of the step; without it the step stays as it is.
             wrap_prompt: the same for the step that processes the prompt.
+            ranks: among how many ranks the attention heads are divided.
         """
         length = prompt_tokens + new_tokens
         device = model.device
         self._model = model
         # The last token is never fed back, so the cache never holds it.
         self._cache = StaticCache(
-            config=model.config, max_batch_size=batch_size, max_cache_len=length - 1, device=device, dtype=model.dtype
+            config=model.config,
+            max_batch_size=batch_size,
+            max_cache_len=length - 1,
+            device=device,
+            dtype=model.dtype,
+            tp_size=ranks,
         )
         self._mask = torch.ones(batch_size, length - 1, dtype=torch.long, device=device)
         positions = torch.arange(length, device=device)
@@ -100,7 +107,7 @@ class CachedStaticGeneration:
             cache_position=positions,
             use_cache=True,
         ).last_hidden_state
-        logits = self._model.lm_head(hidden[:, -1])
+        logits = self._model.lm_head(hidden[:, -1:])[:, 0]  # DeepSpeed's head takes three dimensions
         return logits.argmax(-1, keepdim=True), logits
 
 
@@ -118,6 +125,7 @@ class UncachedStaticGeneration:
         new_tokens: int,
         batch_size: int = 1,
         wrap: Wrap | None = None,
+        ranks: int = 1,
     ) -> None:
         """Makes the buffers; nothing is compiled yet. For the arguments see ``CachedStaticGeneration``."""
         length = prompt_tokens + new_tokens
@@ -167,5 +175,5 @@ class UncachedStaticGeneration:
         hidden = self._model.transformer(
             input_ids=sequence, attention_mask=self._mask, use_cache=False
         ).last_hidden_state
-        logits = self._model.lm_head(hidden.index_select(1, last)[:, 0])
+        logits = self._model.lm_head(hidden.index_select(1, last))[:, 0]
         return logits.argmax(-1, keepdim=True), logits

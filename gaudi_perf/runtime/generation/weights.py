@@ -19,13 +19,8 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     Raises:
         UserError: the weights are not there, not safetensors, or of another model.
     """
-    model = model_named(group.model)
     source = source_of(group)
-    if group.weights.kind == "path":
-        _check_directory(Path(source))
-    config = _config(source)
-    if group.weights.kind == "path" and group.scale == "full":
-        _check_shape(config, model, source)
+    config = checked_config(group)
     try:
         loaded, told = AutoModelForCausalLM.from_pretrained(
             source,
@@ -48,6 +43,21 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
             f"{missing[0]}: is every file there, and config.json of these weights?"
         )
     return loaded.eval()
+
+
+def checked_config(group: GroupSpec) -> BloomConfig:
+    """The configuration of the group's real weights.
+
+    Raises:
+        UserError: there is none, or it is that of another model.
+    """
+    source = source_of(group)
+    if group.weights.kind == "path":
+        _check_directory(Path(source))
+    config = _config(source)
+    if group.weights.kind == "path" and group.scale == "full":
+        _check_shape(config, model_named(group.model), source)
+    return config
 
 
 def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:

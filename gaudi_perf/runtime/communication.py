@@ -1,0 +1,115 @@
+"""What ranks say to each other: documents as byte tensors, over groups of torch.distributed.
+
+Two groups. The accelerator's own (gloo, hccl, nccl) carries the model's tensors. One of gloo carries requests, replies
+and barriers over the host's memory. No timeout of theirs ends a rank: deadlines are the controller's, and every rank
+has a keeper that ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+_TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next request, however long it takes
+
+
+class Communication:
+    """The groups of this rank."""
+
+    def __init__(self, backend: str, meeting: str) -> None:
+        """Set both groups up; blocks until all ranks are there.
+
+        Args:
+            backend: of the accelerator's group: gloo, hccl or nccl.
+            meeting: where ranks find each other: ``file://PATH`` (all on one host; no port is opened but gloo's on the
+                loopback interface) or ``tcp://ADDRESS:PORT``, of rank 0's host.
+        """
+        import torch.distributed as dist
+
+        self._dist: Any = dist
+        self.rank = int(os.environ["RANK"])
+        self.ranks = int(os.environ["WORLD_SIZE"])
+        self.backend = backend
+        place = urlsplit(meeting)
+        if place.scheme == "file":
+            os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        store, self._listener = _store(meeting, self.rank, self.ranks)
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=_TIMEOUT)
+        self._control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+
+    def settings(self) -> dict[str, str]:
+        """How collectives are set up, as a stack's settings."""
+        return {
+            "world-size": str(self.ranks),
+            "backend": self.backend,
+            "in-order-collectives": "true",  # one group, one stream: DeepSpeed's layers wait for each
+            "collectives-timeout": "none",
+        }
+
+    def broadcast(self, document: bytes | None) -> bytes:
+        """What rank 0 has, at every rank.
+
+        Args:
+            document: at rank 0, what to send.
+        """
+        import torch
+
+        size = torch.tensor([0 if document is None else len(document)])
+        self._dist.broadcast(size, 0, group=self._control)
+        if document is None:
+            data = torch.empty(int(size), dtype=torch.uint8)
+        else:
+            data = torch.frombuffer(bytearray(document), dtype=torch.uint8)
+        self._dist.broadcast(data, 0, group=self._control)
+        return bytes(data.numpy().tobytes())
+
+    def gather(self, document: bytes) -> list[bytes]:
+        """At rank 0, what every rank has, in order; at others nothing."""
+        import torch
+
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.ranks)]
+        self._dist.all_gather(sizes, torch.tensor([len(document)]), group=self._control)
+        longest = max(int(size) for size in sizes)
+        mine = torch.zeros(longest, dtype=torch.uint8)
+        mine[: len(document)] = torch.frombuffer(bytearray(document), dtype=torch.uint8)
+        all_of_them = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.ranks)] if self.rank == 0 else None
+        self._dist.gather(mine, all_of_them, 0, group=self._control)
+        if all_of_them is None:
+            return []
+        return [bytes(data.numpy().tobytes()[: int(size)]) for data, size in zip(all_of_them, sizes, strict=True)]
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self._dist.barrier(group=self._control)
+
+    def close(self) -> None:
+        """Leave the groups."""
+        self._dist.destroy_process_group()
+
+
+def _store(meeting: str, rank: int, ranks: int) -> tuple[Any, socket.socket | None]:
+    import torch.distributed as dist
+
+    place = urlsplit(meeting)
+    if place.scheme == "file":
+        return dist.FileStore(place.path, ranks), None
+    assert place.hostname is not None and place.port is not None, meeting
+    if rank != 0:
+        return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timedelta(minutes=10)), None
+    # torch itself would listen on every interface of this host; so it is given a socket that listens on this address.
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((place.hostname, place.port))
+    store = dist.TCPStore(
+        place.hostname,
+        place.port,
+        ranks,
+        is_master=True,
+        timeout=timedelta(minutes=10),
+        wait_for_workers=False,
+        master_listen_fd=listener.fileno(),
+    )
+    return store, listener

@@ -1,0 +1,23 @@
+"""How a worker group is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command, and the environment variables that it needs beyond the accelerator's.
+
+    Attributes:
+        ranks: how many processes hold the model; several are watched by keepers (``runtime.keeper``).
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ranks: int = 1
+
+    def prepare(self, environment: Mapping[str, str]) -> None:
+        """Called with the whole environment before the command is run."""
+        return None

@@ -1,0 +1,120 @@
+"""DeepSpeed's launcher: ``deepspeed.launcher.launch`` on one host, ``deepspeed.launcher.runner`` over several.
+
+On one host the runner would only start ``launch``, after an import of torch and DeepSpeed of its own; so it is left
+out. What they start is a keeper per rank, which starts the rank. Exit statuses of DeepSpeed's launcher are not
+believed: it ends with 0 when a signal ended what it started.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket as sockets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gaudi_perf.runtime.hosts import Host, Hosts
+from gaudi_perf.runtime.launch import Launch
+from gaudi_perf.runtime.launchers.base import Start
+from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.errors import UserError
+
+KEEPER = "gaudi_perf.runtime.keeper"
+_OF_BOTH = ("--no_local_rank", "--log_level=error", "--module")
+_PROGRAMS = {"pdsh": "pdsh", "openmpi": "ompi_info", "slurm": "sinfo", "mpich": "mpirun", "impi": "mpirun"}
+# What other hosts are told of this environment; never what may be a secret, for it stands in command lines.
+_HANDED_ON = (
+    *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
+    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH"),
+)
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY\b", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w@%+=:,./ -]*\Z")  # of other values no shell on the way makes something else
+
+
+@dataclass(frozen=True)
+class OverHosts(Start):
+    """DeepSpeed's runner, which hands an environment on from a file."""
+
+    environment_file: Path = Path()
+
+    def prepare(self, environment: Mapping[str, str]) -> None:
+        """Write the file."""
+        write_environment(self.environment_file, environment)
+
+
+def start_of(spec: GroupSpec, directory: Path, parent: int, launch: Launch, hosts: Hosts | None) -> Start:
+    """How to start a group of several ranks.
+
+    Raises:
+        UserError: DeepSpeed, or the program of the launcher that was asked for, is not installed; the first host is
+            not this machine.
+    """
+    if launch.own and find_spec("deepspeed") is None:
+        raise UserError(f'{spec.devices} devices need DeepSpeed, which is not installed: pip install -e ".[hpu]"')
+    leash = [*launch.interpreter(directory), "-m", "gaudi_perf.runtime.launchers.leash", str(launch.watched(parent))]
+    keeper = [KEEPER, "--engine", spec.engine, "--socket", str(directory / "socket")]
+    used = (Host("localhost", spec.devices),) if hosts is None else hosts.for_devices(spec.devices)
+    if len(used) > 1 and hosts is not None:
+        return _over_hosts(used, hosts, leash, keeper, directory)
+    world = base64.urlsafe_b64encode(json.dumps({used[0].name: list(range(spec.devices))}).encode()).decode()
+    # No rank uses the address: on one host they meet in a file (runtime.communication).
+    arguments = [f"--world_info={world}", "--master_addr=127.0.0.1", "--node_rank=0", *_OF_BOTH]
+    words = [*leash, "deepspeed.launcher.launch", *arguments, *keeper, "--meeting", f"file://{directory / 'meeting'}"]
+    temporary = directory / "tmp"  # removed with the group, whatever torch and DeepSpeed leave there
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    environment = {"DS_ACCELERATOR": "cpu", "TMPDIR": str(temporary)}
+    return Start(command=words, environment=environment, ranks=spec.devices)
+
+
+def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: list[str], directory: Path) -> Start:
+    program = _PROGRAMS.get(hosts.launcher)
+    if program is not None and shutil.which(program) is None:
+        raise UserError(f"--launcher {hosts.launcher} needs {program}, which is not installed on this machine")
+    hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
+    hostfile.write_text("".join(f"{host.name} slots={host.slots}\n" for host in used))
+    address = hosts.address or _address_of(used[0].name)
+    port = _free_port(address)
+    arguments = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
+    arguments += [f"--master_port={port}", "--no_ssh_check", *_OF_BOTH]
+    words = [*leash, "deepspeed.launcher.runner", *arguments, *keeper, "--meeting", f"tcp://{address}:{port}"]
+    # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
+    file = directory / "handed-on"
+    environment = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
+    ranks = sum(host.slots for host in used)
+    return OverHosts(command=words, environment=environment, ranks=ranks, environment_file=file)
+
+
+def write_environment(path: Path, environment: Mapping[str, str]) -> None:
+    """Write what other hosts are told of an environment, in the form of DeepSpeed's ``.deepspeed_env``."""
+    lines = [f"{name}={value}\n" for name, value in sorted(environment.items()) if handed_on(name, value)]
+    path.write_text("".join(lines))
+    path.chmod(0o600)
+
+
+def handed_on(name: str, value: str) -> bool:
+    """Whether other hosts are told of a variable."""
+    return name.startswith(_HANDED_ON) and not _SECRET.search(name) and _PLAIN.match(value) is not None
+
+
+def _address_of(name: str) -> str:
+    try:
+        return sockets.gethostbyname(name)
+    except OSError:
+        raise UserError(f"--hostfile: the first host, {name}, has no address: is its name right?") from None
+
+
+def _free_port(address: str) -> int:
+    try:
+        with sockets.socket() as probe:
+            probe.bind((address, 0))
+            return int(probe.getsockname()[1])
+    except OSError:
+        raise UserError(
+            f"--hostfile: the first host has the address {address}, which is not this machine's: rank 0 speaks to "
+            f"pytest over a local socket, so run pytest on the first host (this is {os.uname().nodename})"
+        ) from None

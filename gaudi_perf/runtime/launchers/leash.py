@@ -1,0 +1,23 @@
+"""Starts a launcher that ends with the process that started it, however that ends.
+
+``python -m gaudi_perf.runtime.launchers.leash PARENT MODULE ARGUMENTS...``: the kernel's promise to kill this process
+when its parent dies outlives the change into the module, which need not know of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gaudi_perf.runtime.processes import die_with_parent
+
+
+def main() -> None:
+    """Become the module."""
+    parent, *words = sys.argv[1:]
+    die_with_parent(int(parent))
+    os.execv(sys.executable, [sys.executable, "-u", "-m", *words])
+
+
+if __name__ == "__main__":
+    main()

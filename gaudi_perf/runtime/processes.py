@@ -1,0 +1,91 @@
+"""Processes: those that belong to a group are found and ended; one ends with its parent; what a status means."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import psutil
+
+MARK = "_GAUDI_PERF_WORKER_GROUP"
+"""Environment variable by which all that a worker started is found again."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the process that started it ends, however that ends (Linux).
+
+    Args:
+        parent: that process; 0 if another one, for instance a container's, stands between.
+
+    Raises:
+        SystemExit: the parent is already gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent and os.getppid() != parent:
+        sys.exit("the process that started this one is gone")
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Children of a process, theirs, and so on."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that were started, at whatever remove, with this mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run."""
+    running = []
+    for process in set(processes):
+        with contextlib.suppress(psutil.Error):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    return running
+
+
+def end_all(leader: int, known: Sequence[psutil.Process], mark: str, patience_s: float) -> None:
+    """Kill a process group, processes known to belong to it, and all that carry its mark.
+
+    Args:
+        leader: the process that leads the process group, which outlives it as long as it has a member.
+        patience_s: how long to look for more.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    # Children may have sessions of their own, and parents that are gone.
+    until = time.monotonic() + patience_s
+    while (left := alive([*known, *marked(mark)])) and time.monotonic() < until:
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=0.1)
+
+
+def status_text(returncode: int) -> str:
+    """What an exit status says, as ``was killed by SIGKILL``."""
+    if returncode >= 0:
+        return f"ended with exit status {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"

@@ -1,0 +1,145 @@
+"""One of several ranks that hold a model together. Started by its keeper as ``python -m gaudi_perf.runtime.rank``.
+
+Rank 0 is connected to the controller and speaks the protocol; it passes every request on, and answers for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import msgspec
+
+from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.communication import Communication
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.keeper import MISTAKE_STATUS, STARTED
+from gaudi_perf.runtime.merging import merged
+from gaudi_perf.runtime.processes import die_with_parent
+from gaudi_perf.runtime.worker import Send, Worker
+from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.errors import UserError
+
+Request = protocol.AnyRequest
+
+
+class Rank:
+    """Answers requests together with the other ranks."""
+
+    def __init__(self, engine: str, meeting: str, send: Send) -> None:
+        """Import what the engine needs, and meet the other ranks.
+
+        Args:
+            engine: the name of the accelerator.
+            meeting: see ``Communication``.
+            send: sends a reply to the controller; at ranks other than 0 it may do nothing.
+        """
+        started = float(os.environ.get(STARTED, time.time()))
+        # What the launcher took is counted from the beginning of the group, which only the controller knows.
+        self._times = {"launcher": started, "interpreter": time.time() - started}
+        begin = time.monotonic()
+        send(protocol.Progress(text="importing"))
+        accelerator = accelerator_named(engine)
+        made = accelerator.engine()
+        made.import_for_ranks()
+        self._times["imports"] = time.monotonic() - begin
+        begin = time.monotonic()
+        self.communication = Communication(accelerator.backend, meeting)
+        self._times["communication"] = time.monotonic() - begin
+        self._send = send
+        self._worker = Worker(send, align=self.communication.barrier, engine=made)
+
+    def answer(self, request: Request) -> protocol.AnyReply:
+        """The reply of this rank, at rank 0 that of all; a failure ends this rank.
+
+        The others may wait for it in a collective for ever: its end tells the controller, which ends them.
+        """
+        reply = self._worker.answer(request)
+        if isinstance(reply, protocol.Failed):
+            self._fail(reply)
+        replies = self.communication.gather(msgspec.json.encode(reply))
+        if not replies:
+            return reply
+        decoder = msgspec.json.Decoder(protocol.AnyReply)
+        together = merged([decoder.decode(each) for each in replies])
+        if isinstance(together, protocol.Loaded):
+            return self._loaded(together)
+        return together
+
+    def follow(self) -> None:
+        """At ranks other than 0: answer what rank 0 passes on."""
+        decoder = msgspec.json.Decoder(protocol.AnyRequest)
+        while not isinstance(request := decoder.decode(self.communication.broadcast(None)), protocol.Stop):
+            self.answer(request)
+
+    def lead(self, requests: Callable[[], bytes]) -> None:
+        """At rank 0: pass on and answer what the controller asks.
+
+        Args:
+            requests: the next line, empty at the end.
+        """
+        decoder = msgspec.json.Decoder(protocol.AnyRequest)
+        while line := requests():
+            request = decoder.decode(line)
+            self.communication.broadcast(line)
+            if isinstance(request, protocol.Stop):
+                return
+            self._send(self.answer(request))
+
+    def _loaded(self, loaded: protocol.Loaded) -> protocol.Loaded:
+        settings = {**loaded.stack.settings, **self.communication.settings()}
+        stack = msgspec.structs.replace(loaded.stack, settings=settings)
+        return msgspec.structs.replace(loaded, stack=stack, phases_s=self._times)
+
+    def _fail(self, failed: protocol.Failed) -> NoReturn:
+        if self.communication.rank == 0:
+            self._send(failed)
+        print(failed.message, flush=True)
+        os._exit(MISTAKE_STATUS if failed.mistake else 1)  # no destructor of a group may wait for the others
+
+
+def main() -> None:
+    """Lead or follow until the controller says Stop."""
+    parser = argparse.ArgumentParser(description="A rank of gaudi-perf; started by its keeper, not by hand.")
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--meeting", required=True)
+    parser.add_argument("--parent", required=True, type=int)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the controller asks a silent group where it stands
+    if os.environ["RANK"] == "0":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(arguments.socket)
+            with connection.makefile("rwb") as stream:
+
+                def send(reply: protocol.AnyReply) -> None:
+                    stream.write(encode_line(reply))
+                    stream.flush()
+
+                send(protocol.Hello(pid=os.getpid()))
+                rank = _made(arguments, send)
+                rank.lead(stream.readline)
+    else:
+        rank = _made(arguments, lambda reply: None)
+        rank.follow()
+    rank.communication.close()
+
+
+def _made(arguments: argparse.Namespace, send: Send) -> Rank:
+    try:
+        return Rank(arguments.engine, arguments.meeting, send)
+    except UserError as error:
+        print(error, flush=True)
+        sys.exit(MISTAKE_STATUS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Several ranks give the tokens of one process, in float32."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BloomForCausalLM
+
+from gaudi_perf.runtime.generation.dummy import dummy_model
+from gaudi_perf.runtime.generation.plain import PlainGeneration
+from gaudi_perf.runtime.protocol import Weights
+from gaudi_perf.vocabulary.models import Shape, model_named
+from gaudi_perf.vocabulary.workload import PROMPT
+from tests.engines.test_weights import write_tokenizer
+from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
+
+TWELVE = Shape(hidden_size=192, layers=2, heads=12, vocabulary=1000)
+NEW_TOKENS = 24
+WORDS = ["Deep", "Speed", *PROMPT.replace("DeepSpeed", "It").split(" is ")[:1], PROMPT[9:]]
+
+
+@pytest.fixture(scope="module")
+def twelve_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BLOOM of twelve heads in several safetensors files, with a tokenizer."""
+    directory = tmp_path_factory.mktemp("weights") / "twelve"
+    dummy_model(TWELVE, "float32").save_pretrained(directory, max_shard_size="1MB")
+    assert len(list(directory.glob("*.safetensors"))) > 1
+    write_tokenizer(directory, WORDS)
+    return directory
+
+
+def expected(model: BloomForCausalLM, prompt: list[int]) -> list[int]:
+    generation = PlainGeneration(model.eval(), NEW_TOKENS, kv_cache=True)
+    tokens: list[int] = generation(torch.tensor([prompt]))[0].tolist()
+    assert len(set(tokens)) > NEW_TOKENS / 4, "tokens that repeat prove nothing"
+    return tokens
+
+
+@pytest.mark.parametrize(
+    ("engine", "variants"),
+    [
+        ("cpu", [(False, True), (True, True)]),
+        ("emulated-gaudi2", [(False, True), (True, True), (False, False), (True, False)]),
+    ],
+)
+def test_two_ranks_with_made_up_weights(make_group: MakeGroup, engine: str, variants: list[tuple[bool, bool]]) -> None:
+    group = make_group(2, engine)
+    group.start()
+    loaded = group.load()
+    tokens = expected(dummy_model(model_named("bloomz7b").standin, "float32"), loaded.prompt_ids)
+    for graphs, kv_cache in variants:  # one loading serves all
+        prepare(group, graphs, kv_cache, NEW_TOKENS)
+        first = rounds(group, 1, "warm-up")
+        done = rounds(group, 2)
+        assert first.token_ids == done.token_ids == tokens, (graphs, kv_cache)
+        assert done.problems == [] and done.same_tokens
+        assert done.rank_latencies_s is not None and len(done.rank_latencies_s) == 2
+        assert done.latencies_s == [max(pair) for pair in zip(*done.rank_latencies_s, strict=True)]
+    settings = loaded.stack.settings
+    assert settings["world-size"] == "2" and settings["backend"] == ("gloo" if engine == "cpu" else "hccl")
+    assert {"launcher", "imports", "communication"} <= {name.removeprefix("start: ") for name in group.phases_s}
+    # Ranks talk over the loopback interface only.
+    for rank in processes_of(group, "gaudi_perf.runtime.rank"):
+        listening = [c.laddr.ip for c in rank.net_connections("inet") if c.status == "LISTEN"]
+        assert listening and all(address in ("127.0.0.1", "::1") for address in listening)
+
+
+def test_four_ranks_with_weights_from_files_of_twelve_heads(make_group: MakeGroup, twelve_heads: Path) -> None:
+    group = make_group(4, weights=Weights(kind="path", path=str(twelve_heads)))
+    group.start()
+    prompt = group.load().prompt_ids
+    tokens = expected(BloomForCausalLM.from_pretrained(twelve_heads), prompt)
+    for kv_cache in (True, False):
+        prepare(group, False, kv_cache, NEW_TOKENS)
+        assert rounds(group).token_ids == tokens
+
+
+def test_slopes_of_other_heads_give_other_tokens(twelve_heads: Path) -> None:
+    """The control of the tests above: alibi that two ranks make for six heads each is seen in the tokens."""
+    model = BloomForCausalLM.from_pretrained(twelve_heads)
+    prompt = [5, 6, 7, 8, 9, 10, 11]
+    right = expected(model, prompt)
+    build = model.transformer.build_alibi_tensor
+
+    @functools.wraps(build)
+    def wrong(attention_mask: torch.Tensor, num_heads: int, dtype: torch.dtype) -> torch.Tensor:
+        return build(attention_mask, num_heads // 2, dtype).repeat(2, 1, 1)
+
+    model.transformer.build_alibi_tensor = wrong
+    assert expected(model, prompt)[:12] != right[:12]
+
+
+def test_eight_ranks_start_generate_and_stop(make_group: MakeGroup) -> None:
+    group = make_group(8)
+    group.start()
+    prompt = group.load().prompt_ids
+    prepare(group, new_tokens=NEW_TOKENS)
+    done = rounds(group)
+    assert done.token_ids == expected(dummy_model(model_named("bloomz7b").standin, "float32"), prompt)
+    assert done.rank_latencies_s is not None and len(done.rank_latencies_s) == 8
