@@ -14,19 +14,20 @@ _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "
 @click.command(cls=Command)
 @click.option(
     "--accelerator",
-    type=click.Choice(["auto", "hpu", "cpu"]),
+    type=click.Choice(["auto", "hpu", "cuda", "cpu"]),
     default="auto",
     show_default=True,
-    help="What is to be measured with; auto is a Gaudi where its software is installed.",
+    help="What is to be measured with; auto is a Gaudi where its software is installed, else a GPU, else the CPU.",
 )
 @click.option("--strict", is_flag=True, help="Exit status 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
-def doctor(accelerator: Literal["auto", "hpu", "cpu"], strict: bool, as_json: bool) -> None:
+def doctor(accelerator: Literal["auto", "hpu", "cuda", "cpu"], strict: bool, as_json: bool) -> None:
     """Say whether this machine is fit to measure, and what to do where it is not.
 
     Looks at the devices, the versions of driver, plug-in, PyTorch and optimum-habana, lazy mode, other processes on the
-    devices, throttling, huge pages, the frequency governor, memory, load, hypervisor steal, and the C++ compiler. Each
-    finding has its remedy. Nothing is changed. Exit status 1 if anything is unfit.
+    devices, throttling, huge pages, the frequency governor, memory, load, hypervisor steal, and the C++ compiler; on
+    NVIDIA's GPUs also at persistence mode and clocks (by nvidia-ml-py, the cuda extra). Each finding has its remedy.
+    Nothing is changed. Exit status 1 if anything is unfit.
 
     Examples:
       gaudi-perf doctor

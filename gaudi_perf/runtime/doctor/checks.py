@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gaudi_perf.runtime.doctor.facts import Facts
 from gaudi_perf.runtime.doctor.findings import Diagnosis, Finding, Status
+from gaudi_perf.runtime.doctor.gpus import check_gpus
 from gaudi_perf.runtime.gaudi.matching import match_versions
 
 GIB = 1 << 30
@@ -20,7 +21,11 @@ STEAL_WARNING, STEAL_UNFIT = 1.0, 5.0
 
 def diagnose(facts: Facts) -> Diagnosis:
     """Say what the facts mean. A machine with a finding that is ``unfit`` is not fit."""
-    findings = [*(_gaudi(facts) if facts.accelerator == "hpu" else _cpu(facts)), *_host(facts)]
+    if facts.accelerator == "cuda":
+        own = check_gpus(facts.gpus, facts.no_nvml, facts.versions.get("torch"))
+    else:
+        own = _gaudi(facts) if facts.accelerator == "hpu" else _cpu(facts)
+    findings = [*own, *_host(facts)]
     fit = all(finding.status != "unfit" for finding in findings)
     return Diagnosis(accelerator=facts.accelerator, fit=fit, findings=findings)
 
@@ -37,7 +42,7 @@ def _gaudi(facts: Facts) -> Iterator[Finding]:
 
 
 def _cpu(facts: Facts) -> Iterator[Finding]:
-    yield _finding("devices", "ok", "no Gaudi here: stand-in shapes are measured on the CPU")
+    yield _finding("devices", "ok", "no accelerator: stand-in shapes are measured on the CPU")
     torch = facts.versions.get("torch")
     if torch is None:
         yield _finding("PyTorch", "unfit", "is not installed", "pip install -e .")

@@ -15,6 +15,7 @@ from typing import Literal
 
 import psutil
 
+from gaudi_perf.runtime.doctor.gpus import GpuFacts, gather_gpus
 from gaudi_perf.runtime.gaudi import hl_smi
 from gaudi_perf.runtime.gaudi.hlml import opened, throttle_reasons
 from gaudi_perf.runtime.gaudi.matching import PLUGIN
@@ -58,9 +59,11 @@ class Facts:
         load: load average over one minute, or None.
         steal_percent: of the processors' time, just now; None where the system does not tell.
         compiler: the C++ compiler, or None.
+        gpus: NVIDIA's GPUs that are shown.
+        no_nvml: why NVML cannot be asked; empty if it can, or was not.
     """
 
-    accelerator: Literal["hpu", "cpu"]
+    accelerator: Literal["hpu", "cuda", "cpu"]
     hl_smi: bool = False
     devices: tuple[DeviceFacts, ...] = ()
     processes: tuple[DeviceProcess, ...] = ()
@@ -74,18 +77,21 @@ class Facts:
     load: float | None = None
     steal_percent: float | None = None
     compiler: str | None = None
+    gpus: tuple[GpuFacts, ...] = ()
+    no_nvml: str = ""
 
 
-def gather(accelerator: Literal["auto", "hpu", "cpu"] = "auto") -> Facts:
+def gather(accelerator: Literal["auto", "hpu", "cuda", "cpu"] = "auto") -> Facts:
     """Look at this machine; takes about a second.
 
     Args:
-        accelerator: ``auto`` takes Gaudi where there is hl-smi or Habana's plug-in.
+        accelerator: ``auto`` takes Gaudi where there is hl-smi or Habana's plug-in, CUDA where NVML finds a GPU.
     """
     versions = {name: found for name in COMPONENTS if (found := _installed(name))}
     program = hl_smi.there_is_hl_smi()
+    gpus, no_nvml = gather_gpus() if accelerator in ("auto", "cuda") else ((), "")
     if accelerator == "auto":
-        accelerator = "hpu" if program or PLUGIN in versions else "cpu"
+        accelerator = "hpu" if program or PLUGIN in versions else "cuda" if gpus else "cpu"
     watch = HostWatch.begin()
     time.sleep(STEAL_SECONDS)
     host = watch.end()
@@ -105,6 +111,8 @@ def gather(accelerator: Literal["auto", "hpu", "cpu"] = "auto") -> Facts:
         load=host.load,
         steal_percent=host.steal_percent,
         compiler=_compiler(),
+        gpus=gpus,
+        no_nvml=no_nvml,
     )
 
 

@@ -32,6 +32,6 @@ class Diagnosis(Document, frozen=True, kw_only=True):
     """All findings, and what they come to."""
 
     schema: str = DOCTOR_SCHEMA
-    accelerator: Literal["hpu", "cpu"]
+    accelerator: Literal["hpu", "cuda", "cpu"]
     fit: bool
     findings: list[Finding]

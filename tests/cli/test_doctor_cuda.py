@@ -1,0 +1,105 @@
+"""The doctor on NVIDIA's GPUs. There is none here: NVML is a pretended one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gaudi_perf.runtime.doctor import Diagnosis, Facts, diagnose
+from gaudi_perf.runtime.doctor.gpus import GpuFacts, check_gpus, gather_gpus
+from gaudi_perf.vocabulary.documents import decode, encode
+
+GIB = 1 << 30
+FIT: dict[str, Any] = {
+    "index": 0,
+    "name": "NVIDIA A100-SXM4-80GB",
+    "driver": "550.90.07",
+    "cuda": "12.4",
+    "total_bytes": 80 * GIB,
+    "used_bytes": GIB // 2,
+    "slowed": (),
+    "persistence": "on",
+    "application_clock": "1410 MHz",
+    "largest_clock": "1410 MHz",
+}
+
+
+class PretendedNvml:
+    """As gaudi_perf.runtime.nvml.Nvml, with answers of our own; what is not told is None."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.closed = False
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        return self.answers.get(function)
+
+    def handles(self, shown: str | None) -> dict[int, object]:
+        return {0: "gpu"} if self.answers else {}
+
+    def facts(self, uuid: str) -> Any:
+        return SimpleNamespace(driver="550.90.07", cuda="12.4", settings={"persistence-mode": "off"})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_nvml_tells_becomes_facts() -> None:
+    nvml = PretendedNvml(
+        nvmlDeviceGetName=b"NVIDIA A100",
+        nvmlDeviceGetMemoryInfo=SimpleNamespace(total=80 * GIB, used=GIB),
+        nvmlDeviceGetCurrentClocksThrottleReasons=0x40 | 0x1,  # 0x1 is idle, which slows nothing
+        nvmlDeviceGetComputeRunningProcesses=[SimpleNamespace(pid=77)],
+    )
+    (gpu,), why_not = gather_gpus(nvml)  # type: ignore[arg-type]
+    assert why_not == "" and nvml.closed
+    assert gpu.name == "NVIDIA A100" and gpu.used_bytes == GIB and gpu.processes == (77,)
+    assert gpu.slowed == ("temperature (hardware)",) and gpu.persistence == "off"
+    assert gather_gpus(PretendedNvml()) == ((), "")  # type: ignore[arg-type]
+
+
+def test_a_gpu_server_as_it_should_be() -> None:
+    facts = Facts(accelerator="cuda", gpus=(GpuFacts(**FIT),) * 8, versions={"torch": "2.6.0+cu124"}, load=0.0)
+    diagnosis = diagnose(
+        Facts(**{**facts.__dict__, "memory_available": 2**40, "governors": frozenset({"performance"})})
+    )
+    assert diagnosis.fit and diagnosis.accelerator == "cuda"
+    assert {item.status for item in diagnosis.findings} <= {"ok", "unknown"}
+    assert decode(encode(diagnosis), Diagnosis, "doctor") == diagnosis
+
+
+@pytest.mark.parametrize(
+    ("change", "torch", "check", "status", "found", "remedy"),
+    [
+        ({}, None, "driver and PyTorch", "unfit", "no PyTorch", "pip install"),
+        ({}, "2.6.0+cpu", "driver and PyTorch", "unfit", "CPU build", "pytorch.org"),
+        ({}, "2.12.0+cu130", "driver and PyTorch", "unfit", "needs newer", "driver for CUDA 13"),
+        (
+            {"processes": (41, 42)},
+            "2.6.0+cu124",
+            "other processes",
+            "unfit",
+            "41 on 0, 42 on 0",
+            "CUDA_VISIBLE_DEVICES",
+        ),
+        ({"used_bytes": 9 * GIB}, "2.6.0", "device memory", "warning", "9216 MiB on 0", "nvidia-smi"),
+        ({"used_bytes": None}, "2.6.0", "device memory", "unknown", "does not tell", ""),
+        ({"slowed": ("power brake",)}, "2.6.0", "throttling", "unfit", "power brake", "PERFORMANCE"),
+        ({"slowed": None}, "2.6.0", "throttling", "unknown", "does not tell", ""),
+        ({"persistence": "off"}, "2.6.0", "persistence", "warning", "off on 0", "--persistence-mode=1"),
+        ({"application_clock": "1095 MHz"}, "2.6.0", "clocks", "ok", "1095 MHz of 1410 MHz", "lock-gpu-clocks"),
+    ],
+)
+def test_findings(change: dict[str, Any], torch: str | None, check: str, status: str, found: str, remedy: str) -> None:
+    findings = {item.check: item for item in check_gpus([GpuFacts(**{**FIT, **change})], "", torch)}
+    assert findings[check].status == status
+    assert found in findings[check].found and remedy in findings[check].remedy
+
+
+def test_several_kinds_and_none() -> None:
+    other = GpuFacts(**{**FIT, "name": "NVIDIA H100"})
+    assert next(check_gpus([GpuFacts(**FIT), other], "", "2.6.0")).status == "warning"
+    (nothing,) = check_gpus([], "nvidia-ml-py is not installed", "2.6.0")
+    assert nothing.status == "unfit" and "nvidia-ml-py" in nothing.remedy
