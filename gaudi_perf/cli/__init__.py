@@ -9,6 +9,7 @@ from gaudi_perf.cli.audit import audit
 from gaudi_perf.cli.baselines import baselines
 from gaudi_perf.cli.common import Group
 from gaudi_perf.cli.compare import compare
+from gaudi_perf.cli.complete import complete
 from gaudi_perf.cli.doctor import doctor
 from gaudi_perf.cli.history import history
 from gaudi_perf.cli.report import report
@@ -39,6 +40,7 @@ def main() -> None:
 main.add_command(audit)
 main.add_command(baselines)
 main.add_command(compare)
+main.add_command(complete)
 main.add_command(doctor)
 main.add_command(history)
 main.add_command(report)

@@ -92,6 +92,11 @@ class WorkerGroup:
         self._decoder = msgspec.json.Decoder(protocol.AnyReply)
 
     @property
+    def directory(self) -> Path:
+        """The group's private directory."""
+        return self._directory
+
+    @property
     def log_path(self) -> Path:
         """Where standard output and error of the worker go."""
         return self._directory / "worker.log"

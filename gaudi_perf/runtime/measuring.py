@@ -100,9 +100,9 @@ class Measurer:
         self._accelerator = accelerator
         self._weights = weights
         self._plan = plan
-        self._deadlines = deadlines
+        self.deadlines = deadlines
         self._directory = directory
-        self._session_id = session_id
+        self.session_id = session_id
         self._notify = notify
         self._launch = launch or Launch()
         self._hosts = hosts
@@ -125,6 +125,19 @@ class Measurer:
         if self._group is not None:
             group, self._group = self._group, None
             group.close()
+
+    @contextlib.contextmanager
+    def group_of(self, case: Case) -> Iterator[WorkerGroup]:
+        """The worker group that holds a case's model, for other requests than those of a run; ended if they fail.
+
+        Raises:
+            GroupFailure: it could not be started, or load the model.
+        """
+        try:
+            yield self._group_for(case)
+        except BaseException:
+            self.end_group()
+            raise
 
     def measure(self, case: Case) -> Run:
         """One run of a case, in the current worker group if that holds its model, else in a fresh one.
@@ -223,8 +236,8 @@ class Measurer:
         )
         self._measured.append(case.id)
         return Run(
-            run_id=f"{self._session_id}-{uuid.uuid4().hex[:8]}",
-            session_id=self._session_id,
+            run_id=f"{self.session_id}-{uuid.uuid4().hex[:8]}",
+            session_id=self.session_id,
             started_at=started_at,
             case=case,
             device=group.loaded.device,
@@ -250,7 +263,7 @@ class Measurer:
             spec,
             self._accelerator,
             self._directory / f"group-{self._groups_started}",
-            self._deadlines,
+            self.deadlines,
             lambda text: self._notify(f"{name}: {text}"),
             launch=self._launch,
             hosts=self._hosts,
@@ -320,7 +333,7 @@ class Measurer:
     def _ask_rounds(self, group: WorkerGroup, count: int, phase: str, before: Sequence[float]) -> protocol.RoundsDone:
         # Any one round may take up to the deadline; all of them together may not take as often as long.
         expected = before[-1] if before else 0.0
-        deadline = self._deadlines.round + _PATIENCE * expected * (count - 1)
+        deadline = self.deadlines.round + _PATIENCE * expected * (count - 1)
         return group.ask(protocol.Rounds(count=count), protocol.RoundsDone, phase=phase, deadline=deadline)
 
     @staticmethod

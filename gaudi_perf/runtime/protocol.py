@@ -11,12 +11,13 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import WeightsKind
-from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Seconds, TokenId
+from gaudi_perf.vocabulary.dataset import Dataset, Tokens
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt, Seconds, TokenId
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import Dtype
+from gaudi_perf.vocabulary.workload import PROMPT_TOKENS, Dtype
 
 
 class Weights(Document, frozen=True):
@@ -44,12 +45,17 @@ class GroupSpec(Document, frozen=True):
 
 
 class Variant(Document, frozen=True):
-    """How the loaded model generates: what varies between the cases of a group."""
+    """How the loaded model generates: what varies between the cases of a group.
+
+    Attributes:
+        prompt_tokens: the length of prompts; shorter ones of a batch are padded to it.
+    """
 
     graphs: bool
     kv_cache: bool
     new_tokens: PositiveInt
     batch_size: PositiveInt = 1
+    prompt_tokens: PositiveInt = PROMPT_TOKENS
 
 
 # ---- requests
@@ -95,6 +101,35 @@ class Trace(Request, frozen=True, tag="trace"):
     plain: bool = False
 
 
+class OpenDataset(Request, frozen=True, tag="open-dataset"):
+    """Read a dataset, whose prompts are completed from now on.
+
+    Attributes:
+        prompt_tokens: prompts are cut to this many tokens.
+        cache: a private directory for what is made of a local file.
+    """
+
+    dataset: Dataset
+    prompt_tokens: PositiveInt
+    cache: str
+
+
+class ReadPrompts(Request, frozen=True, tag="read-prompts"):
+    """Tell these prompts of the dataset."""
+
+    first: Count
+    count: PositiveInt
+
+
+class Complete(Request, frozen=True, tag="complete"):
+    """Complete these prompts in one batch of the prepared variant, and time it.
+
+    It holds the token ids themselves, so that passed on to other ranks it needs no dataset there.
+    """
+
+    prompts: Annotated[list[list[TokenId]], msgspec.Meta(min_length=1)]
+
+
 class Ping(Request, frozen=True, tag="ping"):
     """Answer at once."""
 
@@ -103,7 +138,7 @@ class Stop(Request, frozen=True, tag="stop"):
     """End."""
 
 
-AnyRequest = Load | Prepare | Rounds | TokenRounds | Trace | Ping | Stop
+AnyRequest = Load | Prepare | Rounds | TokenRounds | Trace | OpenDataset | ReadPrompts | Complete | Ping | Stop
 
 
 # ---- replies
@@ -189,6 +224,42 @@ class Traced(Reply, frozen=True, tag="traced"):
     problem: str = ""
 
 
+class DatasetOpened(Reply, frozen=True, tag="dataset-opened"):
+    """The dataset is there.
+
+    Attributes:
+        content: a digest of the first prompts.
+        tokens: where token ids come from.
+    """
+
+    column: str
+    split: str
+    rows: PositiveInt
+    content: str
+    tokens: Tokens
+
+
+class Prompts(Reply, frozen=True, tag="prompts"):
+    """Prompts as token ids and as text, cut."""
+
+    token_ids: list[list[TokenId]]
+    texts: list[str]
+
+
+class Completed(Reply, frozen=True, tag="completed"):
+    """A batch.
+
+    Attributes:
+        latency_s: of the generation alone, the slowest rank's.
+        token_ids: the new tokens of each prompt.
+        texts: the same as text, as far as there is a tokenizer.
+    """
+
+    latency_s: Seconds
+    token_ids: list[list[TokenId]]
+    texts: list[str]
+
+
 class Pong(Reply, frozen=True, tag="pong"):
     """The answer to Ping."""
 
@@ -205,4 +276,17 @@ class Failed(Reply, frozen=True, tag="failed"):
     mistake: bool = False
 
 
-AnyReply = Hello | Progress | Loaded | Prepared | RoundsDone | TokenRoundsDone | Traced | Pong | Failed
+AnyReply = (
+    Hello
+    | Progress
+    | Loaded
+    | Prepared
+    | RoundsDone
+    | TokenRoundsDone
+    | Traced
+    | DatasetOpened
+    | Prompts
+    | Completed
+    | Pong
+    | Failed
+)

@@ -14,6 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,9 @@ from gaudi_perf.runtime.probes import HostProbe
 from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.runtime.generation.dataset import PromptSource
 
 Send = Callable[[protocol.AnyReply], None]
 
@@ -44,6 +48,8 @@ class Worker:
         self._prepared_engine = engine
         self.engine: Engine | None = None
         self.prompt_ids: list[int] = []
+        self._group: protocol.GroupSpec | None = None
+        self._prompts: PromptSource | None = None
         self._probe = HostProbe()
 
     def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
@@ -74,10 +80,18 @@ class Worker:
             return self._token_rounds(self.engine, request.count)
         if isinstance(request, protocol.Trace):
             return self._trace(self.engine, request)
+        if isinstance(request, protocol.Complete):
+            return self._complete(self.engine, request.prompts)
+        if isinstance(request, protocol.OpenDataset):
+            return self._open_dataset(request)
+        if isinstance(request, protocol.ReadPrompts) and self._prompts is not None:
+            token_ids, texts = self._prompts.prompts(request.first, request.count)
+            return protocol.Prompts(token_ids=token_ids, texts=texts)
         return protocol.Failed(message=f"cannot answer {type(request).__name__}")
 
     def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
         self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
+        self._group = group
         self.engine.load(group, lambda text: self._send(protocol.Progress(text=text)))
         prompt = self.engine.prompt()
         self.prompt_ids = prompt.ids
@@ -139,6 +153,25 @@ class Worker:
             return protocol.Traced(trace=engine.trace(self.prompt_ids, request.token_ids, request.plain))
         except NotNumbersError as error:
             return protocol.Traced(problem=str(error))
+
+    def _open_dataset(self, request: protocol.OpenDataset) -> protocol.DatasetOpened:
+        from gaudi_perf.runtime.generation.dataset import PromptSource
+
+        assert self._group is not None
+        source = PromptSource(request.dataset, request.prompt_tokens, self._group, request.cache)
+        self._prompts = source
+        return protocol.DatasetOpened(
+            column=source.column, split=source.split, rows=len(source), content=source.content, tokens=source.tokens
+        )
+
+    def _complete(self, engine: Engine, prompts: list[list[int]]) -> protocol.Completed:
+        engine.synchronize()
+        begin = time.perf_counter_ns()
+        token_ids = engine.complete(prompts)
+        engine.synchronize()
+        seconds = (time.perf_counter_ns() - begin) / 1e9
+        texts = [] if self._prompts is None else self._prompts.texts(token_ids)
+        return protocol.Completed(latency_s=seconds, token_ids=token_ids, texts=texts)
 
 
 def _stopwatch(times: list[int]) -> Callable[[], None]:

@@ -188,6 +188,20 @@ class Engine(ABC):
         """
         return None
 
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        """Complete several prompts in one batch of the prepared variant, complete on the device when it returns.
+
+        Args:
+            prompts: token ids of each, at most ``prompt_tokens`` of the variant; no more prompts than its batch size.
+
+        Returns:
+            The new token ids of each prompt, as many as the variant asks for.
+
+        Raises:
+            UserError: this engine completes no batches in this variant.
+        """
+        raise UserError("this accelerator's engine completes no datasets yet: use another with --accelerator")
+
     def graph_compilation(self) -> GraphCompilation | None:
         """What the prepared variant's graphs cost so far, or None if it has none."""
         return None

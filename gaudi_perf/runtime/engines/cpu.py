@@ -97,6 +97,7 @@ class CpuEngine(Engine):
         self._compilations = Compilations()
         self._compilations_before = 0
         self._batch_size = 1
+        self._prompt_tokens = PROMPT_TOKENS
 
     def import_for_ranks(self) -> None:
         """Torch, DeepSpeed and BLOOM."""
@@ -176,6 +177,7 @@ class CpuEngine(Engine):
         self._generation = None  # its buffers are freed first
         self._compilations.reset()
         self._batch_size = variant.batch_size
+        self._prompt_tokens = variant.prompt_tokens
         if not variant.graphs:
             self._generation = PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
             return
@@ -184,7 +186,7 @@ class CpuEngine(Engine):
         self._compilations.watch()
         self._generation = kind(
             self._model,
-            PROMPT_TOKENS,
+            variant.prompt_tokens,
             variant.new_tokens,
             variant.batch_size,
             wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
@@ -211,6 +213,15 @@ class CpuEngine(Engine):
         tracer = Tracer(token_ids)
         self._generation.trace(torch.tensor([prompt_ids] * self._batch_size), tracer)
         return tracer.trace
+
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        """Complete a batch, padded to the variant's shape."""
+        from gaudi_perf.runtime.generation.batches import padded
+
+        assert self._generation is not None, "prepare() comes first"
+        pad = self._model.config.pad_token_id
+        ids, mask = padded(prompts, self._batch_size, self._prompt_tokens, pad, "cpu")
+        return list(self._generation(ids, mask=mask)[: len(prompts)].tolist())
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

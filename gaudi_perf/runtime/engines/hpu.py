@@ -163,14 +163,29 @@ class HpuEngine(Engine):
         self._generate(prompt_ids, logits_processor=tracer.processor())
         return tracer.trace
 
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        """Complete a batch, padded to the variant's shape; generate() pads it on to its final length."""
+        from gaudi_perf.runtime.generation.batches import padded
+
+        assert self._variant is not None, "prepare() comes first"
+        variant, pad = self._variant, self._model.config.pad_token_id
+        ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, "hpu")
+        output = self._generate_from(ids, mask)
+        tokens = output[: len(prompts), variant.prompt_tokens : variant.prompt_tokens + variant.new_tokens]
+        return list(tokens.cpu().tolist())
+
     def _generate(self, prompt_ids: list[int], **more: Any) -> Any:
         import torch
 
         assert self._variant is not None, "prepare() comes first"
         prompt = torch.tensor([prompt_ids] * self._variant.batch_size, device="hpu")
+        return self._generate_from(prompt, torch.ones_like(prompt), **more)
+
+    def _generate_from(self, ids: Any, mask: Any, **more: Any) -> Any:
+        assert self._variant is not None, "prepare() comes first"
         return self._model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
+            input_ids=ids,
+            attention_mask=mask,
             generation_config=self._model.generation_config,
             lazy_mode=True,
             hpu_graphs=self._variant.graphs,

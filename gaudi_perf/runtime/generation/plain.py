@@ -28,11 +28,16 @@ class PlainGeneration:
         # stop there, or with a minimum of new tokens forbid that token and give others than the model's.
         model.generation_config = self._config
 
-    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens)."""
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens).
+
+        ``mask`` is 0 where the prompt is padded.
+        """
         output = self._model.generate(
             prompt,
-            attention_mask=torch.ones_like(prompt),
+            attention_mask=torch.ones_like(prompt) if mask is None else mask,
             generation_config=self._config,
             streamer=None if on_token is None else Ticker(on_token),
         )

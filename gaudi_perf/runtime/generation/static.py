@@ -70,8 +70,15 @@ class CachedStaticGeneration:
         """The attention mask of every step, (batch, positions)."""
         return self._mask
 
-    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
+
+        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        """
+        if mask is not None:
+            self._mask[:, : mask.shape[1]] = mask
         return self._generate(prompt, on_token, None)
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
@@ -145,8 +152,15 @@ class UncachedStaticGeneration:
         """The attention mask of every step, (batch, positions)."""
         return self._mask
 
-    def __call__(self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites."""
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
+
+        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        """
+        if mask is not None:
+            self._mask[:, : mask.shape[1]] = mask
         return self._generate(prompt, on_token, None)
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:

@@ -1,0 +1,179 @@
+"""``gaudi-perf complete``: every prompt of a dataset, completed in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, baselines_option, results_option, shown
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from gaudi_perf.runtime.completing import Completed, Progress
+    from gaudi_perf.runtime.protocol import Weights
+
+_COUNT = click.IntRange(min=1)
+
+
+@click.command(cls=Command)
+@click.argument("dataset", metavar="DATASET")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Where completions go, as JSON Lines.")
+@click.option("--column", metavar="NAME", default="", help="The prompts. Default: the first column of strings.")
+@click.option("--split", metavar="NAME", default="", help="Default: the first of test, validation, train.")
+@click.option("--configuration", metavar="NAME", default="", help="One of several configurations of a hub's dataset.")
+@click.option("--limit", type=_COUNT, help="Complete this many prompts only.")
+@click.option("--prompt-tokens", type=_COUNT, default=16, show_default=True, help="Prompts are cut to these.")
+@click.option("--new-tokens", type=_COUNT, default=50, show_default=True, help="Tokens that each prompt gets.")
+@click.option("--batch-size", type=_COUNT, default=8, show_default=True, help="Prompts at once.")
+@click.option("--model", default="bloomz7b", show_default=True, help="bloomz176b, bloomz7b or bloomz560m.")
+@click.option("--devices", type=_COUNT, default=1, show_default=True, help="Devices that share the model.")
+@click.option("--graphs/--eager", default=True, show_default=True, help="As in pytest's cases.")
+@click.option("--kv-cache/--no-kv-cache", default=True, show_default=True, help="As in pytest's cases.")
+@click.option("--accelerator", default="auto", show_default=True, help="As pytest's.")
+@click.option("--scale", type=click.Choice(["standin", "full"]), help="As pytest's.")
+@click.option("--weights", default="dummy", show_default=True, help="dummy, hub or a directory, as pytest's.")
+@click.option("--dtype", type=click.Choice(["bfloat16", "float16", "float32"]), default="bfloat16", show_default=True)
+@click.option("--against", metavar="BASELINE", default="", help="The baseline to hold the throughput against.")
+@baselines_option
+@results_option
+def complete(
+    dataset: str,
+    output: Path,
+    column: str,
+    split: str,
+    configuration: str,
+    limit: int | None,
+    prompt_tokens: int,
+    new_tokens: int,
+    batch_size: int,
+    model: str,
+    devices: int,
+    graphs: bool,
+    kv_cache: bool,
+    accelerator: str,
+    scale: str | None,
+    weights: str,
+    dtype: str,
+    against: str,
+    baselines_dir: Path,
+    results_dir: Path,
+) -> None:
+    """Complete the prompts of a dataset, and hold the throughput against its baselines.
+
+    DATASET is a dataset of the Hugging Face hub, or a local CSV, JSON Lines, Parquet or text file. Batches have static
+    shapes: prompts are cut to their first tokens, and shorter ones are padded. An interrupted run goes on where it
+    stopped when it is called again. Beside the JSON Lines there is a text file in the layout of the article's script.
+
+    Examples:
+      gaudi-perf complete prompts.csv --output completions.jsonl
+      gaudi-perf complete JulesBelveze/tldr_news --column content --weights hub --output tldr.jsonl --devices 8
+    """
+    from gaudi_perf.runtime.completing import complete as complete_dataset
+    from gaudi_perf.runtime.completing import dataset_case
+    from gaudi_perf.runtime.engines import accelerator_named
+    from gaudi_perf.runtime.group import GroupFailure
+    from gaudi_perf.runtime.matrix import why_not
+    from gaudi_perf.runtime.measuring import Measurer
+    from gaudi_perf.runtime.plan import Deadlines, Plan
+    from gaudi_perf.runtime.workspace import Workspace
+    from gaudi_perf.stores.completions import CompletionsFile, write_layout
+    from gaudi_perf.stores.results import ResultsStore, new_session_id
+    from gaudi_perf.vocabulary.configuration import Case, Configuration
+    from gaudi_perf.vocabulary.dataset import Dataset
+    from gaudi_perf.vocabulary.models import model_named
+    from gaudi_perf.vocabulary.workload import Workload
+
+    model_named(model)
+    found = accelerator_named(accelerator)
+    told = _weights(weights)
+    case = Case(
+        configuration=Configuration(model=model, devices=devices, graphs=graphs, kv_cache=kv_cache),
+        accelerator=found.kind,
+        workload=Workload(
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            batch_size=batch_size,
+            dtype=dtype,  # type: ignore[arg-type]  # click has checked it
+        ),
+        scale=scale or found.default_scale,  # type: ignore[arg-type]
+        weights=told.label,
+    )
+    reason = why_not(case, found, found.find())
+    if reason:
+        raise UserError(f"{case.id} cannot run here: {reason}")
+    prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)
+    workspace = Workspace()
+    try:
+        with (
+            Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,
+            CompletionsFile(output) as file,
+            _bar() as progress,
+        ):
+            done = complete_dataset(measurer, case, prompts, file, limit=limit, progress=progress)
+    except GroupFailure as failure:
+        if failure.mistake:
+            raise UserError(failure.sentence) from None
+        kept = f"what was completed is kept in {output}; the same command goes on there"
+        raise UserError(f"{case.id}: failed in {failure.phase}: {failure.sentence}; {kept}. {failure.log}") from None
+    finally:
+        workspace.close()
+    text = write_layout(output)
+    if done.run is not None:
+        ResultsStore(results_dir).write_run(done.run)
+    _tell(done, dataset_case(case, prompts).workload.prompt, output, text)
+    if done.run is not None:
+        _judge(done, baselines_dir, against)
+
+
+def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
+    header = done.header
+    click.echo(shown(f"{name}: {header.rows} prompts in {header.batches} batches, in {output} and {text}"))
+    if header.tokens == "stand-in":
+        click.echo("dummy weights have no tokenizer: ids made of the words stand for tokens, completions are ids")
+    if done.before:
+        click.echo(f"{done.before} of {header.batches} batches were there already")
+    if done.run is not None:
+        click.echo(f"throughput: {done.prompts_per_s:.4g} prompts/s, {done.tokens_per_s:.4g} new tokens/s")
+
+
+def _judge(done: Completed, baselines_dir: Path, against: str) -> None:
+    from gaudi_perf.judging import judge_runs
+    from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.vocabulary.verdict import VerdictKind
+
+    assert done.run is not None
+    verdicts = judge_runs([done.run], BaselineStore(baselines_dir), against)
+    for verdict in verdicts:
+        click.echo(shown(f"{verdict.kind.value}: {verdict.reason} {verdict.advice}"))
+    if verdicts[0].kind in (VerdictKind.REGRESSED, VerdictKind.INVALID):
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar with the time left, on the terminal's error stream; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("batches"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("batches", total=None)
+        step: Callable[[int, int], None] = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
+        yield step
+
+
+def _weights(text: str) -> Weights:
+    from gaudi_perf.runtime.protocol import Weights
+
+    if text in ("dummy", "hub"):
+        return Weights(kind="dummy" if text == "dummy" else "hub")
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise UserError(f"--weights {text}: it takes dummy, hub, or a directory that exists")
+    return Weights(kind="path", path=str(path.resolve()))

@@ -1,0 +1,151 @@
+"""Completions of a dataset, kept as JSON Lines: a header, then a line for each batch, in order.
+
+A batch is a single write, so that whatever ends the run leaves whole lines and at most one torn at the end, which the
+next run takes away before it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gaudi_perf.stores.files import failure_sentence, write_atomic
+from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
+from gaudi_perf.vocabulary.documents import DocumentT, encode_line
+from gaudi_perf.vocabulary.errors import UserError
+
+_SEPARATOR = "-" * 64
+
+
+class CompletionsFile:
+    """A file of completions that one process writes at a time. Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened."""
+        self.path = path
+        self.done = 0
+        self._file: int | None = None
+
+    def __enter__(self) -> CompletionsFile:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def open(self, header: CompletionHeader) -> int:
+        """Open the file to go on where it stops, and say how many batches it holds.
+
+        Args:
+            header: what all completions have in common; must be that of the file, if there is one.
+
+        Raises:
+            UserError: the file is of other completions, malformed, in use by another process, or not writable.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            whole, self.done = self._check(header)
+            os.ftruncate(self._file, whole)
+        except BlockingIOError:
+            raise UserError(f"{self.path}: another process writes there: name another --output") from None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}): name another --output") from None
+        if whole == 0:
+            self._write(header)
+        return self.done
+
+    def append(self, batch: Batch) -> None:
+        """Add the next batch.
+
+        Raises:
+            UserError: it cannot be written.
+            ValueError: it is not the next one.
+        """
+        if batch.batch != self.done + 1:
+            raise ValueError(f"batch {batch.batch} after batch {self.done}")
+        self._write(batch)
+        self.done += 1
+
+    def _write(self, document: msgspec.Struct) -> None:
+        assert self._file is not None
+        data = memoryview(encode_line(document))
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            kept = f"{self.done} batches are kept, and a later run goes on there"
+            raise UserError(failure_sentence(self.path, "written", error, kept)) from None
+
+    def _check(self, header: CompletionHeader) -> tuple[int, int]:
+        """Bytes of whole lines, and batches among them."""
+        whole, lines = 0, 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if lines == 0:
+                    _same(self.path, _decode(self.path, 1, line, CompletionHeader), header)
+                elif _decode(self.path, lines + 1, line, Batch).batch != lines:
+                    raise UserError(f"{self.path}, line {lines + 1}: is not batch {lines}: delete the file, or mend it")
+                whole, lines = whole + len(line), lines + 1
+        return whole, max(lines - 1, 0)
+
+
+def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
+    """The header of a file, and its batches, in order.
+
+    Raises:
+        UserError: the file cannot be read or is malformed; for a batch, when it is reached.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    return _decode(path, 1, first, CompletionHeader), _batches(path)
+
+
+def write_layout(path: Path) -> Path:
+    """Write the completions of a file as text, in the layout of the article's script; returns where."""
+    target = path.with_suffix(".txt")
+    _, batches = read_completions(path)
+    parts = []
+    for batch in batches:
+        parts.append(f"{_SEPARATOR}\nBatch n°{batch.batch}\nInput: {batch.inputs}\nOutput: {batch.outputs}\n")
+    write_atomic(target, "".join(parts).encode())
+    return target
+
+
+def _batches(path: Path) -> Iterator[Batch]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if number > 1 and line.endswith(b"\n"):
+                yield _decode(path, number, line, Batch)
+
+
+def _same(path: Path, there: CompletionHeader, wanted: CompletionHeader) -> None:
+    differing = [
+        f"{name} {getattr(there, name)!r}, not {getattr(wanted, name)!r}"
+        for name in wanted.__struct_fields__
+        if getattr(there, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise UserError(
+            f"{path}: holds other completions ({'; '.join(differing)}): name another --output, or delete the file"
+        )
+
+
+def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+        return msgspec.json.decode(line, type=kind)
+    raise UserError(f"{path}, line {number}: is no {kind.__name__}: delete the file, or mend the line")
