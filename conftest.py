@@ -1,3 +1,3 @@
 """Makes pytest's side of the suite known; see ``fixtures/``."""
 
-pytest_plugins = ("fixtures.options", "fixtures.matrix", "fixtures.session", "fixtures.summary")
+pytest_plugins = ("fixtures.options", "fixtures.matrix", "fixtures.session", "fixtures.summary", "fixtures.dataset")

@@ -8,6 +8,10 @@ import msgspec
 
 from gaudi_perf.runtime import protocol
 
+_RANKS_APART = 0.01
+"""How far logits of two ranks may be apart, as a share of their spread. They compute the same numbers from the same
+sums, so that nothing but the order within a kernel can make them differ."""
+
 
 def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
     """The group's answer to a request, from the answers of its ranks in order.
@@ -25,7 +29,29 @@ def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
                 max(times) for times in zip(*(done.per_output_token_s for done in all_of_them), strict=True)
             ],
         )
+    if isinstance(first, protocol.Traced):
+        return _traced([reply for reply in replies if isinstance(reply, protocol.Traced)])
+    if isinstance(first, protocol.Completed):
+        latencies = [reply.latency_s for reply in replies if isinstance(reply, protocol.Completed)]
+        return msgspec.structs.replace(first, latency_s=max(latencies))
     return first
+
+
+def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
+    """Rank 0's trace, if all ranks say the same: after the last all-reduce of a step they hold the same sums."""
+    for index, done in enumerate(ranks):
+        if done.problem:
+            return protocol.Traced(problem=f"rank {index}: {done.problem}")
+        ours, theirs = ranks[0].trace, done.trace
+        if ours is None or theirs is None:
+            continue
+        for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
+            apart = max(abs(left - right) for left, right in zip(mine, other, strict=True))
+            if apart > _RANKS_APART * ours.spread[step]:
+                return protocol.Traced(
+                    problem=f"at step {step + 1} the logits of rank {index} are {apart:.3g} away from those of rank 0"
+                )
+    return ranks[0]
 
 
 def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:

@@ -166,6 +166,7 @@ class Worker:
 
     def _complete(self, engine: Engine, prompts: list[list[int]]) -> protocol.Completed:
         engine.synchronize()
+        self._align()
         begin = time.perf_counter_ns()
         token_ids = engine.complete(prompts)
         engine.synchronize()
