@@ -1,15 +1,18 @@
 """False alarms and detections of this suite's verdicts, and of the rules that people use, on the same data.
 
     python benchmarks/detection.py                        # a quick look, a few minutes
-    python benchmarks/detection.py --repeats 4000         # the numbers in docs/verdicts.md
+    python benchmarks/detection.py --repeats 2000         # the numbers in docs/verdicts.md
     python benchmarks/detection.py --only "shared" --no-others
 
 Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic
-shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``. Slowdowns are put in by
-multiplying the candidate's rounds; the same draws serve all rules and slowdowns.
+shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``. From a recording,
+stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so that what lasts longer than a run stays
+in. Slowdowns are put in by multiplying the candidate's rounds; the same draws serve all rules and slowdowns.
 
 Columns: false alarms without a slowdown; detections by slowdown; "missed" is UNCHANGED (others: no alarm) at twice the
-tolerance; INCONCLUSIVE without a slowdown; generation time used, in device-seconds (others use the same runs).
+tolerance; INCONCLUSIVE without a slowdown; generation time used, in device-seconds (others use the same runs). The
+interval of the false alarms is Clopper and Pearson's, 95 %, for independent comparisons; those drawn from one recording
+share its runs.
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ from pathlib import Path
 import numpy as np
 from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
+from scipy.stats import binomtest
 
 from gaudi_perf.statistics.evidence import from_interleaved, from_side_by_side, from_stored, with_slowdown
 from gaudi_perf.statistics.noise import UsualNoise
 from gaudi_perf.statistics.replay import Sides, slowed
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import Layout, Plan, Stop, look
+from gaudi_perf.statistics.sequential import Layout, Plan, Stop, look_at
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
@@ -94,27 +98,20 @@ class Sequential:
         """Look after every pair until told to stop; and decide once for every size."""
         self.repeats += 1
         plan = Plan(first=scenario.first, most=scenario.most)
+        gather = GATHER[scenario.layout]
+        counts = range(plan.first, plan.most + 1)
+        known = {count: gather(sides.candidate[:count], sides.baseline[:count], usual) for count in counts}
         for slowdown in slowdowns_of(scenario):
-            candidate = slowed(sides.candidate, slowdown)
-            for count in range(plan.first, plan.most + 1):
-                used = Sides(candidate[:count], sides.baseline[:count])
-                looked = look(
-                    used.candidate,
-                    used.baseline,
-                    plan,
-                    layout=scenario.layout,
-                    tolerance=scenario.tolerance,
-                    usual_noise=usual,
-                    settings=SETTINGS,
-                )
+            for count in counts:
+                looked = look_at(with_slowdown(known[count], slowdown), plan, scenario.tolerance, SETTINGS)
                 if looked.stop != Stop.NOT_YET:
+                    used = Sides(sides.candidate[:count], sides.baseline[:count])
                     self.tally.add(slowdown, looked.comparison.kind, device_seconds(used, scenario.layout), count)
                     if slowdown == 0:
                         self.tally.stops[looked.stop] += 1
                     break
-        for count in range(plan.first, plan.most + 1):
-            evidence = GATHER[scenario.layout](sides.candidate[:count], sides.baseline[:count], usual)
-            fixed = decide(with_slowdown(evidence, 2 * scenario.tolerance), scenario.tolerance, SETTINGS)
+        for count in counts:
+            fixed = decide(with_slowdown(known[count], 2 * scenario.tolerance), scenario.tolerance, SETTINGS)
             self.detected[count] += fixed.kind == VerdictKind.REGRESSED
 
     def lines(self, scenario: Scenario) -> Iterator[str]:
@@ -175,7 +172,14 @@ def run(scenario: Scenario, repeats: int, others_repeats: int, seed: int) -> Ite
     if others_repeats:
         for name, tally in tallies.items():
             yield row(name, tally, scenario)
+    low, high = interval(fixed.kinds[0.0][VerdictKind.REGRESSED], repeats)
+    yield f"  false alarms of gaudi-perf: 95 % interval {low:.2%} to {high:.2%}"
     yield ""
+
+
+def interval(events: int, trials: int) -> tuple[float, float]:
+    found = binomtest(events, trials).proportion_ci(0.95, method="exact")
+    return float(found.low), float(found.high)
 
 
 def speed() -> str:
@@ -198,7 +202,9 @@ def chosen(scenarios: Iterable[Scenario], only: Sequence[str]) -> list[Scenario]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=400, help="comparisons per scenario (default: 400)")
-    parser.add_argument("--others-repeats", type=int, default=200, help="of which the other rules see (default: 200)")
+    parser.add_argument(
+        "--others-repeats", type=int, default=200, help="how many of them the others see (default: 200)"
+    )
     parser.add_argument("--no-others", action="store_true", help="leave the other rules out")
     parser.add_argument("--only", action="append", default=[], help="scenarios whose name contains this")
     parser.add_argument("--noise", type=Path, default=Path(__file__).parent / "noise", help="recorded noise")

@@ -30,7 +30,7 @@ _NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not r
 _REFINEMENTS = 3
 
 _RUN_DOUBT = (0.5, 0.25)
-_GROUP_DOUBT = (0.1, 10.0)
+_GROUP_DOUBT = (0.03, 10.0)
 """What is expected of a spread may be wrong altogether. With this probability it is worth no more than so many degrees
 of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or nights lie further apart (a
 robust mixture prior: Schmidli et al. 2014)."""

@@ -1,12 +1,12 @@
 """As many runs as it takes, no more: a comparison that may be looked at after every run.
 
 Looking again and again with the level of a single look would raise false alarms several times over. The permitted error
-is therefore spent over the looks (Lan and DeMets 1983): after a share t of the most runs, at most ``t * error`` has
-been spent (a spending function close to Pocock's, for stopping early is what is wanted). The level of each look follows
-from the joint distribution of the looks, which have independent increments (Armitage, McPherson and Rowe 1969; Jennison
-and Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach, ibid.
-section 4.4). Stopping at any look, for any reason, keeps the error. A confidence sequence (Howard et al. 2021) would
-allow looks without end; a most number of runs is known here, and knowing it makes the looks sharper.
+is therefore spent over the looks (Lan and DeMets 1983): after a share t of the most runs, at most ``sqrt(t)`` of it has
+been spent (a power family: Kim and DeMets 1987; early, for stopping early is what is wanted). The level of each look
+follows from the joint distribution of the looks, which have independent increments (Armitage, McPherson and Rowe 1969;
+Jennison and Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach,
+ibid. section 4.4). Stopping at any look, for any reason, keeps the error. A confidence sequence (Howard et al. 2021)
+would allow looks without end; a most number of runs is known here, and knowing it makes the looks sharper.
 
 Against a stored baseline the looks share the baseline's luck and resemble each other more than assumed, which only
 lowers the error.
@@ -187,7 +187,7 @@ def look_errors(first: int, most: int, error: float) -> tuple[float, ...]:
     from scipy.special import ndtr, ndtri
 
     times = np.arange(first, most + 1) / most
-    spent = error * times
+    spent = error * np.sqrt(times)
     bound = -float(ndtri(spent[0])) * math.sqrt(times[0])
     levels = [float(spent[0])]
     points = np.linspace(-_FAR * math.sqrt(times[0]), bound, _GRID)

@@ -136,3 +136,40 @@ def test_identical_runs_without_any_noise_are_judged() -> None:
     assert outcome.ratio == pytest.approx(1)
     assert outcome.kind in (VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
     assert replace(outcome, reason="").reason == ""
+
+
+GOODNESS = [VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.UNCHANGED, VerdictKind.IMPROVED]
+
+
+@given(samples(), samples(), st.lists(st.floats(-0.5, 2.0), min_size=2, max_size=4), st.floats(0.005, 0.3))
+@settings(max_examples=60, deadline=None)
+def test_a_slower_candidate_never_gets_a_better_verdict(
+    candidate: list[RunSample], baseline: list[RunSample], slowdowns: list[float], tolerance: float
+) -> None:
+    evidence = from_stored(candidate, baseline, UsualNoise())
+    verdicts = [
+        decide(with_slowdown(evidence, slowdown), tolerance, ComparisonSettings()) for slowdown in sorted(slowdowns)
+    ]
+    # A faster one that is not certainly faster may be INCONCLUSIVE where a slower one is UNCHANGED: order the others.
+    order = [GOODNESS.index(one.kind) for one in verdicts if one.kind != VerdictKind.INCONCLUSIVE]
+    assert order == sorted(order, reverse=True)
+    evidence_of_slowness = [one.p_slower for one in verdicts]
+    assert evidence_of_slowness == sorted(evidence_of_slowness, reverse=True)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
+@pytest.mark.parametrize("field", ["rounds", "probes"])
+def test_what_is_no_duration_is_refused(field: str, value: float) -> None:
+    values = {"rounds": np.ones(3), "probes": np.ones(3)}
+    values[field] = np.array([1.0, value, 1.0])
+    with pytest.raises(ValueError, match=f"{field} must be finite seconds above 0"):
+        RunSample(**values)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(1, 8), st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_constant_rounds_and_single_runs_are_judged(ours: float, theirs: float, runs: int, rounds: int) -> None:
+    candidate = [RunSample(rounds=np.full(rounds, ours)) for _ in range(runs)]
+    outcome = compare(candidate, [RunSample(rounds=np.full(rounds, theirs))])
+    assert outcome.ratio == pytest.approx(ours / theirs, rel=1e-6)
+    assert all(math.isfinite(value) for value in (outcome.low, outcome.high, outcome.smallest_visible_slowdown))
