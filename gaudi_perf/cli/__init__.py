@@ -30,6 +30,7 @@ def main() -> None:
       gaudi-perf baselines diff results                   what a refresh would change
       gaudi-perf baselines refresh results                make it the new level
       gaudi-perf compare synapse-1.24.0 synapse-1.23.0    what the release changed
+      gaudi-perf history                                  since when is it slower?
       gaudi-perf audit                                    how often verdicts are wrong here
 
     Exit status: 0 for success, 1 where the answer is no (unfit, refused, a problem found), 2 for a mistake in the call
