@@ -9,7 +9,7 @@ from gaudi_perf.reports.family import of_metric, other_regressions, stack_differ
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
-from gaudi_perf.reports.text import change, interval, seconds
+from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
@@ -86,29 +86,31 @@ def _with_details(
     text: str, measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], commands: Sequence[str]
 ) -> str:
     """Add the part that opens, as far as it fits."""
-    tail = "\n".join(["", "```", *(command.replace("`", "'") for command in commands), "```", ""]) if commands else ""
+    shown = [harmless(command).replace("`", "'") for command in commands]
+    tail = "\n".join(["", "```", *shown, "```", ""]) if shown else ""
     opening = f"<details><summary>All {len(measured)} measured cases, and why</summary>\n\n"
     closing = "\n\n</details>\n"
-    room = LONGEST - len(text) - len(tail) - len(opening) - len(closing) - 100
-    if not measured or room < 0:
-        return text[:LONGEST] + tail
     head = _table([], runs)
-    blocks: list[str] = []
-    for report in measured:
-        block = _table([report], runs)[len(head) + 1 :]
-        if room - len(block) - len(head) < 0:
-            break
+    room = LONGEST - len(text) - len(tail) - len(opening) - len(closing) - len(head) - 100
+    if not measured or room < 0:
+        return text[: LONGEST - len(tail)].rpartition("\n")[0] + "\n" + tail
+    rows = _fitting([_table([report], runs)[len(head) + 1 :] for report in measured], room * 2 // 3)
+    details = "\n".join([head, *rows])
+    if len(rows) < len(measured):
+        details += f"\n\n… and {len(measured) - len(rows)} more: the HTML report has all."
+    reasons = _fitting(_reasons(measured, runs), room - sum(len(row) + 1 for row in rows))
+    return text + "\n" + opening + "\n".join([details, "", *reasons]) + closing + tail
+
+
+def _fitting(blocks: Sequence[str], room: int) -> list[str]:
+    """As many of the first blocks as fit into so many characters, their line ends included."""
+    taken: list[str] = []
+    for block in blocks:
         room -= len(block) + 1
-        blocks.append(block)
-    details = "\n".join([head, *blocks])
-    if len(blocks) < len(measured):
-        details += f"\n\n… and {len(measured) - len(blocks)} more: the HTML report has all."
-    for reason in _reasons(measured, runs):
-        if room - len(reason) < 0:
+        if room < 0:
             break
-        room -= len(reason) + 2
-        details += f"\n\n{reason}"
-    return f"{text}\n{opening}{details}{closing}{tail}"
+        taken.append(block)
+    return taken
 
 
 def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> str:

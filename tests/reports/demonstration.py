@@ -149,7 +149,7 @@ class Demonstration:
 
     def _verdicts(self, runs: Sequence[Run], place: int) -> list[Verdict]:
         if len(self.cases) < 100:
-            return judge_runs(runs, self.baselines, "", 0.05)
+            return judge_runs(runs, self.baselines, "")
         ratio = self.level(place, self.nights - 1) / self.level(place, self._last_night_of(len(RELEASES) - 2))
         kind = VerdictKind.REGRESSED if ratio > 1.06 else VerdictKind.UNCHANGED
         return [

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores.results import ResultsStore
+from tests.cli.conftest import PROJECT, Invoke
+from tests.reports.demonstration import Demonstration
+
+WITHOUT_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "deepspeed", "optimum", "pytest"):
+            raise ImportError(f"{name} is not to be imported")
+
+sys.meta_path.insert(0, Refuse())
+from gaudi_perf.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
+    made = Demonstration(tmp_path_factory.mktemp("made"), cases=8, nights=6, runs=2)
+    made.write()
+    return made
+
+
+def where(made: Demonstration) -> list[str]:
+    return ["--results-dir", str(made.results.directory), "--baselines-dir", str(made.baselines.directory)]
+
+
+def test_every_form_is_made_without_torch(made: Demonstration, tmp_path: Path) -> None:
+    files = {"--html": "r.html", "--markdown": "r.md", "--csv": "r.csv"}
+    options = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
+    command = [sys.executable, "-c", WITHOUT_TORCH, "report", *where(made)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    for more in ([], options):
+        done = subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert all((tmp_path / name).stat().st_size > 500 for name in files.values())
+    table = subprocess.run(
+        [*command[:3], "table", "--format", "html"], env=environment, cwd=PROJECT, capture_output=True, timeout=120
+    )
+    assert table.returncode == 0 and b"3.28x" in table.stdout
+
+
+def test_the_summary_ends_with_what_to_do_next(made: Demonstration, invoke: Invoke) -> None:
+    done = invoke("report", *where(made))
+    assert done.exit_code == 0
+    assert f"look closer: gaudi-perf report {made.session_id(5)} --results-dir {made.results.directory}" in done.output
+    assert "smallest slowdown that would have been seen" in done.output and "verdicts: " in done.output
+
+
+def test_a_stream_takes_one_form(made: Demonstration, invoke: Invoke) -> None:
+    assert invoke("report", *where(made), "--markdown", "-").output.startswith("### gaudi-perf: ")
+    assert invoke("report", *where(made), "--csv", "-").output.startswith("session_id,started_at,case,")
+    assert invoke("report", *where(made), "--html", "-").output.startswith("<!doctype html>")
+    done = invoke("report", *where(made), "--html", "-", "--csv", "-")
+    assert done.exit_code == 2 and "only one of them can go to stdout" in done.output
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(made: Demonstration, invoke: Invoke, tmp_path: Path) -> None:
+    done = invoke("report", *where(made), "--html", tmp_path / "none" / "r.html")
+    assert done.exit_code == 2 and "cannot be written" in done.output
+
+
+def test_baselines_that_cannot_be_read_are_told_in_the_page(invoke: Invoke, tmp_path: Path) -> None:
+    made = Demonstration(tmp_path, cases=2, nights=5, runs=1)
+    made.write()
+    for path in made.baselines.directory.rglob("*.json"):
+        path.write_text("{")
+    done = invoke("report", *where(made), "--html", tmp_path / "r.html")
+    assert done.exit_code == 0 and "not a valid baseline document" in (tmp_path / "r.html").read_text()
+
+
+def test_an_unfinished_session_is_one_sentence(invoke: Invoke, tmp_path: Path) -> None:
+    store = ResultsStore(tmp_path)
+    store.session_directory("s").mkdir(parents=True)
+    done = invoke("report", "s", "--results-dir", tmp_path)
+    assert done.exit_code == 2 and "never came to its end" in done.output
+
+
+def test_the_table_as_a_page(invoke: Invoke) -> None:
+    done = invoke("table", "--format", "html", "--baselines-dir", PROJECT / "baselines")
+    assert done.exit_code == 0 and done.output.startswith("<!doctype html>")
+    assert (
+        "<td>gaudi2</td>" in done.output
+        and "1.18x" in done.output
+        and "script-src 'none'" in done.output.replace("&#39;", "'")
+    )
