@@ -261,7 +261,7 @@ def test_unreadable_documents_are_counted(tmp_path: Path) -> None:
     assert night.level_s == 1.5 and night.at.isoformat() == "2026-01-30T12:00:00+00:00" and night.valid
 
 
-def test_runs_of_other_workloads_hosts_and_devices_are_other_trends() -> None:
+def test_runs_of_other_workloads_hosts_and_devices_are_other_trends(tmp_path: Path) -> None:
     runs = [
         make_run(),
         make_run(new_tokens=4),
@@ -269,7 +269,9 @@ def test_runs_of_other_workloads_hosts_and_devices_are_other_trends() -> None:
         make_run(device="gaudi3"),
         make_run(weights="hub"),
     ]
-    assert len(nights(runs)) == 5  # type: ignore[arg-type]
+    for run in runs:
+        ResultsStore(tmp_path).write_run(run)
+    assert len(nights(past_runs(tmp_path)[0])) == 5
 
 
 @pytest.mark.parametrize(("low", "ratio", "high"), [(0.98, 1.0, 1.02), (0.2, 0.3, 0.4), (3.0, 9.0, 99.0)])
