@@ -1,0 +1,245 @@
+"""Completing datasets as users do: files of all kinds, mistakes, interruptions, throughput against baselines."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
+from gaudi_perf.vocabulary.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+PROMPTS = [f"prompt {number} of the file, which has {'many ' * (number % 20)}words" for number in range(21)]
+FAST = ["--model", "bloomz560m", "--eager", "--new-tokens", "3", "--batch-size", "4", "--prompt-tokens", "6"]
+
+needs_datasets = pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is None, reason="datasets is not installed: the extra gaudi-perf[datasets]"
+)
+
+
+def command(place: Path, source: Path, *more: str) -> list[str]:
+    directories = ["--baselines-dir", str(place / "baselines"), "--results-dir", str(place / "results")]
+    output = ["--output", str(place / "out.jsonl")]
+    return [sys.executable, "-m", "gaudi_perf.cli", "complete", str(source), *output, *directories, *FAST, *more]
+
+
+def run(place: Path, source: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(place / "hf")}
+    return subprocess.run(
+        command(place, source, *more), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def csv_file(place: Path) -> Path:
+    path = place / "prompts.csv"
+    path.write_text("".join(["number,prompt,other\n", *(f'{n},"{text}",x\n' for n, text in enumerate(PROMPTS))]))
+    return path
+
+
+def whole(path: Path) -> list[Batch]:
+    """The batches of a file, after checking that it is complete, in order, without doubles."""
+    header, batches = read_completions(path)
+    found = list(batches)
+    assert [batch.batch for batch in found] == list(range(1, header.batches + 1))
+    assert [batch.first for batch in found] == list(range(0, header.rows, header.batch_size))
+    inputs = [text for batch in found for text in batch.inputs]
+    assert inputs == [" ".join(text.split()[:6]) for text in PROMPTS[: header.rows]]
+    assert all(len(ids) == 3 for batch in found for ids in batch.token_ids)
+    return found
+
+
+@needs_datasets
+def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was_killed(tmp_path: Path) -> None:
+    source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
+    done = run(tmp_path, source)
+    assert done.returncode == 0, done.stderr
+    assert "21 prompts in 6 batches" in done.stdout and "new tokens/s" in done.stdout and "NO BASELINE" in done.stdout
+    assert "dummy weights have no tokenizer" in done.stdout
+    expected = whole(out)
+    assert len(expected[-1].inputs) == 1, "the last batch has what is left"
+    text = out.with_suffix(".txt").read_text()
+    assert text.count("Batch n°") == 6 and text.startswith("---") and f"Input: {expected[0].inputs}" in text
+    lines = out.read_bytes().splitlines(keepends=True)
+
+    # Torn within a line, as a kill between two parts of a write would leave it.
+    out.write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    again = run(tmp_path, source)
+    assert "2 of 6 batches were there already" in again.stdout, again.stderr
+    resumed = whole(out)
+    assert [batch.token_ids for batch in resumed] == [batch.token_ids for batch in expected]
+
+    nothing = run(tmp_path, source)
+    assert nothing.returncode == 0 and "6 of 6 batches were there already" in nothing.stdout
+    other = run(tmp_path, source, "--limit", "9")
+    assert other.returncode == 2 and "holds other completions (rows 21, not 9)" in other.stderr
+    assert "Traceback" not in other.stderr
+
+
+@needs_datasets
+def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
+    source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
+    for lines in (1, 3):
+        process = subprocess.Popen(
+            command(tmp_path, source, "--new-tokens", "3"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            if out.exists() and out.read_bytes().count(b"\n") >= lines:
+                break
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    done = run(tmp_path, source)
+    assert done.returncode == 0, done.stderr
+    whole(out)
+
+
+@needs_datasets
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "txt"])
+def test_other_kinds_of_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"prompts.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps({"n": n, "text": text}) + "\n" for n, text in enumerate(PROMPTS)))
+    elif kind == "txt":
+        path.write_text("\n".join(PROMPTS) + "\n")
+    else:
+        pandas = pytest.importorskip("pandas")
+        pandas.DataFrame({"n": range(21), "text": PROMPTS}).to_parquet(path)
+    done = run(tmp_path, path, "--limit", "5")
+    assert done.returncode == 0, done.stderr
+    assert len(whole(tmp_path / "out.jsonl")) == 2
+
+
+@needs_datasets
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--column", "content"], "has in its split 'train' number (int64), prompt"),
+        (["--column", "number"], "holds int64, not strings"),
+        (["--split", "test"], "has the splits train"),
+    ],
+)
+def test_what_is_not_there_is_listed(tmp_path: Path, more: list[str], sentence: str) -> None:
+    done = run(tmp_path, csv_file(tmp_path), *more)
+    assert done.returncode == 2 and sentence in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out.jsonl").exists()
+
+
+@needs_datasets
+def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
+    pytest_command = [sys.executable, "-m", "pytest", "perf_tests/test_dataset.py", "-p", "no:cacheprovider"]
+    pytest_command += ["-k", "bloomz560m-1x-eager-kvcache"]
+
+    def suite(*more: str) -> subprocess.CompletedProcess[str]:
+        places = [f"--{name}-dir={tmp_path / name}" for name in ("baselines", "results", "completions")]
+        shape = ["--dataset-new-tokens", "4", "--dataset-batch-size", "4", "--dataset-prompt-tokens", "6"]
+        return subprocess.run(
+            [*pytest_command, "--dataset", str(csv_file(tmp_path)), *shape, *places, *more],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    stored = suite("--refresh-baselines", "--runs", "2")
+    assert stored.returncode == 0, stored.stdout
+    (path,) = (tmp_path / "baselines").glob("*/*.json")
+    (case,) = json.loads(path.read_text())["cases"]
+    assert case["workload"]["prompt"] == "dataset prompts.csv" and case["workload"]["batch_size"] == 4
+    (kept,) = (tmp_path / "completions").rglob("*.jsonl")
+    assert len(whole_of(kept)) == 6
+    kept.unlink()
+    again = suite()
+    assert "prompts/s" in again.stdout and "NO BASELINE" not in again.stdout, again.stdout
+
+
+def test_without_a_dataset_the_test_says_what_it_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "perf_tests/test_dataset.py", "-rs", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "no dataset: name one of the hub or a file with --dataset" in done.stdout
+
+
+def whole_of(path: Path) -> list[Batch]:
+    return list(read_completions(path)[1])
+
+
+def header(**more: Any) -> CompletionHeader:
+    return CompletionHeader(
+        **{
+            "dataset": "d",
+            "column": "c",
+            "split": "train",
+            "rows": 5,
+            "content": "x",
+            "configuration": Configuration(model="bloomz7b", devices=1, graphs=True, kv_cache=True),
+            "device": "cpu",
+            "scale": "standin",
+            "weights": "dummy",
+            "dtype": "bfloat16",
+            "tokens": "stand-in",
+            "prompt_tokens": 4,
+            "new_tokens": 2,
+            "batch_size": 2,
+            **more,
+        }
+    )
+
+
+def batch(number: int) -> Batch:
+    return Batch(
+        batch=number,
+        first=2 * (number - 1),
+        latency_s=0.5,
+        inputs=["é\n", "b"],
+        outputs=["c", "d"],
+        token_ids=[[1], [2]],
+    )
+
+
+def test_a_file_cut_at_any_byte_goes_on_where_its_whole_lines_end(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.jsonl"
+    with CompletionsFile(path) as file:
+        assert file.open(header()) == 0
+        for number in (1, 2, 3):
+            file.append(batch(number))
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        with CompletionsFile(path) as file:
+            done = file.open(header())
+            assert done == max(data[:size].count(b"\n") - 1, 0)
+            for number in range(done + 1, 4):
+                file.append(batch(number))
+        assert path.read_bytes() == data
+    assert write_layout(path).read_text().count("Batch n°") == 3
+
+
+def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with CompletionsFile(path) as file, CompletionsFile(path) as second:
+        file.open(header())
+        with pytest.raises(UserError, match="another process writes there"):
+            second.open(header())
+        with pytest.raises(ValueError, match="batch 2 after batch 0"):
+            file.append(batch(2))
+    with CompletionsFile(path) as file, pytest.raises(UserError, match="batch_size 2, not 3"):
+        file.open(header(batch_size=3))
+    path.write_text("{}\n")
+    with CompletionsFile(path) as file, pytest.raises(UserError, match="line 1: is no CompletionHeader"):
+        file.open(header())
