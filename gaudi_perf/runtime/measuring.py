@@ -210,7 +210,7 @@ class Measurer:
         log, phases["rounds"] = yield from self._rounds(group, case, left, last, one_by_one)
         telemetry = None
         if group.telemetry is not None:
-            telemetry = group.telemetry.end(group.pids(), case.configuration.devices)
+            telemetry = group.telemetry.end(group.pids())
         with _timed(phases, "token rounds"):
             token_times = self._token_times(group, case)
         with _timed(phases, "check of the outputs"):

@@ -188,14 +188,14 @@ def test_throttled_and_shared_rounds_are_told_by_the_sampling_process(driver: Dr
     with closing(TelemetryWatch("nvml", environment, tmp_path / "log")) as watch:
         watch.look()
         watch.begin()
-        quiet = watch.end({os.getpid()}, 1)
+        quiet = watch.end({os.getpid()})
         assert quiet is not None and quiet.source == "nvml" and problems_of(quiet) == []
         watch.look()
         driver.tell(event_reasons=SW_THERMAL, processes=[os.getpid(), 4711])
         driver.told["names"]["4711"] = "/opt/train"
         driver.save()
         watch.begin()
-        told = watch.end({os.getpid()}, 1)
+        told = watch.end({os.getpid()})
     assert told is not None
     throttled, shared = problems_of(told)
     assert "device 0 was throttled (thermal, by the driver)" in throttled

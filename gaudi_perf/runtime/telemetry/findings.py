@@ -13,7 +13,6 @@ def telemetry_of(
     samples: Sequence[DeviceSample],
     processes: Sequence[Sequence[DeviceProcess]],
     own_pids: Collection[int],
-    devices: int,
 ) -> Telemetry:
     """The telemetry of a run: of the devices that it used, with the processes of others on them.
 
@@ -22,16 +21,15 @@ def telemetry_of(
         samples: of all devices, in order of time.
         processes: lists of all processes on all devices, each of one moment.
         own_pids: processes of the worker group.
-        devices: how many devices the group uses.
     """
     used = {process.device for listed in processes for process in listed if process.pid in own_pids}
     found: dict[tuple[int, int], DeviceProcess] = {}
     for listed in processes:
         for process in foreign(listed, own_pids, used):
             found.setdefault((process.device, process.pid), process)
-    if not used and devices == len({sample.device for sample in samples}):
-        used = {sample.device for sample in samples}
-    kept = [sample for sample in samples if sample.device in used or not used]
+    # Where no process is known as ours, ours are on devices that have one; where none is listed at all, on any.
+    held = used or {process.device for listed in processes for process in listed}
+    kept = [sample for sample in samples if sample.device in held or not held]
     return Telemetry(source=source, samples=kept, foreign_processes=list(found.values()))
 
 

@@ -56,12 +56,11 @@ class TelemetryWatch:
             with contextlib.suppress(OSError):
                 self._send(b"begin\n")
 
-    def end(self, own_pids: Collection[int], devices: int) -> Telemetry | None:
+    def end(self, own_pids: Collection[int]) -> Telemetry | None:
         """Take the readings after the rounds.
 
         Args:
             own_pids: processes of the worker group.
-            devices: how many devices the group uses.
 
         Returns:
             What was told since ``look``, or None if nothing was.
@@ -71,7 +70,7 @@ class TelemetryWatch:
         if before is None or after is None:
             return None
         return telemetry_of(
-            self._source, [*before.samples, *after.samples], [before.processes, after.processes], own_pids, devices
+            self._source, [*before.samples, *after.samples], [before.processes, after.processes], own_pids
         )
 
     def close(self) -> None:
