@@ -209,8 +209,8 @@ def latency(jobs: list[Job], name: str, keep: Callable[[Job], bool]) -> list[flo
 
 def fastest_step(jobs: list[Job]) -> str:
     """Of the steps, the one whose graphs with the KV cache are the fastest."""
-    found = {job["step"]: latency([job], "graphs-kvcache", lambda _: True) for job in jobs}
-    known = {step: values[0] for step, values in found.items() if values}
+    found = {step: latency(jobs, "graphs-kvcache", lambda job, step=step: job["step"] == step) for step in STEPS}
+    known = {step: min(values) for step, values in found.items() if values}
     return min(known, key=lambda step: known[step]) if known else DEFAULT_STEP
 
 
