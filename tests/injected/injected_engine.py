@@ -127,7 +127,8 @@ class InjectedEngine(Engine):
             return self._inner.generate(prompt_ids, on_token)
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> Any:
-        with nullcontext() if plain else self._wrong():
+        everywhere = self._injected.get("wrong", {}).get("everywhere", False)  # in the plain pass, too
+        with nullcontext() if plain and not everywhere else self._wrong():
             return self._inner.trace(prompt_ids, token_ids, plain)
 
     def prompt(self) -> Prompt:

@@ -12,7 +12,8 @@
   fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "lag",
               "phase": "import" | "load" | "prepare" | "generate", "after": 0, "rank": 1}: what happens, after how many
              generations of a variant, and to which rank of several
-  wrong      {"kind": "alibi" | "stale", "when": ["graphs"]}: variants with all these words have a wrong kernel
+  wrong      {"kind": "alibi" | "stale" | "all-reduce", "when": ["graphs"], "rank": 1, "everywhere": false}: variants
+             with all these words have a wrong kernel, on that rank or on all
   stack_version  what the stack says of its version
   count_loads    a file to which every load adds a line
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -12,10 +13,16 @@ LINE = 9
 
 
 def wrong_kernel(told: dict[str, Any] | None, words: set[str]) -> Callable[[], AbstractContextManager[None]]:
-    """What to enter around a generation: ``{"kind": "alibi" | "stale", "when": ["graphs"]}``."""
+    """What to enter around a generation: ``{"kind": "alibi" | "stale" | "all-reduce", "when": ["graphs"]}``.
+
+    ``"rank": 1`` makes it wrong there alone.
+    """
     if told is None or not set(told["when"]) <= words:
         return nullcontext
-    return {"alibi": _patching(_alibi_off_by_one), "stale": _patching(_stale_line)}[told["kind"]]
+    if str(told.get("rank", os.environ.get("RANK", "0"))) != os.environ.get("RANK", "0"):
+        return nullcontext
+    kinds = {"alibi": _alibi_off_by_one, "stale": _stale_line, "all-reduce": _forgotten_sum}
+    return _patching(kinds[told["kind"]])
 
 
 def _patching(
@@ -66,6 +73,19 @@ def _stale_line() -> list[tuple[Any, str, Any]]:
         return self.keys, self.values
 
     return [(DynamicLayer, "update", update_layer)]
+
+
+def _forgotten_sum() -> list[tuple[Any, str, Any]]:
+    """A rank takes part in the all-reduce, and goes on with its own part of the sum."""
+    if "RANK" not in os.environ:
+        return []
+    import deepspeed.comm
+
+    def forgetting(right: Any) -> Any:
+        return lambda tensor, *args, **more: right(tensor.clone(), *args, **more)
+
+    names = ("all_reduce", "inference_all_reduce")
+    return [(deepspeed.comm, name, forgetting(getattr(deepspeed.comm, name))) for name in names]
 
 
 def _stale(lines: Any, dim: int) -> Any:

@@ -58,6 +58,21 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
         shutil.rmtree(headers)  # precompiled headers, which PyTorch keeps there for other processes
 
 
+@needs_gaudi
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="several devices need gaudi-perf[hpu]")
+@pytest.mark.parametrize("told", [{"rank": 1}, {"everywhere": True}], ids=["one rank", "all ranks"])
+def test_a_forgotten_all_reduce_is_found(suite: Suite, told: dict[str, Any]) -> None:
+    injected = {"wrong": {"kind": "all-reduce", "when": ["eager"], **told}}
+    cases = ["-k", "bloomz7b and eager-kvcache", "--devices", "1,2", "--benchmark-disable", *QUICK, *GAUDI]
+    outcome = suite(*cases, injected=injected)
+    assert wrong_cases(outcome) == {"bloomz7b-2x-eager-kvcache"}, outcome.output
+    assert outcome.verdicts()["bloomz7b-2x-eager-kvcache"] == "INVALID" and outcome.status == 1
+    assert outcome.verdicts()["bloomz7b-1x-eager-kvcache"] == "NO BASELINE"
+    (run,) = [run for case, run in runs_of(outcome).items() if "2x" in case]
+    told_so = "WRONG OUTPUT: at step 1 the logits of rank 1 are"
+    assert any(told_so in problem for problem in run.measurement.problems), run.measurement.problems
+
+
 def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
     outcome = suite("-k", "bloomz7b-1x-eager", "--benchmark-disable", *QUICK, "--refresh-baselines", "--runs", "1")
     assert outcome.status == 0, outcome.output
