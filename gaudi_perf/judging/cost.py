@@ -8,6 +8,8 @@ from statistics import fmean
 from gaudi_perf.vocabulary.measurement import Run
 
 _OF_GROUP = ("start", "load")
+_PART_OF_START = "start: "
+"""Begins the phases that the start of several ranks consists of; they are parts of ``start``, told beside it."""
 
 
 def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None:
@@ -21,7 +23,12 @@ def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None
     if not runs:
         return None
     own = fmean(
-        sum(seconds for phase, seconds in run.measurement.phases_s.items() if phase not in _OF_GROUP) for run in runs
+        sum(
+            seconds
+            for phase, seconds in run.measurement.phases_s.items()
+            if phase not in _OF_GROUP and not phase.startswith(_PART_OF_START)
+        )
+        for run in runs
     )
     ours = runs[0].case.configuration
     starts = [

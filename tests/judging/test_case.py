@@ -97,7 +97,7 @@ def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:
         run = make_run()
         return msgspec.structs.replace(run, measurement=msgspec.structs.replace(run.measurement, phases_s=phases))
 
-    paid, shared = timed(start=2.0, load=8.0, rounds=5.0), timed(rounds=7.0)
+    paid, shared = timed(**{"start": 2.0, "start: launcher": 1.5, "load": 8.0, "rounds": 5.0}), timed(rounds=7.0)
     assert seconds_per_run([shared], [paid, shared]) == pytest.approx(17.0)
     assert seconds_per_run([paid, shared], [paid, shared]) == pytest.approx(16.0)
     assert seconds_per_run([], []) is None
