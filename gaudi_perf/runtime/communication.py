@@ -13,6 +13,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
+from gaudi_perf.vocabulary.errors import UserError
+
 _TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next request, however long it takes
 
 
@@ -36,6 +40,8 @@ class Communication:
         place = urlsplit(meeting)
         if place.scheme == "file":
             os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        elif "GLOO_SOCKET_IFNAME" not in os.environ:
+            os.environ["GLOO_SOCKET_IFNAME"] = _interface_towards(str(place.hostname))
         store, self._listener = _store(meeting, self.rank, self.ranks)
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=_TIMEOUT)
         self._control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
@@ -88,6 +94,17 @@ class Communication:
     def close(self) -> None:
         """Leave the groups."""
         self._dist.destroy_process_group()
+
+
+def _interface_towards(address: str) -> str:
+    """The network interface by which this host reaches an address; gloo would take that of the host's own name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))  # sends nothing
+        own = probe.getsockname()[0]
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address == own for each in addresses):
+            return name
+    raise UserError(f"no network interface of this host has the address {own}: set GLOO_SOCKET_IFNAME")
 
 
 def _store(meeting: str, rank: int, ranks: int) -> tuple[Any, socket.socket | None]:

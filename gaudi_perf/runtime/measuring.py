@@ -17,6 +17,7 @@ from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.host import HostWatch
 from gaudi_perf.runtime.hosts import Hosts
 from gaudi_perf.runtime.launch import Launch
+from gaudi_perf.runtime.merging import skew_of
 from gaudi_perf.runtime.plan import Deadlines, Plan
 from gaudi_perf.runtime.telemetry.findings import problems_of
 from gaudi_perf.statistics.warmup import steady_start
@@ -220,6 +221,7 @@ class Measurer:
             latencies_s=log.latencies_s,
             probes_s=log.probes_s if len(log.probes_s) == len(log.latencies_s) else None,
             rank_latencies_s=log.rank_latencies_s or None,
+            rank_skew=skew_of(log.rank_latencies_s),
             warm_up=warm_up,
             token_times=token_times,
             tokenization_s=group.loaded.tokenization_s,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
 from gaudi_perf.runtime import protocol
+from gaudi_perf.vocabulary.measurement import RankSkew
 
 _RANKS_APART = 0.01
 """How far logits of two ranks may be apart, as a share of their spread. They compute the same numbers from the same
@@ -52,6 +55,21 @@ def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
                     problem=f"at step {step + 1} the logits of rank {index} are {apart:.3g} away from those of rank 0"
                 )
     return ranks[0]
+
+
+def skew_of(rank_latencies_s: Sequence[Sequence[float]]) -> RankSkew | None:
+    """How far apart ranks ended, and which lags; None for one rank.
+
+    Args:
+        rank_latencies_s: per rank, the duration of each round in seconds.
+    """
+    if len(rank_latencies_s) < 2:
+        return None
+    rounds = list(zip(*rank_latencies_s, strict=True))
+    lagging = [max(range(len(round_)), key=round_.__getitem__) for round_ in rounds]
+    ((rank, times),) = Counter(lagging).most_common(1)
+    median = statistics.median(max(round_) - min(round_) for round_ in rounds)
+    return RankSkew(median_s=median, lagging_rank=rank, lagging_share=times / len(rounds))
 
 
 def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:

@@ -58,6 +58,20 @@ class GraphCompilation(Document, frozen=True):
     count: Count | None = None
 
 
+class RankSkew(Document, frozen=True):
+    """How far apart the ranks of a group ended their rounds.
+
+    Attributes:
+        median_s: the median, over rounds, of the slowest rank's duration less the fastest's.
+        lagging_rank: the rank that was slowest most often.
+        lagging_share: in which share of the rounds it was.
+    """
+
+    median_s: Annotated[float, msgspec.Meta(ge=0)]
+    lagging_rank: Count
+    lagging_share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
 class Measurement(Document, frozen=True):
     """What a run yields.
 
@@ -65,6 +79,7 @@ class Measurement(Document, frozen=True):
         latencies_s: the duration of each timed round; that of the slowest rank.
         probes_s: the duration of the reference probes around each round, if there were any; same length.
         rank_latencies_s: per rank, the durations of its rounds, where there are several ranks.
+        rank_skew: what they say of the ranks.
         warm_up: the rounds before.
         token_times: time to first token and time per output token.
         tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
@@ -87,6 +102,7 @@ class Measurement(Document, frozen=True):
     tokenization_s: Seconds | None = None
     probes_s: list[Seconds] | None = None
     rank_latencies_s: list[list[Seconds]] | None = None
+    rank_skew: RankSkew | None = None
     peak_memory_bytes: Bytes | None = None
     graph_compilation: GraphCompilation | None = None
     token_ids: list[TokenId] = []

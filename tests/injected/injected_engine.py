@@ -124,7 +124,9 @@ class InjectedEngine(Engine):
         self._fault("generate")
         self._generations += 1
         with self._wrong():
-            return self._inner.generate(prompt_ids, on_token)
+            tokens = self._inner.generate(prompt_ids, on_token)
+        self._fault("lag")
+        return tokens
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> Any:
         everywhere = self._injected.get("wrong", {}).get("everywhere", False)  # in the plain pass, too

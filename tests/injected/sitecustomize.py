@@ -10,8 +10,8 @@
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
   memory     scripted peak memory in bytes
   fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "lag",
-              "phase": "import" | "load" | "prepare" | "generate", "after": 0, "rank": 1}: what happens, after how many
-             generations of a variant, and to which rank of several
+              "phase": "import" | "load" | "prepare" | "generate" | "lag" (after a generation), "after": 0, "rank": 1}:
+              what happens, after how many generations of a variant, and to which rank of several
   wrong      {"kind": "alibi" | "stale" | "all-reduce", "when": ["graphs"], "rank": 1, "everywhere": false}: variants
              with all these words have a wrong kernel, on that rank or on all
   stack_version  what the stack says of its version

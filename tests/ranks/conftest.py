@@ -87,9 +87,8 @@ def injected(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts the scripted engine, whose generation is one barrier, and a fault into ranks; see tests/injected."""
 
     def inject(**fault: Any) -> None:
-        monkeypatch.setenv(
-            "GAUDI_PERF_INJECTED", json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
-        )
+        script = {"engine": "scripted", "sleep": fault.get("kind") == "lag", **({"fault": fault} if fault else {})}
+        monkeypatch.setenv("GAUDI_PERF_INJECTED", json.dumps(script))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)]))
 
     return inject
