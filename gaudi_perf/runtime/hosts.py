@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gaudi_perf.runtime.engines.base import Found
 from gaudi_perf.vocabulary.errors import UserError
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9][\w.:-]*)\s+slots=(?P<slots>[1-9][0-9]{0,3})\s*(?:#.*)?\Z")
@@ -79,3 +80,11 @@ def read_hostfile(path: Path) -> tuple[Host, ...]:
 def read_hosts(hostfile: Path | None, launcher: str) -> Hosts | None:
     """The hosts of a file, or None without one."""
     return None if hostfile is None else Hosts(read_hostfile(hostfile), launcher)
+
+
+def found_on(hosts: Hosts | None, here: Found | None) -> Found | None:
+    """The devices that there are: those of all hosts, which are of the kind found here.
+
+    Every host counts its own before anything is loaded.
+    """
+    return here if hosts is None or here is None else replace(here, count=hosts.devices)

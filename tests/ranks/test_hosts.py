@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_perf.runtime.engines.base import Found
 from gaudi_perf.runtime.group import GroupFailure
-from gaudi_perf.runtime.hosts import Host, Hosts, read_hostfile
+from gaudi_perf.runtime.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.runtime.keeper import place_in
 from gaudi_perf.runtime.launchers.deepspeed import handed_on
 from gaudi_perf.runtime.processes import alive, marked
@@ -30,6 +31,8 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
     assert hosts.hosts == (Host("worker-0", 8), Host("10.0.0.2", 4)) and hosts.devices == 12
     assert hosts.for_devices(8) == (Host("worker-0", 8),)
     assert hosts.for_devices(10) == (Host("worker-0", 8), Host("10.0.0.2", 2))
+    assert found_on(hosts, Found(name="gaudi2", count=8)) == Found(name="gaudi2", count=12)
+    assert found_on(hosts, None) is None
 
 
 @pytest.mark.parametrize(
