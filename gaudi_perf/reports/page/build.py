@@ -38,6 +38,8 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
 _DIGITS = 5
+MOST_SEARCHED = 100
+"""Changes of level are looked for in so many of the worst cases: that takes some 30 ms a case of 50 nights."""
 _STATES = (
     ("failed", "not measured"),
     ("invalid", "INVALID"),
@@ -87,6 +89,8 @@ class _Builder:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._environments = Environments()
+        worst = sorted(documents.session.cases, key=_worst_first)[:MOST_SEARCHED]
+        self._searched = {report.case.id for report in worst}
         stacks = {night.stack.name: night.stack for series in documents.nights.values() for night in series}
         for baseline in documents.baselines.by_label.values():
             stacks.setdefault(baseline.stack.name, baseline.stack)
@@ -110,9 +114,15 @@ class _Builder:
             cases=cases,
             commands=[harmless(command) for command in documents.commands],
             odd=oddities(documents.runs),
-            notes=[harmless(note) for note in documents.notes],
+            notes=[harmless(note) for note in [*documents.notes, *self._search_note()]],
             version=gaudi_perf.__version__,
         )
+
+    def _search_note(self) -> list[str]:
+        if len(self._searched) == len(self._documents.session.cases) or self._documents.find_shifts is None:
+            return []
+        others = "gaudi-perf history --case tells of the others"
+        return [f"changes of level were looked for in the {len(self._searched)} worst cases: {others}"]
 
     def _about(self) -> list[Pair]:
         session = self._documents.session
@@ -175,7 +185,7 @@ class _Builder:
             per=None if facts.per_output_token_s is None else _rounded(facts.per_output_token_s),
             rounds=[_rounds(run) for run in runs],
             facts=shown_facts,
-            trend=self._trend(series),
+            trend=self._trend(series, report.case.id),
             levels=self._levels(series, runs, facts),
             limit=_limit(first, facts),
         )
@@ -219,10 +229,10 @@ class _Builder:
     def _environment(self, before: Stack | None, now: Stack) -> int | None:
         return None if before is None else self._environments.index(before, now)
 
-    def _trend(self, series: Sequence[Night]) -> Trend | None:
+    def _trend(self, series: Sequence[Night], case_id: str) -> Trend | None:
         if not series:
             return None
-        find = self._documents.find_shifts
+        find = self._documents.find_shifts if case_id in self._searched else None
         return Trend(
             at=[int(night.at.timestamp() // 60) for night in series],
             level=[_rounded(night.level_s) for night in series],
@@ -249,6 +259,11 @@ class _Builder:
 def _severity(case: ShownCase) -> tuple[int, float]:
     ratio = case.comparisons[0].ratio if case.comparisons else None
     return case.severity, -(ratio or 0.0)
+
+
+def _worst_first(report: CaseReport) -> tuple[int, float]:
+    ratio = report.verdicts[0].ratio if report.verdicts else None
+    return _ORDER[_state(report)], -(ratio or 0.0)
 
 
 def _state(report: CaseReport) -> str:
