@@ -70,3 +70,24 @@ def test_nothing_measured_is_said(benchmark_: ModuleType) -> None:
 def test_rounds_that_differ_are_told(benchmark_: ModuleType) -> None:
     told = benchmark_.agreement([1, 2, 3, 4], result(1.0, same_tokens=False))
     assert told == "all equal; ROUNDS DIFFER"
+
+
+def test_jobs_come_in_order_and_within_the_budget(
+    benchmark_: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def done(told: dict[str, Any], limit: float) -> dict[str, Any]:
+        asked.append(told["what"])
+        assert 0 < limit <= 420
+        return {**job(told["what"], told["step"], {name: result(1.0) for name in told["variants"]}), "engine": "cpu"}
+
+    monkeypatch.setattr(benchmark_, "done", done)
+    command = ["cuda.py", "--engine", "cpu", "--json", str(tmp_path / "numbers.json")]
+    monkeypatch.setattr("sys.argv", command)
+    benchmark_.main()
+    assert asked == ["run 1", "run 2", "run 3", "tokens in float32"]
+    assert (tmp_path / "numbers.json").is_file()
+    monkeypatch.setattr("sys.argv", [*command, "--budget", "1"])
+    benchmark_.main()
+    assert len(asked) == 4 and "left out, for lack of time: see --budget" in capsys.readouterr().out
