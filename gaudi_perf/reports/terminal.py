@@ -201,7 +201,8 @@ def _fitting(
     all_verdicts: bool = True,
 ) -> Table:
     """The table with the widest interval bars that fit, or with none."""
-    for bar in _BARS:
+    compared = any(verdict.ratio is not None for report in reports for verdict in report.verdicts)
+    for bar in _BARS if compared else (0,):
         for gap in (1, 0):
             table = _table(columns, reports, runs, all_verdicts, bar=bar, gap=gap)
             if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
