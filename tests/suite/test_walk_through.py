@@ -1,0 +1,88 @@
+"""The README's walk through a new release, from run to baseline, command by command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores.baselines import BaselineStore
+
+PROJECT = Path(__file__).parents[2]
+EXPECTED = {
+    'pytest perf_tests -k "bloomz7b-1x and kvcache" --emulated-synapse 1.24.0': 1,
+    "gaudi-perf baselines refresh results  ": 1,
+}
+# Three runs instead of five, of four rounds: the device's time is told, so these say as much.
+MORE = {
+    "pytest perf_tests": "--runs 3 --rounds 4 --time-budget 3 -p no:cacheprovider --benchmark-disable",
+    "gaudi-perf baselines diff": "--minimum-runs 3",
+    "gaudi-perf baselines refresh": "--minimum-runs 3",
+}
+ONE, OTHER = "bloomz7b-1x-graphs-kvcache", "bloomz7b-1x-eager-kvcache"
+
+
+def commands() -> list[str]:
+    text = (PROJECT / "README.md").read_text()
+    section = text.partition("## A new SynapseAI release is out")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```\n(.*?)^```", section, re.M | re.S)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the commands find in the project's directory; what they write stays here."""
+    place = tmp_path / "project"
+    for name in ("perf_tests", "emulated_gaudi/examples"):
+        shutil.copytree(PROJECT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(PROJECT / name, place / name)
+    return place
+
+
+def test_every_command_does_what_the_readme_says(checkout: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GAUDI_PERF_")}
+    environment |= {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    outputs: dict[str, str] = {}
+    for command in commands():
+        if command.startswith("export "):
+            environment |= dict(word.split("=", 1) for word in command.split()[1:])
+            continue
+        words = shlex.split(command, comments=True)
+        module = {"pytest": "pytest", "gaudi-perf": "gaudi_perf.cli"}[words[0]]
+        more = next((shlex.split(options) for start, options in MORE.items() if command.startswith(start)), [])
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words[1:], *more],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        expected = next((status for start, status in EXPECTED.items() if command.startswith(start)), 0)
+        assert done.returncode == expected, f"{command}\n{output}"
+        outputs[" ".join(words[:4])] = output
+
+    refused = outputs["gaudi-perf baselines refresh results"]  # the last one: with a reason
+    assert "accepted: graphs check for overflows since 1.24" in refused
+    history = " ".join(outputs["gaudi-perf history --last 0"].split())
+    assert re.search(rf"{ONE}: \d+\.\d % slower .* since .*synapse-1\.24\.0.*synapse 1\.23\.0 -> 1\.24\.0", history)
+    assert "no change of level was found in 1 of 2 cases" in history
+    assert "1 refused" in outputs["gaudi-perf baselines diff results"]
+    compared = outputs["gaudi-perf compare synapse-1.24.0 synapse-1.23.0"]
+    assert [line.split()[0] for line in compared.splitlines() if line.endswith(" REGRESSED")] == [ONE], compared
+    store = BaselineStore(checkout / "baselines")
+    old, new = (store.read("emulated-gaudi2", f"synapse-1.{minor}.0") for minor in (23, 24))
+    assert {case.id for case in new.cases} == {ONE, OTHER}
+    levels = {case.id: (before.level_s, case.level_s) for before, case in zip(old.cases, new.cases, strict=True)}
+    assert 1.04 < levels[ONE][1] / levels[ONE][0] < 1.12
+    (accepted,) = next(case for case in new.cases if case.id == ONE).accepted_regressions
+    assert accepted.reason == "graphs check for overflows since 1.24" and accepted.against == "synapse-1.23.0"
