@@ -1,6 +1,7 @@
 """Every way in which a group of ranks may be lost, at every moment: it is told, within seconds, and nothing is left.
 
-``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each; what is left is counted by the fixture after every one.
+``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each; what is left is counted by the fixture after every one. Without it,
+one rank is lost at each moment, in place of each rank at each.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ MOMENTS = {
     "warm-up": {"phase": "generate", "after": 0},
     "rounds": {"phase": "generate", "after": 3},
 }
+WHERE = [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
+FEW = [("load", 1), ("warm-up", 0), ("rounds", 1)]
+
+
+def where(few: list[tuple[str, int]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("moment", "rank"), few if REPETITIONS == 1 else WHERE)
+
 
 pytestmark = pytest.mark.parametrize("repetition", range(REPETITIONS))
 
@@ -55,8 +63,7 @@ def gone_after(group: WorkerGroup) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("moment", MOMENTS)
+@where(FEW)
 def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="kill", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -67,8 +74,7 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("moment", MOMENTS)
+@where(FEW)
 def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="freeze", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -78,8 +84,7 @@ def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("moment", MOMENTS)
+@where(FEW[2:])
 def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="hang", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=Deadlines(start=60, load=8, round=8))
@@ -90,8 +95,7 @@ def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str,
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("moment", MOMENTS)
+@where(FEW[1:])
 def test_an_error_in_a_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="raise", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
