@@ -180,3 +180,19 @@ def test_what_compiling_costs_is_part_of_what_graphs_cost() -> None:
     both = engine.graph_compilation()
     assert alone is not None and both is not None and alone.seconds is not None and both.seconds is not None
     assert both.count == alone.count == 1 and both.seconds > alone.seconds + 0.009
+
+
+def test_batches_are_completed_without_graphs_only(gpu: GroupSpec) -> None:
+    driver = Driver()
+    driver.load(gpu)
+    prompts = [[11, 12, 13, 14], [21, 22]]
+    alone = []
+    for prompt in prompts:
+        driver.prepare(graphs=False, kv_cache=True, prompt_tokens=len(prompt))
+        alone += driver.worker.answer(protocol.Complete(prompts=[prompt])).token_ids  # type: ignore[union-attr]
+    driver.prepare(graphs=False, kv_cache=True, prompt_tokens=4, batch_size=3)
+    done = driver.worker.answer(protocol.Complete(prompts=prompts))
+    assert isinstance(done, protocol.Completed) and done.token_ids == alone
+    driver.prepare(graphs=True, kv_cache=True, prompt_tokens=4, batch_size=3)
+    refused = driver.worker.answer(protocol.Complete(prompts=prompts))
+    assert isinstance(refused, protocol.Failed) and refused.mistake and "add --eager" in refused.message

@@ -158,7 +158,7 @@ class CudaEngine(Engine):
         self._compilations = Compilations()
         self._before = (0, 0)
         self._clocks: list[tuple[float, Any, Any]] = []
-        self._batch_size = 1
+        self._batch_size, self._prompt_tokens = 1, PROMPT_TOKENS
 
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Import torch, and make or read the weights; dummy weights are made on the GPU."""
@@ -249,7 +249,7 @@ class CudaEngine(Engine):
         self._captures.reset()
         self._clocks.clear()
         self._release()
-        self._batch_size = variant.batch_size
+        self._batch_size, self._prompt_tokens = variant.batch_size, variant.prompt_tokens
         if variant.graphs:
             self._generation = self._static(variant, self._captures)
         else:
@@ -281,6 +281,21 @@ class CudaEngine(Engine):
         tracer = Tracer(token_ids)
         self._generation.trace(torch.tensor([prompt_ids] * self._batch_size, device=self._model.device), tracer)
         return tracer.trace
+
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        """Complete a batch, padded to the variant's shape; what is captured knows no padding, so eagerly only.
+
+        Raises:
+            UserError: the variant has graphs.
+        """
+        from gaudi_perf.runtime.generation.batches import padded
+        from gaudi_perf.runtime.generation.plain import PlainGeneration
+
+        if not isinstance(self._generation, PlainGeneration):
+            raise UserError("on a GPU datasets are completed without graphs so far: add --eager, or -k eager to pytest")
+        pad = self._model.config.pad_token_id
+        ids, mask = padded(prompts, self._batch_size, self._prompt_tokens, pad, self._model.device)
+        return list(self._generation(ids, mask=mask)[: len(prompts)].tolist())
 
     def synchronize(self) -> None:
         """Wait for the GPU."""
@@ -347,7 +362,7 @@ class CudaEngine(Engine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return captures.wrap(step)
 
-        sizes = (PROMPT_TOKENS, variant.new_tokens, variant.batch_size)
+        sizes = (variant.prompt_tokens, variant.new_tokens, variant.batch_size)
         generation: CachedStaticGeneration | UncachedStaticGeneration
         if not variant.kv_cache:
             generation = UncachedStaticGeneration(self._model, *sizes, wrap=wrap)
