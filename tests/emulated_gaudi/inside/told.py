@@ -97,6 +97,23 @@ def check_copies_to_the_host_wait_too():
     tell(TOLD)
 
 
+def check_a_told_pace_lasts_by_the_number_of_operations():
+    def took(run):
+        hpu.synchronize()
+        operations, begin = hpu.emulated_counters()["operations"], time.perf_counter()
+        run()
+        hpu.synchronize()
+        return time.perf_counter() - begin, hpu.emulated_counters()["operations"] - operations
+
+    tell(TOLD, Fault(operation_microseconds=2000), Fault(when={"graphs": True}, slower=0.5))
+    seconds, operations = took(eager)
+    assert operations >= 20 and seconds >= 0.002 * operations
+    seconds, operations = took(replay)  # replayed operations count, and shares are of the told time
+    assert operations >= 2 and seconds >= 1.5 * 0.002 * operations
+    tell(TOLD)
+    assert min(took(eager)[0] for _ in range(7)) < 0.02
+
+
 def check_noise_is_drawn_anew():
     tell(TOLD, Fault(noise=0.5))
     shares = {round(stretch(eager, tries=1), 3) for _ in range(8)}

@@ -1,0 +1,175 @@
+"""One generation over two network namespaces of this machine, each with its own address and sshd."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.runtime.processes import alive, marked
+from tests.ranks.conftest import ROOT
+
+
+@dataclass(frozen=True)
+class TwoHosts:
+    names: tuple[str, str]
+    addresses: tuple[str, str]
+    ssh: str
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no network namespaces: {' '.join(words)}: {done.stderr.strip()[:200]}")
+
+
+@pytest.fixture
+def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
+    """Two network namespaces joined by a veth pair, each with an sshd that takes this test's key only."""
+    sshd = shutil.which("sshd") or ("/usr/sbin/sshd" if os.path.exists("/usr/sbin/sshd") else None)
+    missing = [name for name in ("ip", "ssh", "ssh-keygen", "pdsh") if shutil.which(name) is None]
+    if sshd is None or missing:
+        pytest.skip(f"not installed: {', '.join([*([] if sshd else ['sshd']), *missing])}")
+    if os.getuid() != 0:
+        pytest.skip("network namespaces need root")
+    names = (f"gpa{os.getpid()}", f"gpb{os.getpid()}")
+    addresses = ("10.231.77.1", "10.231.77.2")
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        for name in names:
+            _run("ip", "netns", "add", name)
+        _run("ip", "link", "add", "gp0", "netns", names[0], "type", "veth", "peer", "name", "gp1", "netns", names[1])
+        for name, address, link in zip(names, addresses, ("gp0", "gp1"), strict=True):
+            _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", link)
+            _run("ip", "-n", name, "link", "set", link, "up")
+            _run("ip", "-n", name, "link", "set", "lo", "up")
+        for key in ("host", "user"):
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key))
+        Path("/run/sshd").mkdir(exist_ok=True)
+        for name, address in zip(names, addresses, strict=True):
+            options = {
+                "ListenAddress": address, "Port": "2222", "HostKey": tmp_path / "host", "UsePAM": "no",
+                "AuthorizedKeysFile": tmp_path / "user.pub", "PidFile": "none", "StrictModes": "no",
+                "PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no",
+            }  # fmt: skip
+            words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+            servers.append(
+                subprocess.Popen(
+                    ["ip", "netns", "exec", name, sshd, "-D", "-f", "/dev/null", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+        told = ["-p 2222", f"-i {tmp_path / 'user'}", "-o StrictHostKeyChecking=no", "-o BatchMode=yes"]
+        ssh = " ".join([*told, "-o UserKnownHostsFile=/dev/null", "-o IdentitiesOnly=yes", "-F /dev/null"])
+        for address in addresses:
+            _wait_for_ssh(names[0], ssh, address)
+        yield TwoHosts(names, addresses, ssh)
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+        for name in names:
+            _delete(name)
+
+
+def _delete(name: str) -> None:
+    """Delete a namespace; while the last process of it ends, it is busy."""
+    for _ in range(50):
+        if subprocess.run(["ip", "netns", "delete", name], capture_output=True).returncode == 0:
+            return
+        if not Path("/run/netns", name).exists():
+            return
+        time.sleep(0.2)
+
+
+def _wait_for_ssh(name: str, ssh: str, address: str) -> None:
+    for _ in range(50):
+        words = ["ip", "netns", "exec", name, "ssh", *ssh.split(), address, "true"]
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return
+        time.sleep(0.2)
+    pytest.skip(f"sshd takes no connection: {done.stderr.strip()[-200:]}")
+
+
+CONTROLLER = """
+import json, os, sys, time
+from pathlib import Path
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.group import WorkerGroup
+from gaudi_perf.runtime.hosts import Host, Hosts
+from gaudi_perf.runtime.plan import Deadlines
+from gaudi_perf.runtime.processes import marked
+from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
+spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
+hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]))
+group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), Deadlines(), hosts=hosts)
+try:
+    group.start()
+    loaded = group.load()
+    group.ask(Prepare(variant=Variant(graphs=False, kv_cache=True, new_tokens=24)), Prepared, phase="prepare")
+    done = group.ask(Rounds(count=1), RoundsDone, phase="rounds")
+    ranks = [p.pid for p in marked(sys.argv[1]) if "gaudi_perf.runtime.rank" in p.cmdline()]
+    spaces = sorted({os.readlink(f"/proc/{pid}/ns/net") for pid in ranks})
+    print("RESULT " + json.dumps({"tokens": done.token_ids, "ranks": len(ranks), "spaces": spaces,
+                                  "prompt": loaded.prompt_ids}), flush=True)
+    if len(sys.argv) > 4:
+        time.sleep(600)
+except BaseException as error:
+    print(error, getattr(error, "log", ""))
+    raise
+finally:
+    group.close()
+"""
+
+
+def _controller(two_hosts: TwoHosts, place: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["ip", "netns", "exec", two_hosts.names[0], sys.executable, "-c", CONTROLLER, str(place)]
+    environment = {
+        **os.environ, "PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    return subprocess.Popen(
+        [*words, *two_hosts.addresses, *more],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    from gaudi_perf.runtime.generation.dummy import dummy_model
+    from gaudi_perf.vocabulary.models import model_named
+    from tests.ranks.test_tokens import expected
+
+    output, _ = _controller(two_hosts, tmp_path / "g").communicate(timeout=300)
+    results = [line for line in output.splitlines() if line.startswith("RESULT ")]
+    assert results, output
+    found = json.loads(results[0].removeprefix("RESULT "))
+    assert found["ranks"] == 2 and len(found["spaces"]) == 2, "each in a network of its own"
+    assert found["tokens"] == expected(dummy_model(model_named("bloomz7b").standin, "float32"), found["prompt"])
+    assert alive(marked(str(tmp_path / "g"))) == []
+
+
+def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    controller = _controller(two_hosts, tmp_path / "g", "stay")
+    assert controller.stdout is not None
+    said = []
+    for line in controller.stdout:
+        said.append(line)
+        if line.startswith("RESULT "):
+            break
+    assert said and said[-1].startswith("RESULT "), "".join(said)
+    controller.kill()
+    controller.wait()
+    until = time.monotonic() + 5
+    while alive(marked(str(tmp_path / "g"))) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert alive(marked(str(tmp_path / "g"))) == []
