@@ -130,7 +130,10 @@ class WorkerGroup:
             words = [*self._program, "--socket", str(path), "--parent", str(os.getpid())]
         if self._accelerator.telemetry:
             log_path = self._directory / "telemetry.log"
-            self.telemetry = TelemetryWatch(self._accelerator.telemetry, {**os.environ, **added}, log_path)
+            # It watches the devices that the stack shows its workers, but runs on this interpreter.
+            of_stack = {name: value for name, value in self._launch.environment if not name.startswith("PYTHON")}
+            watched = {**os.environ, **added, **of_stack}
+            self.telemetry = TelemetryWatch(self._accelerator.telemetry, watched, log_path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(path))
             listener.listen(1)
@@ -210,7 +213,8 @@ class WorkerGroup:
                 if self._connection is not None:
                     self._process.wait(timeout=_POLITE_SECONDS)
             processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
+                self._process.wait(timeout=_POLITE_SECONDS)
         if self._connection is not None:
             self._connection.close()
             self._connection = None

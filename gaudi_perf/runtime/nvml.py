@@ -83,11 +83,19 @@ class Nvml:
         Args:
             uuid: with or without ``GPU-``; empty for the first.
         """
-        api = self.api
         cuda = self.ask("nvmlSystemGetCudaDriverVersion_v2")
-        handle = self.ask("nvmlDeviceGetHandleByUUID", uuid if "-" in uuid[:4] else f"GPU-{uuid}") if uuid else None
-        if handle is None:
+        if uuid:
+            handle = self.ask("nvmlDeviceGetHandleByUUID", uuid if "-" in uuid[:4] else f"GPU-{uuid}")
+        else:
             handle = self.ask("nvmlDeviceGetHandleByIndex", 0)
+        return NvmlFacts(
+            driver=str(self.ask("nvmlSystemGetDriverVersion") or "unknown"),
+            cuda="unknown" if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+            settings={} if handle is None else self._settings(handle),
+        )
+
+    def _settings(self, handle: Any) -> dict[str, str]:
+        api = self.api
         milliwatts = self.ask("nvmlDeviceGetEnforcedPowerLimit", handle)
         ecc, mig = self.ask("nvmlDeviceGetEccMode", handle), self.ask("nvmlDeviceGetMigMode", handle)
         told = {
@@ -100,11 +108,7 @@ class Nvml:
             "persistence-mode": _on(self.ask("nvmlDeviceGetPersistenceMode", handle)),
             "vbios": self.ask("nvmlDeviceGetVbiosVersion", handle),
         }
-        return NvmlFacts(
-            driver=str(self.ask("nvmlSystemGetDriverVersion") or "unknown"),
-            cuda="unknown" if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
-            settings={name: str(value) for name, value in told.items() if value is not None},
-        )
+        return {name: str(value) for name, value in told.items() if value is not None}
 
 
 def nvml_facts(uuid: str) -> NvmlFacts:

@@ -64,6 +64,7 @@ def test_each_launcher_tells_a_rank_s_place(variables: dict[str, str], place: tu
 
 def test_what_other_hosts_are_told_is_no_secret_and_nothing_for_a_shell() -> None:
     assert handed_on("PT_HPU_LAZY_MODE", "1") and handed_on("HF_HOME", "/data/hub")
+    assert handed_on("TOKENIZERS_PARALLELISM", "false")
     assert not handed_on("HF_TOKEN", "hf_x") and not handed_on("HF_HUB_API_KEY", "x")
     assert not handed_on("PT_HPU_X", "$(reboot)") and not handed_on("PT_HPU_X", "a`b`")
     assert not handed_on("AWS_REGION", "x"), "only what the stacks read"
@@ -76,6 +77,21 @@ def test_a_host_with_fewer_devices_than_its_slots_is_told_before_anything_is_loa
         group.start()
         group.load()
     assert failure.value.mistake
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_one_host_that_is_not_this_machine_is_told_too(make_group: MakeGroup, devices: int) -> None:
+    hosts = Hosts((Host("192.0.2.1", 8),))
+    with pytest.raises(UserError, match=r"has the address 192\.0\.2\.1, which is not this machine's"):
+        make_group(devices, hosts=hosts).start()
+
+
+def test_an_address_that_other_hosts_cannot_reach_is_told(make_group: MakeGroup) -> None:
+    if shutil.which("pdsh") is None:
+        pytest.skip("pdsh is not installed")
+    hosts = Hosts((Host("localhost", 1), Host("192.0.2.2", 1)))
+    with pytest.raises(UserError, match=r"localhost, has the address 127\.0\.0\.1 here, at which other hosts find"):
+        make_group(2, hosts=hosts).start()
 
 
 def test_a_first_host_that_is_not_this_machine_is_told(make_group: MakeGroup) -> None:

@@ -95,6 +95,7 @@ def test_driver_and_settings(driver: Driver) -> None:
         "vbios": "96.00.61.00.01",
     }
     assert nvml_facts("GPU-aaaa") == nvml_facts("") == facts
+    assert nvml_facts("zzzz").settings == {}, "never those of another GPU"
 
 
 def test_what_is_not_told_is_not_there(driver: Driver) -> None:

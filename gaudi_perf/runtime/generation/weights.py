@@ -85,6 +85,7 @@ def _config(source: str) -> BloomConfig:
     try:
         fields, _ = BloomConfig.get_config_dict(source)
         config = BloomConfig.from_dict(fields)
+        kinds = {str(kind) for kind in fields.get("architectures") or [fields.get("model_type", "bloom")]}
     except Exception as error:  # a field of another type raises whatever it leads to
         remedy = (
             "name a directory as the hub's repositories are"
@@ -92,9 +93,8 @@ def _config(source: str) -> BloomConfig:
             else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
         )
         raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
-    kinds = fields.get("architectures") or [fields.get("model_type", "bloom")]
-    if not {"BloomForCausalLM", "BloomModel", "bloom"} & set(kinds):
-        found = ", ".join(map(str, kinds))
+    if not {"BloomForCausalLM", "BloomModel", "bloom"} & kinds:
+        found = ", ".join(sorted(kinds))
         raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
     return config
 

@@ -25,6 +25,8 @@ def start_of(spec: GroupSpec, directory: Path, parent: int, launch: Launch, host
     Raises:
         UserError: what is needed is not installed, or the hosts are not as told.
     """
+    if hosts is not None:
+        deepspeed.require_first_host(hosts)
     if spec.devices == 1:
         return Start(command=launch.command(directory, parent))
     return deepspeed.start_of(spec, directory, parent, launch, hosts)

@@ -32,7 +32,7 @@ _HANDED_ON = (
     *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
     *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH"),
 )
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY\b", re.IGNORECASE)
+_SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSWORD|CREDENTIAL|_KEY\b", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w@%+=:,./ -]*\Z")  # of other values no shell on the way makes something else
 
 
@@ -78,6 +78,11 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
     hostfile.write_text("".join(f"{host.name} slots={host.slots}\n" for host in used))
     address = hosts.address or _address_of(used[0].name)
+    if address.startswith("127."):
+        raise UserError(
+            f"--hostfile: the first host, {used[0].name}, has the address {address} here, at which other hosts find "
+            "themselves: write its address in their network into the file"
+        )
     port = _free_port(address)
     arguments = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
     arguments += [f"--master_port={port}", "--no_ssh_check", *_OF_BOTH]
@@ -99,6 +104,15 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
 def handed_on(name: str, value: str) -> bool:
     """Whether other hosts are told of a variable."""
     return name.startswith(_HANDED_ON) and not _SECRET.search(name) and _PLAIN.match(value) is not None
+
+
+def require_first_host(hosts: Hosts) -> None:
+    """Make sure that the first host is this machine.
+
+    Raises:
+        UserError: it is not.
+    """
+    _free_port(hosts.address or _address_of(hosts.hosts[0].name))
 
 
 def _address_of(name: str) -> str:
