@@ -1,4 +1,4 @@
-"""The nightly workflow and tox name the same releases, with the versions that go with them."""
+"""The nightly workflow and tox name the same releases, and options that there are."""
 
 from __future__ import annotations
 
@@ -58,3 +58,21 @@ def test_scripts_get_inputs_from_their_environment_only() -> None:
             for step in job["steps"]:
                 assert "${{" not in step.get("run", ""), path
                 assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), path
+
+
+def test_options_of_pytest_that_workflows_and_pages_name_are_there(pytestconfig: pytest.Config) -> None:
+    workflows = [
+        step["run"]
+        for path in (PROJECT / ".github/workflows").glob("*.yml")
+        for job in yaml.load(path.read_text(), Loader=yaml.BaseLoader)["jobs"].values()
+        for step in job["steps"]
+        if "run" in step
+    ]
+    pages = [
+        path.read_text() for path in (PROJECT / "README.md", PROJECT / "tox.ini", *(PROJECT / "docs").glob("*.md"))
+    ]
+    commands = re.findall(r"(?:pytest perf_tests|tox run .* -- )([^`#|\n]*)", "\n".join([*workflows, *pages]))
+    flags = {flag for command in commands for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", command)}
+    assert len(flags) > 15
+    unknown = object()
+    assert {flag for flag in flags if pytestconfig.getoption(flag, unknown) is unknown} == set()
