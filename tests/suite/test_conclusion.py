@@ -1,0 +1,57 @@
+"""What the end of a session adds to the verdicts of its tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.matrix import OPTIONS_KEY
+from fixtures.performance import PerfSession
+from fixtures.progress import Progress
+from gaudi_perf.judging.family import Conclusion
+from gaudi_perf.runtime.passes import Passes, Side
+from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
+from gaudi_perf.vocabulary.waiver import Waiver
+from tests.stores.making import make_run
+
+RUN = make_run(device="gaudi2")
+CASE = RUN.case.id
+INCONCLUSIVE = Verdict(kind=VerdictKind.INCONCLUSIVE, reason="not among so many", baseline="gaudi2/synapse-1.23.0")
+REGRESSED = Verdict(kind=VerdictKind.REGRESSED, reason="among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
+
+
+@pytest.fixture
+def performance(pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PerfSession:
+    """A session whose only case is REGRESSED among all, and was not when its test ended."""
+    (tmp_path / "baselines").mkdir()
+    places = {"baselines_directory": tmp_path / "baselines", "results_directory": tmp_path / "results"}
+    session = PerfSession(replace(pytestconfig.stash[OPTIONS_KEY], **places), [RUN.case], Progress(pytestconfig))  # type: ignore[arg-type]
+    session._passes = Passes([Side(None, {CASE: [RUN]})], lambda run: None)  # type: ignore[arg-type]
+    session.reports[CASE] = CaseReport(case=RUN.case, run_ids=[RUN.run_id], verdicts=[INCONCLUSIVE])
+    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}, "", ""))
+    return session
+
+
+def test_what_regressed_among_all_is_added(performance: PerfSession) -> None:
+    performance.close()
+    assert performance.added == [CASE]
+    assert performance.reports[CASE].verdicts == [REGRESSED]
+
+
+def test_a_waiver_holds_for_what_is_added(performance: PerfSession) -> None:
+    waiver = Waiver(case=CASE, device="gaudi2", reason="being mended", until="99", added_on="2026-01-01")
+    WaiverStore(performance.baselines.directory).add(waiver)
+    performance.close()
+    assert performance.added == []
+    assert performance.reports[CASE].waived == "being mended (until synapse-99)"
+
+
+def test_waivers_that_cannot_be_read_waive_nothing(performance: PerfSession) -> None:
+    (performance.baselines.directory / "waivers.json").write_text("{nonsense")
+    performance.close()
+    assert performance.added == [CASE], "the session fails"
+    (note,) = performance.notes
+    assert "waivers.json: not a valid waivers document" in note
