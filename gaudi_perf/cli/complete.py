@@ -107,6 +107,8 @@ def complete(
         raise UserError(f"{case.id} cannot run here: {reason}")
     prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)
     workspace = Workspace()
+    for sentence in workspace.earlier:
+        click.echo(shown(sentence), err=True)
     try:
         with (
             Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,

@@ -23,13 +23,14 @@ _TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next
 class Communication:
     """The groups of this rank."""
 
-    def __init__(self, backend: str, meeting: str) -> None:
+    def __init__(self, backend: str, meeting: str, listener: socket.socket | None = None) -> None:
         """Set both groups up; blocks until all ranks are there.
 
         Args:
             backend: of the accelerator's group: gloo, hccl or nccl.
             meeting: where ranks find each other: ``file://PATH`` (all on one host; no port is opened but gloo's on the
                 loopback interface) or ``tcp://ADDRESS:PORT``, of rank 0's host.
+            listener: at rank 0 of a ``tcp:`` meeting, the socket that is bound to that address.
         """
         import torch.distributed as dist
 
@@ -42,7 +43,8 @@ class Communication:
             os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         elif "GLOO_SOCKET_IFNAME" not in os.environ:
             os.environ["GLOO_SOCKET_IFNAME"] = _interface_towards(str(place.hostname))
-        store, self._listener = _store(meeting, self.rank, self.ranks)
+        self._listener = listener  # kept open for as long as the store
+        store = _store(meeting, self.rank, self.ranks, listener)
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=_TIMEOUT)
         self._control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
 
@@ -107,20 +109,18 @@ def _interface_towards(address: str) -> str:
     raise UserError(f"no network interface of this host has the address {own}: set GLOO_SOCKET_IFNAME")
 
 
-def _store(meeting: str, rank: int, ranks: int) -> tuple[Any, socket.socket | None]:
+def _store(meeting: str, rank: int, ranks: int, listener: socket.socket | None) -> Any:
     import torch.distributed as dist
 
     place = urlsplit(meeting)
     if place.scheme == "file":
-        return dist.FileStore(place.path, ranks), None
+        return dist.FileStore(place.path, ranks)
     assert place.hostname is not None and place.port is not None, meeting
     if rank != 0:
-        return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timedelta(minutes=10)), None
+        return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timedelta(minutes=10))
+    assert listener is not None, meeting
     # torch itself would listen on every interface of this host; so it is given a socket that listens on this address.
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((place.hostname, place.port))
-    store = dist.TCPStore(
+    return dist.TCPStore(
         place.hostname,
         place.port,
         ranks,
@@ -129,4 +129,3 @@ def _store(meeting: str, rank: int, ranks: int) -> tuple[Any, socket.socket | No
         wait_for_workers=False,
         master_listen_fd=listener.fileno(),
     )
-    return store, listener

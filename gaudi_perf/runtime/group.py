@@ -86,9 +86,11 @@ class WorkerGroup:
         self._watch: RankWatch | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
+        self._meeting: socket.socket | None = None  # until rank 0 has it
         self._stream: BinaryIO | None = None
         self._buffer = b""
         self._began = 0.0
+        self._lost = False  # something of it hangs or is gone: it is not asked to end
         self._decoder = msgspec.json.Decoder(protocol.AnyReply)
 
     @property
@@ -117,6 +119,7 @@ class WorkerGroup:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / "socket"
         start = start_of(self.spec, self._directory, os.getpid(), self._launch, self._hosts)
+        self._meeting = start.meeting
         added = {
             **self._accelerator.environment(self.spec, self._directory),
             **start.environment,
@@ -150,6 +153,9 @@ class WorkerGroup:
                 except OSError as error:
                     raise GroupFailure("start", f"{words[0]} cannot be started: {error.strerror}") from None
             self._connection = self._accept(listener, begin + self._deadlines.start)
+        if self._meeting is not None:
+            socket.send_fds(self._connection, [b"\n"], [self._meeting.fileno()])
+            self._leave_meeting()
         self._receive("start", begin + self._deadlines.start, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin
 
@@ -203,14 +209,14 @@ class WorkerGroup:
         if self.telemetry is not None:
             self.telemetry.close()
         known = [] if self._process is None else processes.descendants(self._process.pid)
-        if self._connection is not None:
+        if self._connection is not None and not self._lost:
             with contextlib.suppress(OSError):
                 self._connection.settimeout(_POLITE_SECONDS)
                 self._connection.sendall(encode_line(protocol.Stop()))
                 self._connection.shutdown(socket.SHUT_WR)
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                if self._connection is not None:
+                if self._connection is not None and not self._lost:
                     self._process.wait(timeout=_POLITE_SECONDS)
             processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
             with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
@@ -220,6 +226,12 @@ class WorkerGroup:
             self._connection = None
         if self._watch is not None:
             self._watch.end()
+        self._leave_meeting()
+
+    def _leave_meeting(self) -> None:
+        if self._meeting is not None:
+            self._meeting.close()
+            self._meeting = None
 
     def _start_up(self, told: dict[str, float]) -> dict[str, float]:
         """What the start of several ranks consisted of; ``launcher`` is told as a time of day."""
@@ -301,16 +313,19 @@ class WorkerGroup:
                 raise GroupFailure(phase, mistake, mistake=True)
             trouble = self._watch.trouble(phase)
             if trouble is not None:
+                self._lost = True
                 raise GroupFailure(phase, trouble[1], self._watch.last_lines(trouble[0]))
             if time.monotonic() >= until:
                 break
             time.sleep(0.05)
         if ended:
             status = processes.status_text(self._process.wait())
+            self._lost = True
             sentence = f"the launcher of the ranks (process {self.pid}) {status} in {phase}"
             raise GroupFailure(phase, sentence, self._last_lines())
 
     def _silent(self, phase: str, seconds: float) -> GroupFailure:
+        self._lost = True
         if self._watch is not None:
             blamed = self._watch.blamed()
             name = f"group of {self.spec.devices} ranks"

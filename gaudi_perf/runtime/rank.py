@@ -33,12 +33,13 @@ Request = protocol.AnyRequest
 class Rank:
     """Answers requests together with the other ranks."""
 
-    def __init__(self, engine: str, meeting: str, send: Send) -> None:
+    def __init__(self, engine: str, meeting: str, send: Send, listener: socket.socket | None = None) -> None:
         """Import what the engine needs, and meet the other ranks.
 
         Args:
             engine: the name of the accelerator.
             meeting: see ``Communication``.
+            listener: see ``Communication``.
             send: sends a reply to the controller; at ranks other than 0 it may do nothing.
         """
         started = float(os.environ.get(STARTED, time.time()))
@@ -51,7 +52,7 @@ class Rank:
         made.import_for_ranks()
         self._times["imports"] = time.monotonic() - begin
         begin = time.monotonic()
-        self.communication = Communication(accelerator.backend, meeting)
+        self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
         self._send = send
         self._worker = Worker(send, align=self.communication.barrier, engine=made)
@@ -118,6 +119,7 @@ def main() -> None:
     if os.environ["RANK"] == "0":
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(arguments.socket)
+            listener = _received(connection) if arguments.meeting.startswith("tcp:") else None
             with connection.makefile("rwb") as stream:
 
                 def send(reply: protocol.AnyReply) -> None:
@@ -125,7 +127,7 @@ def main() -> None:
                     stream.flush()
 
                 send(protocol.Hello(pid=os.getpid()))
-                rank = _made(arguments, send)
+                rank = _made(arguments, send, listener)
                 rank.lead(stream.readline)
     else:
         rank = _made(arguments, lambda reply: None)
@@ -133,9 +135,15 @@ def main() -> None:
     rank.communication.close()
 
 
-def _made(arguments: argparse.Namespace, send: Send) -> Rank:
+def _received(connection: socket.socket) -> socket.socket:
+    """The socket at whose address the ranks meet, which the controller has bound and gives away first of all."""
+    _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+    return socket.socket(fileno=descriptors[0])
+
+
+def _made(arguments: argparse.Namespace, send: Send, listener: socket.socket | None = None) -> Rank:
     try:
-        return Rank(arguments.engine, arguments.meeting, send)
+        return Rank(arguments.engine, arguments.meeting, send, listener)
     except UserError as error:
         print(error, flush=True)
         sys.exit(MISTAKE_STATUS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 
 import psutil
@@ -12,43 +14,96 @@ import psutil
 from gaudi_perf.vocabulary.errors import UserError
 
 _PREFIX = "gaudi-perf-"
-_SOCKET_PATH_LIMIT = 100  # bytes; sockaddr_un holds 108
+_SOCKET_PATH_LIMIT = 107  # bytes; sockaddr_un of Linux holds 108, the last of them zero
+LONGEST_SOCKET = "0/group-9999/socket"
+"""The longest path of a socket in here: those of the sides of a session, and of their groups, one after the other."""
+_DOING = "doing"
+_LONGEST_NOTE = 200
 
 
 class Workspace:
-    """A directory that only its owner may enter (mode 0700), named after the process that made it."""
+    """A directory that only its owner may enter (mode 0700), named after the process that made it.
+
+    Attributes:
+        earlier: a sentence for each session that was killed before it could clean up, which is done now.
+    """
 
     def __init__(self, parent: Path | None = None) -> None:
+        """Make one, and remove those that killed sessions left.
+
+        Args:
+            parent: where; the directory for temporary files by default.
+
+        Raises:
+            UserError: none can be made there, or its path is too long for sockets.
+        """
         parent = parent or Path(tempfile.gettempdir())
-        remove_abandoned(parent)
+        self.earlier = [_killed(path, doing) for path, doing in remove_abandoned(parent).items()]
         try:
             self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=parent))
         except OSError as error:
             raise UserError(f"no private directory can be made in {parent}: {error.strerror}; set TMPDIR") from None
-        if len(os.fsencode(self.path)) > _SOCKET_PATH_LIMIT:
+        longest = len(os.fsencode(self.path / LONGEST_SOCKET))
+        if longest > _SOCKET_PATH_LIMIT:
             self.close()
             raise UserError(
-                f"the temporary directory {parent} has too long a path for a socket: set TMPDIR to a shorter"
+                f"the temporary directory {parent} is too long for sockets in it (paths of {longest} bytes, of which "
+                f"{_SOCKET_PATH_LIMIT} are permitted): set TMPDIR to a shorter"
             )
+
+    def doing(self, text: str) -> None:
+        """Note what the session is at, for the next one, should this one be killed."""
+        with contextlib.suppress(OSError):  # a full disk is told by what matters
+            (self.path / _DOING).write_text(text[:_LONGEST_NOTE])
 
     def close(self) -> None:
         """Remove the directory and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def remove_abandoned(parent: Path) -> list[Path]:
-    """Remove this user's workspaces whose process is gone (killed before it could clean up); returns them."""
-    removed = []
+def remove_abandoned(parent: Path) -> dict[Path, str]:
+    """Remove this user's workspaces whose process is gone (killed before it could clean up).
+
+    Returns:
+        Those that were removed, and what each session was at, as far as it had told.
+    """
+    removed = {}
     for path in parent.glob(f"{_PREFIX}*-*-*"):
         try:
-            pid, started = (int(part) for part in path.name[len(_PREFIX) :].split("-")[:2])
-            abandoned = path.stat().st_uid == os.getuid() and started != _started(pid)
+            pid, started = _maker(path)
+            mine = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            abandoned = mine and started != _started(pid)
         except (ValueError, OSError):
             continue
         if abandoned:
+            removed[path] = _noted(path)
             shutil.rmtree(path, ignore_errors=True)
-            removed.append(path)
     return removed
+
+
+def _killed(path: Path, doing: str) -> str:
+    pid, started = _maker(path)
+    begun = datetime.fromtimestamp(started / 1000, timezone.utc)
+    at = f" at: {doing}" if doing else ""
+    return (
+        f"an earlier session (process {pid}, begun {begun:%Y-%m-%dT%H:%M:%SZ}) was killed before its end{at}; what it "
+        "left is removed"
+    )
+
+
+def _noted(path: Path) -> str:
+    try:
+        with (path / _DOING).open(errors="replace") as file:
+            text = file.read(_LONGEST_NOTE)
+    except OSError:
+        return ""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _maker(path: Path) -> tuple[int, int]:
+    """The process that made a workspace, and when that began, in milliseconds since 1970."""
+    pid, started = path.name[len(_PREFIX) :].split("-")[:2]
+    return int(pid), int(started)
 
 
 def _started(pid: int) -> int:

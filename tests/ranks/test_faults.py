@@ -1,11 +1,12 @@
 """Every way in which a group of ranks may be lost, at every moment: it is told, within seconds, and nothing is left.
 
 ``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each; what is left is counted by the fixture after every one. Without it,
-one rank is lost at each moment, in place of each rank at each.
+one rank is lost at each moment, in place of each rank at each, and one hangs in the rounds only.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -21,7 +22,8 @@ import pytest
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.processes import alive, marked
-from tests.ranks.conftest import ROOT, MakeGroup, prepare, processes_of, rounds
+from gaudi_perf.runtime.workspace import Workspace
+from tests.ranks.conftest import ROOT, Left, MakeGroup, prepare, processes_of, rounds
 
 Inject = Callable[..., None]
 
@@ -33,13 +35,9 @@ MOMENTS = {
     "warm-up": {"phase": "generate", "after": 0},
     "rounds": {"phase": "generate", "after": 3},
 }
-WHERE = [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
 FEW = [("load", 1), ("warm-up", 0), ("rounds", 1)]
-
-
-def where(few: list[tuple[str, int]]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("moment", "rank"), few if REPETITIONS == 1 else WHERE)
-
+KILLS = FEW if REPETITIONS == 1 else [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
+HANGS = FEW[2:] if REPETITIONS == 1 else [*FEW, ("rounds", 0)]
 
 pytestmark = pytest.mark.parametrize("repetition", range(REPETITIONS))
 
@@ -63,7 +61,7 @@ def gone_after(group: WorkerGroup) -> float:
     return time.monotonic() - begin
 
 
-@where(FEW)
+@pytest.mark.parametrize(("moment", "rank"), KILLS)
 def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="kill", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -74,7 +72,7 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@where(FEW)
+@pytest.mark.parametrize(("moment", "rank"), FEW)
 def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="freeze", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -84,7 +82,7 @@ def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@where(FEW[2:])
+@pytest.mark.parametrize(("moment", "rank"), HANGS)
 def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="hang", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=Deadlines(start=60, load=8, round=8))
@@ -95,7 +93,7 @@ def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str,
     assert gone_after(group) < GONE_WITHIN
 
 
-@where(FEW[1:])
+@pytest.mark.parametrize(("moment", "rank"), FEW[1:])
 def test_an_error_in_a_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="raise", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -105,12 +103,12 @@ def test_an_error_in_a_rank(make_group: MakeGroup, injected: Inject, moment: str
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize("moment", ["load", "rounds"])
+@pytest.mark.parametrize("moment", MOMENTS if REPETITIONS > 1 else ["load", "rounds"])
 def test_a_lost_launcher(make_group: MakeGroup, injected: Inject, moment: str, repetition: int) -> None:
     injected()
     group = make_group(2, deadlines=QUICK)
     group.start()
-    if moment == "rounds":
+    if moment != "load":
         group.load()
         prepare(group)
     ranks = processes_of(group, "gaudi_perf.runtime.rank")
@@ -122,7 +120,7 @@ def test_a_lost_launcher(make_group: MakeGroup, injected: Inject, moment: str, r
         if moment == "load":
             group.load()
         for _ in range(100):
-            rounds(group)
+            rounds(group, phase=moment)
     assert failure.value.phase == moment
     assert psutil.wait_procs(ranks, timeout=GONE_WITHIN)[1] == [], "they end without the controller's help"
     assert gone_after(group) < GONE_WITHIN
@@ -137,42 +135,50 @@ def test_a_rank_that_cannot_import(make_group: MakeGroup, injected: Inject, rank
     assert gone_after(group) < GONE_WITHIN
 
 
-CONTROLLER = """
-import sys
-from pathlib import Path
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
-spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
-group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), Deadlines())
-if sys.argv[2] == "start":
-    print("there", flush=True)
-group.start()
-if sys.argv[2] == "load":
-    print("there", flush=True)
-group.load()
-group.ask(Prepare(variant=Variant(graphs=False, kv_cache=True, new_tokens=4)), Prepared, phase="prepare")
-print("there", flush=True)
-while True:
-    group.ask(Rounds(count=3), RoundsDone, phase="rounds")
-"""
+SESSION = [
+    *("-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", "bloomz7b-2x-eager-kvcache"),
+    *("--accelerator", "cpu", "--devices", "2", "--new-tokens", "4", "--rounds", "400", "--time-budget", "60"),
+]
+AT = {"load": "bloomz7b-2x: importing", "warm-up": "bloomz7b-2x-eager-kvcache: warm-up round", "rounds": ": round "}
+"""What a session notes of the moment that it is at."""
 
 
-@pytest.mark.parametrize("moment", ["start", "load", "rounds"])
-def test_a_killed_controller(injected: Inject, tmp_path: Path, moment: str, repetition: int) -> None:
-    injected()
-    place = tmp_path / "g"
-    controller = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, str(place), moment], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert controller.stdout is not None and controller.stdout.readline() == "there\n"
-    time.sleep(0.5)
-    left = marked(str(place))
-    assert left
-    controller.kill()
-    controller.communicate()
+@pytest.mark.parametrize("moment", AT)
+def test_a_killed_pytest(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, moment: str, repetition: int
+) -> None:
+    temporary = tmp_path_factory.mktemp("k")
+    before = Left.now(temporary)
+    script = {"engine": "scripted", "sleep": True, "seconds": {"eager": 0.5 if moment == "warm-up" else 0.1}}
+    path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
+    told = {"TMPDIR": str(temporary), "GAUDI_PERF_INJECTED": json.dumps(script), "PYTHONPATH": path}
+    with (tmp_path / "output").open("wb") as output:
+        session = subprocess.Popen(
+            [sys.executable, *SESSION, "--results-dir", str(tmp_path / "results")],
+            cwd=ROOT, env={**os.environ, **told}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    _wait_until_it_is_at(temporary, AT[moment], session)
+    (place,) = [str(path) for path in temporary.glob("gaudi-perf-*/0/group-1")]
+    left = marked(place)
+    assert any("gaudi_perf.runtime.rank" in process.cmdline() for process in left)
+    session.kill()
+    session.wait()
     until = time.monotonic() + GONE_WITHIN
-    while alive([*left, *marked(str(place))]) and time.monotonic() < until:  # one that is ending has no environment
+    while alive([*left, *marked(place)]) and time.monotonic() < until:  # one that is ending has no environment
         time.sleep(0.1)
-    assert alive([*left, *marked(str(place))]) == []
+    assert alive([*left, *marked(place)]) == []
+    next_one = Workspace(temporary)
+    next_one.close()
+    (sentence,) = next_one.earlier
+    assert f"(process {session.pid}, begun 20" in sentence and "was killed before its end at: " in sentence
+    assert AT[moment] in sentence
+    assert Left.now(temporary) == before
+
+
+def _wait_until_it_is_at(temporary: Path, text: str, session: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and session.poll() is None:
+        if any(text in path.read_text() for path in temporary.glob("gaudi-perf-*/doing")):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the session never came to {text!r}")

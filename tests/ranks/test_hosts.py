@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from socket import AF_INET, SO_REUSEADDR, SOL_SOCKET, socket
 
+import psutil
 import pytest
 
 from gaudi_perf.runtime.engines.base import Found
 from gaudi_perf.runtime.group import GroupFailure
 from gaudi_perf.runtime.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.runtime.keeper import place_in
+from gaudi_perf.runtime.launch import Launch
+from gaudi_perf.runtime.launchers import start_of
 from gaudi_perf.runtime.launchers.deepspeed import handed_on
+from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 from tests.ranks.conftest import MakeGroup
 
@@ -84,6 +89,26 @@ def test_one_host_that_is_not_this_machine_is_told_too(make_group: MakeGroup, de
     hosts = Hosts((Host("192.0.2.1", 8),))
     with pytest.raises(UserError, match=r"has the address 192\.0\.2\.1, which is not this machine's"):
         make_group(devices, hosts=hosts).start()
+
+
+def test_nobody_can_take_the_port_at_which_ranks_of_several_hosts_meet(tmp_path: Path) -> None:
+    if shutil.which("pdsh") is None:
+        pytest.skip("pdsh is not installed")
+    addresses = [each.address for some in psutil.net_if_addrs().values() for each in some if each.family == AF_INET]
+    own = next((address for address in addresses if not address.startswith("127.")), None)
+    if own is None:
+        pytest.skip("this machine has no address but the loopback's")
+    spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
+    start = start_of(spec, tmp_path, 0, Launch(), Hosts((Host(own, 1), Host("192.0.2.2", 1))))
+    assert start.meeting is not None
+    with start.meeting, socket() as other:
+        host, port = start.meeting.getsockname()
+        assert f"tcp://{own}:{port}" in start.command and host == own
+        other.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind((own, port))
+    with socket() as other:
+        other.bind((own, port))
 
 
 def test_an_address_that_other_hosts_cannot_reach_is_told(make_group: MakeGroup) -> None:

@@ -83,7 +83,9 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
         assert "KeyboardInterrupt" in output
     # A killed session cannot clean up: the next one does, as the fixture checks.
     if how != signal.SIGINT:
-        suite("-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3", injected=scripted())
+        next_one = suite("-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3", injected=scripted())
+        assert f"an earlier session (process {process.pid}, begun " in next_one.output
+        assert "was killed before its end at: bloomz7b-1x" in next_one.output
 
 
 def _wait_for_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +13,14 @@ class Start:
 
     Attributes:
         ranks: how many processes hold the model; several are watched by keepers (``runtime.keeper``).
+        meeting: the socket at whose address ranks of several hosts meet. It is bound here and given to rank 0, so that
+            nobody else can take its port in between.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     ranks: int = 1
+    meeting: socket.socket | None = None
 
     def prepare(self, environment: Mapping[str, str]) -> None:
         """Called with the whole environment before the command is run."""

@@ -83,7 +83,8 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
             f"--hostfile: the first host, {used[0].name}, has the address {address} here, at which other hosts find "
             "themselves: write its address in their network into the file"
         )
-    port = _free_port(address)
+    meeting = _bound(address)
+    port = meeting.getsockname()[1]
     arguments = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
     arguments += [f"--master_port={port}", "--no_ssh_check", *_OF_BOTH]
     words = [*leash, "deepspeed.launcher.runner", *arguments, *keeper, "--meeting", f"tcp://{address}:{port}"]
@@ -91,7 +92,7 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     file = directory / "handed-on"
     environment = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
     ranks = sum(host.slots for host in used)
-    return OverHosts(command=words, environment=environment, ranks=ranks, environment_file=file)
+    return OverHosts(command=words, environment=environment, ranks=ranks, meeting=meeting, environment_file=file)
 
 
 def write_environment(path: Path, environment: Mapping[str, str]) -> None:
@@ -112,7 +113,7 @@ def require_first_host(hosts: Hosts) -> None:
     Raises:
         UserError: it is not.
     """
-    _free_port(hosts.address or _address_of(hosts.hosts[0].name))
+    _bound(hosts.address or _address_of(hosts.hosts[0].name)).close()
 
 
 def _address_of(name: str) -> str:
@@ -122,13 +123,15 @@ def _address_of(name: str) -> str:
         raise UserError(f"--hostfile: the first host, {name}, has no address: is its name right?") from None
 
 
-def _free_port(address: str) -> int:
+def _bound(address: str) -> sockets.socket:
+    """A socket with a port of its own at this address; without SO_REUSEADDR, so that nobody shares it."""
+    bound = sockets.socket()
     try:
-        with sockets.socket() as probe:
-            probe.bind((address, 0))
-            return int(probe.getsockname()[1])
+        bound.bind((address, 0))
     except OSError:
+        bound.close()
         raise UserError(
             f"--hostfile: the first host has the address {address}, which is not this machine's: rank 0 speaks to "
             f"pytest over a local socket, so run pytest on the first host (this is {os.uname().nodename})"
         ) from None
+    return bound
