@@ -48,6 +48,14 @@ class Judgement:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """A comparison, and what it would be if its case were the only one of the session."""
+
+    look: Look
+    by_itself: Comparison
+
+
 class CaseJudge:
     """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then."""
 
@@ -60,7 +68,7 @@ class CaseJudge:
         """
         self._rules = rules
         self._plan = plan
-        self._clear: dict[_Key, Look] = {}
+        self._clear: dict[_Key, _Looked] = {}
 
     def judge(
         self, evidence: CaseEvidence, *, budget_spent: bool = False, seconds_per_run: float | None = None
@@ -95,10 +103,11 @@ class CaseJudge:
         last = budget_spent or stuck  # more runs do not make steady what is not
         if self._plan is not None and len(evidence.runs) < self._plan.first and not last:
             return replace(self._alone(VerdictKind.INCONCLUSIVE, "the first look is yet to come", ""), settled=False)
-        looks = {
+        looked = {
             key: self._look(key, reference, samples, gating, last, seconds_per_run)
             for key, (reference, samples) in chosen.items()
         }
+        looks = {key: one.look for key, one in looked.items()}
         settled = last or all(one.stop != Stop.NOT_YET for key, one in looks.items() if key[0] in self._rules.gates)
         verdicts = [
             self._verdict(key, chosen[key][0], one, gating, evidence.never_steady, seconds_per_run)
@@ -107,11 +116,11 @@ class CaseJudge:
         verdicts.sort(key=lambda verdict: WORST_FIRST.index(verdict.kind))
         deciding = tuple(verdict for verdict in verdicts if verdict.metric in self._rules.gates)
         others = tuple(verdict for verdict in verdicts if verdict.metric not in self._rules.gates)
-        compared = {key: one for key, one in looks.items() if key[0] in self._rules.gates}
-        strongest = min(compared, key=lambda key: (not _regressed(compared[key]), compared[key].comparison.p_slower))
-        one = compared[strongest].comparison
+        compared = {key: one.by_itself for key, one in looked.items() if key[0] in self._rules.gates}
+        strongest = min(compared, key=lambda key: (not _regressed(compared[key]), compared[key].p_slower))
+        one = compared[strongest]
         alone = None
-        if _regressed(compared[strongest]) and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
+        if _regressed(one) and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
             alone = self._document(strongest, chosen[strongest][0], one, seconds_per_run)
         # Bonferroni's bound for the least of several probabilities, however they depend on each other.
         together = replace(one, p_slower=min(1.0, gating * one.p_slower))
@@ -128,13 +137,14 @@ class CaseJudge:
         gating: int,
         budget_spent: bool,
         seconds_per_run: float | None,
-    ) -> Look:
+    ) -> _Looked:
         if key in self._clear:
             return self._clear[key]
         tolerance = self._rules.tolerances[key[0]]
         own = ComparisonSettings(false_alarms=self._rules.false_alarms, seconds_per_run=seconds_per_run)
         if self._plan is None:
-            return Look(_compare(key[0], reference, samples, tolerance, own), Stop.CLEAR)
+            one = _compare(key[0], reference, samples, tolerance, own)
+            return _Looked(Look(one, Stop.CLEAR), one)
         plan, count = self._plan, len(samples.candidate)
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
@@ -143,14 +153,18 @@ class CaseJudge:
         if reference.side_by_side:
             layout = Layout.INTERLEAVED if _in_turns(key[0], reference) else Layout.SIDE_BY_SIDE
         found = _look(layout, reference, samples, plan, tolerance, strict, budget_spent)
+        looked = _Looked(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
             # The family asks more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
             alone = _look(layout, reference, samples, plan, tolerance, own, budget_spent)
-            if alone.comparison.kind == VerdictKind.UNCHANGED:
-                found = alone
-        if found.stop == Stop.CLEAR:
-            self._clear[key] = found
-        return found
+            unchanged = alone.comparison.kind == VerdictKind.UNCHANGED
+            # The stricter look's evidence holds at every level that the family may come to, the other's does not.
+            slower, faster = found.comparison.p_slower, found.comparison.p_faster
+            by_itself = replace(alone.comparison, p_slower=slower, p_faster=faster)
+            looked = _Looked(alone if unchanged else found, by_itself)
+        if looked.look.stop == Stop.CLEAR:
+            self._clear[key] = looked
+        return looked
 
     def _levels(self, metric: Metric, gating: int) -> tuple[float, float]:
         """What a REGRESSED and an IMPROVED of a comparison take: the case's levels, shared by all that gate."""
@@ -212,8 +226,8 @@ class CaseJudge:
         )
 
 
-def _regressed(one: Look) -> bool:
-    return one.comparison.kind == VerdictKind.REGRESSED
+def _regressed(one: Comparison) -> bool:
+    return one.kind == VerdictKind.REGRESSED
 
 
 def _in_turns(metric: Metric, reference: Reference) -> bool:

@@ -10,17 +10,24 @@ from hypothesis import strategies as st
 from gaudi_perf.judging import CaseJudge, Rules
 from gaudi_perf.judging.family import SessionFamily
 from gaudi_perf.statistics.online import online_level
+from gaudi_perf.statistics.sequential import Plan
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.making import against, noisy_runs
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001")
 
 
-def judge_all(levels: list[float], runs: int = 5, cases: int | None = None) -> tuple[SessionFamily, list[VerdictKind]]:
+def judge_all(
+    levels: list[float], runs: int = 5, cases: int | None = None, plan: Plan | None = None
+) -> tuple[SessionFamily, list[VerdictKind]]:
     family, kinds = SessionFamily(cases or len(levels)), []
     for number, level in enumerate(levels):
-        evidence = against(noisy_runs(runs, level=level, seed=f"case {number}"), STORED)
-        judged = CaseJudge(family.rules(Rules())).judge(evidence)
+        measured = noisy_runs(runs, level=level, seed=f"case {number}")
+        judge = CaseJudge(family.rules(Rules()), plan)
+        for count in [runs] if plan is None else range(plan.first, runs + 1):
+            judged = judge.judge(against(measured[:count], STORED))
+            if judged.settled:
+                break
         family.add(f"case-{number}", judged)
         kinds.append(judged.verdicts[0].kind)
     return family, kinds
@@ -61,6 +68,13 @@ def test_what_all_cases_share_is_certain_in_the_end() -> None:
     assert {f"case-{number}" for number, kind in enumerate(kinds) if kind is not VerdictKind.REGRESSED} == set(added)
     assert all(verdict.kind is VerdictKind.REGRESSED for verdict in added.values())
     assert "a slow machine looks like that too" in family.conclude().remark
+
+
+def test_it_is_also_where_runs_are_as_many_as_it_takes() -> None:
+    family, kinds = judge_all([1.049] * 12, plan=Plan(most=5))
+    added = family.conclude().added
+    assert VerdictKind.INCONCLUSIVE in kinds
+    assert {f"case-{number}" for number, kind in enumerate(kinds) if kind is VerdictKind.INCONCLUSIVE} == set(added)
 
 
 def test_a_session_without_comparisons_says_nothing() -> None:
