@@ -6,9 +6,11 @@ Its floor is between the stores, which know the baselines, and the runtime, whic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
+from gaudi_perf.judging.family import SessionFamily
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.measurement import Run
@@ -47,10 +49,13 @@ def judge_runs(runs: Sequence[Run], store: BaselineStore, against: str, rules: R
 
 
 def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None) -> dict[str, VerdictKind]:
-    """How runs compare with the levels that a refresh would replace, by case id, where that can be told.
+    """How the latencies of runs compare with the levels that a refresh would replace, by case id, where that is clear.
 
-    The level of the same version goes before that of the newest earlier one. Cases with runs on several devices or
-    stacks, and those whose comparison is INCONCLUSIVE, are left out: the refresh then goes by its margin.
+    The level of the same version goes before that of the newest earlier one, which counts where the version has none:
+    a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
+    that is replaced. Cases are judged as one family.
+    Cases with runs on several devices or stacks, and those whose comparison is INCONCLUSIVE, are left out: the refresh
+    then goes by its margin.
 
     Raises:
         UserError: a baseline that is needed is malformed.
@@ -59,14 +64,24 @@ def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | N
     for run in runs:
         if run.measurement.valid and run.measurement.warm_up.steady:
             groups.setdefault(run.case.id, []).append(run)
+    alike = {case_id: same for case_id, same in groups.items() if _alike(same)}
+    family = SessionFamily(len(alike))
     found: dict[str, VerdictKind] = {}
-    for case_id, same in groups.items():
-        if any(
-            (run.case, run.device.name, run.stack) != (same[0].case, same[0].device.name, same[0].stack) for run in same
-        ):
-            continue
-        verdicts = [verdict for verdict in judge_runs(same, store, "", rules) if verdict.metric == LATENCY]
-        verdicts.sort(key=lambda verdict: verdict.role != "drift")
-        if verdicts and verdicts[0].kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED):
-            found[case_id] = verdicts[0].kind
-    return found
+    for case_id, same in alike.items():
+        evidence = evidence_against_baselines(same, store, "")
+        measured = [reference for reference in evidence.references if not reference.published]
+        replaced = [reference for reference in measured if reference.role == "drift"] or measured
+        evidence = replace(evidence, references=tuple(replaced))
+        judgement = CaseJudge(replace(family.rules(rules or Rules()), gates=frozenset({LATENCY}))).judge(evidence)
+        family.add(case_id, judgement)
+        found[case_id] = judgement.verdicts[0].kind
+    found.update(dict.fromkeys(family.conclude().added, VerdictKind.REGRESSED))
+    return {case_id: kind for case_id, kind in found.items() if kind in _CLEAR}
+
+
+_CLEAR = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)
+
+
+def _alike(runs: Sequence[Run]) -> bool:
+    first = runs[0]
+    return all((run.case, run.device.name, run.stack) == (first.case, first.device.name, first.stack) for run in runs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.judging import judge_runs
+from gaudi_perf.judging import judge_runs, refresh_verdicts
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
@@ -122,3 +122,16 @@ def test_a_malformed_baseline_is_a_mistake_that_names_the_file(tmp_path: Path) -
     path.write_text(path.read_text().replace('"cases"', '"case"'))
     with pytest.raises(UserError, match=r"synapse-1\.22\.0\.json"):
         judge_runs(make_runs(1.0), baselines, "")
+
+
+def test_a_refresh_is_judged_by_the_level_that_it_replaces(tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    case = make_run().case.id
+    both = store(tmp_path / "both", make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
+    same, slower = make_runs(1.0, version="1.22.0"), make_runs(1.3, version="1.22.0")
+    assert judge_runs(same, both, "")[0].kind is VerdictKind.REGRESSED, "against the earlier version"
+    assert refresh_verdicts(same, both) == {case: VerdictKind.UNCHANGED}
+    assert refresh_verdicts(slower, both) == {case: VerdictKind.REGRESSED}
+    new = make_runs(1.0, version="1.23.0")
+    assert refresh_verdicts(new, both) == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
+    assert refresh_verdicts([*same[:2], *new[:2]], both) == {}, "of several stacks"
