@@ -327,7 +327,7 @@ class WorkerGroup:
     def _silent(self, phase: str, seconds: float) -> GroupFailure:
         self._lost = True
         if self._watch is not None:
-            blamed = self._watch.blamed()
+            blamed = self._watch.blamed(self.pids())
             name = f"group of {self.spec.devices} ranks"
         else:
             name, blamed = f"worker (process {self.pid})", ""

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Set
 from pathlib import Path
 
 import msgspec
@@ -106,16 +107,19 @@ class RankWatch:
             )
         return None
 
-    def blamed(self) -> str:
+    def blamed(self, own: Set[int]) -> str:
         """Which ranks keep a silent group waiting, as far as ranks of this host can tell; empty if none is found.
 
         Every rank is asked where it stands; the others wait in a collective for the one that does not.
+
+        Args:
+            own: the group's processes. Ranks in a container tell numbers of its own, which are other processes here.
         """
         here = os.uname().nodename
         with self._lock:
             ranks = {rank: word.pid for rank, word in self._words.items() if word.host == here and rank in self._heard}
             self._lines.clear()
-        for pid in ranks.values():
+        for pid in own & set(ranks.values()):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGUSR1)
         time.sleep(_ANSWER_SECONDS)
