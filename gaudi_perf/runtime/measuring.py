@@ -22,7 +22,6 @@ from gaudi_perf.runtime.plan import Deadlines, Plan
 from gaudi_perf.runtime.telemetry.findings import problems_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
 
 _BATCH_SECONDS = 1.0
@@ -176,7 +175,7 @@ class Measurer:
             if failure.phase == "start":
                 self._cannot_start = failure  # other cases need not try again
             raise failure from None
-        except UserError:
+        except Exception:  # whatever it is, it cut the conversation with the worker off
             self.end_group()
             raise
 

@@ -103,8 +103,8 @@ class Passes:
             self._add(side, runs[number])
 
     def _add(self, side: Side, run: Run) -> None:
-        side.runs.setdefault(run.case.id, []).append(run)
         self._keep(run)
+        side.runs.setdefault(run.case.id, []).append(run)
 
     def _end_groups(self) -> None:
         for side in self.sides:

@@ -20,6 +20,9 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--weights", "/nowhere"], "--weights is '/nowhere': it takes dummy, hub, or a directory that exists"),
         (["--tolerance", "5"], "--tolerance is '5': it takes a share"),
         (["--new-tokens", "0"], "--new-tokens is '0': it takes a whole number from 1"),
+        (["--new-tokens", "9" * 20], "it takes a whole number from 1 to 1000000000"),
+        (["--round-deadline", "1e10"], "--round-deadline is '1e10': it takes a number above 0, at most 1000000000"),
+        (["--dataset-limit", "none"], "argument --dataset-limit: 'none': it takes a whole number from 1"),
         (["--dtype", "int8"], "--dtype is 'int8': it takes one of bfloat16"),
         (["--accept-regression", "why not"], "it needs --refresh-baselines"),
     ],
@@ -53,6 +56,20 @@ def test_a_stack_without_version(suite: Suite, scripted: Scripted) -> None:
     assert outcome.status == 1
     assert "version" in outcome.output
     assert "Traceback" not in outcome.output
+
+
+def test_results_that_cannot_be_stored_are_told_before_anything_is_measured(suite: Suite, scripted: Scripted) -> None:
+    file, loads = suite.place / "file", suite.place / "loads"
+    file.touch()
+    outcome = suite(*ONE, "--results-dir", str(file / "results"), injected=scripted(count_loads=str(loads)))
+    assert outcome.status == 1 and "a part of this path is a file" in outcome.output
+    assert "Traceback" not in outcome.output and "every round is kept" not in outcome.output
+    assert not loads.exists()
+
+
+def test_a_profile_of_pytest_benchmark_costs_no_verdict(suite: Suite, scripted: Scripted) -> None:
+    outcome = suite(*ONE, "--benchmark-cprofile", "tottime", injected=scripted())
+    assert outcome.status == 0 and outcome.verdicts() == {ONE[1]: "NO BASELINE"}, outcome.output
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
