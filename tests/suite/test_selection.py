@@ -64,6 +64,14 @@ def test_skips_say_why_in_numbers(suite: Suite, scripted: Scripted) -> None:
     assert "1 skipped" in outcome.output
 
 
+def test_where_no_device_is_found_a_clear_verdict_can_be_required(suite: Suite) -> None:
+    arguments = ["-k", "bloomz7b-1x-eager-kvcache", "--accelerator", "hpu"]
+    shown = suite(*arguments, PATH="/nowhere")
+    assert shown.status == 0 and "skipped 1: no hpu device found" in shown.output
+    required = suite(*arguments, "--require-baseline", PATH="/nowhere")
+    assert required.status == 1 and "not measured: bloomz7b-1x-eager-kvcache: no hpu device found" in required.output
+
+
 def test_a_model_that_does_not_fit_is_skipped_with_its_size(suite: Suite, scripted: Scripted) -> None:
     arguments = ["-k", "bloomz176b-1x-eager-kvcache", "--scale", "full", "-rs"]
     outcome = suite(*arguments, injected=scripted())
