@@ -9,7 +9,7 @@ import msgspec
 
 from gaudi_perf.judging.case import Judgement
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.family import judge_family
+from gaudi_perf.statistics.family import regressed_among_all, what_all_share
 from gaudi_perf.statistics.online import FAMILY_RATE, online_level
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
@@ -71,18 +71,14 @@ class SessionFamily:
                 comparisons[case_id] = replace(one, kind=kind)
         if not comparisons:
             return Conclusion({}, "", "")
-        family = judge_family(comparisons, self._rate)
+        regressed = regressed_among_all(comparisons, self._rate)
         added = {
-            case_id: self._among_all(case_id)
-            for case_id, one in family.comparisons.items()
-            if one.kind == VerdictKind.REGRESSED and self._judged[case_id].alone is not None
+            case_id: msgspec.structs.replace(alone, reason=f"{alone.reason}; certain among all cases of the session")
+            for case_id, judgement in self._judged.items()
+            if case_id in regressed and (alone := judgement.alone) is not None
         }
-        return Conclusion(added, _statement(self._cases, self._rate), family.remark)
-
-    def _among_all(self, case_id: str) -> Verdict:
-        verdict = self._judged[case_id].alone
-        assert verdict is not None
-        return msgspec.structs.replace(verdict, reason=f"{verdict.reason}; certain among all cases of the session")
+        remark = what_all_share(comparisons, regressed)
+        return Conclusion(added, _statement(self._cases, self._rate), remark)
 
 
 def _statement(cases: int, rate: float) -> str:

@@ -19,8 +19,6 @@ from gaudi_perf.statistics.noise import (
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
 from gaudi_perf.statistics.signs import covariates_of, probe_sign, unrest_sign, unseen_share
 
-UNSEEN = 1.0
-POW = 1.0
 _NEGLIGIBLE_SPREAD = 1e-6
 
 _EQUALITY_FREEDOM = 4.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.family import judge_family
+from gaudi_perf.statistics.family import regressed_among_all, what_all_share
 from gaudi_perf.statistics.verdict import Comparison, VerdictKind, compare
 from tests.statistics.making import make_runs
 
@@ -17,33 +17,28 @@ def comparison(p_slower: float, ratio: float = 1.08) -> Comparison:
 
 
 def test_one_case_alone_stays_what_it_is() -> None:
-    family = judge_family({"one": comparison(0.004)})
-    assert family.comparisons["one"].kind == VerdictKind.REGRESSED
-    assert family.withdrawn == ()
+    assert regressed_among_all({"one": comparison(0.004)}, 0.01) == {"one"}
+    assert regressed_among_all({"one": comparison(0.006)}, 0.01) == set(), "it is not REGRESSED by itself"
 
 
-def test_among_many_a_weak_alarm_is_withdrawn_and_a_strong_one_stays() -> None:
+def test_among_many_a_weak_alarm_is_none_and_a_strong_one_stays() -> None:
     cases = {f"case-{number}": comparison(0.5) for number in range(10)}
-    weak = judge_family({**cases, "odd": comparison(0.004)})
-    assert weak.withdrawn == ("odd",)
-    assert weak.comparisons["odd"].kind == VerdictKind.INCONCLUSIVE
-    assert weak.comparisons["odd"].advice
-    assert "1 withdrawn" in weak.statement and "at most 1%" in weak.statement
-    strong = judge_family({**cases, "odd": comparison(0.0001)})
-    assert strong.withdrawn == ()
+    assert regressed_among_all({**cases, "odd": comparison(0.004)}, 0.01) == set()
+    assert regressed_among_all({**cases, "odd": comparison(0.0001)}, 0.01) == {"odd"}
 
 
 def test_many_alarms_uphold_each_other() -> None:
-    cases = {f"case-{number}": comparison(0.004) for number in range(8)}
-    family = judge_family(cases)
-    assert family.withdrawn == ()
-    assert "8 of 8 are slower" in family.remark
+    cases = {f"case-{number}": comparison(0.004, ratio=1.05 + number / 100) for number in range(8)}
+    regressed = regressed_among_all(cases, 0.01)
+    assert regressed == set(cases)
+    assert "8 of 8 are slower, by 5.0% to 12.0%" in what_all_share(cases, regressed)
+    assert what_all_share(cases, {"case-1"}) == ""
 
 
 def test_an_empty_session_is_a_family() -> None:
-    assert judge_family({}).comparisons == {}
+    assert regressed_among_all({}, 0.01) == set() and what_all_share({}, set()) == ""
 
 
 def test_a_rate_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="false_discoveries"):
-        judge_family({}, 1.0)
+    with pytest.raises(ValueError, match="the rate is"):
+        regressed_among_all({}, 1.0)
