@@ -1,7 +1,7 @@
 """What every session leaves: one immutable file a run, written as soon as the run exists, and a session document.
 
-``<directory>/<session id>/run-<run id>.json``, ``session.json`` at the end, and the logs of workers. Every file has
-one writer and is created once, so nothing is ever locked; a session that was killed lacks only its ``session.json``.
+``<directory>/<session id>/run-<run id>.json``, and ``session.json`` at the end. Every file has one writer and is
+created once, so nothing is ever locked; a session that was killed lacks only its ``session.json``.
 """
 
 from __future__ import annotations
@@ -111,26 +111,6 @@ class ResultsStore:
         decode(data, Session, str(path))
         make_directory(folder)
         write_new(path, data)
-        return path
-
-    def write_log(self, session_id: str, name: str, text: str) -> Path:
-        """Store a worker's log beside its runs.
-
-        Args:
-            session_id: the session that it belongs to.
-            name: what to call it, for instance ``bloomz7b-8x-rank-3``.
-            text: the log.
-
-        Returns:
-            The file, ``<name>.log``.
-
-        Raises:
-            UserError: it is there already or cannot be written.
-        """
-        folder = self.session_directory(session_id)
-        path = folder / f"{_safe(name, 'log name')}.log"
-        make_directory(folder)
-        write_new(path, text.encode("utf-8", "backslashreplace"))
         return path
 
     def sessions(self) -> list[str]:

@@ -50,14 +50,6 @@ class WaiverStore:
         """
         return next((waiver for waiver in self.list() if waiver.covers(case_id, device.name, stack, ratio)), None)
 
-    def expired(self, stack: Stack) -> tuple[Waiver, ...]:
-        """The waivers whose time is over on a stack, and which should be removed.
-
-        Raises:
-            UserError: the file is malformed or cannot be read.
-        """
-        return tuple(waiver for waiver in self.list() if waiver.kind == stack.kind and waiver.expired(stack))
-
     def add(self, waiver: Waiver) -> None:
         """Add a waiver, or put it in the place of that of the same case, device and kind of stack.
 

@@ -47,12 +47,10 @@ def test_a_run_is_there_as_soon_as_it_is_written(results: ResultsStore) -> None:
     assert results.read_session("session-1").session is None  # it has not ended
     results.write_run(second)
     results.write_session(make_session())
-    results.write_log("session-1", "rank-0", "a line\n")
     read = results.read_session("session-1")
     assert read.session is not None
     assert read.session.session_id == "session-1"
     assert read.runs == (second, first)
-    assert (results.directory / "session-1" / "rank-0.log").read_text() == "a line\n"
 
 
 def test_what_is_written_never_changes(results: ResultsStore) -> None:
