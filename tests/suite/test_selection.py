@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from fixtures.matrix import named
 from tests.suite.conftest import ROOT, Scripted, Suite
 
 ALL_DEFAULT = {
@@ -87,3 +89,17 @@ def test_collection_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("keyword", "arguments", "on"),
+    [
+        ("bloomz560m", ["perf_tests"], True),
+        ("", ["perf_tests/test_latency.py::test_latency[bloomz560m-1x-eager-kvcache]"], True),
+        ("bloomz", ["perf_tests"], False),
+        ("", ["/srv/560/perf_tests"], False),
+    ],
+)
+def test_a_model_is_named_by_what_selects_tests(keyword: str, arguments: list[str], on: bool) -> None:
+    config = SimpleNamespace(args=arguments, getoption={"keyword": keyword}.get)
+    assert named("bloomz560m", config) is on  # type: ignore[arg-type]
