@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.group import WorkerGroup
@@ -58,8 +60,6 @@ class Completed:
 
 def dataset_case(case: Case, dataset: Dataset) -> Case:
     """The case whose prompt is a dataset: what its runs and baselines are filed under."""
-    from msgspec.structs import replace
-
     words = [dataset.label, dataset.configuration, dataset.split, dataset.column]
     prompt = f"dataset {' '.join(word for word in words if word)}"[:200]
     return replace(case, workload=replace(case.workload, prompt=prompt))
@@ -122,7 +122,7 @@ def complete(
             device=group.loaded.device,
             stack=group.loaded.stack,
             host=watch.end(),
-            measurement=Measurement(latencies_s=latencies, warm_up=warm_up),
+            measurement=Measurement(latencies_s=latencies, warm_up=settled(warm_up, latencies)),
         )
         return Completed(header, before, run, seconds, header.rows - before * header.batch_size)
 
@@ -172,8 +172,18 @@ def _warm_up(group: WorkerGroup, header: CompletionHeader, before: int) -> WarmU
         if state.start is not None:
             return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
         if len(latencies) >= _WARM_UP_LIMIT or (len(latencies) >= 3 and time.monotonic() - begin > _WARM_UP_SECONDS):
-            # Batches go on to be many; the median of all does not hang on the first ones.
             return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady after {len(latencies)} batches")
+
+
+def settled(warm_up: WarmUp, latencies: Sequence[float]) -> WarmUp:
+    """A warm-up that was cut short is made up for by batches that are steady in the end.
+
+    Batches of a large model take so long that few fit into a warm-up; the median of many does not hang on the first.
+    """
+    state = steady_start(latencies)
+    if warm_up.steady or state.start is None:
+        return warm_up
+    return replace(warm_up, steady=True, reason=f"{warm_up.reason}, but in the end {state.reason}")
 
 
 def _batches(group: WorkerGroup, header: CompletionHeader, before: int) -> Iterator[Batch]:

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from gaudi_perf.runtime.completing import settled
 from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import WarmUp
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = [f"prompt {number} of the file, which has {'many ' * (number % 20)}words" for number in range(21)]
@@ -152,16 +154,29 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
             timeout=300,
         )
 
+    first = suite("--require-baseline")
+    assert first.returncode == 1 and "NO BASELINE" in first.stdout, first.stdout
+    nothing = suite("--require-baseline")
+    assert nothing.returncode == 1, "what an earlier session completed is no clear verdict"
+    assert "nothing was measured: delete " in nothing.stdout, nothing.stdout
+    (kept,) = (tmp_path / "completions").rglob("*.jsonl")
+    kept.unlink()
     stored = suite("--refresh-baselines", "--runs", "2")
     assert stored.returncode == 0, stored.stdout
     (path,) = (tmp_path / "baselines").glob("*/*.json")
     (case,) = json.loads(path.read_text())["cases"]
     assert case["workload"]["prompt"] == "dataset prompts.csv" and case["workload"]["batch_size"] == 4
-    (kept,) = (tmp_path / "completions").rglob("*.jsonl")
     assert len(whole_of(kept)) == 6
     kept.unlink()
     again = suite()
     assert "prompts/s" in again.stdout and "NO BASELINE" not in again.stdout, again.stdout
+
+
+def test_batches_that_are_steady_in_the_end_make_up_for_a_short_warm_up() -> None:
+    short = WarmUp(latencies_s=[5.0, 4.1, 4.0], steady=False, reason="not steady after 3 batches")
+    assert settled(short, [4.1, *[4.0] * 20]).steady
+    assert settled(short, [4.0 * 0.95**n for n in range(20)]) == short, "they drift"
+    assert settled(short, [4.0, 4.0]) == short, "too few to tell"
 
 
 def test_without_a_dataset_the_test_says_what_it_needs() -> None:
