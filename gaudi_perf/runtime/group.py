@@ -87,7 +87,6 @@ class WorkerGroup:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._meeting: socket.socket | None = None  # until rank 0 has it
-        self._stream: BinaryIO | None = None
         self._buffer = b""
         self._began = 0.0
         self._lost = False  # something of it hangs or is gone: it is not asked to end

@@ -39,8 +39,12 @@ class HostWatch:
             load = None
         return cls(load=load, busy_s=total, stolen_s=stolen)
 
-    def end(self) -> Host:
-        """Take the second reading, and tell the host as it was between them."""
+    def end(self, hosts: int = 1) -> Host:
+        """Take the second reading, and tell the host as it was between them.
+
+        Args:
+            hosts: over how many hosts the ranks are spread.
+        """
         total, stolen = _processor_times()
         steal = None
         if stolen is not None and self.stolen_s is not None and total > self.busy_s:
@@ -52,6 +56,7 @@ class HostWatch:
             governor=_read(_GOVERNOR),
             load=self.load,
             steal_percent=steal,
+            hosts=hosts,
         )
 
 

@@ -243,7 +243,7 @@ class Measurer:
             case=case,
             device=group.loaded.device,
             stack=group.loaded.stack,
-            host=watch.end(),
+            host=watch.end(1 if self._hosts is None else len(self._hosts.for_devices(configuration.devices))),
             measurement=measurement,
             stack_label=self._launch.name,
         )

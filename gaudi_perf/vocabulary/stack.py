@@ -86,6 +86,7 @@ class Host(Document, frozen=True):
         load: load average over one minute when the measurement began.
         steal_percent: share of the time that the hypervisor gave to others during the measurement, in percent, or
             None where the system does not tell.
+        hosts: over how many hosts like this one the ranks were spread.
     """
 
     cpu: Name
@@ -94,8 +95,10 @@ class Host(Document, frozen=True):
     governor: str | None = None
     load: float | None = None
     steal_percent: float | None = None
+    hosts: PositiveInt = 1
 
     @property
     def host_class(self) -> str:
-        """What must be equal for two hosts to be comparable: processor and cores."""
-        return f"{self.cpu}, {self.cores} cores"
+        """What must be equal for two hosts to be comparable: processor and cores, and how many hosts there are."""
+        one = f"{self.cpu}, {self.cores} cores"
+        return one if self.hosts == 1 else f"{self.hosts} hosts of {one}"

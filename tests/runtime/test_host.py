@@ -18,6 +18,7 @@ def test_the_host_as_it_is() -> None:
     assert found.memory_bytes == psutil.virtual_memory().total
     assert found.steal_percent is None or 0 <= found.steal_percent <= 100
     assert str(found.cores) in found.host_class and found.cpu in found.host_class
+    assert HostWatch.begin().end(2).host_class == f"2 hosts of {found.host_class}"
 
 
 def test_steal_is_a_share_of_the_time_between_the_readings(monkeypatch: pytest.MonkeyPatch) -> None:

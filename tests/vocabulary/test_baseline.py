@@ -42,6 +42,7 @@ def test_a_run_can_be_compared_with_its_like() -> None:
         ("workload", {"prompt_tokens": 9}, "prompt tokens 7 is not 9"),
         ("workload", {"prompt": "Hello"}, "prompt 'DeepSpeed is a machine learning framework' is not 'Hello'"),
         ("host", {"cores": 40}, "host class 'Xeon 8380, 80 cores' is not 'Xeon 8380, 40 cores'"),
+        ("host", {"hosts": 2}, "host class 'Xeon 8380, 80 cores' is not '2 hosts of Xeon 8380, 80 cores'"),
         (
             "configuration",
             {"kv_cache": False},
