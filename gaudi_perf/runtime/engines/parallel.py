@@ -114,15 +114,11 @@ def _source(
 def _downloaded(repository: str, progress: Callable[[str], None]) -> Path:
     """The repository's files on this host; its first rank fetches them, once."""
     import torch.distributed as dist
-    from huggingface_hub import snapshot_download
 
-    def path() -> Path:
-        return Path(
-            snapshot_download(repository, allow_patterns=["*.safetensors", "*.safetensors.index.json", "*.json"])
-        )
+    from gaudi_perf.runtime.generation.hub import fetched
 
     if os.environ["LOCAL_RANK"] == "0":
         progress(f"fetching {repository}")
-        path()
+        fetched(repository)
     dist.barrier()
-    return path()
+    return fetched(repository)
