@@ -50,6 +50,12 @@ def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
                 f"the clock of device {device} varied from {min(clocks):.0f} to {max(clocks):.0f} MHz during the timed "
                 "rounds, and the device told no reason"
             )
+    if telemetry.unclear_processes:
+        who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
+        found.append(
+            f"whether others were on the devices cannot be told: of {who} none has the number of a process of this "
+            "run, as in a container with numbers of its own (docker run --pid=host shows the host's)"
+        )
     return found
 
 

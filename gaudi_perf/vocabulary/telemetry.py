@@ -69,11 +69,14 @@ class Telemetry(Document, frozen=True):
         source: who told, for instance ``pyhlml``.
         samples: of the devices that the run used (of all, where nobody tells which those are), in order of time.
         foreign_processes: processes of others that were on these devices before the warm-up or after the rounds.
+        unclear_processes: those on devices with several, of which none is known as this run's: it runs in a container
+            whose processes have numbers of its own, and whether one of these is another's cannot be told.
     """
 
     source: Name
     samples: list[DeviceSample] = []
     foreign_processes: list[DeviceProcess] = []
+    unclear_processes: list[DeviceProcess] = []
 
     def throttled(self) -> dict[int, list[str]]:
         """Why each device was throttled in or right after the rounds, by its index; others are not in it."""

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from emulated_gaudi.control import Fault, environment, tell
+from gaudi_perf.reports.oddities import telemetry_oddities
 from gaudi_perf.runtime.telemetry.findings import problems_of, telemetry_of
 from gaudi_perf.runtime.telemetry.watch import TelemetryWatch
 from gaudi_perf.vocabulary.documents import decode, encode
@@ -44,7 +45,13 @@ def test_processes_with_numbers_of_another_namespace() -> None:
     assert [sample.device for sample in alone.samples] == [3, 5], "the run is on one of these"
     assert len(telemetry_of("told", SAMPLES, [[]], {1}).samples) == 8, "nobody tells"
     shared = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {1})
-    assert set(shared.foreign_processes) == {OURS, THEIRS}, "two on a device: one of them is not"
+    assert shared.foreign_processes == [] and problems_of(shared) == [], "each may be the run's own"
+    assert set(shared.unclear_processes) == {OURS, THEIRS}
+    (line,) = telemetry_oddities(shared)
+    assert "cannot be told: " in line and "train (process 7) on device 3" in line
+    assert telemetry_oddities(alone) == []
+    known = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {100})
+    assert telemetry_oddities(known) == [] and known.foreign_processes == [THEIRS]
 
 
 def test_throttling_counts_in_and_after_the_rounds_but_not_before_the_warm_up() -> None:

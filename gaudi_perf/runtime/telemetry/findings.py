@@ -23,27 +23,36 @@ def telemetry_of(
         own_pids: processes of the worker group.
     """
     used = {process.device for listed in processes for process in listed if process.pid in own_pids}
-    found: dict[tuple[int, int], DeviceProcess] = {}
-    for listed in processes:
-        for process in foreign(listed, own_pids, used):
-            found.setdefault((process.device, process.pid), process)
+    of_others = [foreign(listed, own_pids, used) for listed in processes]
+    unclear = [] if used else [_crowded(listed) for listed in processes]
     # Where no process is known as ours, ours are on devices that have one; where none is listed at all, on any.
     held = used or {process.device for listed in processes for process in listed}
     kept = [sample for sample in samples if sample.device in held or not held]
-    return Telemetry(source=source, samples=kept, foreign_processes=list(found.values()))
+    return Telemetry(
+        source=source, samples=kept, foreign_processes=_each_once(of_others), unclear_processes=_each_once(unclear)
+    )
 
 
 def foreign(listed: Sequence[DeviceProcess], own_pids: Collection[int], used: Collection[int]) -> list[DeviceProcess]:
-    """The processes of others on the devices that the run uses.
+    """The processes of others on the devices that the run uses; none where those are not known.
 
     Vendors' tools may tell the host's process numbers while the suite runs in a container that has numbers of its own.
-    Then none is known as ours; but each device of ours has one process of ours, so more than one means another, and all
-    of them are named.
+    Then none is known as ours, and to call one foreign would be a guess.
     """
-    if used:
-        return [process for process in listed if process.device in used and process.pid not in own_pids]
+    return [process for process in listed if process.device in used and process.pid not in own_pids]
+
+
+def _crowded(listed: Sequence[DeviceProcess]) -> list[DeviceProcess]:
+    """The processes on devices that have several."""
     counts = Counter(process.device for process in listed)
     return [process for process in listed if counts[process.device] > 1]
+
+
+def _each_once(lists: Sequence[Sequence[DeviceProcess]]) -> list[DeviceProcess]:
+    found: dict[tuple[int, int], DeviceProcess] = {}
+    for process in (process for listed in lists for process in listed):
+        found.setdefault((process.device, process.pid), process)
+    return list(found.values())
 
 
 def problems_of(telemetry: Telemetry | None) -> list[str]:
