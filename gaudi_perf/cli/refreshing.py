@@ -92,12 +92,15 @@ def _plan(
     from gaudi_perf.stores.refresh import plan_refresh
 
     runs, store = runs_of(results, case), BaselineStore(baselines_dir)
+    judged = refresh_verdicts(runs, store)
     return plan_refresh(
         store,
         runs,
         minimum_runs=minimum_runs,
         accept_regression=accept_regression,
-        verdicts=refresh_verdicts(runs, store),
+        verdicts=judged.latencies,
+        worse=judged.worse,
+        noted=judged.noted,
     )
 
 

@@ -5,8 +5,8 @@ Its floor is between the stores, which know the baselines, and the runtime, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
@@ -14,13 +14,14 @@ from gaudi_perf.judging.family import SessionFamily
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 __all__ = [
     "CaseEvidence",
     "CaseJudge",
     "Judgement",
+    "RefreshVerdicts",
     "Rules",
     "evidence_against_baselines",
     "evidence_side_by_side",
@@ -48,8 +49,23 @@ def judge_runs(runs: Sequence[Run], store: BaselineStore, against: str, rules: R
     return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against)).verdicts)
 
 
-def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None) -> dict[str, VerdictKind]:
-    """How the latencies of runs compare with the levels that a refresh would replace, by case id, where that is clear.
+@dataclass(frozen=True)
+class RefreshVerdicts:
+    """How runs compare with the levels that a refresh would replace, by case id.
+
+    Attributes:
+        latencies: the verdict, where it is clear.
+        worse: what else that gates REGRESSED, in words.
+        noted: what else REGRESSED and does not gate, in words.
+    """
+
+    latencies: Mapping[str, VerdictKind]
+    worse: Mapping[str, str]
+    noted: Mapping[str, str]
+
+
+def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None) -> RefreshVerdicts:
+    """How runs compare with the levels that a refresh would replace.
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
     a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
@@ -66,17 +82,47 @@ def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | N
             groups.setdefault(run.case.id, []).append(run)
     alike = {case_id: same for case_id, same in groups.items() if _alike(same)}
     family = SessionFamily(len(alike))
-    found: dict[str, VerdictKind] = {}
+    rules = rules or Rules()
+    rules = replace(rules, gates=rules.gates | {LATENCY})
+    judged: dict[str, Judgement] = {}
     for case_id, same in alike.items():
         evidence = evidence_against_baselines(same, store, "")
         measured = [reference for reference in evidence.references if not reference.published]
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))
-        judgement = CaseJudge(replace(family.rules(rules or Rules()), gates=frozenset({LATENCY}))).judge(evidence)
-        family.add(case_id, judgement)
-        found[case_id] = judgement.verdicts[0].kind
-    found.update(dict.fromkeys(family.conclude().added, VerdictKind.REGRESSED))
-    return {case_id: kind for case_id, kind in found.items() if kind in _CLEAR}
+        judged[case_id] = CaseJudge(family.rules(rules)).judge(evidence)
+        family.add(case_id, judged[case_id])
+    added = family.conclude().added
+    deciding = {
+        case_id: [added[case_id], *one.verdicts] if case_id in added else one.verdicts
+        for case_id, one in judged.items()
+    }
+    latencies = {
+        case_id: next(verdict.kind for verdict in verdicts if verdict.metric == LATENCY)
+        for case_id, verdicts in deciding.items()
+    }
+    return RefreshVerdicts(
+        {case_id: kind for case_id, kind in latencies.items() if kind in _CLEAR},
+        _other_regressions(deciding),
+        {
+            case_id: f"{words} (it does not gate)"
+            for case_id, words in _other_regressions({case_id: one.others for case_id, one in judged.items()}).items()
+        },
+    )
+
+
+def _other_regressions(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, str]:
+    """What REGRESSED beside the latency, in words: ``peak memory 50.0 % more``."""
+    found: dict[str, str] = {}
+    for case_id, those in verdicts.items():
+        words = {
+            f"{TITLES[one.metric]} {(one.ratio - 1) * 100:.1f} % {'more' if one.metric == 'memory' else 'slower'}": None
+            for one in those
+            if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY and one.ratio is not None
+        }
+        if words:
+            found[case_id] = ", ".join(words)
+    return found
 
 
 _CLEAR = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)

@@ -130,6 +130,7 @@ def decide(
     reason: str | None,
     margin: float,
     verdict: VerdictKind | None,
+    worse: str = "",
 ) -> CaseChange:
     """Decide what a new entry is to the current level, and whether it may take its place.
 
@@ -140,6 +141,7 @@ def decide(
         reason: why a slower level is accepted, or None.
         margin: 0.05 if up to 5 % slower counts as unchanged.
         verdict: how the new runs compare with the current ones, where that was judged; it takes the margin's place.
+        worse: what else got worse and needs a reason, in words.
     """
     level = entry.level_s
     if current is None:
@@ -163,14 +165,16 @@ def decide(
         before="the current level" if current.own else current.stack_name,
         anchor=current.anchor,
         accepted_ratio=accepted_ratio,
-        reason=reason or "",
+        reason=(reason or "") + (f" ({worse})" if reason and worse else ""),
     )
+    if worse and accepted_ratio is None:
+        change = dataclasses.replace(change, accepted_ratio=level / before)
     if current.case.token_ids and entry.token_ids and current.case.token_ids != entry.token_ids:
         change = change.with_notes(["the generated tokens have changed"])
-    if accepted_ratio is not None and reason is None:
-        refused = (
-            f'{in_percent(accepted_ratio)} than the level that was accepted: say why with --accept-regression "..."'
-        )
+    if change.accepted_ratio is not None and reason is None:
+        slower = "" if accepted_ratio is None else f"{in_percent(accepted_ratio)} than the level that was accepted"
+        what = ", ".join(part for part in (slower, worse) if part)
+        refused = f'{what}: say why with --accept-regression "..."'
         return dataclasses.replace(change, refused=refused)
     return change
 

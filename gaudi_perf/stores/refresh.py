@@ -45,6 +45,8 @@ class Refresh:
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
         verdicts: by case id, how the new runs compare with the current ones, where somebody has judged that; it
             takes the margin's place.
+        worse: by case id, what else that gates is worse, in words; it needs a reason, too.
+        noted: by case id, what else is worse and does not gate, in words.
     """
 
     runs: tuple[Run, ...]
@@ -53,6 +55,8 @@ class Refresh:
     now: datetime
     margin: float
     verdicts: Mapping[str, VerdictKind] = field(default_factory=dict)
+    worse: Mapping[str, str] = field(default_factory=dict)
+    noted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def today(self) -> str:
@@ -101,6 +105,8 @@ def plan_refresh(
     now: datetime | None = None,
     margin: float = DEFAULT_MARGIN,
     verdicts: Mapping[str, VerdictKind] | None = None,
+    worse: Mapping[str, str] | None = None,
+    noted: Mapping[str, str] | None = None,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses. Nothing is written.
 
@@ -112,6 +118,8 @@ def plan_refresh(
         now: the time of the refresh, with a time zone; the present by default.
         margin: see ``Refresh``.
         verdicts: see ``Refresh``.
+        worse: see ``Refresh``.
+        noted: see ``Refresh``.
 
     Raises:
         UserError: an option makes no sense, or a baseline file that is concerned is malformed.
@@ -129,6 +137,8 @@ def plan_refresh(
         now=now or datetime.now(timezone.utc),
         margin=margin,
         verdicts=dict(verdicts or {}),
+        worse=dict(worse or {}),
+        noted=dict(noted or {}),
     )
     return _plan(store, request)
 
@@ -221,8 +231,10 @@ def _case(
         reason=request.accept_regression,
         margin=request.margin,
         verdict=request.verdicts.get(first.case.id),
+        worse=request.worse.get(first.case.id, ""),
     )
-    change = change.with_notes(left_out)
+    noted = request.noted.get(first.case.id)
+    change = change.with_notes([*([noted] if noted else []), *left_out])
     if change.refused:
         return change, None
     if role == "same stack" and current is not None and _same_evidence(current.case, entry):
@@ -313,7 +325,7 @@ def _entry(
             AcceptedRegression(
                 accepted_on=request.today,
                 ratio=round(change.accepted_ratio, 6),
-                reason=request.accept_regression,
+                reason=change.reason,
                 latency_s=entry.level_s,
                 against="" if current is None or current.own else current.stack_name,
             )

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.judging import judge_runs, refresh_verdicts
+from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
+from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
+from tests.judging.making import noisy_runs
 from tests.stores.making import make_run, make_runs
 
 
@@ -130,8 +132,29 @@ def test_a_refresh_is_judged_by_the_level_that_it_replaces(tmp_path: Path) -> No
     both = store(tmp_path / "both", make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
     same, slower = make_runs(1.0, version="1.22.0"), make_runs(1.3, version="1.22.0")
     assert judge_runs(same, both, "")[0].kind is VerdictKind.REGRESSED, "against the earlier version"
-    assert refresh_verdicts(same, both) == {case: VerdictKind.UNCHANGED}
-    assert refresh_verdicts(slower, both) == {case: VerdictKind.REGRESSED}
+    assert refresh_verdicts(same, both).latencies == {case: VerdictKind.UNCHANGED}
+    assert refresh_verdicts(slower, both).latencies == {case: VerdictKind.REGRESSED}
     new = make_runs(1.0, version="1.23.0")
-    assert refresh_verdicts(new, both) == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
-    assert refresh_verdicts([*same[:2], *new[:2]], both) == {}, "of several stacks"
+    assert refresh_verdicts(new, both).latencies == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
+    assert refresh_verdicts([*same[:2], *new[:2]], both).latencies == {}, "of several stacks"
+
+
+def test_what_gates_beside_the_latency_is_not_rebased_in_silence(tmp_path: Path) -> None:
+    stored, more = noisy_runs(5, seed="stored"), noisy_runs(5, seed="now", memory=1_500_000_000)
+    baselines, case = store(tmp_path, stored), stored[0].case.id
+    shown = refresh_verdicts(more, baselines)
+    assert (shown.worse, shown.noted) == ({}, {case: "peak memory 50.0 % more (it does not gate)"})
+    assert "peak memory 50.0 % more" in plan_refresh(baselines, more, noted=shown.noted).text
+
+    gated = refresh_verdicts(more, baselines, Rules(gates=frozenset({"memory"})))
+    assert gated.worse == {case: "peak memory 50.0 % more"} and gated.noted == {}
+    assert gated.latencies == {case: VerdictKind.UNCHANGED}
+    (refused,) = plan_refresh(baselines, more, verdicts=gated.latencies, worse=gated.worse).refused
+    assert refused.refused == 'peak memory 50.0 % more: say why with --accept-regression "..."'
+
+    plan = plan_refresh(
+        baselines, more, accept_regression="a larger cache", verdicts=gated.latencies, worse=gated.worse
+    )
+    assert apply(plan).refused == ()
+    (entry,) = baselines.read("gaudi2", stored[0].stack.name).cases
+    assert entry.accepted_regressions[-1].reason == "a larger cache (peak memory 50.0 % more)"
