@@ -48,7 +48,7 @@ def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
         if clocks and min(clocks) < STEADY_CLOCK * max(clocks) and device not in throttled:
             found.append(
                 f"the clock of device {device} varied from {min(clocks):.0f} to {max(clocks):.0f} MHz during the timed "
-                "rounds, and the device told no reason"
+                f"rounds, {_why(samples)}"
             )
     if telemetry.unclear_processes:
         who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
@@ -56,7 +56,7 @@ def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
             f"whether others were on the devices cannot be told: of {who} none has the number of a process of this "
             "run, as in a container with numbers of its own (docker run --pid=host shows the host's)"
         )
-    return found
+    return [*found, *telemetry.notes]
 
 
 def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
@@ -79,6 +79,11 @@ def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
 def _reasons(samples: Sequence[DeviceSample]) -> list[str]:
     reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
     return [f"throttled: {', '.join(reasons)}"] if reasons else []
+
+
+def _why(samples: Sequence[DeviceSample]) -> str:
+    limits = sorted({limit for sample in samples if sample.moment == "during" for limit in sample.limits})
+    return f"held back by: {', '.join(limits)}" if limits else "and the device told no reason"
 
 
 def _span(values: Sequence[float | None], unit: str) -> str:

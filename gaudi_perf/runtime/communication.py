@@ -41,6 +41,7 @@ class Communication:
         place = urlsplit(meeting)
         if place.scheme == "file":
             os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")  # by which ranks find each other; data go another way
         elif "GLOO_SOCKET_IFNAME" not in os.environ:
             os.environ["GLOO_SOCKET_IFNAME"] = _interface_towards(str(place.hostname))
         self._listener = listener  # kept open for as long as the store

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.launchers.leash import KEPT, VISIBLE
 from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -226,6 +227,8 @@ def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if KEPT in os.environ:
+        os.environ[VISIBLE] = os.environ.pop(KEPT)
     try:
         keeper = Keeper(place_in(os.environ), arguments)
     except UserError as error:

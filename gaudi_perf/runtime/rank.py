@@ -94,6 +94,11 @@ class Rank:
                 return
             self._send(self.answer(request))
 
+    def close(self) -> None:
+        """Part from the other ranks."""
+        self._worker.close()
+        self.communication.close()
+
     def _loaded(self, loaded: protocol.Loaded) -> protocol.Loaded:
         settings = {**loaded.stack.settings, **self.communication.settings()}
         stack = msgspec.structs.replace(loaded.stack, settings=settings)
@@ -132,7 +137,7 @@ def main() -> None:
     else:
         rank = _made(arguments, lambda reply: None)
         rank.follow()
-    rank.communication.close()
+    rank.close()
 
 
 def _received(connection: socket.socket) -> socket.socket:

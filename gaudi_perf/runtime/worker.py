@@ -63,6 +63,11 @@ class Worker:
             first_line = (str(error).strip().splitlines() or [""])[0]
             return protocol.Failed(message=f"{type(error).__name__}: {first_line}")
 
+    def close(self) -> None:
+        """Before ranks part: have the engine let go of their group."""
+        if self.engine is not None:
+            self.engine.close()
+
     def _answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
         if isinstance(request, protocol.Ping):
             return protocol.Pong()

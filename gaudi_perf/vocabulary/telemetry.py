@@ -71,12 +71,14 @@ class Telemetry(Document, frozen=True):
         foreign_processes: processes of others that were on these devices before the warm-up or after the rounds.
         unclear_processes: those on devices with several, of which none is known as this run's: it runs in a container
             whose processes have numbers of its own, and whether one of these is another's cannot be told.
+        notes: what the source cannot know here (a virtual GPU's other users), and what it failed to tell.
     """
 
     source: Name
     samples: list[DeviceSample] = []
     foreign_processes: list[DeviceProcess] = []
     unclear_processes: list[DeviceProcess] = []
+    notes: list[str] = []
 
     def throttled(self) -> dict[int, list[str]]:
         """Why each device was throttled in or right after the rounds, by its index; others are not in it."""

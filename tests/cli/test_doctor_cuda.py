@@ -27,11 +27,12 @@ FIT: dict[str, Any] = {
 
 
 class PretendedNvml:
-    """As gaudi_perf.runtime.nvml.Nvml, with answers of our own; what is not told is None."""
+    """As gaudi_perf.runtime.nvidia.nvml.Nvml, with answers of our own; what is not told is None."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.closed = False
+        self.failures: dict[str, str] = {}
 
     def ask(self, function: str, *arguments: Any) -> Any:
         return self.answers.get(function)
@@ -58,6 +59,10 @@ def test_what_nvml_tells_becomes_facts() -> None:
     assert gpu.name == "NVIDIA A100" and gpu.used_bytes == GIB and gpu.processes == (77,)
     assert gpu.slowed == ("temperature (hardware)",) and gpu.persistence == "off"
     assert gather_gpus(PretendedNvml()) == ((), "")  # type: ignore[arg-type]
+    nvml.failures["nvmlDeviceGetHandleByIndex"] = "GPU is lost"
+    gpus, why_not = gather_gpus(nvml)  # type: ignore[arg-type]
+    told = next(check_gpus(gpus, why_not, "2.6.0"))
+    assert (told.status, told.found) == ("warning", "nvmlDeviceGetHandleByIndex: GPU is lost")
 
 
 def test_a_gpu_server_as_it_should_be() -> None:

@@ -29,7 +29,7 @@ class Tape(TorchDispatchMode):
         if func._schema.name in REFUSED:
             raise RuntimeError(f"{func}: operation not permitted when stream is capturing")
         kwargs = kwargs or {}
-        if func._schema.is_mutable:
+        if changes(func):
             self._undo += [(tensor, tensor.clone()) for tensor in tensors(args, kwargs)]
         result = func(*args, **kwargs)
         self.calls.append((func, args, kwargs, result))
@@ -40,14 +40,16 @@ class Tape(TorchDispatchMode):
         for tensor, before in reversed(self._undo):
             tensor.copy_(before)
         for func, args, kwargs, result in self.calls:
-            if not func._schema.is_mutable and not is_view(result, args, kwargs):
+            if not changes(func) and not is_view(result, args, kwargs):
                 for tensor in tensors(result):
                     tensor.fill_(-1 if tensor.dtype.is_signed else 1)
 
     def replay(self) -> None:
         for func, args, kwargs, result in self.calls:
-            if func._schema.is_mutable:
-                func(*args, **kwargs)
+            if changes(func):
+                done = func(*args, **kwargs)
+                if is_collective(func):
+                    done[-1].wait()
             elif not is_view(result, args, kwargs):
                 again = func(*args, **kwargs)
                 for mine, new in zip(tensors(result), tensors(again), strict=True):
@@ -61,6 +63,15 @@ def record(body: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.
         output = body()
     tape.undo()
     return tape.replay, output
+
+
+def is_collective(func: Any) -> bool:
+    """torch.distributed's own, whose schemas do not say that they write."""
+    return func.namespace == "c10d"
+
+
+def changes(func: Any) -> bool:
+    return func._schema.is_mutable or is_collective(func)
 
 
 def tensors(*values: Any) -> Iterator[torch.Tensor]:

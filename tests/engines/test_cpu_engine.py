@@ -6,6 +6,7 @@ import gc
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.runtime.worker import Worker
+from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
 
 NEW_TOKENS = 12
@@ -30,22 +32,26 @@ class Driver:
         assert isinstance(reply, protocol.Progress)
         self.progress.append(reply.text)
 
+    def ask(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        """What the controller gets: the reply, sent and read again."""
+        return msgspec.json.decode(encode_line(self.worker.answer(request)), type=protocol.AnyReply)
+
     def load(self, spec: GroupSpec) -> protocol.Loaded:
-        reply = self.worker.answer(protocol.Load(group=spec))
+        reply = self.ask(protocol.Load(group=spec))
         assert isinstance(reply, protocol.Loaded), reply
         return reply
 
     def prepare(self, **variant: Any) -> None:
         request = protocol.Prepare(variant=Variant(**{"new_tokens": NEW_TOKENS, **variant}))
-        assert self.worker.answer(request) == protocol.Prepared()
+        assert self.ask(request) == protocol.Prepared()
 
     def rounds(self, count: int) -> protocol.RoundsDone:
-        reply = self.worker.answer(protocol.Rounds(count=count))
+        reply = self.ask(protocol.Rounds(count=count))
         assert isinstance(reply, protocol.RoundsDone), reply
         return reply
 
     def token_rounds(self, count: int) -> protocol.TokenRoundsDone:
-        reply = self.worker.answer(protocol.TokenRounds(count=count))
+        reply = self.ask(protocol.TokenRounds(count=count))
         assert isinstance(reply, protocol.TokenRoundsDone), reply
         return reply
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.runtime.engines import accelerator_named, cuda
-from gaudi_perf.runtime.engines.cuda import STEP, CudaAccelerator, device_slug, step_name
+from gaudi_perf.runtime.engines.cuda import CudaAccelerator
 from gaudi_perf.runtime.matrix import why_not
-from gaudi_perf.runtime.nvml import visible
+from gaudi_perf.runtime.nvidia.devices import device_slug, visible
+from gaudi_perf.runtime.nvidia.steps import STEP, step_name
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.errors import UserError
@@ -79,6 +80,8 @@ def test_gpus_are_those_that_are_shown(path: Path, monkeypatch: pytest.MonkeyPat
         ("-1", []),
         ("", []),
         ("MIG-cccc", ["0"]),
+        ("MIG-cccc,MIG-dddd", ["0"]),
+        ("0,MIG-cccc", ["0"]),
     ],
 )
 def test_cuda_visible_devices(shown: str | None, indices: list[str]) -> None:
@@ -108,15 +111,21 @@ def test_names_of_gpus_for_documents(product: str, slug: str) -> None:
     assert device_slug(product) == slug
 
 
-def test_several_gpus_are_skipped_with_the_reason(path: Path) -> None:
+def test_too_few_gpus_are_told_in_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi(path, "\n".join(", ".join(row) for row in ROWS))
     accelerator = CudaAccelerator()
-    reason = why_not(case(devices=2), accelerator, accelerator.find())
-    assert reason.startswith("2 devices: this engine runs on one GPU so far") and "nccl" in reason
-    assert "needs 8 devices, found 2" in why_not(case(devices=8), accelerator, accelerator.find())
+    assert why_not(case(devices=2, graphs=False), accelerator, accelerator.find()) == ""
+    assert why_not(case(devices=8), accelerator, accelerator.find()) == "needs 8 devices, found 2"
     assert "352 GB of weights do not fit in 1 x 86 GB" in why_not(
         case(model="bloomz176b"), accelerator, accelerator.find()
     )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-aaaa,MIG-bbbb")
+    assert why_not(case(devices=2), accelerator, accelerator.find()) == "needs 2 devices, found 1", (
+        "of parts, CUDA: one"
+    )
+    monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: None)
+    assert "2 GPUs need DeepSpeed, which is not installed: pip" in accelerator.cannot_run(False, 2)
+    assert accelerator.cannot_run(False, 1) == ""
 
 
 def test_compiled_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

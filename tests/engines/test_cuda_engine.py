@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,56 +12,27 @@ import torch
 
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.compilations import Compilations
-from gaudi_perf.runtime.engines import cuda
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-from gaudi_perf.runtime.engines.cuda import STEP, CudaEngine
+from gaudi_perf.runtime.engines.cuda import CudaEngine
 from gaudi_perf.runtime.generation import capture
-from gaudi_perf.runtime.nvml import NvmlFacts
+from gaudi_perf.runtime.nvidia import stack
+from gaudi_perf.runtime.nvidia.nvml import NvmlFacts
+from gaudi_perf.runtime.nvidia.steps import STEP
 from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.errors import UserError
 from tests.engines.tape import record
 from tests.engines.test_cpu_engine import NEW_TOKENS, Driver
+from tests.injected.pretended_cuda import Event, pretend
 
 needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), reason="graphs need a compiler")
-
-
-class Event:
-    """torch.cuda.Event by the host's clock; ``late`` is what the GPU's clock would add."""
-
-    late = 0.0
-
-    def __init__(self, enable_timing: bool) -> None:
-        assert enable_timing
-        self._at = 0.0
-
-    def record(self) -> None:
-        self._at = time.perf_counter()
-
-    def elapsed_time(self, other: Event) -> float:
-        return (other._at - self._at + self.late) * 1000
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch, spec: GroupSpec) -> GroupSpec:
     """A pretended H100 in the memory of the host; the group to load on it."""
-    properties = SimpleNamespace(total_memory=85_000_000_000, major=9, minor=0, uuid="1234")
-    told: dict[str, Any] = {
-        "is_available": lambda: True,
-        "get_device_name": lambda: "NVIDIA H100 80GB HBM3",
-        "get_device_properties": lambda index: properties,
-        "device_count": lambda: 1,
-        "synchronize": lambda: None,
-        "empty_cache": lambda: None,
-        "reset_peak_memory_stats": lambda: None,
-        "max_memory_reserved": lambda: 123_456_789,
-        "Event": Event,
-    }
-    for name, answer in told.items():
-        monkeypatch.setattr(torch.cuda, name, answer)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(CudaEngine, "device_type", "cpu")
-    monkeypatch.setattr(capture, "cuda_graph", record)
-    facts = NvmlFacts(driver="580.159.04", cuda="13.0", settings={"power-limit": "700 W"})
-    monkeypatch.setattr(cuda, "nvml_facts", lambda uuid: facts if uuid == "1234" else NvmlFacts())
+    pretend(monkeypatch.setattr)
+    facts = NvmlFacts(driver="580.159.04", cuda="13.0", settings={"power-limit": "700 W"}, nvlinks=18)
+    monkeypatch.setattr(stack, "nvml_facts", lambda uuid: facts if uuid == "1234" else NvmlFacts())
     monkeypatch.setenv(STEP, "transformers")
     return GroupSpec(engine="cuda", model=spec.model, devices=1, scale="standin", dtype="float32")
 
@@ -77,6 +48,43 @@ def test_loaded_says_what_it_is(gpu: GroupSpec) -> None:
     assert {"cudnn", "nccl", "triton", "transformers", "cuda-of-driver", "python"} <= components.keys()
     assert loaded.stack.settings["power-limit"] == "700 W" and loaded.stack.settings["step"] == "transformers"
     assert loaded.memory_bandwidth is not None and loaded.memory_bandwidth > 1e9
+
+
+def test_a_group_s_stack_has_what_collectives_depend_on(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_ALGO", "Ring")
+    monkeypatch.setenv("NCCL_DEBUG", "WARN")
+    monkeypatch.setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
+    collectives = {"NCCL_ALGO", "NCCL_DEBUG", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "nvlinks", "peer-access"}
+    assert not collectives & stack.cuda_stack().settings.keys(), "one GPU has none"
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    settings = stack.cuda_stack().settings
+    assert collectives & settings.keys() == collectives - {"NCCL_DEBUG"}
+    assert (settings["peer-access"], settings["nvlinks"], settings["NCCL_ALGO"]) == ("all", "18", "Ring")
+    monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda one, other: False)
+    assert stack.cuda_stack().settings["peer-access"] == "none"
+
+
+def test_a_rank_without_a_gpu_of_its_own_is_a_mistake(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(UserError, match=r"rank 1 of this host .* sees 1 \(CUDA_VISIBLE_DEVICES=3\)"):
+        CudaEngine().import_for_ranks()
+
+
+def test_what_replaces_alibi_is_put_back(gpu: GroupSpec) -> None:
+    """DeepSpeed has put its own there, which must be there again when the graphs are gone."""
+    driver = Driver()
+    driver.load(gpu)
+    engine = driver.worker.engine
+    assert isinstance(engine, CudaEngine)
+    transformer = engine._model.transformer
+    of_ranks = functools.partial(transformer.build_alibi_tensor)
+    transformer.build_alibi_tensor = of_ranks
+    driver.prepare(graphs=True, kv_cache=True)
+    assert transformer.build_alibi_tensor is not of_ranks
+    driver.worker.close()
+    assert transformer.build_alibi_tensor is of_ranks and engine._generation is None
 
 
 def test_the_four_variants_give_the_same_tokens_and_captures_are_counted(gpu: GroupSpec) -> None:
@@ -121,7 +129,9 @@ def test_what_is_compiled_is_captured(gpu: GroupSpec, monkeypatch: pytest.Monkey
     monkeypatch.setattr(capture, "cuda_graph", _runs_again)
     driver = Driver()
     driver.load(gpu)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # torch.compile would ask for the GPU's random state
+    # torch.compile must find no GPU: it would ask for its random state, and for more of its properties.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "current_device", _no_cuda)
     driver.prepare(graphs=False, kv_cache=True)
     expected = driver.rounds(1).token_ids
     for kv_cache in (True, False):
@@ -133,6 +143,10 @@ def test_what_is_compiled_is_captured(gpu: GroupSpec, monkeypatch: pytest.Monkey
         assert done.problems == [] and done.token_ids == expected
         assert done.graph_compilation is not None and done.graph_compilation.count == (2 if kv_cache else 1)
         assert done.graph_compilation.seconds is None or done.graph_compilation.seconds > 0.1
+
+
+def _no_cuda() -> int:
+    raise AssertionError("Torch not compiled with CUDA enabled")
 
 
 def _runs_again(body: Any) -> tuple[Any, tuple[torch.Tensor, ...]]:

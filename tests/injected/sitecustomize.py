@@ -16,6 +16,7 @@
              with all these words have a wrong kernel, on that rank or on all
   stack_version  what the stack says of its version
   count_loads    a file to which every load adds a line
+  cuda           whether GPUs are pretended (pretended_cuda)
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ def _install() -> None:
     from gaudi_perf.runtime.engines.hpu import HpuAccelerator
 
     injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
+    if injected.get("cuda"):
+        import pretended_cuda
+
+        return pretended_cuda.install()
     for accelerator in (CpuAccelerator, HpuAccelerator):
         accelerator.engine = _injecting(accelerator.engine, injected)
     if injected.get("engine") == "scripted" and not injected.get("sleep"):

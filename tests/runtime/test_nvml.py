@@ -14,9 +14,10 @@ import pytest
 
 pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install -e ".[dev]"')
 
-from gaudi_perf.runtime.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
+from gaudi_perf.reports.oddities import telemetry_oddities
+from gaudi_perf.runtime.nvidia.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
 from gaudi_perf.runtime.telemetry import source_named
-from gaudi_perf.runtime.telemetry.findings import problems_of
+from gaudi_perf.runtime.telemetry.findings import problems_of, telemetry_of
 from gaudi_perf.runtime.telemetry.nvml import NvmlSource
 from gaudi_perf.runtime.telemetry.watch import TelemetryWatch
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
@@ -40,6 +41,7 @@ H100 = {
     "processes": [os.getpid()],
 }
 GPU_IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80  # nvml.h
+NO_PERMISSION = "error 4"  # nvml.h
 COUNTER = {"sw thermal": "269", "hw thermal": "270", "power brake": "271", "power cap": "74"}  # nvml.h
 
 
@@ -100,7 +102,7 @@ def test_driver_and_settings(driver: Driver) -> None:
 
 def test_what_is_not_told_is_not_there(driver: Driver) -> None:
     driver.forget("ecc", "application clocks", "vbios", "milliwatts limit")
-    driver.tell(mig="no permission")
+    driver.tell(mig=NO_PERMISSION)
     facts = nvml_facts("aaaa")
     assert facts.driver == "580.159.04"
     assert facts.settings.keys() == {"sm-clock-max", "memory-clock-max", "persistence-mode"}
@@ -140,6 +142,7 @@ def test_a_sample(source: NvmlSource) -> None:
         (GPU_IDLE, [], []),
         (POWER_CAP, [], ["power limit"]),
         (SW_THERMAL, ["thermal, by the driver"], []),
+        (HW_SLOWDOWN, [], []),
         (HW_SLOWDOWN | HW_THERMAL, ["thermal, by the hardware", "hardware slowdown"], []),
         (BRAKE | POWER_CAP, ["power brake"], ["power limit"]),
     ],
@@ -165,8 +168,100 @@ def test_what_falls_between_samples_is_seen(driver: Driver, source: NvmlSource) 
     assert source.sample()[0].throttle_reasons == []
 
 
+def test_a_hardware_slowdown_of_its_own_counts_when_it_lasts(driver: Driver, source: NvmlSource) -> None:
+    told = []
+    for mask in (HW_SLOWDOWN, 0, HW_SLOWDOWN, HW_SLOWDOWN, 0):
+        driver.tell(event_reasons=mask)
+        told.append(source.sample()[0].throttle_reasons)
+    assert told == [[], [], [], ["hardware slowdown"], []], "clocks that change are told as one, too, for a moment"
+
+
+def test_what_was_before_the_rounds_is_past_when_they_begin(driver: Driver, source: NvmlSource) -> None:
+    driver.tell(counters={COUNTER["hw thermal"]: 500})
+    source.sample()
+    driver.tell(counters={COUNTER["hw thermal"]: 900})  # in the warm-up
+    source.begin()
+    assert source.sample()[0].throttle_reasons == []
+    driver.tell(counters={COUNTER["hw thermal"]: 901})
+    assert source.sample()[0].throttle_reasons == ["thermal, by the hardware"]
+
+
+def every_error() -> list[int]:
+    import pynvml
+
+    return sorted({value for name, value in vars(pynvml).items() if name.startswith("NVML_ERROR_")})
+
+
+OF_WELL_GPUS = {2, 3, 4, 6, 13, 21, 22, 25, 26}  # nvml.h; 3 and 4: not supported, no permission
+
+
+@pytest.mark.parametrize("error", every_error())
+def test_every_error_is_survived_and_told(error: int, driver: Driver, source: NvmlSource) -> None:
+    driver.told["gpus"][0] = {"uuid": "GPU-aaaa"} | dict.fromkeys(H100.keys() - {"uuid"}, f"error {error}")
+    driver.save()
+    source.begin()
+    assert source.sample() == [DeviceSample(device=0)] and source.processes() == []
+    assert nvml_facts("aaaa").settings == {}
+    notes = source.notes()
+    assert any(note.startswith("NVML, nvmlDeviceGetClockInfo: ") for note in notes) == (error not in OF_WELL_GPUS)
+    assert telemetry_oddities(Telemetry(source="nvml", notes=notes)) == notes
+
+
+def test_a_gpu_that_is_lost_is_another_gpu_s_no_matter(driver: Driver) -> None:
+    driver.told["gpus"].append({"uuid": "error 15"})  # GPU is lost
+    driver.save()
+    with closing(NvmlSource()) as source:
+        assert [sample.device for sample in source.sample()] == [0]
+        assert source.notes() == ["NVML, nvmlDeviceGetHandleByIndex: GPU is lost"]
+
+
+def test_a_part_of_a_multi_instance_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = os.getpid(), 4711
+    parts = [None, {"uuid": "MIG-1", "processes": [own]}, {"uuid": "MIG-2", "processes": [other]}]
+    driver.told["gpus"].insert(0, {**H100, "uuid": "GPU-zzzz"})
+    driver.tell(1, mig=[1, 1], parts=parts, processes=[own, other])
+    for shown, pids in ((None, [own]), ("MIG-1,MIG-2", [own]), ("MIG-2", [other])):
+        if shown is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        with closing(NvmlSource()) as source:
+            listed = [process.pid for process in source.processes() if process.device == 1]
+            assert listed == pids, "others compute on parts of their own"
+            assert any(note.startswith("device 1 is a part of a multi-instance GPU") for note in source.notes())
+            assert shown is None or [sample.device for sample in source.sample()] == [1], "its GPU, not the first"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-3")
+    with pytest.raises(NvmlUnavailable, match="no GPU"):
+        NvmlSource()
+
+
+def test_a_virtual_gpu_says_so(driver: Driver, source: NvmlSource) -> None:
+    assert source.notes() == []
+    driver.tell(virtualization=2)
+    (note,) = source.notes()
+    assert "device 0 is a virtual GPU" in note and nvml_facts("aaaa").settings["virtualization"] == "vgpu"
+
+
+def test_an_mps_server_is_nobody_but_its_clients_are(driver: Driver, source: NvmlSource) -> None:
+    own, server, other = os.getpid(), 11, 12
+    driver.told["names"] |= {str(server): "/usr/bin/nvidia-cuda-mps-server", str(other): "/opt/train"}
+    driver.tell(processes=[server], mps_processes=[own])
+    assert [process.pid for process in source.processes()] == [own]
+    assert source.notes() == ["device 0 is shared by an MPS server"]
+    driver.tell(mps_processes=[own, other])
+    telemetry = telemetry_of("nvml", source.sample(), [source.processes()], {own}, source.notes())
+    (problem,) = problems_of(telemetry)
+    assert "train (process 12)" in problem and "mps" not in problem
+    driver.tell(processes=[0, own], mps_processes=[])
+    assert [process.pid for process in source.processes()] == [own], "a container hides a number"
+
+
+def test_nvlinks_are_counted(driver: Driver) -> None:
+    assert nvml_facts("aaaa").nvlinks is None
+    driver.tell(links=[1] * 17 + [0])
+    assert nvml_facts("aaaa").nvlinks == 17
+
+
 def test_a_gpu_that_tells_next_to_nothing(driver: Driver, source: NvmlSource) -> None:
-    driver.told["gpus"][0] = {"uuid": "GPU-aaaa", "processes": "no permission", "clocks": "no permission"}
+    driver.told["gpus"][0] = {"uuid": "GPU-aaaa", "processes": NO_PERMISSION, "clocks": NO_PERMISSION}
     driver.save()
     assert source.sample() == [DeviceSample(device=0)] and source.processes() == []
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from gaudi_perf.runtime.doctor.findings import Finding
-from gaudi_perf.runtime.nvml import Nvml, NvmlUnavailable
+from gaudi_perf.runtime.nvidia.nvml import Nvml, NvmlUnavailable
 
 MIB = 1 << 20
 IDLE_SHARE = 0.02
@@ -53,14 +53,15 @@ class GpuFacts:
 
 
 def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES shows, and why there are none, where NVML cannot be asked."""
+    """The GPUs that CUDA_VISIBLE_DEVICES shows, and what NVML fails to tell or why it cannot be asked."""
     try:
         opened = nvml or Nvml()
     except NvmlUnavailable as error:
         return (), str(error)
     with closing(opened):
         handles = opened.handles(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        return tuple(_facts(opened, index, handle) for index, handle in handles.items()), ""
+        gpus = tuple(_facts(opened, index, handle) for index, handle in handles.items())
+        return gpus, "; ".join(f"{function}: {words}" for function, words in opened.failures.items())
 
 
 def _facts(nvml: Nvml, index: int, handle: object) -> GpuFacts:
@@ -88,7 +89,7 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str | None) -> Ite
 
     Args:
         gpus: those that are shown.
-        why_not: why NVML cannot be asked; empty if it can.
+        why_not: why NVML cannot be asked, or what it fails to tell; empty if all is well.
         torch: the version of PyTorch, or None if it is not installed.
     """
     if not gpus:
@@ -96,6 +97,9 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str | None) -> Ite
         remedy = "install the driver and nvidia-ml-py (pip install -e '.[cuda]'), and look at nvidia-smi"
         yield Finding(check="devices", status="unfit", found=found, remedy=remedy)
         return
+    if why_not:
+        remedy = "see nvidia-smi and the kernel's log (Xid); a GPU that is lost needs a reset or a reboot"
+        yield Finding(check="NVML", status="warning", found=why_not, remedy=remedy)
     names = sorted({gpu.name for gpu in gpus})
     if len(names) > 1:
         remedy = "show one kind with CUDA_VISIBLE_DEVICES"

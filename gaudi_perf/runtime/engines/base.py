@@ -213,3 +213,7 @@ class Engine(ABC):
     def problems(self) -> list[str]:
         """Why the rounds since ``begin_rounds`` must not be judged, in words; empty if they may."""
         return []
+
+    def close(self) -> None:
+        """Called before ranks part: let go of what holds on to their group (collectives in captured graphs do)."""
+        return None

@@ -5,17 +5,10 @@ docs/cuda.md says why ``graphs`` is not transformers' own static cache, and what
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import os
-import platform
-import re
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +16,10 @@ from gaudi_perf.runtime.bandwidth import measured_bandwidth
 from gaudi_perf.runtime.compilations import Compilations
 from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
 from gaudi_perf.runtime.engines.cpu import compiler_cache
-from gaudi_perf.runtime.nvml import nvml_facts, visible
+from gaudi_perf.runtime.nvidia.clocks import Clocks
+from gaudi_perf.runtime.nvidia.devices import MIB, VISIBLE, device_slug, nvidia_smi, visible
+from gaudi_perf.runtime.nvidia.stack import cuda_stack
+from gaudi_perf.runtime.nvidia.steps import DEFAULT_STEP, STEP, STEPS, step_name
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
@@ -39,53 +35,6 @@ if TYPE_CHECKING:
     from gaudi_perf.runtime.generation.plain import PlainGeneration
     from gaudi_perf.runtime.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
-STEP = "GAUDI_PERF_CUDA_STEP"
-"""The environment variable that chooses among ``STEPS``."""
-
-
-@dataclass(frozen=True)
-class StepKind:
-    """What is captured for a token.
-
-    Attributes:
-        lean: our own step (``generation.lean``), not transformers' forward pass; with the KV cache only.
-        compiled: by torch.compile, with these options; None for not.
-    """
-
-    lean: bool
-    compiled: Mapping[str, bool] | None
-
-
-STEPS: Mapping[str, StepKind] = {
-    "transformers": StepKind(lean=False, compiled=None),
-    "transformers-compiled": StepKind(lean=False, compiled={}),
-    "lean": StepKind(lean=True, compiled=None),
-    # Matrix-vector products become Triton kernels, fused with what is around them. They reach the bandwidth of the
-    # memory with coordinate descent tuning only (torch/_inductor/decomposition.py, mm).
-    "lean-compiled": StepKind(
-        lean=True,
-        compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
-    ),
-}
-DEFAULT_STEP = "lean-compiled"
-
-_MEBIBYTE = 1 << 20
-_SLUGS = {
-    "NVIDIA A100-SXM4-40GB": "a100-40gb",
-    "NVIDIA A100-SXM4-80GB": "a100-80gb",
-    "NVIDIA H100 80GB HBM3": "h100-80gb",
-}
-_SETTINGS = (
-    "CUDA_LAUNCH_BLOCKING",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "NVIDIA_TF32_OVERRIDE",
-    "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "LD_PRELOAD",
-)
-_CLOCKS_DIFFER_S, _CLOCKS_DIFFER_SHARE = 0.001, 0.02
-"""Host clock and device clock of a generation may differ by so much: a launch, a copy of the tokens."""
-
 
 class CudaAccelerator(Accelerator):
     """The controller's side."""
@@ -93,6 +42,7 @@ class CudaAccelerator(Accelerator):
     name = "cuda"
     kind = "cuda"
     telemetry = "nvml"
+    backend = "nccl"
     none_found = (
         "no NVIDIA GPU found: nvidia-smi is not there or lists none (install the driver; start a container with "
         "--gpus all; CUDA_VISIBLE_DEVICES must not hide it)"
@@ -100,11 +50,11 @@ class CudaAccelerator(Accelerator):
 
     def find(self) -> Found | None:
         """What nvidia-smi lists, and CUDA_VISIBLE_DEVICES shows."""
-        rows = visible(nvidia_smi("index", "uuid", "name", "memory.total"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        rows = visible(nvidia_smi("index", "uuid", "name", "memory.total"), os.environ.get(VISIBLE))
         if not rows:
             return None
         _, _, product, memory = rows[0]
-        size = int(memory) * _MEBIBYTE if memory.isdecimal() else None
+        size = int(memory) * MIB if memory.isdecimal() else None
         return Found(name=device_slug(product), count=len(rows), memory_bytes=size)
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
@@ -124,12 +74,9 @@ class CudaAccelerator(Accelerator):
         }
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
-        """Several GPUs need rank groups; compiled graphs need Triton and a C compiler."""
-        if devices > 1:
-            return (
-                f"{devices} devices: this engine runs on one GPU so far; several need DeepSpeed-inference over nccl, "
-                "which takes no CUDA graphs with model parallelism"
-            )
+        """Several GPUs need DeepSpeed; compiled graphs need Triton and a C compiler."""
+        if devices > 1 and importlib.util.find_spec("deepspeed") is None:
+            return f'{devices} GPUs need DeepSpeed, which is not installed: pip install -e ".[deepspeed]"'
         chosen = os.environ.get(STEP) or DEFAULT_STEP
         if not variant_graphs or chosen not in STEPS or STEPS[chosen].compiled is None:
             return ""
@@ -145,7 +92,7 @@ class CudaAccelerator(Accelerator):
 
 
 class CudaEngine(Engine):
-    """Holds a BLOOM model in the memory of one GPU."""
+    """Holds a BLOOM model, or a rank's part of it, in the memory of one GPU."""
 
     device_type = "cuda"
 
@@ -157,8 +104,22 @@ class CudaEngine(Engine):
         self._alibi: ConstantAlibi | None = None
         self._compilations = Compilations()
         self._before = (0, 0)
-        self._clocks: list[tuple[float, Any, Any]] = []
+        self._clocks = Clocks()
         self._batch_size, self._prompt_tokens = 1, PROMPT_TOKENS
+
+    def import_for_ranks(self) -> None:
+        """Torch, on the GPU of this rank from now on, and DeepSpeed."""
+        import torch
+        from transformers import BloomForCausalLM  # noqa: F401
+
+        from gaudi_perf.runtime.engines.parallel import import_deepspeed
+
+        _require_gpu()
+        index = int(os.environ["LOCAL_RANK"])
+        if index >= torch.cuda.device_count():
+            raise UserError(f"rank {index} of this host needs a GPU of its own, and PyTorch sees {_seen()}")
+        torch.cuda.set_device(index)  # before ranks meet: nccl and DeepSpeed take the current one
+        import_deepspeed()
 
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Import torch, and make or read the weights; dummy weights are made on the GPU."""
@@ -169,17 +130,16 @@ class CudaEngine(Engine):
         from gaudi_perf.runtime.generation.dummy import dummy_model
         from gaudi_perf.runtime.generation.weights import load_model
 
-        if not torch.cuda.is_available():
-            built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
-            raise UserError(
-                f"no GPU is available to PyTorch {torch.__version__}, which is built {built}: install a build for the "
-                "driver that nvidia-smi shows"
-            )
+        _require_gpu()
         shape = model_named(group.model).shape_at(group.scale)
         progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
         self._group = group
         self._captures = Captures()
-        if group.weights.kind == "dummy":
+        if group.devices > 1:
+            from gaudi_perf.runtime.engines.parallel import sharded_model
+
+            self._model = sharded_model(group, CudaAccelerator.backend, progress, made_on=self.device_type)
+        elif group.weights.kind == "dummy":
             self._model = dummy_model(shape, group.dtype, device=self.device_type)
         else:
             self._model = load_model(group).to(self.device_type)
@@ -199,40 +159,19 @@ class CudaEngine(Engine):
         return Device(
             name=device_slug(torch.cuda.get_device_name()),
             accelerator="cuda",
-            memory_bytes=int(torch.cuda.get_device_properties(0).total_memory),
+            memory_bytes=int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory),
             available=torch.cuda.device_count(),
         )
 
     def stack(self) -> Stack:
         """CUDA's version, as PyTorch was built with; driver, libraries, and how the GPU is set."""
-        import torch
-
-        cudnn, nccl = torch.backends.cudnn.version(), nccl_version()
-        properties = torch.cuda.get_device_properties(0)
-        of_device = nvml_facts(str(getattr(properties, "uuid", "")))
-        components = {
-            "driver": of_device.driver,
-            "cuda-of-driver": of_device.cuda,
-            "cudnn": str(cudnn) if cudnn else "none",
-            "nccl": nccl,
-            "gpu": torch.cuda.get_device_name(),
-            "compute-capability": f"{properties.major}.{properties.minor}",
-            "python": platform.python_version(),
-            "pytorch": torch.__version__,
-            "triton": _installed("triton"),
-            "transformers": _installed("transformers"),
-            "deepspeed": _installed("deepspeed"),
-        }
-        settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-        settings["step"] = step_name()
-        settings.update(of_device.settings)
-        return Stack(kind="cuda", version=torch.version.cuda or "0", components=components, settings=settings)
+        return cuda_stack()
 
     def memory_bandwidth(self) -> float | None:
         """Measured on this GPU."""
         assert self._group is not None
         weights = model_named(self._group.model).shape_at(self._group.scale).weight_bytes(self._group.dtype)
-        bandwidth = measured_bandwidth(self._model.device, weights, self.synchronize)
+        bandwidth = measured_bandwidth(self._model.device, weights // self._group.devices, self.synchronize)
         self._release()
         return bandwidth
 
@@ -241,14 +180,10 @@ class CudaEngine(Engine):
         from gaudi_perf.runtime.generation.plain import PlainGeneration
 
         assert self._captures is not None
-        self._generation = None  # graphs and their buffers are freed first
-        if self._alibi is not None:
-            self._alibi.remove()
-            self._alibi = None
+        self.close()  # graphs and their buffers are freed first
         self._compilations.reset()
         self._captures.reset()
-        self._clocks.clear()
-        self._release()
+        self._clocks.forget()
         self._batch_size, self._prompt_tokens = variant.batch_size, variant.prompt_tokens
         if variant.graphs:
             self._generation = self._static(variant, self._captures)
@@ -260,13 +195,12 @@ class CudaEngine(Engine):
         import torch
 
         assert self._generation is not None, "prepare() comes first"
-        begin, first, last = time.perf_counter(), self._event(), self._event()
-        first.record()
+        taking = self._clocks.begin()
         prompt = torch.tensor([prompt_ids] * self._batch_size, device=self.device_type)
         output = self._generation(prompt, on_token)[0]
-        last.record()
+        taking.enqueued()
         tokens = list(output.tolist())
-        self._clocks.append((time.perf_counter() - begin, first, last))
+        taking.ended()
         return tokens
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
@@ -329,7 +263,7 @@ class CudaEngine(Engine):
         """Remember how much was compiled and captured."""
         assert self._captures is not None
         self._before = (self._compilations.count, self._captures.count)
-        self._clocks.clear()
+        self._clocks.forget()
 
     def problems(self) -> list[str]:
         """A compilation or a capture inside the rounds; a host clock that differs from the GPU's."""
@@ -341,11 +275,7 @@ class CudaEngine(Engine):
             found.append(
                 f"{more} CUDA graphs were captured inside the timed rounds: allow more warm-up (--warm-up-limit)"
             )
-        differing = [text for host, first, last in self._clocks if (text := _differing(host, _seconds(first, last)))]
-        # A host that was taken away for once is noise; one that does not wait for the GPU differs every time.
-        often = len(differing) > len(self._clocks) / 2
-        self._clocks.clear()
-        return found + (differing[:1] if often else [])
+        return found + self._clocks.problems()
 
     def _static(self, variant: Variant, captures: Captures) -> CachedStaticGeneration | UncachedStaticGeneration:
         import torch
@@ -364,10 +294,11 @@ class CudaEngine(Engine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return captures.wrap(step)
 
-        sizes = (variant.prompt_tokens, variant.new_tokens, variant.batch_size)
+        assert self._group is not None
+        sizes, ranks = (variant.prompt_tokens, variant.new_tokens, variant.batch_size), self._group.devices
         generation: CachedStaticGeneration | UncachedStaticGeneration
         if not variant.kv_cache:
-            generation = UncachedStaticGeneration(self._model, *sizes, wrap=wrap)
+            generation = UncachedStaticGeneration(self._model, *sizes, wrap=wrap, ranks=ranks)
         # The prompt's step runs once, and transformers 5 asks not to compile it.
         elif kind.lean:
             generation = LeanGeneration(
@@ -376,16 +307,20 @@ class CudaEngine(Engine):
                 wrap=wrap,
                 wrap_prompt=captures.wrap,
                 biases_apart=kind.compiled is not None,
+                ranks=ranks,
             )
         else:
-            generation = CachedStaticGeneration(self._model, *sizes, wrap=wrap, wrap_prompt=captures.wrap)
+            generation = CachedStaticGeneration(self._model, *sizes, wrap=wrap, wrap_prompt=captures.wrap, ranks=ranks)
         self._alibi = ConstantAlibi(self._model, generation.mask)
         return generation
 
-    def _event(self) -> Any:
-        import torch
-
-        return torch.cuda.Event(enable_timing=True)
+    def close(self) -> None:
+        """Destroy captured graphs: NCCL waits for the end of those that hold collectives before it parts."""
+        self._generation = None
+        if self._alibi is not None:
+            self._alibi.remove()
+            self._alibi = None
+        self._release()
 
     def _release(self) -> None:
         """Give what is free back to the GPU."""
@@ -397,66 +332,25 @@ class CudaEngine(Engine):
         torch.cuda.empty_cache()
 
 
-def step_name() -> str:
-    """Which of ``STEPS`` is captured.
+def _require_gpu() -> None:
+    """Make sure that PyTorch sees a GPU.
 
     Raises:
-        UserError: the environment variable names none.
+        UserError: it does not.
     """
-    chosen = os.environ.get(STEP) or DEFAULT_STEP
-    if chosen not in STEPS:
-        raise UserError(f"{STEP}={chosen}: set it to one of {', '.join(STEPS)}, or not at all ({DEFAULT_STEP})")
-    return chosen
-
-
-def device_slug(product: str) -> str:
-    """The name of a GPU for documents and directories: ``NVIDIA H100 80GB HBM3`` is ``h100-80gb``."""
-    if product in _SLUGS:
-        return _SLUGS[product]
-    words = re.sub(r"[^a-z0-9.]+", "-", product.lower()).strip("-.")
-    return words.removeprefix("nvidia-")[:80] or "gpu"
-
-
-def nvidia_smi(*fields: str) -> list[list[str]]:
-    """Rows of nvidia-smi's query, a list of the fields for each GPU; empty if there is no nvidia-smi or no GPU."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
-    return [row for row in rows if len(row) == len(fields)]
-
-
-def nccl_version() -> str:
-    """NCCL's version, as PyTorch was built with it."""
     import torch
 
-    try:
-        return ".".join(map(str, torch.cuda.nccl.version()))
-    except (AttributeError, RuntimeError, TypeError):
-        return "none"
+    if not torch.cuda.is_available():
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+        raise UserError(
+            f"no GPU is available to PyTorch {torch.__version__}, which is built {built}: install a build for the "
+            "driver that nvidia-smi shows"
+        )
 
 
-def _seconds(first: Any, last: Any) -> float:
-    return float(first.elapsed_time(last)) / 1e3
+def _seen() -> str:
+    import torch
 
-
-def _differing(host_s: float, device_s: float) -> str:
-    """What to say of a generation whose durations by both clocks do not agree; empty if they do."""
-    if abs(host_s - device_s) <= _CLOCKS_DIFFER_S + _CLOCKS_DIFFER_SHARE * device_s:
-        return ""
-    return (
-        f"a round took {host_s:.4f} s by the host's clock and {device_s:.4f} s by CUDA events: the host was taken away "
-        "in between, or did not wait for the GPU; measure on a quiet host"
-    )
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "none"
+    count = torch.cuda.device_count()
+    shown = os.environ.get(VISIBLE)
+    return f"{count}" + ("" if shown is None else f" ({VISIBLE}={shown})")

@@ -33,16 +33,17 @@ def import_deepspeed() -> None:
         import deepspeed
         import deepspeed.ops
     except ImportError as error:
-        raise UserError(f'several devices need DeepSpeed ({error}): pip install -e ".[hpu]"') from None
+        raise UserError(f'several devices need DeepSpeed ({error}): pip install -e ".[deepspeed]"') from None
     deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_OPERATOR] = False
 
 
-def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None]) -> Any:
+def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None], made_on: str = "cpu") -> Any:
     """This rank's part of the group's model, on its device.
 
     Args:
         backend: of the group of ranks, which is set up already.
         progress: takes a sentence for people.
+        made_on: where the values of dummy weights are made.
 
     Raises:
         UserError: the weights are not there, or not those of the model.
@@ -56,7 +57,7 @@ def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None
     from gaudi_perf.runtime.generation.shards import fill, shapes_of
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    config, source_for = _source(group, progress)
+    config, source_for = _source(group, progress, made_on)
     dtype = getattr(torch, group.dtype)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
@@ -90,7 +91,7 @@ def _even_parts(hidden_size: int, ranks: int) -> dict[str, int]:
 
 
 def _source(
-    group: GroupSpec, progress: Callable[[str], None]
+    group: GroupSpec, progress: Callable[[str], None], made_on: str
 ) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
     from gaudi_perf.runtime.generation.dummy import DummyValues, bloom_config
     from gaudi_perf.runtime.generation.shards import CheckpointSource, DummySource
@@ -98,7 +99,7 @@ def _source(
 
     if group.weights.kind == "dummy":
         shape = model_named(group.model).shape_at(group.scale)
-        return bloom_config(shape), lambda whole: DummySource(DummyValues(shape))
+        return bloom_config(shape), lambda whole: DummySource(DummyValues(shape, device=made_on))
     config = checked_config(group)
     told = source_of(group)
     directory = Path(told) if group.weights.kind == "path" else _downloaded(told, progress)
@@ -120,5 +121,6 @@ def _downloaded(repository: str, progress: Callable[[str], None]) -> Path:
     if os.environ["LOCAL_RANK"] == "0":
         progress(f"fetching {repository}")
         fetched(repository)
-    dist.barrier()
+    # Where ranks have GPUs, a barrier asks which: it would guess by the rank's number among all hosts.
+    dist.barrier(device_ids=[int(os.environ["LOCAL_RANK"])] if dist.get_backend() == "nccl" else None)
     return fetched(repository)

@@ -25,11 +25,20 @@ Capture = Callable[[Callable[[], Any]], "tuple[Replay, Any]"]
 
 
 def cuda_graph(body: Callable[[], Any]) -> tuple[Replay, Any]:
-    """Capture as a CUDA graph. Nothing is computed before the first replay."""
+    """Capture as a CUDA graph. Nothing is computed before the first replay.
+
+    Among several ranks, NCCL's watchdog is a thread that asks for events at any time, which the default mode would take
+    for part of the capture (pytorch/pytorch#104487, #148594). What this thread asks for is checked in either mode.
+    """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local" if in_a_group() else "global"):
         output = body()
     return graph.replay, output
+
+
+def in_a_group() -> bool:
+    """Whether this process is one of several ranks."""
+    return bool(torch.distributed.is_available() and torch.distributed.is_initialized())
 
 
 class Captures:
@@ -118,6 +127,7 @@ class ConstantAlibi:
         transformer = model.transformer
         own = transformer.build_alibi_tensor
         shape, alibi = mask.shape, own(mask, transformer.num_heads, dtype=model.dtype)
+        self._replaced = vars(transformer).get("build_alibi_tensor")  # DeepSpeed's, which makes it for a rank's heads
 
         def build(mask: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
             return alibi if mask.shape == shape else own(mask, heads, dtype)
@@ -127,4 +137,7 @@ class ConstantAlibi:
 
     def remove(self) -> None:
         """Let the model make its own again."""
-        del self._transformer.build_alibi_tensor
+        if self._replaced is None:
+            del self._transformer.build_alibi_tensor
+        else:
+            self._transformer.build_alibi_tensor = self._replaced

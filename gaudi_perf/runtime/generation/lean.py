@@ -1,8 +1,11 @@
-"""One token through BLOOM with as few kernels as PyTorch allows: what ``graphs`` runs on one GPU, with the KV cache.
+"""One token through BLOOM with as few kernels as PyTorch allows: what ``graphs`` runs on GPUs, with the KV cache.
 
 transformers' forward pass is written for every case: a mask made anew in every layer, a GELU of nine kernels, a bias
 folded into products where torch.compile can then no longer fuse or tune them. At batch 1 every kernel of a token is a
 pause in reading weights. The arithmetic here is the same but for the order of rounding.
+
+Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers tell in which group
+the parts are added up.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class LeanGeneration(CachedStaticGeneration):
         wrap: Wrap | None = None,
         wrap_prompt: Wrap | None = None,
         biases_apart: bool = False,
+        ranks: int = 1,
     ) -> None:
         """Makes the buffers; for the other arguments see ``CachedStaticGeneration``.
 
@@ -40,7 +44,8 @@ class LeanGeneration(CachedStaticGeneration):
         self._alibi = transformer.build_alibi_tensor(mask, transformer.num_heads, dtype=model.dtype)
         self._keys_at = torch.arange(length, device=model.device)
         self._biases_apart = biases_apart
-        super().__init__(model, prompt_tokens, new_tokens, batch_size, wrap=wrap, wrap_prompt=wrap_prompt)
+        self._divided = ranks > 1
+        super().__init__(model, prompt_tokens, new_tokens, batch_size, wrap=wrap, wrap_prompt=wrap_prompt, ranks=ranks)
 
     def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         transformer = self._model.transformer
@@ -53,8 +58,8 @@ class LeanGeneration(CachedStaticGeneration):
             normal = block.post_attention_layernorm(hidden)
             residual = normal if block.apply_residual_connection_post_layernorm else hidden
             inner = functional.gelu(self._linear(block.mlp.dense_h_to_4h, normal), approximate="tanh")
-            hidden = residual + self._linear(block.mlp.dense_4h_to_h, inner)
-        logits = self._model.lm_head(transformer.ln_f(hidden))
+            hidden = residual + self._summed(block.mlp.dense_4h_to_h, inner)
+        logits = self._head(transformer.ln_f(hidden))
         return logits.argmax(-1, keepdim=True), logits
 
     def _attend(
@@ -77,7 +82,20 @@ class LeanGeneration(CachedStaticGeneration):
         scores = torch.add(bias, products, alpha=attention.inv_norm_factor)
         weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
         context = torch.bmm(weights, values.view(batch * heads, length, width))
-        return self._linear(attention.dense, context.view(batch, heads * width))
+        return self._summed(attention.dense, context.view(batch, heads * width))
+
+    def _summed(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
+        """A product to which every rank adds its part; the bias is added once."""
+        if not self._divided:
+            return self._linear(module, value)
+        product = functional.linear(value, module.weight)
+        torch.distributed.all_reduce(product, group=module.mp_group)
+        return product + module.bias
+
+    def _head(self, normal: torch.Tensor) -> torch.Tensor:
+        if not self._divided:
+            return self._model.lm_head(normal)
+        return self._model.lm_head(normal[:, None])[:, 0]  # DeepSpeed's takes three dimensions
 
     def _linear(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
         if self._biases_apart:

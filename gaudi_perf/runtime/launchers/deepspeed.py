@@ -55,7 +55,7 @@ def start_of(spec: GroupSpec, directory: Path, parent: int, launch: Launch, host
             not this machine.
     """
     if launch.own and find_spec("deepspeed") is None:
-        raise UserError(f'{spec.devices} devices need DeepSpeed, which is not installed: pip install -e ".[hpu]"')
+        raise UserError(f'{spec.devices} devices need DeepSpeed, which is not installed: pip install -e ".[deepspeed]"')
     leash = [*launch.interpreter(directory), "-m", "gaudi_perf.runtime.launchers.leash", str(launch.watched(parent))]
     keeper = [KEEPER, "--engine", spec.engine, "--socket", str(directory / "socket")]
     used = (Host("localhost", spec.devices),) if hosts is None else hosts.for_devices(spec.devices)

@@ -11,11 +11,16 @@ import sys
 
 from gaudi_perf.runtime.processes import die_with_parent
 
+VISIBLE, KEPT = "CUDA_VISIBLE_DEVICES", "_GAUDI_PERF_CUDA_VISIBLE_DEVICES"
+"""DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; keepers undo that."""
+
 
 def main() -> None:
     """Become the module."""
     parent, *words = sys.argv[1:]
     die_with_parent(int(parent))
+    if VISIBLE in os.environ:
+        os.environ[KEPT] = os.environ[VISIBLE]
     os.execv(sys.executable, [sys.executable, "-u", "-m", *words])
 
 

@@ -27,6 +27,14 @@ class TelemetrySource(ABC):
     def processes(self) -> list[DeviceProcess]:
         """Every process on the devices, the suite's own ones too; called before and after the rounds, may take long."""
 
+    def begin(self) -> None:
+        """The timed rounds begin: whatever is counted from one sample to the next counts from now."""
+        return None
+
+    def notes(self) -> list[str]:
+        """What cannot be known here, and what failed to be told, in sentences for people."""
+        return []
+
     def close(self) -> None:
         """Close the library."""
         return None

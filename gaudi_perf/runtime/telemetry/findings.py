@@ -13,6 +13,7 @@ def telemetry_of(
     samples: Sequence[DeviceSample],
     processes: Sequence[Sequence[DeviceProcess]],
     own_pids: Collection[int],
+    notes: Sequence[str] = (),
 ) -> Telemetry:
     """The telemetry of a run: of the devices that it used, with the processes of others on them.
 
@@ -21,6 +22,7 @@ def telemetry_of(
         samples: of all devices, in order of time.
         processes: lists of all processes on all devices, each of one moment.
         own_pids: processes of the worker group.
+        notes: of the source.
     """
     used = {process.device for listed in processes for process in listed if process.pid in own_pids}
     of_others = [foreign(listed, own_pids, used) for listed in processes]
@@ -29,7 +31,11 @@ def telemetry_of(
     held = used or {process.device for listed in processes for process in listed}
     kept = [sample for sample in samples if sample.device in held or not held]
     return Telemetry(
-        source=source, samples=kept, foreign_processes=_each_once(of_others), unclear_processes=_each_once(unclear)
+        source=source,
+        samples=kept,
+        foreign_processes=_each_once(of_others),
+        unclear_processes=_each_once(unclear),
+        notes=list(dict.fromkeys(notes)),
     )
 
 

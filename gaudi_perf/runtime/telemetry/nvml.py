@@ -12,7 +12,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from gaudi_perf.runtime.nvml import Nvml, NvmlUnavailable
+from gaudi_perf.runtime.nvidia.devices import VISIBLE
+from gaudi_perf.runtime.nvidia.nvml import Nvml, NvmlUnavailable
 from gaudi_perf.runtime.telemetry.base import TelemetrySource
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
@@ -34,6 +35,10 @@ _COUNTERS = {
 """Newer drivers count the time that a reason was in force, which tells of what falls between two samples."""
 
 
+_MPS_SERVER = "nvidia-cuda-mps-server"
+_VGPU = 2  # nvmlGpuVirtualizationMode_t
+
+
 class NvmlSource(TelemetrySource):
     """GPUs that CUDA_VISIBLE_DEVICES shows."""
 
@@ -46,32 +51,64 @@ class NvmlSource(TelemetrySource):
             NvmlUnavailable: it cannot be asked, or shows no GPU.
         """
         self._nvml = Nvml()
-        self._handles = self._nvml.handles(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        shown = os.environ.get(VISIBLE)
+        self._handles = self._nvml.handles(shown)
         if not self._handles:
             self._nvml.close()
             raise NvmlUnavailable("NVML shows no GPU")
+        # Processes of other parts of a multi-instance GPU have memory and multiprocessors of their own.
+        self._parts = {index: self._nvml.part(handle, shown) for index, handle in self._handles.items()}
         self._counted: dict[int, dict[str, int]] = {}
+        self._slow: set[int] = set()
+        self._served: set[int] = set()
 
     def sample(self) -> list[DeviceSample]:
         """Every GPU; reasons are those in force now, or at any time since the sample before."""
         return [self._sample(index, handle) for index, handle in self._handles.items()]
 
+    def begin(self) -> None:
+        """Reasons that were in force until now are past."""
+        for index, handle in self._handles.items():
+            self._since_before(index, handle)
+
     def processes(self) -> list[DeviceProcess]:
-        """Processes that compute on the GPUs."""
-        return [
-            DeviceProcess(
-                device=index,
-                pid=int(process.pid),
-                name=os.path.basename(str(self._nvml.ask("nvmlSystemGetProcessName", process.pid) or "")),
-                memory_bytes=process.usedGpuMemory,
-            )
-            for index, handle in self._handles.items()
-            for process in self._nvml.ask("nvmlDeviceGetComputeRunningProcesses", handle) or ()
+        """Processes that compute on the GPUs (on our part of one that is divided), clients of an MPS server too."""
+        return [process for index in self._handles for process in self._processes(index)]
+
+    def notes(self) -> list[str]:
+        """What NVML cannot tell here, and what it failed to tell."""
+        found = [
+            f"device {index} is a part of a multi-instance GPU, whose other parts share its clocks and its power"
+            for index, part in self._parts.items()
+            if part is not None
         ]
+        found += [
+            f"device {index} is a virtual GPU: who else computes on the same GPU is not to be seen"
+            for index, handle in self._handles.items()
+            if self._nvml.ask("nvmlDeviceGetVirtualizationMode", handle) == _VGPU
+        ]
+        found += [f"device {index} is shared by an MPS server" for index in sorted(self._served)]
+        return [*found, *(f"NVML, {function}: {words}" for function, words in self._nvml.failures.items())]
 
     def close(self) -> None:
         """Close NVML."""
         self._nvml.close()
+
+    def _processes(self, index: int) -> list[DeviceProcess]:
+        handle = self._parts[index] or self._handles[index]
+        listed = [
+            *(self._nvml.ask("nvmlDeviceGetComputeRunningProcesses", handle) or ()),
+            *(self._nvml.ask("nvmlDeviceGetMPSComputeRunningProcesses", handle) or ()),
+        ]
+        found: dict[int, DeviceProcess] = {}
+        for process in listed:
+            pid = int(process.pid)
+            name = os.path.basename(str(self._nvml.ask("nvmlSystemGetProcessName", pid) or ""))
+            if name.startswith(_MPS_SERVER):  # it computes for its clients, which are listed themselves
+                self._served.add(index)
+            elif pid > 0:  # some containers are told of processes without numbers
+                found[pid] = DeviceProcess(device=index, pid=pid, name=name, memory_bytes=process.usedGpuMemory)
+        return list(found.values())
 
     def _sample(self, index: int, handle: Any) -> DeviceSample:
         ask, api = self._nvml.ask, self._nvml.api
@@ -80,7 +117,7 @@ class NvmlSource(TelemetrySource):
         temperature = ask("nvmlDeviceGetTemperature", handle, api.NVML_TEMPERATURE_GPU)
         milliwatts = ask("nvmlDeviceGetPowerUsage", handle)
         memory = ask("nvmlDeviceGetMemoryInfo", handle)
-        reasons = self._in_force(handle) | self._since_before(index, handle)
+        reasons = self._lasting(index, self._in_force(handle)) | self._since_before(index, handle)
         return DeviceSample(
             device=index,
             clock_mhz=None if clock is None else float(clock),
@@ -91,6 +128,17 @@ class NvmlSource(TelemetrySource):
             throttle_reasons=[words for name, words in FAULTS.items() if name in reasons],
             limits=[words for name, words in NOTED.items() if name in reasons],
         )
+
+    def _lasting(self, index: int, reasons: set[str]) -> set[str]:
+        """Reasons without the hardware's where it comes alone and for the first time.
+
+        nvml.h: it "may be also reported during PState or clock change", as at the begin of rounds. Heat and power brake
+        come with reasons of their own.
+        """
+        slow_before = index in self._slow
+        (self._slow.add if "HwSlowdown" in reasons else self._slow.discard)(index)
+        alone = not reasons & {"HwThermalSlowdown", "HwPowerBrakeSlowdown"}
+        return reasons - {"HwSlowdown"} if alone and not slow_before else reasons
 
     def _in_force(self, handle: Any) -> set[str]:
         mask = self._nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)

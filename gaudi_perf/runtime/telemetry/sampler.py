@@ -30,10 +30,12 @@ class Told(Document, frozen=True):
     Attributes:
         samples: since the command before.
         processes: on the devices, now, the suite's own ones too.
+        notes: what the source cannot know, and what it failed to tell.
     """
 
     samples: list[DeviceSample] = []
     processes: list[DeviceProcess] = []
+    notes: list[str] = []
 
 
 def sampled(source: TelemetrySource, moment: Moment) -> list[DeviceSample]:
@@ -63,11 +65,13 @@ def serve(source: TelemetrySource, commands: int, answers: int) -> None:
         *lines, buffer = (buffer + chunk).split(b"\n")
         for line in lines:
             if line == b"begin":
+                source.begin()
                 wait = FIRST_S
                 continue
             samples = [*during, *sampled(source, "before" if line == b"look" else "after")]
             during, wait = [], None
-            _write(answers, encode_line(Told(samples=samples, processes=source.processes())))
+            processes = source.processes()
+            _write(answers, encode_line(Told(samples=samples, processes=processes, notes=source.notes())))
 
 
 def _write(answers: int, line: bytes) -> None:

@@ -70,7 +70,11 @@ class TelemetryWatch:
         if before is None or after is None:
             return None
         return telemetry_of(
-            self._source, [*before.samples, *after.samples], [before.processes, after.processes], own_pids
+            self._source,
+            [*before.samples, *after.samples],
+            [before.processes, after.processes],
+            own_pids,
+            [*before.notes, *after.notes],
         )
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """pynvml whose library is pretended: constants, types and errors are the real module's, answers come from a file.
 
 ``PRETENDED_NVML`` names a JSON file with ``gpus``, each with what it answers; what a GPU has no answer for is
-not supported. Put this directory first on the path.
+not supported, and ``error 4`` is that error. Handles are
+numbers; 100 is the first part of the first GPU. Put this directory first on the path.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ def _answer(gpu: int, name: str) -> Any:
     answers = _told()["gpus"][gpu]
     if name not in answers:
         raise _real.NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
-    if answers[name] == "no permission":
-        raise _real.NVMLError(_real.NVML_ERROR_NO_PERMISSION)
+    if isinstance(answers[name], str) and answers[name].startswith("error "):
+        raise _real.NVMLError(int(answers[name].removeprefix("error ")))
     return answers[name]
+
+
+def _whole(handle: int) -> int:
+    return handle // 100 - 1 if handle >= 100 else handle
 
 
 def nvmlInit() -> None:
@@ -55,8 +60,39 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     return index
 
 
+def nvmlDeviceGetIndex(handle: int) -> int:
+    return handle
+
+
+def nvmlDeviceGetMaxMigDeviceCount(handle: int) -> int:
+    return len(_answer(handle, "parts"))
+
+
+def nvmlDeviceGetMigDeviceHandleByIndex(handle: int, number: int) -> int:
+    if _answer(handle, "parts")[number] is None:
+        raise _real.NVMLError(_real.NVML_ERROR_NO_PERMISSION)
+    return (handle + 1) * 100 + number
+
+
+def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle: int) -> int:
+    return _whole(handle)
+
+
+def nvmlDeviceGetVirtualizationMode(handle: int) -> int:
+    return int(_answer(handle, "virtualization"))
+
+
+def nvmlDeviceGetNvLinkState(handle: int, link: int) -> int:
+    if link >= len(_answer(handle, "links")):
+        raise _real.NVMLError(_real.NVML_ERROR_INVALID_ARGUMENT)
+    return int(_answer(handle, "links")[link])
+
+
 def nvmlDeviceGetHandleByUUID(uuid: str) -> int:
     for index, gpu in enumerate(_told()["gpus"]):
+        for number, part in enumerate(gpu.get("parts", ())):
+            if part is not None and part["uuid"] == uuid:
+                return (index + 1) * 100 + number
         if gpu["uuid"] == uuid:
             return index
     raise _real.NVMLError(_real.NVML_ERROR_NOT_FOUND)
@@ -75,7 +111,10 @@ def nvmlSystemGetCudaDriverVersion_v2() -> int:
 
 
 def nvmlSystemGetProcessName(pid: int) -> str:
-    return str(_told().get("names", {})[str(pid)])
+    names = _told().get("names", {})
+    if str(pid) not in names:
+        raise _real.NVMLError(_real.NVML_ERROR_NOT_FOUND)
+    return str(names[str(pid)])
 
 
 def nvmlDeviceGetClockInfo(handle: int, kind: int) -> int:
@@ -132,7 +171,15 @@ def nvmlDeviceGetCurrentClocksThrottleReasons(handle: int) -> int:
 
 
 def nvmlDeviceGetComputeRunningProcesses(handle: int) -> list[SimpleNamespace]:
-    return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in _answer(handle, "processes")]
+    if handle >= 100:
+        pids = _answer(_whole(handle), "parts")[handle % 100]["processes"]
+    else:
+        pids = _answer(handle, "processes")
+    return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in pids]
+
+
+def nvmlDeviceGetMPSComputeRunningProcesses(handle: int) -> list[SimpleNamespace]:
+    return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in _answer(_whole(handle), "mps processes")]
 
 
 def nvmlDeviceGetFieldValues(handle: int, fields: list[int]) -> list[Any]:

@@ -1,15 +1,28 @@
 """What the driver of NVIDIA's GPUs tells, by NVML.
 
 nvidia-ml-py (the ``cuda`` extra) is optional, and so is every single answer: GPUs, drivers, containers and
-multi-instance GPUs leave out different ones. What is not told is None or not there; nothing raises but opening.
+multi-instance GPUs leave out different ones. What is not told is None or not there; nothing raises but opening. Errors
+that mean more than that something is not to be had (a GPU is lost, an unknown error) are kept for people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+
+from gaudi_perf.runtime.nvidia.devices import visible
+
+VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
+"""nvmlGpuVirtualizationMode_t of a guest."""
+
+
+_EXPECTED = (
+    *("NOT_SUPPORTED", "VGPU_ECC_NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "NO_DATA"),
+    *("FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH", "DEPRECATED"),
+)
+"""Errors of GPUs, drivers and containers that are well, of other releases of them, and of processes that have ended."""
 
 
 class NvmlUnavailable(Exception):
@@ -24,11 +37,13 @@ class NvmlFacts:
         driver: the driver's version, or ``unknown``.
         cuda: the newest CUDA that the driver can run, or ``unknown``.
         settings: what the latency depends on, by name; without what is not told.
+        nvlinks: how many NVLinks of the GPU are up; None where it has none or does not tell.
     """
 
     driver: str = "unknown"
     cuda: str = "unknown"
     settings: Mapping[str, str] = field(default_factory=dict)
+    nvlinks: int | None = None
 
 
 class Nvml:
@@ -45,6 +60,8 @@ class Nvml:
         except ImportError:
             raise NvmlUnavailable('nvidia-ml-py is not installed: pip install -e ".[cuda]"') from None
         self.api: Any = pynvml
+        self.failures: dict[str, str] = {}
+        """What failed although it is to be had, by function: NVML's words."""
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -61,21 +78,52 @@ class Nvml:
             return None
         try:
             return call(*arguments)
-        except self.api.NVMLError:
-            return None
+        except self.api.NVMLError as error:
+            if getattr(error, "value", None) not in self._expected():
+                self.failures[function] = str(error)
+        except (ValueError, TypeError) as error:  # a name that is no text; arguments that another release knows
+            self.failures[function] = f"{type(error).__name__}: {error}"
+        return None
+
+    def _expected(self) -> set[int]:
+        return {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}
 
     def handles(self, shown: str | None) -> dict[int, Any]:
         """The GPUs that CUDA_VISIBLE_DEVICES shows, by index.
 
         Args:
-            shown: the variable's value, or None if it is not set.
+            shown: the variable's value, or None if it is not set. A part of a multi-instance GPU stands for its GPU.
         """
+        if shown is not None and shown.strip().startswith("MIG-"):
+            return self._whole_of(shown.split(",")[0].strip())
         found = [
             (str(index), str(self.ask("nvmlDeviceGetUUID", handle) or ""), handle)
             for index in range(self.ask("nvmlDeviceGetCount") or 0)
             if (handle := self.ask("nvmlDeviceGetHandleByIndex", index)) is not None
         ]
         return {int(index): handle for index, _, handle in visible(found, shown)}
+
+    def part(self, handle: Any, shown: str | None) -> Any:
+        """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
+
+        Args:
+            handle: of the GPU.
+            shown: as for ``handles``; where it names no part, CUDA takes the first.
+        """
+        if shown is not None and shown.strip().startswith("MIG-"):
+            return self.ask("nvmlDeviceGetHandleByUUID", shown.split(",")[0].strip())
+        mode = self.ask("nvmlDeviceGetMigMode", handle)
+        if not mode or not mode[0]:
+            return None
+        numbers = range(self.ask("nvmlDeviceGetMaxMigDeviceCount", handle) or 0)
+        parts = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
+        return next((part for part in parts if part is not None), None)
+
+    def _whole_of(self, uuid: str) -> dict[int, Any]:
+        part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
+        whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
+        index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
+        return {} if index is None else {int(index): whole}
 
     def facts(self, uuid: str) -> NvmlFacts:
         """Driver and settings of a GPU.
@@ -92,7 +140,14 @@ class Nvml:
             driver=str(self.ask("nvmlSystemGetDriverVersion") or "unknown"),
             cuda="unknown" if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
             settings={} if handle is None else self._settings(handle),
+            nvlinks=None if handle is None else self._nvlinks(handle),
         )
+
+    def _nvlinks(self, handle: Any) -> int | None:
+        links = range(getattr(self.api, "NVML_NVLINK_MAX_LINKS", 0))
+        states = [self.ask("nvmlDeviceGetNvLinkState", handle, link) for link in links]
+        told = [state for state in states if state is not None]
+        return sum(1 for state in told if state) if told else None
 
     def _settings(self, handle: Any) -> dict[str, str]:
         api = self.api
@@ -107,6 +162,7 @@ class Nvml:
             "mig": None if mig is None else _on(mig[0]),
             "persistence-mode": _on(self.ask("nvmlDeviceGetPersistenceMode", handle)),
             "vbios": self.ask("nvmlDeviceGetVbiosVersion", handle),
+            "virtualization": VIRTUALIZATION.get(self.ask("nvmlDeviceGetVirtualizationMode", handle) or 0),
         }
         return {name: str(value) for name, value in told.items() if value is not None}
 
@@ -119,25 +175,6 @@ def nvml_facts(uuid: str) -> NvmlFacts:
         return NvmlFacts()
     with closing(nvml):
         return nvml.facts(uuid)
-
-
-def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:
-    """Those of the rows (index, uuid, ...) that CUDA_VISIBLE_DEVICES shows, in its order.
-
-    CUDA stops at the first entry that it does not know; an empty variable hides all. A part of a multi-instance GPU is
-    on none of the rows; the first stands for it.
-    """
-    if shown is None:
-        return list(rows)
-    found: list[Any] = []
-    for entry in (part.strip() for part in shown.split(",")):
-        row = next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
-        if row is None and entry.startswith("MIG-") and rows:
-            row = rows[0]
-        if row is None:
-            break
-        found.append(row)
-    return found
 
 
 def _mhz(clock: int | None) -> str | None:

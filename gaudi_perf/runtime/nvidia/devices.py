@@ -1,0 +1,60 @@
+"""Which GPUs there are, which of them CUDA_VISIBLE_DEVICES shows, and their names for documents."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+MIB = 1 << 20
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_SLUGS = {
+    "NVIDIA A100-SXM4-40GB": "a100-40gb",
+    "NVIDIA A100-SXM4-80GB": "a100-80gb",
+    "NVIDIA H100 80GB HBM3": "h100-80gb",
+}
+_PART = "MIG-"
+
+
+def nvidia_smi(*fields: str) -> list[list[str]]:
+    """Rows of nvidia-smi's query, a list of the fields for each GPU; empty if there is no nvidia-smi or no GPU."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:
+    """Those of the rows (index, uuid, ...) that CUDA_VISIBLE_DEVICES shows, in its order.
+
+    CUDA stops at the first entry that it does not know; an empty variable hides all. A part of a multi-instance GPU is
+    on none of the rows; the first stands for it, and is alone: CUDA gives a process one part.
+    """
+    if shown is None:
+        return list(rows)
+    found: list[Any] = []
+    for entry in (part.strip() for part in shown.split(",")):
+        if entry.startswith(_PART) and not found:
+            return list(rows[:1])
+        row = next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
+        if row is None:
+            break
+        found.append(row)
+    return found
+
+
+def device_slug(product: str) -> str:
+    """The name of a GPU for documents and directories: ``NVIDIA H100 80GB HBM3`` is ``h100-80gb``."""
+    if product in _SLUGS:
+        return _SLUGS[product]
+    words = re.sub(r"[^a-z0-9.]+", "-", product.lower()).strip("-.")
+    return words.removeprefix("nvidia-")[:80] or "gpu"

@@ -1,0 +1,59 @@
+"""Several GPUs: the CUDA engine in real ranks; GPUs, graphs and nccl are pretended (tests/injected/pretended_cuda)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.runtime.generation.dummy import dummy_model
+from gaudi_perf.runtime.nvidia.steps import STEP
+from gaudi_perf.vocabulary.models import model_named
+from tests.ranks.conftest import ROOT, MakeGroup, prepare, rounds
+from tests.ranks.test_tokens import NEW_TOKENS, expected
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four GPUs, of which the last two are shown."""
+    rows = "\n".join(f"{index}, GPU-{index}{index}, NVIDIA H100 80GB HBM3, 81559" for index in range(4))
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{rows}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setenv("GAUDI_PERF_INJECTED", json.dumps({"cuda": True}))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)]))
+
+
+def test_two_gpus_give_the_tokens_of_one_process(
+    make_group: MakeGroup, server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STEP, "lean")  # without the cache, transformers' own step is captured
+    group = make_group(2, "cuda")
+    group.start()
+    loaded = group.load()
+    tokens = expected(dummy_model(model_named("bloomz7b").standin, "float32"), loaded.prompt_ids)
+    for graphs, kv_cache in [(True, True), (False, True), (True, False)]:
+        prepare(group, graphs, kv_cache, NEW_TOKENS)
+        first = rounds(group, 3, "warm-up")
+        done = rounds(group, 2)
+        assert first.token_ids == done.token_ids == tokens, (graphs, kv_cache)
+        assert done.problems == [] and done.same_tokens
+        captured = (2 if kv_cache else 1) if graphs else None
+        assert (done.graph_compilation and done.graph_compilation.count) == captured
+    settings = loaded.stack.settings
+    assert settings["world-size"] == "2" and settings["step"] == "lean" and settings["peer-access"] == "all"
+    assert settings["NCCL_SOCKET_IFNAME"] == "lo", "nccl opens ports on the loopback interface only"
+    assert loaded.device.available == 2, "the GPUs that are shown, not those that DeepSpeed's launcher counts from 0"
+
+
+def test_more_ranks_than_gpus_are_a_mistake_in_one_sentence(make_group: MakeGroup, server: None) -> None:
+    from gaudi_perf.runtime.group import GroupFailure
+
+    group = make_group(3, "cuda")
+    with pytest.raises(GroupFailure, match="has 2 cuda devices, and is asked for 3") as caught:
+        group.start()
+    assert caught.value.mistake and "\n" not in caught.value.sentence
