@@ -1,10 +1,13 @@
-"""What is claimed of the CUDA engine, measured on this machine's GPU in one command: ``python benchmarks/cuda.py``.
+"""Everything that is asked of the CUDA engine, on this machine's GPUs, in one command: ``python benchmarks/cuda.py``.
 
-BLOOMZ-7B with dummy weights, made on the GPU, 100 new tokens: eager and graphs, with and without the KV cache; every
-step that graphs can be made of; latencies by the host's clock and by CUDA events; how near the limit of the memory's
-measured bandwidth; how far tokens agree; the spread between runs in fresh processes. Each job is a process of its own,
-so that a step that fails leaves the others standing. Without a GPU, ``--engine cpu --model bloomz560m --scale standin``
-rehearses it.
+BLOOMZ-7B with dummy weights, 100 new tokens: eager and graphs, with and without the KV cache; every step that graphs
+can be made of; the spread between runs in fresh processes; tokens in float32; all GPUs together where there are
+several; then the suite itself, ``pytest perf_tests -k bloomz7b``, which stores the baselines of this GPU. The last
+table says for each thing that is asked whether it was seen.
+
+Each job is a process of its own, and writes down every variant when it is measured: what fails midway, the GPU itself
+included, leaves the rest standing, and ``--resume`` goes on from there. Without a GPU,
+``--engine cpu --model bloomz560m --scale standin`` rehearses it.
 """
 
 from __future__ import annotations
@@ -12,67 +15,119 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.engines.cuda import DEFAULT_STEP, STEP, STEPS
-from gaudi_perf.runtime.protocol import GroupSpec, Variant
-from gaudi_perf.statistics.roofline import generation_bytes
-from gaudi_perf.vocabulary.models import model_named
-from gaudi_perf.vocabulary.workload import Workload
+from cuda_jobs import Job, run_job, spec_of, write
+from cuda_report import ALL, fastest_step, report
 
-ALL = ("eager-kvcache", "eager-nocache", "graphs-kvcache", "graphs-nocache")
-FASTER, OF_LIMIT = 3.0, 0.85
-"""What graphs with the KV cache are to reach: times as fast as eager; share of the memory's limit."""
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.nvidia.steps import DEFAULT_STEP, STEP, STEPS
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.models import model_named
+
 SHORTEST_S = 30.0
 """A job of less is not begun."""
-WARM_UP = 3
-"""Rounds before those that count: the prompt's step is captured in the third."""
-
-Job = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.remove(str(ROOT / "benchmarks"))  # torch looks for NVIDIA's package, which has the name of this file
+BASE = ("engine", "model", "scale", "dtype", "new_tokens", "rounds")
 
 
 def main() -> None:
     arguments = parsed()
     if arguments.job:
-        print(json.dumps(run_job(json.loads(arguments.job))))
+        run_job(json.loads(arguments.job), arguments.json)
         return
-    accelerator = accelerator_named(arguments.engine)
-    if accelerator.find() is None:
-        sys.exit(accelerator.none_found)
-    started, jobs = time.monotonic(), []
-    base = {name: getattr(arguments, name) for name in ("engine", "model", "scale", "dtype", "new_tokens", "rounds")}
-
-    def left() -> float:
-        return float(arguments.budget - (time.monotonic() - started))
-
-    def do(what: str, **changes: Any) -> None:
-        asked = {**base, "step": DEFAULT_STEP, "variants": ALL, **changes, "what": what}
-        if left() < SHORTEST_S:
-            jobs.append({**asked, "failed": "left out, for lack of time: see --budget"})
-            return
-        job = done(asked, min(arguments.limit, left()))
-        jobs.append(job)
-        arguments.json.write_text(json.dumps({"jobs": jobs}, indent=1))
-        print(f"{what}: {job.get('failed') or 'done'}; {left():.0f} s of {arguments.budget:.0f} s left", flush=True)
-
-    do("run 1")
-    for step in STEPS if arguments.engine == "cuda" else ():
-        if step != DEFAULT_STEP:
-            do(f"step {step}", step=step, variants=["graphs-kvcache"])
-    best = fastest_step(jobs)
-    for run in range(2, arguments.runs + 1):
-        do(f"run {run}", step=best, variants=["eager-kvcache", "graphs-kvcache"])
-    do("tokens in float32", model=arguments.small, dtype="float32", step=best, rounds=1)
-    print(report(jobs, best))
+    found = accelerator_named(arguments.engine, processes=arguments.processes).find()
+    if found is None:
+        sys.exit(accelerator_named(arguments.engine).none_found)
+    print(Benchmark(arguments, found.count).run())
     print(f"written: {arguments.json}")
+
+
+class Benchmark:
+    """All jobs, in order, within the time that there is."""
+
+    def __init__(self, arguments: argparse.Namespace, devices: int) -> None:
+        self._arguments = arguments
+        self._devices = devices
+        self._started = time.monotonic()
+        self._jobs: list[Job] = []
+        self._suite: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
+        if arguments.resume and arguments.json.is_file():
+            self._before = json.loads(arguments.json.read_text())
+
+    def run(self) -> str:
+        """Measure everything; what is to be printed."""
+        told = self._arguments
+        cached = ["eager-kvcache", "graphs-kvcache"]
+        self._do("run 1")
+        for step in STEPS if told.engine == "cuda" else ():
+            if step != DEFAULT_STEP:
+                self._do(f"step {step}", step=step, variants=["graphs-kvcache"])
+        best = fastest_step(self._jobs)
+        for run in range(2, told.runs + 1):
+            self._do(f"run {run}", step=best, variants=cached)
+        self._do("tokens in float32", model=told.small, dtype="float32", step=best, rounds=1)
+        group = self._group_size()
+        if group > 1:
+            self._do(f"{group} devices", step=best, devices=group, variants=cached)
+            exact = {"model": told.small, "dtype": "float32", "rounds": 1}
+            self._do(f"{group} in float32", step=best, devices=group, variants=cached, **exact)
+        self._run_suite(best, group)
+        return report(self._jobs, best, self._suite)
+
+    def _left(self) -> float:
+        return float(self._arguments.budget - (time.monotonic() - self._started))
+
+    def _keep(self) -> None:
+        write(self._arguments.json, {"jobs": self._jobs, "suite": self._suite})
+
+    def _group_size(self) -> int:
+        """The most devices among which the heads of both models divide."""
+        told = self._arguments
+        heads = [model_named(name).shape_at(told.scale).heads for name in (told.model, told.small)]
+        return max(count for count in range(1, self._devices + 1) if not any(each % count for each in heads))
+
+    def _do(self, what: str, **changes: Any) -> None:
+        told = self._arguments
+        base = {name: getattr(told, name) for name in BASE}
+        asked = {**base, "step": DEFAULT_STEP, "variants": list(ALL), "devices": 1, "limit": told.limit, **changes}
+        asked["what"] = what
+        job = self._done_before(asked)
+        if job is None and self._left() < SHORTEST_S:
+            job = {**asked, "failed": "left out, for lack of time: see --budget"}
+        elif job is None:
+            job = done(asked, min(told.limit, self._left()))
+        self._jobs.append(job)
+        self._keep()
+        said = job.get("failed") or "done"
+        print(f"{what}: {said}; {self._left():.0f} s of {told.budget:.0f} s left", flush=True)
+
+    def _done_before(self, asked: Job) -> Job | None:
+        """The same job of a run that broke off, if all of it was measured."""
+        for job in self._before.get("jobs", ()):
+            whole = "failed" not in job and all(
+                "failed" not in job["results"].get(name, {"failed": ""}) for name in asked["variants"]
+            )
+            if whole and {name: job.get(name) for name in asked} == asked:
+                return dict(job)
+        return None
+
+    def _run_suite(self, step: str, group: int) -> None:
+        told = self._arguments
+        if told.suite_budget < SHORTEST_S:
+            self._suite = {"left out": "see --suite-budget"}
+        else:
+            self._suite = suite(told, step, [1, group] if group > 1 else [1])
+        self._keep()
+        print(f"suite: {self._suite.get('last', 'left out')}", flush=True)
 
 
 def parsed() -> argparse.Namespace:
@@ -85,220 +140,86 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--new-tokens", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=7, help="that count, of every variant")
     parser.add_argument("--runs", type=int, default=3, help="fresh processes of eager and graphs with the cache")
+    parser.add_argument("--processes", type=int, default=1, help="of the CPU, as if each had a device")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds that a job may take")
     parser.add_argument("--budget", type=float, default=1500.0, help="seconds that all jobs may take")
+    parser.add_argument(
+        "--suite-budget", type=float, default=1500.0, help="seconds that the suite may take; 0: left out"
+    )
+    parser.add_argument("--suite-runs", type=int, default=5, help="runs of each case, which become its baseline")
+    parser.add_argument("--baselines-dir", type=Path, help="default: baselines/; on the CPU one beside --json")
     parser.add_argument("--json", type=Path, default=Path("cuda-benchmark.json"), help="where all numbers go")
+    parser.add_argument("--resume", action="store_true", help="take from --json what was measured already")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def done(job: Job, limit: float) -> Job:
-    """The job with its results, or with why it failed."""
-    accelerator = accelerator_named(job["engine"])
-    with tempfile.TemporaryDirectory() as directory:
-        added = {**accelerator.environment(group_of(job), Path(directory)), STEP: job["step"]}
-        command = [sys.executable, __file__, "--job", json.dumps(job)]
-        with (Path(directory) / "log").open("w+") as log:
-            try:
-                ended = subprocess.run(
-                    command, env={**os.environ, **added}, stdout=subprocess.PIPE, stderr=log, text=True, timeout=limit
-                )
-            except subprocess.TimeoutExpired:
-                return {**job, "failed": f"not done after {limit:.0f} s"}
-            log.seek(0)
-            last = (log.read().strip().splitlines() or [""])[-1]
-    if ended.returncode:
-        return {**job, "failed": f"exit status {ended.returncode}: {last[:300]}"}
-    return dict(json.loads(ended.stdout.splitlines()[-1]))
+    """The job with its results; with why it failed, and what was measured until then."""
+    accelerator = accelerator_named(job["engine"], processes=job["devices"])
+    with tempfile.TemporaryDirectory(prefix="gaudi-perf-") as place:
+        directory = Path(place)
+        file = directory / "job.json"
+        added = {**accelerator.environment(spec_of(job), directory), STEP: job["step"]}
+        command = [
+            sys.executable,
+            str(Path(__file__).resolve()),
+            "--json",
+            str(file),
+            "--job",
+            json.dumps({**job, "limit": limit}),
+        ]
+        status, last = run(command, {**os.environ, **added}, limit)
+        kept = json.loads(file.read_text()) if file.is_file() else {}
+        result = {**kept, **job}
+    if status is None:
+        return {**result, "failed": f"not done after {limit:.0f} s"}
+    return {**result, "failed": f"exit status {status}: {last[:300]}"} if status else result
 
 
-def group_of(job: Job) -> GroupSpec:
-    return GroupSpec(engine=job["engine"], model=job["model"], devices=1, scale=job["scale"], dtype=job["dtype"])
-
-
-def run_job(job: Job) -> Job:
-    """Load, and measure every variant; a variant that fails tells why."""
-    engine = accelerator_named(job["engine"]).engine()
-    begin = time.perf_counter()
-    engine.load(group_of(job), lambda text: print(text, file=sys.stderr, flush=True))
-    engine.synchronize()
-    loaded = time.perf_counter() - begin
-    prompt = engine.prompt().ids
-    device, stack = engine.device(), engine.stack()
-    results = {}
-    bandwidth = engine.memory_bandwidth()
-    for name in job["variants"]:
-        print(name, file=sys.stderr, flush=True)
-        try:
-            results[name] = measured(engine, name, prompt, job)
-        except Exception as error:  # another variant may work
-            results[name] = {"failed": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"}
-    return {
-        **job,
-        "load_s": loaded,
-        "bandwidth": bandwidth,
-        "device": device.name,
-        "stack": stack.name,
-        "components": stack.components,
-        "settings": stack.settings,
-        "results": results,
-    }
-
-
-def measured(engine: Any, name: str, prompt: list[int], job: Job) -> dict[str, Any]:
-    variant = Variant(graphs="graphs" in name, kv_cache="nocache" not in name, new_tokens=job["new_tokens"])
-    timed = with_events if job["engine"] == "cuda" else by_host
-    engine.prepare(variant)
-    begin = time.perf_counter()
-    for _ in range(WARM_UP):
-        engine.generate(prompt)
-    warm_up = time.perf_counter() - begin
-    engine.reset_peak_memory()
-    engine.begin_rounds()
-    rounds = [timed(engine, prompt) for _ in range(job["rounds"])]
-    cost = engine.graph_compilation()
-    problems = engine.problems()
-    first: list[float] = []
-    begin = time.perf_counter()
-    engine.generate(prompt, lambda: first.append(time.perf_counter() - begin))
-    return {
-        "host_s": [host for host, _, _ in rounds],
-        "device_s": [device for _, device, _ in rounds],
-        "tokens": rounds[-1][2],
-        "same_tokens": all(tokens == rounds[-1][2] for _, _, tokens in rounds),
-        "first_token_s": first[0],
-        "following_token_s": (first[-1] - first[0]) / max(1, len(first) - 1),
-        "warm_up_s": warm_up,
-        "graphs": None if cost is None else {"count": cost.count, "seconds": cost.seconds},
-        "peak_memory_bytes": engine.peak_memory_bytes(),
-        "problems": problems,
-    }
-
-
-def by_host(engine: Any, prompt: list[int]) -> tuple[float, float | None, list[int]]:
-    engine.synchronize()
-    begin = time.perf_counter()
-    tokens = engine.generate(prompt)
-    engine.synchronize()
-    return time.perf_counter() - begin, None, tokens
-
-
-def with_events(engine: Any, prompt: list[int]) -> tuple[float, float | None, list[int]]:
-    import torch
-
-    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    engine.synchronize()
-    begin = time.perf_counter()
-    first.record()
-    tokens = engine.generate(prompt)
-    last.record()
-    engine.synchronize()
-    return time.perf_counter() - begin, first.elapsed_time(last) / 1e3, tokens
-
-
-# ---- what is printed
-
-
-def rows(jobs: list[Job]) -> list[tuple[Job, str, dict[str, Any]]]:
-    return [(job, name, result) for job in jobs for name, result in job.get("results", {}).items()]
-
-
-def latency(jobs: list[Job], name: str, keep: Callable[[Job], bool]) -> list[float]:
-    """The median latency of every such job."""
-    return [
-        statistics.median(result["host_s"])
-        for job, variant, result in rows(jobs)
-        if variant == name and keep(job) and "failed" not in result
-    ]
-
-
-def fastest_step(jobs: list[Job]) -> str:
-    """Of the steps, the one whose graphs with the KV cache are the fastest."""
-    found = {step: latency(jobs, "graphs-kvcache", lambda job, step=step: job["step"] == step) for step in STEPS}
-    known = {step: min(values) for step, values in found.items() if values}
-    return min(known, key=lambda step: known[step]) if known else DEFAULT_STEP
-
-
-def report(jobs: list[Job], best: str) -> str:
-    told = next((job for job in jobs if "device" in job), None)
-    if told is None:
-        return "nothing could be measured: " + "; ".join(job["failed"] for job in jobs)
-    measured_there = [job["bandwidth"] for job in jobs if job.get("bandwidth")]
-    bandwidth = max(measured_there)
-    shape = model_named(told["model"]).shape_at(told["scale"])
-    lines = [
-        "",
-        f"{told['device']} ({told['components'].get('gpu', 'this host')}), {told['stack']}, "
-        f"PyTorch {told['components'].get('pytorch', '')}, transformers {told['components']['transformers']}, "
-        f"driver {told['components'].get('driver', '-')}",
-        f"settings: {', '.join(f'{name}={value}' for name, value in told['settings'].items())}",
-        f"memory bandwidth: {bandwidth / 1e12:.3f} TB/s, the most of {len(measured_there)} processes",
-        f"{told['model']} {told['scale']}, {told['dtype']}, {told['new_tokens']} new tokens, "
-        f"{told['rounds']} rounds after {WARM_UP}, loaded in {told['load_s']:.1f} s",
-        "",
-        f"{'job':18} {'variant':15} {'step':22} {'median':>9} {'spread':>7} {'events':>9} {'1st token':>9} "
-        f"{'per token':>9} {'of limit':>8}  tokens",
-    ]
-    reference = next((result["tokens"] for _, name, result in rows(jobs) if name == ALL[0] and "tokens" in result), [])
-    for job, name, result in rows(jobs):
-        step = job["step"] if "graphs" in name else "-"
-        head = f"{job['what']:18} {name:15} {step:22}"
-        if "failed" in result:
-            lines.append(f"{head} failed: {result['failed']}")
-            continue
-        workload = Workload(new_tokens=job["new_tokens"], dtype=job["dtype"])
-        own = model_named(job["model"]).shape_at(job["scale"])
-        limit = generation_bytes(own, workload, "nocache" not in name) / bandwidth
-        median = statistics.median(result["host_s"])
-        spread = (max(result["host_s"]) - min(result["host_s"])) / median
-        events = [value for value in result["device_s"] if value is not None]
-        shown = f"{statistics.median(events) * 1e3:7.2f}ms" if events else "-"
-        against = reference if job["dtype"] == told["dtype"] else job["results"].get(ALL[0], {}).get("tokens", [])
-        lines.append(
-            f"{head} {median * 1e3:7.2f}ms {spread * 100:6.2f}% {shown:>9} {result['first_token_s'] * 1e3:7.2f}ms "
-            f"{result['following_token_s'] * 1e3:7.3f}ms {limit / median * 100:7.1f}%  {agreement(against, result)}"
+def run(command: list[str], environment: dict[str, str], limit: float) -> tuple[int | None, str]:
+    """Exit status (None: ended for lack of time) and last line of a command, which is ended with all it has started."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        lines += [f"{'':18} problem: {problem}" for problem in result["problems"]]
-    lines += [f"{job['what']:18} failed: {job['failed']}" for job in jobs if "failed" in job]
-    return "\n".join([*lines, "", *claims(jobs, best, shape, bandwidth)])
+        try:
+            status: int | None = process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            status = None
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        if status is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.seek(0)
+        return status, (log.read().strip().splitlines() or [""])[-1].strip()
 
 
-def agreement(reference: list[int], result: dict[str, Any]) -> str:
-    """How far the tokens are those of eager generation with the cache."""
-    tokens = result["tokens"]
-    same = next((i for i, pair in enumerate(zip(reference, tokens, strict=False)) if pair[0] != pair[1]), len(tokens))
-    text = "all equal" if tokens == reference else f"equal up to {same} of {len(tokens)}"
-    return text if result["same_tokens"] else f"{text}; ROUNDS DIFFER"
-
-
-def claims(jobs: list[Job], best: str, shape: Any, bandwidth: float) -> list[str]:
-    """What is asked of graphs with the KV cache, and whether it was seen."""
-    first = jobs[0]
-    here = lambda job: job["dtype"] == first["dtype"] and job["model"] == first["model"]  # noqa: E731
-    eager = latency(jobs, "eager-kvcache", here)
-    graphs = latency(jobs, "graphs-kvcache", lambda job: here(job) and job["step"] == best)
-    if not eager or not graphs:
-        return ["eager or graphs with the cache could not be measured"]
-    limit = generation_bytes(shape, Workload(new_tokens=first["new_tokens"], dtype=first["dtype"]), True) / bandwidth
-    faster, share = statistics.median(eager) / statistics.median(graphs), limit / statistics.median(graphs)
-    lines = [
-        f"the fastest step is {best}" + ("" if best == DEFAULT_STEP else f": {STEP}={best}, or make it the default"),
-        f"graphs-kvcache is {faster:.2f} times as fast as eager-kvcache (asked: {FASTER:g}): {yes(faster >= FASTER)}",
-        f"graphs-kvcache is at {share * 100:.1f} % of the memory's limit of {limit * 1e3:.1f} ms "
-        f"(asked: {OF_LIMIT * 100:g} %): {yes(share >= OF_LIMIT)}",
-    ]
-    for name, medians in (("eager-kvcache", eager), ("graphs-kvcache", graphs)):
-        spread = (max(medians) - min(medians)) / statistics.median(medians)
-        lines.append(f"{name}: medians of {len(medians)} runs differ by {spread * 100:.2f} % at most")
-    pairs = [pair for _, _, r in rows(jobs) if "host_s" in r for pair in zip(r["host_s"], r["device_s"], strict=True)]
-    apart = [(host - device) / device for host, device in pairs if device is not None]
-    if apart:
-        lines.append(f"host clock over CUDA events, {len(apart)} rounds: {min(apart):+.3%} to {max(apart):+.3%}")
-    return lines
-
-
-def yes(true: bool) -> str:
-    return "yes" if true else "NO"
+def suite(told: argparse.Namespace, step: str, devices: list[int]) -> dict[str, Any]:
+    """``pytest perf_tests`` on all cases of the model, which stores baselines: how it ended, and what is there then."""
+    beside = told.json.resolve().parent
+    default = ROOT / "baselines" if told.engine == "cuda" else beside / "baselines"
+    baselines = (told.baselines_dir or default).resolve()
+    results = beside / f"{told.json.stem}-results" / time.strftime("%Y%m%dT%H%M%S")
+    begun = time.time()
+    command = [sys.executable, "-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", told.model]
+    command += ["--accelerator", told.engine, "--scale", told.scale, "--devices", ",".join(map(str, devices))]
+    command += ["--dtype", told.dtype, "--new-tokens", str(told.new_tokens), "--runs", str(told.suite_runs)]
+    command += ["--refresh-baselines", "--baselines-dir", str(baselines), "--results-dir", str(results)]
+    status, last = run(command, {**os.environ, STEP: step}, told.suite_budget)
+    cases = {each.case.id for each in ResultsStore(results).read_runs().runs if not each.measurement.problems}
+    files = [path for path in baselines.glob("*/*.json") if path.stat().st_mtime >= begun]
+    stored = [case for path in files for case in json.loads(path.read_text())["cases"]]
+    return {
+        "model": told.model,
+        "status": status,
+        "last": last,
+        "measured": len(cases),
+        "stored": len(stored),
+        "files": [str(path.relative_to(baselines)) for path in files],
+    }
 
 
 if __name__ == "__main__":
