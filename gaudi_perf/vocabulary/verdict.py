@@ -93,7 +93,7 @@ class CaseReport(Document, frozen=True):
         others: the same of the metrics that do not gate.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.
-        waived: why a regression passes for now, and until when; empty if nothing is waived.
+        waived: why a regression passes: for now, and until when, or accepted; empty if none does.
         notes: what else is to be known, for instance why a metric was not judged.
     """
 
