@@ -109,12 +109,31 @@ def test_without_a_source_there_is_no_telemetry_and_nothing_fails(tmp_path: Path
     assert f"no telemetry from {source}" in (tmp_path / "log").read_text()
 
 
-def test_a_source_that_ends_in_the_middle_costs_nothing_but_the_telemetry(watch: TelemetryWatch) -> None:
-    watch.look()
+def sampler_process() -> psutil.Process:
     (sampler,) = [
         child for child in psutil.Process().children() if "gaudi_perf.runtime.telemetry.sampler" in child.cmdline()
     ]
-    sampler.kill()
+    return sampler
+
+
+def test_an_answer_that_comes_too_late_is_taken_for_no_other(
+    watch: TelemetryWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.look()
+    sampler_process().suspend()
+    monkeypatch.setattr("gaudi_perf.runtime.telemetry.watch._DEADLINE_S", 0.1)
+    watch.begin()
+    assert watch.end(set()) is None
+    monkeypatch.undo()
+    sampler_process().resume()
+    watch.look()
+    watch.begin()
+    assert watch.end(set()) is None, "what was asked before the freeze is answered only now"
+
+
+def test_a_source_that_ends_in_the_middle_costs_nothing_but_the_telemetry(watch: TelemetryWatch) -> None:
+    watch.look()
+    sampler_process().kill()
     watch.begin()
     assert watch.end(set()) is None
     watch.look()

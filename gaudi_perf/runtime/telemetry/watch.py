@@ -18,7 +18,7 @@ from gaudi_perf.runtime.telemetry.sampler import Told
 from gaudi_perf.vocabulary.telemetry import Telemetry
 
 _DEADLINE_S = 60.0
-"""For an answer; hl-smi of a server with eight devices takes seconds. Afterwards there is no telemetry."""
+"""For an answer; hl-smi of a server with eight devices takes seconds. Afterwards the group has no telemetry."""
 _POLITE_SECONDS = 2.0
 
 
@@ -35,6 +35,7 @@ class TelemetryWatch:
         """
         self._source = source
         self._before: Told | None = None
+        self._lost = False
         self._buffer = b""
         with log.open("ab") as messages:
             self._process = subprocess.Popen(
@@ -87,13 +88,17 @@ class TelemetryWatch:
             self._process.wait(timeout=_POLITE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
+                self._process.wait(timeout=_POLITE_SECONDS)
 
     def _ask(self, command: bytes) -> Told | None:
+        if self._lost:
+            return None
         try:
             self._send(command)
             return msgspec.json.decode(self._line(), type=Told)
         except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
+            self._lost = True  # an answer that comes late would be taken for that to the next question
             return None
 
     def _send(self, command: bytes) -> None:
