@@ -96,12 +96,9 @@ class CaseJudge:
                 if samples.candidate and (samples.baseline or (reference.published and metric == LATENCY)):
                     chosen[metric, reference.role, reference.label] = reference, samples
         gating = sum(key[0] in self._rules.gates for key in chosen)
-        if not gating:
-            gates = ", ".join(TITLES[metric] for metric in TITLES if metric in self._rules.gates)
-            return replace(self._alone(VerdictKind.NO_BASELINE, f"no {gates} on both sides.", ""), notes=tuple(notes))
         stuck = bool(evidence.never_steady)
         last = budget_spent or stuck  # more runs do not make steady what is not
-        if self._plan is not None and len(evidence.runs) < self._plan.first and not last:
+        if gating and self._plan is not None and len(evidence.runs) < self._plan.first and not last:
             return replace(self._alone(VerdictKind.INCONCLUSIVE, "the first look is yet to come", ""), settled=False)
         looked = {
             key: self._look(key, reference, samples, gating, last, seconds_per_run)
@@ -116,6 +113,10 @@ class CaseJudge:
         verdicts.sort(key=lambda verdict: WORST_FIRST.index(verdict.kind))
         deciding = tuple(verdict for verdict in verdicts if verdict.metric in self._rules.gates)
         others = tuple(verdict for verdict in verdicts if verdict.metric not in self._rules.gates)
+        if not gating:
+            gates = ", ".join(TITLES[metric] for metric in TITLES if metric in self._rules.gates)
+            nothing = self._alone(VerdictKind.NO_BASELINE, f"no {gates} on both sides.", "")
+            return replace(nothing, others=others, notes=tuple(notes))
         compared = {key: one.by_itself for key, one in looked.items() if key[0] in self._rules.gates}
         strongest = min(compared, key=lambda key: (not _regressed(compared[key]), compared[key].p_slower))
         one = compared[strongest]

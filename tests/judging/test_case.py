@@ -58,8 +58,12 @@ def test_peak_memory_is_not_judged_where_other_cases_ran_before(earlier: list[st
 
 def test_a_gate_without_evidence_is_no_pass() -> None:
     rules = Rules(gates=frozenset({"memory"}))
-    judged = CaseJudge(rules).judge(against(noisy_runs(5, earlier=None), STORED))
-    assert judged.verdicts[0].kind is VerdictKind.NO_BASELINE and "peak memory" in judged.verdicts[0].reason
+    evidence = against(noisy_runs(5, level=1.5, earlier=None), STORED)
+    for judged in (CaseJudge(rules).judge(evidence), CaseJudge(rules, Plan(most=20)).judge(evidence)):
+        assert judged.verdicts[0].kind is VerdictKind.NO_BASELINE and "peak memory" in judged.verdicts[0].reason
+        latency = next(verdict for verdict in judged.others if verdict.metric == "latency")
+        assert latency.kind is VerdictKind.REGRESSED, "what does not gate is shown all the same"
+        assert judged.settled
 
 
 def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
