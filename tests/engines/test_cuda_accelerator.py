@@ -56,6 +56,13 @@ def test_whatever_nvidia_smi_says_there_is_no_gpu(output: str, status: int, path
     assert CudaAccelerator().find() is None
 
 
+def test_a_gpu_that_is_lost_hides_no_other(path: Path) -> None:
+    lost = "Unable to determine the device handle for GPU0000:3B:00.0: GPU is lost.  Reboot the system"
+    nvidia_smi(path, ", ".join(ROWS[1]) + "\n" + lost, status=15)
+    found = CudaAccelerator().find()
+    assert found is not None and found.count == 1
+
+
 def test_gpus_are_those_that_are_shown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi(path, "\n".join(", ".join(row) for row in ROWS))
     found = CudaAccelerator().find()

@@ -12,6 +12,7 @@ import torch
 
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.compilations import Compilations
+from gaudi_perf.runtime.engines import parallel
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
 from gaudi_perf.runtime.engines.cuda import CudaEngine
 from gaudi_perf.runtime.generation import capture
@@ -70,6 +71,16 @@ def test_a_rank_without_a_gpu_of_its_own_is_a_mistake(gpu: GroupSpec, monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with pytest.raises(UserError, match=r"rank 1 of this host .* sees 1 \(CUDA_VISIBLE_DEVICES=3\)"):
         CudaEngine().import_for_ranks()
+
+
+def test_a_rank_takes_the_gpu_of_its_number(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(parallel, "import_deepspeed", lambda: taken.append("DeepSpeed"))
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    CudaEngine().import_for_ranks()
+    assert taken == [3, "DeepSpeed"]
 
 
 def test_what_replaces_alibi_is_put_back(gpu: GroupSpec) -> None:

@@ -68,4 +68,4 @@ def install() -> None:
 
     CudaAccelerator.backend = "gloo"
     os.environ["DS_ACCELERATOR"] = "cpu"
-    pretend(setattr, len(os.environ["CUDA_VISIBLE_DEVICES"].split(",")))
+    pretend(setattr, len(os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gaudi_perf.runtime.generation.dummy import dummy_model
+from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.nvidia.steps import STEP
+from gaudi_perf.runtime.rank import Rank
+from gaudi_perf.runtime.worker import Worker
 from gaudi_perf.vocabulary.models import model_named
-from tests.ranks.conftest import ROOT, MakeGroup, prepare, rounds
+from tests.ranks.conftest import ROOT, MakeGroup, prepare, processes_of, rounds
 from tests.ranks.test_tokens import NEW_TOKENS, expected
 
 
@@ -44,15 +48,30 @@ def test_two_gpus_give_the_tokens_of_one_process(
         assert done.problems == [] and done.same_tokens
         captured = (2 if kv_cache else 1) if graphs else None
         assert (done.graph_compilation and done.graph_compilation.count) == captured
+    places = {(each["CUDA_VISIBLE_DEVICES"], each["LOCAL_RANK"]) for each in environments(group)}
+    assert places == {("2,3", "0"), ("2,3", "1")}, "DeepSpeed's launcher counts GPUs from 0, whatever is shown"
     settings = loaded.stack.settings
     assert settings["world-size"] == "2" and settings["step"] == "lean" and settings["peer-access"] == "all"
     assert settings["NCCL_SOCKET_IFNAME"] == "lo", "nccl opens ports on the loopback interface only"
-    assert loaded.device.available == 2, "the GPUs that are shown, not those that DeepSpeed's launcher counts from 0"
+    assert loaded.device.available == 2
+
+
+def environments(group: WorkerGroup) -> list[dict[str, str]]:
+    return [rank.environ() for rank in processes_of(group, "gaudi_perf.runtime.rank")]
+
+
+def test_graphs_end_before_the_group_does() -> None:
+    """NCCL waits for the end of graphs that hold its collectives, for ever."""
+    parted: list[str] = []
+    rank = object.__new__(Rank)
+    rank.communication = SimpleNamespace(close=lambda: parted.append("group"))  # type: ignore[assignment]
+    rank._worker = Worker(lambda reply: None)
+    rank._worker.engine = SimpleNamespace(close=lambda: parted.append("graphs"))  # type: ignore[assignment]
+    rank.close()
+    assert parted == ["graphs", "group"]
 
 
 def test_more_ranks_than_gpus_are_a_mistake_in_one_sentence(make_group: MakeGroup, server: None) -> None:
-    from gaudi_perf.runtime.group import GroupFailure
-
     group = make_group(3, "cuda")
     with pytest.raises(GroupFailure, match="has 2 cuda devices, and is asked for 3") as caught:
         group.start()

@@ -20,13 +20,16 @@ _PART = "MIG-"
 
 
 def nvidia_smi(*fields: str) -> list[list[str]]:
-    """Rows of nvidia-smi's query, a list of the fields for each GPU; empty if there is no nvidia-smi or no GPU."""
+    """Rows of nvidia-smi's query, a list of the fields for each GPU; empty if there is no nvidia-smi or no GPU.
+
+    It fails as a whole where one GPU is lost; the rows of the others are there all the same.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     command = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.SubprocessError):
         return []
     rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]

@@ -55,7 +55,8 @@ class NvmlSource(TelemetrySource):
         self._handles = self._nvml.handles(shown)
         if not self._handles:
             self._nvml.close()
-            raise NvmlUnavailable("NVML shows no GPU")
+            why = "".join(f"; {function}: {words}" for function, words in self._nvml.failures.items())
+            raise NvmlUnavailable(f"NVML shows no GPU{why}")
         # Processes of other parts of a multi-instance GPU have memory and multiprocessors of their own.
         self._parts = {index: self._nvml.part(handle, shown) for index, handle in self._handles.items()}
         self._counted: dict[int, dict[str, int]] = {}
