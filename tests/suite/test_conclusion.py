@@ -1,15 +1,18 @@
-"""What the end of a session adds to the verdicts of its tests."""
+"""What tests of a session share: the accelerator, and what its end adds to their verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from fixtures.matrix import OPTIONS_KEY
 from fixtures.performance import PerfSession
 from fixtures.progress import Progress
+from fixtures.session import SESSION_KEY, take_accelerator
 from gaudi_perf.judging.family import Conclusion
 from gaudi_perf.runtime.passes import Passes, Side
 from gaudi_perf.stores.waivers import WaiverStore
@@ -55,3 +58,15 @@ def test_waivers_that_cannot_be_read_waive_nothing(performance: PerfSession) -> 
     assert performance.added == [CASE], "the session fails"
     (note,) = performance.notes
     assert "waivers.json: not a valid waivers document" in note
+
+
+def test_other_tests_have_the_accelerator_alone(performance: PerfSession) -> None:
+    measurer = Mock()
+    performance._passes = Passes([Side(measurer)], lambda run: None)
+    config = SimpleNamespace(stash=pytest.Stash())
+    config.stash[SESSION_KEY] = performance
+    take_accelerator(config)  # type: ignore[arg-type]
+    measurer.end_group.assert_called_once_with()
+    at_once = SimpleNamespace(stash=pytest.Stash(), workerinput={})
+    with pytest.raises(pytest.fail.Exception, match="without -n"):
+        take_accelerator(at_once)  # type: ignore[arg-type]
