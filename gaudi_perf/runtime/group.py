@@ -16,6 +16,7 @@ import msgspec
 from gaudi_perf.runtime import processes, protocol
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.hosts import Hosts
+from gaudi_perf.runtime.keeper import PATIENCE
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.launchers import Start, start_of
 from gaudi_perf.runtime.plan import Deadlines
@@ -39,6 +40,7 @@ class GroupFailure(Exception):
         sentence: what happened.
         log: the last lines of its log.
         mistake: whether a person can mend it (a wrong path of weights), in which case the log tells nothing more.
+        log_path: where the whole log is, for as long as the session's private directory; None if there is none.
     """
 
     def __init__(self, phase: str, sentence: str, log: str = "", mistake: bool = False) -> None:
@@ -47,6 +49,7 @@ class GroupFailure(Exception):
         self.sentence = sentence
         self.log = log
         self.mistake = mistake
+        self.log_path: Path | None = None
 
 
 class WorkerGroup:
@@ -124,9 +127,9 @@ class WorkerGroup:
             **start.environment,
             "PYTHONUNBUFFERED": "1",
             processes.MARK: str(self._directory),
+            PATIENCE: str(self._deadlines.load),
         }
-        environment = self._launch.variables(added, self._directory)
-        start.prepare(environment)
+        environment = start.prepare(self._launch.variables(added, self._directory))
         words = list(start.command)
         if self._program is not None:
             words = [*self._program, "--socket", str(path), "--parent", str(os.getpid())]
@@ -185,7 +188,11 @@ class WorkerGroup:
         Raises:
             GroupFailure: the worker failed, died, went silent or answered something else.
         """
-        until = time.monotonic() + (deadline if deadline is not None else self._deadlines.round)
+        seconds = deadline if deadline is not None else self._deadlines.round
+        until = time.monotonic() + seconds
+        if self._watch is not None:
+            self._watch.asked()
+            request = msgspec.structs.replace(request, patience_s=seconds)
         assert self._connection is not None, "start() comes first"
         try:
             self._connection.settimeout(max(0.1, until - time.monotonic()))
@@ -243,7 +250,7 @@ class WorkerGroup:
         """Where the worker writes: into the log, or where keepers speak into what is read here."""
         if start.ranks == 1 or self._program is not None:
             return self.log_path.open("ab")
-        self._watch = RankWatch(self.log_path)
+        self._watch = RankWatch(self.log_path, self._deadlines.host)
         return os.fdopen(self._watch.begin(), "wb")
 
     def _accept(self, listener: socket.socket, until: float) -> socket.socket:

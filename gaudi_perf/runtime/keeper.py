@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.launchers.environment import unpacked
 from gaudi_perf.runtime.launchers.leash import KEPT, VISIBLE
 from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.vocabulary.errors import UserError
@@ -29,6 +30,8 @@ WORD = "gaudi-perf-rank "
 """What a keeper's own lines begin with."""
 STARTED = "_GAUDI_PERF_RANK_STARTED"
 """Environment variable with the time at which a rank was started, in seconds since 1970."""
+PATIENCE = "_GAUDI_PERF_PATIENCE"
+"""Environment variable with the seconds after which a rank that still starts tells where it stands."""
 MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 """Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
 _BEAT_SECONDS = 1.0
@@ -227,6 +230,7 @@ def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.environ.update(unpacked(os.environ))
     if KEPT in os.environ:
         os.environ[VISIBLE] = os.environ.pop(KEPT)
     try:

@@ -32,8 +32,10 @@ class Deadlines:
         start: from the start of the process until it connects.
         load: until the model is there.
         round: for each generation, compilation of graphs included.
+        host: until a host of whose ranks nothing is heard counts as lost; their keepers speak every second.
     """
 
     start: float = 120.0
     load: float = 1800.0
     round: float = 900.0
+    host: float = 60.0

@@ -62,7 +62,13 @@ class Variant(Document, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="request"):
-    """Base of what the controller asks."""
+    """Base of what the controller asks.
+
+    Attributes:
+        patience_s: told to several ranks: when the controller will give up, in seconds from now.
+    """
+
+    patience_s: float | None = None
 
 
 class Load(Request, frozen=True, tag="load"):

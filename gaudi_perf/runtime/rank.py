@@ -20,7 +20,7 @@ import msgspec
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.communication import Communication
 from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.keeper import MISTAKE_STATUS, STARTED
+from gaudi_perf.runtime.keeper import MISTAKE_STATUS, PATIENCE, STARTED
 from gaudi_perf.runtime.merging import merged
 from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.runtime.worker import Send, Worker
@@ -28,6 +28,8 @@ from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
 
 Request = protocol.AnyRequest
+_TELL_AFTER = 0.9
+"""The share of a deadline after which a rank tells where it stands."""
 
 
 class Rank:
@@ -62,10 +64,13 @@ class Rank:
 
         The others may wait for it in a collective for ever: its end tells the controller, which ends them.
         """
+        if not isinstance(request, protocol.Load):  # for which it counts since this rank was started
+            tell_before(request.patience_s)
         reply = self._worker.answer(request)
         if isinstance(reply, protocol.Failed):
             self._fail(reply)
         replies = self.communication.gather(msgspec.json.encode(reply))
+        tell_before(None)
         if not replies:
             return reply
         decoder = msgspec.json.Decoder(protocol.AnyReply)
@@ -111,6 +116,15 @@ class Rank:
         os._exit(MISTAKE_STATUS if failed.mistake else 1)  # no destructor of a group may wait for the others
 
 
+def tell_before(deadline_s: float | None) -> None:
+    """Have this rank write where it stands shortly before a deadline; it needs nobody who asks, nor the interpreter.
+
+    Args:
+        deadline_s: seconds from now; None for none.
+    """
+    signal.setitimer(signal.ITIMER_REAL, 0.0 if deadline_s is None else _TELL_AFTER * deadline_s)
+
+
 def main() -> None:
     """Lead or follow until the controller says Stop."""
     parser = argparse.ArgumentParser(description="A rank of gaudi-perf; started by its keeper, not by hand.")
@@ -120,7 +134,10 @@ def main() -> None:
     parser.add_argument("--parent", required=True, type=int)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
-    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the controller asks a silent group where it stands
+    # A silent group is asked where it stands; on other hosts than the controller's, by a timer.
+    faulthandler.register(signal.SIGUSR1, all_threads=False)
+    faulthandler.register(signal.SIGALRM, all_threads=False)
+    tell_before(float(os.environ[PATIENCE]) if PATIENCE in os.environ else None)
     if os.environ["RANK"] == "0":
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(arguments.socket)

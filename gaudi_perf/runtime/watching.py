@@ -15,15 +15,16 @@ from pathlib import Path
 import msgspec
 
 from gaudi_perf.runtime.keeper import MISTAKE_STATUS, WORD, RankWord
+from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.processes import status_text
 
 _LAST_LINES = 12
-_SILENT_SECONDS = 60.0
-"""How long a keeper may say nothing; it speaks every second unless its host, or the way to it, is gone."""
 _SETTLE_SECONDS = 0.6
 _LOST_PEER = re.compile(r"gloo|nccl|hccl|Connection (reset|closed)|Broken pipe", re.IGNORECASE)
 _ANSWER_SECONDS = 1.0
 _TOP = 4  # frames that tell whether a rank waits for others
+_OF_RANK = re.compile(r"\[rank (\d+)\] ?(.*)")
+_STACK, _FRAME = "Stack (most recent call first)", 'File "'  # as Python's faulthandler writes them
 _WAITS = re.compile(r"torch/distributed/|deepspeed/comm/|runtime/communication\.py")
 _STOPPED_SECONDS = 2.0
 """How long a rank may stand still by a signal before the group is ended."""
@@ -32,13 +33,16 @@ _STOPPED_SECONDS = 2.0
 class RankWatch:
     """Reads what a launcher and all below it write, into a log, and picks the keepers' words out of it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, silence_s: float = Deadlines.host) -> None:
         """Nothing is read yet.
 
         Args:
             log: where everything but the keepers' words goes.
+            silence_s: how long a keeper may say nothing; it speaks every second unless its host, or the way to it, is
+                gone.
         """
         self._log = log
+        self._silence_s = silence_s
         self._lock = threading.Lock()
         self._words: dict[int, RankWord] = {}
         self._heard: dict[int, float] = {}
@@ -46,6 +50,7 @@ class RankWatch:
         self._ended: list[RankWord] = []
         self._first_end = float("inf")
         self._lines: deque[str] = deque(maxlen=400)
+        self._stacks: dict[int, list[str]] = {}
         self._decoder = msgspec.json.Decoder(RankWord)
         self._reader: int | None = None
         self._thread: threading.Thread | None = None
@@ -93,7 +98,7 @@ class RankWatch:
             if failed and now - self._first_end < _SETTLE_SECONDS:
                 return None  # others may be about to say that they ended, and one of them may be the cause
             stopped = [rank for rank, since in self._stopped.items() if now - since > _STOPPED_SECONDS]
-            silent = [rank for rank, heard in self._heard.items() if now - heard > _SILENT_SECONDS]
+            silent = [rank for rank, heard in self._heard.items() if now - heard > self._silence_s]
         if failed:
             word = min(failed, key=_consequence)
             assert word.ended is not None
@@ -103,35 +108,47 @@ class RankWatch:
             return stopped[0], f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
         if silent:
             return silent[0], (
-                f"nothing was heard of {self.name(silent[0])} for {_SILENT_SECONDS:.0f} s in {phase}: is its host up?"
+                f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}: is host "
+                f"{self._host(silent[0])} up, and its network?"
             )
         return None
 
-    def blamed(self, own: Set[int]) -> str:
-        """Which ranks keep a silent group waiting, as far as ranks of this host can tell; empty if none is found.
+    def _host(self, rank: int) -> str:
+        with self._lock:
+            return self._words[rank].host
 
-        Every rank is asked where it stands; the others wait in a collective for the one that does not.
+    def asked(self) -> None:
+        """A request begins: where ranks stood before says nothing of it."""
+        with self._lock:
+            self._stacks.clear()
+
+    def blamed(self, own: Set[int]) -> str:
+        """Which ranks keep a silent group waiting, as far as can be told; empty if none is found.
+
+        Ranks of this host are asked where they stand; those of others tell it by themselves shortly before a deadline
+        (``rank.tell_before``). The others wait in a collective for the one that does not.
 
         Args:
             own: the group's processes. Ranks in a container tell numbers of its own, which are other processes here.
         """
         here = os.uname().nodename
         with self._lock:
-            ranks = {rank: word.pid for rank, word in self._words.items() if word.host == here and rank in self._heard}
+            ranks = [rank for rank in self._words if rank in self._heard]
+            pids = {self._words[rank].pid for rank in ranks if self._words[rank].host == here}
             self._lines.clear()
-        for pid in own & set(ranks.values()):
+        for pid in own & pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGUSR1)
         time.sleep(_ANSWER_SECONDS)
         with self._lock:
-            lines = list(self._lines)
-        stacks = {rank: [line for line in lines if f"[rank {rank}]" in line and 'File "' in line] for rank in ranks}
-        waiting = {rank for rank, stack in stacks.items() if any(_WAITS.search(line) for line in stack[:_TOP])}
-        busy = [rank for rank, stack in stacks.items() if stack and rank not in waiting]
-        if not waiting or not busy:
+            stacks = {rank: stack for rank in ranks if (stack := list(self._stacks.get(rank, [])))}
+        busy = [rank for rank, stack in stacks.items() if not any(_WAITS.search(line) for line in stack[:_TOP])]
+        if not busy and len(stacks) == len(ranks):
+            return "every rank waits for the others in a collective"
+        if not busy or len(busy) == len(ranks):
             return ""
         names = ", ".join(self.name(rank) for rank in busy)
-        where = stacks[busy[0]][0].partition('File "')[2]
+        where = stacks[busy[0]][0].partition(_FRAME)[2]
         return f"{names} did not come to where the others wait for it (it is in {where})"
 
     def last_lines(self, rank: int | None = None) -> str:
@@ -156,6 +173,17 @@ class RankWatch:
                 log.flush()
                 with self._lock:
                     self._lines.append(text)
+                    self._note_stack(text)
+
+    def _note_stack(self, text: str) -> None:
+        of_rank = _OF_RANK.search(text)
+        if of_rank is None:
+            return
+        rank, words = int(of_rank[1]), of_rank[2]
+        if words.startswith(_STACK):
+            self._stacks[rank] = []
+        elif words.lstrip().startswith(_FRAME) and rank in self._stacks:
+            self._stacks[rank].append(words)
 
     def _take(self, word: RankWord) -> None:
         now = time.monotonic()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import shlex
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOL_SOCKET, socket
 
@@ -15,10 +21,11 @@ from gaudi_perf.runtime.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.runtime.keeper import place_in
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.launchers import start_of
-from gaudi_perf.runtime.launchers.deepspeed import handed_on
+from gaudi_perf.runtime.launchers.environment import file_for, is_handed_on, of_the_runner, require_kept
+from gaudi_perf.runtime.processes import MARK
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from tests.ranks.conftest import MakeGroup
+from tests.ranks.conftest import ROOT, MakeGroup
 
 
 def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
@@ -67,12 +74,78 @@ def test_each_launcher_tells_a_rank_s_place(variables: dict[str, str], place: tu
     assert (found.rank, found.ranks, found.local_rank, found.local_ranks) == place
 
 
-def test_what_other_hosts_are_told_is_no_secret_and_nothing_for_a_shell() -> None:
-    assert handed_on("PT_HPU_LAZY_MODE", "1") and handed_on("HF_HOME", "/data/hub")
-    assert handed_on("TOKENIZERS_PARALLELISM", "false")
-    assert not handed_on("HF_TOKEN", "hf_x") and not handed_on("HF_HUB_API_KEY", "x")
-    assert not handed_on("PT_HPU_X", "$(reboot)") and not handed_on("PT_HPU_X", "a`b`")
-    assert not handed_on("AWS_REGION", "x"), "only what the stacks read"
+def test_what_other_hosts_are_told_is_no_secret() -> None:
+    assert is_handed_on("PT_HPU_LAZY_MODE") and is_handed_on("HF_HOME") and is_handed_on("TOKENIZERS_PARALLELISM")
+    assert not is_handed_on("HF_TOKEN") and not is_handed_on("HF_HUB_API_KEY")
+    assert not is_handed_on("AWS_REGION"), "only what the stacks read"
+    told = {"PYTHONPATH": "/suite", "MLFLOW_TRACKING_PASSWORD": "hidden", "PYTHON_KEYRING_TOKEN": "hidden", "HOME": "/"}
+    assert of_the_runner(told) == {"PYTHONPATH": "/suite", "HOME": "/"}, "DeepSpeed would write them into a command"
+
+
+ODD = "a,b c='d';\n$(touch oops) `id` \"e\" %h \\ é"
+"""What no shell and no launcher leaves as it is."""
+LAUNCHED = "import os, sys; sys.path[:0] = sys.argv[1:]; "
+LAUNCHED += "from gaudi_perf.runtime.launchers.environment import unpacked; print(repr(unpacked(os.environ)['PT_ODD']))"
+
+
+def _by_pdsh(exports: list[str]) -> list[str]:
+    told = "".join(f"export {each}; " for each in exports)
+    return ["sh", "-c", f"{told} exec {shlex.join([sys.executable, '-c', LAUNCHED, str(ROOT)])}"]
+
+
+def _by_mpi(exports: list[str]) -> list[str]:
+    return ["env", *exports, sys.executable, "-c", LAUNCHED, str(ROOT)]
+
+
+def _by_slurm(exports: list[str]) -> list[str]:
+    return _by_mpi(",".join(exports).split(","))
+
+
+@pytest.mark.parametrize("launched", [_by_pdsh, _by_mpi, _by_slurm])
+def test_any_value_comes_to_other_hosts_as_it_is(tmp_path: Path, launched: Callable[[list[str]], list[str]]) -> None:
+    """Each passes on what DeepSpeed makes of the file as that launcher does, and its rank reads it."""
+    deepspeed = pytest.importorskip("deepspeed.launcher.multinode_runner")
+
+    class Runner(deepspeed.MultiNodeRunner):  # type: ignore[misc, name-defined]  # DeepSpeed has no types
+        backend_exists = get_cmd = parse_user_args = lambda *_: None
+
+    runner = Runner(argparse.Namespace(user_script="", user_args=[]), "")
+    for line in file_for({"PT_ODD": ODD, MARK: "/tmp/g", "DS_ACCELERATOR": "cpu"}).splitlines(keepends=True):
+        runner.add_export(*line.split("=", maxsplit=1))  # as its main() does
+    words = launched([f"{name}={value}" for name, value in runner.exports.items()])
+    done = subprocess.run(words, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.stdout == f"{ODD!r}\n", done.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was run"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "name", "value", "kept"),
+    [
+        ("slurm", "PYTHONPATH", "/a,b", False),
+        ("pdsh", "PYTHONPATH", "/a,b", True),
+        ("openmpi", "LD_LIBRARY_PATH", "/a b", False),
+        ("pdsh", "LD_LIBRARY_PATH", "/a b", True),
+        ("pdsh", "PYTHONPATH", "/a%h", False),
+        ("pdsh", "UCX_TLS", "$(reboot)", False),
+        ("mpich", "PYTHONPATH", "/a\nb", False),
+        ("slurm", "PT_ODD", "a,b", True),
+    ],
+)
+def test_what_a_launcher_would_change_is_refused_in_a_sentence(
+    launcher: str, name: str, value: str, kept: bool
+) -> None:
+    def check() -> None:
+        require_kept({name: value}, {}, launcher)
+
+    if kept:
+        return check()
+    with pytest.raises(UserError, match=f"--launcher {launcher}: the environment variable {name} has the value"):
+        check()
+
+
+def test_a_path_that_a_shell_would_cut_is_refused_in_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"--launcher pdsh: the working directory, '/a b', would not come to other ho"):
+        require_kept({}, {"the working directory": "/a b"}, "pdsh")
 
 
 def test_a_host_with_fewer_devices_than_its_slots_is_told_before_anything_is_loaded(make_group: MakeGroup) -> None:
@@ -99,7 +172,7 @@ def test_nobody_can_take_the_port_at_which_ranks_of_several_hosts_meet(tmp_path:
     if own is None:
         pytest.skip("this machine has no address but the loopback's")
     spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
-    start = start_of(spec, tmp_path, 0, Launch(), Hosts((Host(own, 1), Host("192.0.2.2", 1))))
+    start = start_of(spec, tmp_path, 0, Launch(), Hosts((Host(own, 1), Host("198.51.100.2", 1))))
     assert start.meeting is not None
     with start.meeting, socket() as other:
         host, port = start.meeting.getsockname()

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def _run(*words: str) -> None:
 def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
     """Two network namespaces joined by a veth pair, each with an sshd that takes this test's key only."""
     sshd = shutil.which("sshd") or ("/usr/sbin/sshd" if os.path.exists("/usr/sbin/sshd") else None)
-    missing = [name for name in ("ip", "ssh", "ssh-keygen", "pdsh") if shutil.which(name) is None]
+    missing = [name for name in ("ip", "unshare", "ssh", "ssh-keygen", "pdsh") if shutil.which(name) is None]
     if sshd is None or missing:
         pytest.skip(f"not installed: {', '.join([*([] if sshd else ['sshd']), *missing])}")
     if os.getuid() != 0:
@@ -63,7 +64,7 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
             words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
             servers.append(
                 subprocess.Popen(
-                    ["ip", "netns", "exec", name, sshd, "-D", "-f", "/dev/null", *words],
+                    [*_on(name), sshd, "-D", "-f", "/dev/null", *words],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -80,6 +81,12 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
             server.wait()
         for name in names:
             _delete(name)
+
+
+def _on(name: str) -> list[str]:
+    """What runs a command on a host: in its network, and with its name."""
+    named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
+    return ["ip", "netns", "exec", name, *named]
 
 
 def _delete(name: str) -> None:
@@ -123,8 +130,6 @@ try:
     spaces = sorted({os.readlink(f"/proc/{pid}/ns/net") for pid in ranks})
     print("RESULT " + json.dumps({"tokens": done.token_ids, "ranks": len(ranks), "spaces": spaces,
                                   "prompt": loaded.prompt_ids}), flush=True)
-    if len(sys.argv) > 4:
-        time.sleep(600)
 except BaseException as error:
     print(error, getattr(error, "log", ""))
     raise
@@ -133,14 +138,14 @@ finally:
 """
 
 
-def _controller(two_hosts: TwoHosts, place: Path, *more: str) -> subprocess.Popen[str]:
-    words = ["ip", "netns", "exec", two_hosts.names[0], sys.executable, "-c", CONTROLLER, str(place)]
-    environment = {
-        **os.environ, "PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+def _started(
+    two_hosts: TwoHosts, program: str, place: Path, more: Sequence[str], **variables: str
+) -> subprocess.Popen[str]:
+    """A program on the first host, told a place for its group and both addresses."""
+    told = {"PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(
-        [*words, *two_hosts.addresses, *more],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [*_on(two_hosts.names[0]), sys.executable, "-c", program, str(place), *two_hosts.addresses, *more],
+        cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
@@ -149,7 +154,8 @@ def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> N
     from gaudi_perf.vocabulary.models import model_named
     from tests.ranks.test_tokens import expected
 
-    output, _ = _controller(two_hosts, tmp_path / "g").communicate(timeout=300)
+    controller = _started(two_hosts, CONTROLLER, tmp_path / "g", [], PYTHONPATH=str(ROOT))
+    output, _ = controller.communicate(timeout=300)
     results = [line for line in output.splitlines() if line.startswith("RESULT ")]
     assert results, output
     found = json.loads(results[0].removeprefix("RESULT "))
@@ -158,15 +164,72 @@ def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> N
     assert alive(marked(str(tmp_path / "g"))) == []
 
 
-def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    controller = _controller(two_hosts, tmp_path / "g", "stay")
+SCRIPTED = """
+import json, sys
+from pathlib import Path
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
+from gaudi_perf.runtime.hosts import Host, Hosts
+from gaudi_perf.runtime.plan import Deadlines
+from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
+spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
+hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]))
+deadlines = Deadlines(round=float(sys.argv[4]), host=3)
+group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), deadlines, hosts=hosts)
+try:
+    group.start()
+    group.load()
+    group.ask(Prepare(variant=Variant(graphs=False, kv_cache=True, new_tokens=4)), Prepared, phase="prepare")
+    print("READY", flush=True)
+    while True:
+        group.ask(Rounds(count=1), RoundsDone, phase="rounds")
+except GroupFailure as failure:
+    print("FAILED " + failure.sentence, flush=True)
+finally:
+    group.close()
+"""
+
+
+def _scripted(two_hosts: TwoHosts, place: Path, round_deadline: float, **fault: Any) -> subprocess.Popen[str]:
+    injected = json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
+    path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
+    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
+    return _started(two_hosts, SCRIPTED, place, [str(round_deadline)], **told)
+
+
+def test_a_rank_that_hangs_on_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    place = tmp_path / "g"
+    controller = _scripted(two_hosts, place, 4.0, kind="hang", phase="generate", after=2, rank=1)
+    output, _ = controller.communicate(timeout=200)
+    assert "FAILED the group of 2 ranks gave no answer in rounds within 4 s, and was ended: rank 1 (proc" in output
+    assert f" on {two_hosts.names[1]}) did not come to where the others wait for it" in output
+    assert "injected_engine.py" in output, "where it is"
+    assert alive(marked(str(place))) == []
+
+
+def _wait_until_ready(controller: subprocess.Popen[str]) -> None:
     assert controller.stdout is not None
     said = []
     for line in controller.stdout:
         said.append(line)
-        if line.startswith("RESULT "):
-            break
-    assert said and said[-1].startswith("RESULT "), "".join(said)
+        if line == "READY\n":
+            return
+    raise AssertionError("".join(said))
+
+
+def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    controller = _scripted(two_hosts, tmp_path / "g", 100.0)
+    _wait_until_ready(controller)
+    _run("ip", "-n", two_hosts.names[1], "link", "set", "gp1", "down")
+    output, _ = controller.communicate(timeout=60)
+    assert "FAILED nothing was heard of rank 1 (process" in output, output
+    assert f"for 3 s in rounds: is host {two_hosts.names[1]} up, and its network?" in output
+    assert alive(marked(str(tmp_path / "g"))) == []
+
+
+def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    controller = _scripted(two_hosts, tmp_path / "g", 100.0)
+    _wait_until_ready(controller)
     left = marked(str(tmp_path / "g"))
     assert left
     controller.kill()

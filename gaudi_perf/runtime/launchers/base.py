@@ -22,6 +22,10 @@ class Start:
     ranks: int = 1
     meeting: socket.socket | None = None
 
-    def prepare(self, environment: Mapping[str, str]) -> None:
-        """Called with the whole environment before the command is run."""
-        return None
+    def prepare(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """Called with the whole environment before the command is run; returns the one that it is run in.
+
+        Raises:
+            UserError: the command cannot be run in it as asked.
+        """
+        return environment

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shutil
 import socket as sockets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,30 +21,40 @@ from pathlib import Path
 from gaudi_perf.runtime.hosts import Host, Hosts
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.launchers.base import Start
+from gaudi_perf.runtime.launchers.environment import file_for, of_the_runner, require_kept
 from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 
 KEEPER = "gaudi_perf.runtime.keeper"
 _OF_BOTH = ("--no_local_rank", "--log_level=error", "--module")
+_EVEN = ("slurm", "mpich", "impi", "mvapich")
 _PROGRAMS = {"pdsh": "pdsh", "openmpi": "ompi_info", "slurm": "sinfo", "mpich": "mpirun", "impi": "mpirun"}
-# What other hosts are told of this environment; never what may be a secret, for it stands in command lines.
-_HANDED_ON = (
-    *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
-    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH"),
-)
-_SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSWORD|CREDENTIAL|_KEY\b", re.IGNORECASE)
-_PLAIN = re.compile(r"[\w@%+=:,./ -]*\Z")  # of other values no shell on the way makes something else
 
 
 @dataclass(frozen=True)
 class OverHosts(Start):
     """DeepSpeed's runner, which hands an environment on from a file."""
 
+    launcher: str = "pdsh"
     environment_file: Path = Path()
 
-    def prepare(self, environment: Mapping[str, str]) -> None:
-        """Write the file."""
-        write_environment(self.environment_file, environment)
+    def prepare(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Write the file.
+
+        Raises:
+            UserError: something of it would come to other hosts as something else.
+        """
+        of_runner = of_the_runner(environment)
+        places = {
+            "the directory for temporary files": str(self.environment_file),
+            "the Python interpreter": sys.executable,
+            "the working directory": os.getcwd(),  # from which DeepSpeed has the others start
+        }
+        require_kept(of_runner, places, self.launcher)
+        descriptor = os.open(self.environment_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(file_for(of_runner))
+        return of_runner
 
 
 def start_of(spec: GroupSpec, directory: Path, parent: int, launch: Launch, hosts: Hosts | None) -> Start:
@@ -75,6 +85,12 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     program = _PROGRAMS.get(hosts.launcher)
     if program is not None and shutil.which(program) is None:
         raise UserError(f"--launcher {hosts.launcher} needs {program}, which is not installed on this machine")
+    if hosts.launcher in _EVEN and len({host.slots for host in used}) > 1:
+        counts = ", ".join(f"{host.slots} on {host.name}" for host in used)
+        raise UserError(
+            f"--launcher {hosts.launcher} starts as many ranks on every host, and --hostfile asks for {counts}: give "
+            "all of them as many slots, or use --launcher pdsh"
+        )
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
     hostfile.write_text("".join(f"{host.name} slots={host.slots}\n" for host in used))
     address = hosts.address or _address_of(used[0].name)
@@ -87,24 +103,30 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     port = meeting.getsockname()[1]
     arguments = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
     arguments += [f"--master_port={port}", "--no_ssh_check", *_OF_BOTH]
+    if hosts.launcher == "slurm":
+        arguments, keeper = _for_slurm(used, arguments, keeper)
     words = [*leash, "deepspeed.launcher.runner", *arguments, *keeper, "--meeting", f"tcp://{address}:{port}"]
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
     environment = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
     ranks = sum(host.slots for host in used)
-    return OverHosts(command=words, environment=environment, ranks=ranks, meeting=meeting, environment_file=file)
+    return OverHosts(
+        command=words,
+        environment=environment,
+        ranks=ranks,
+        meeting=meeting,
+        launcher=hosts.launcher,
+        environment_file=file,
+    )
 
 
-def write_environment(path: Path, environment: Mapping[str, str]) -> None:
-    """Write what other hosts are told of an environment, in the form of DeepSpeed's ``.deepspeed_env``."""
-    lines = [f"{name}={value}\n" for name, value in sorted(environment.items()) if handed_on(name, value)]
-    path.write_text("".join(lines))
-    path.chmod(0o600)
-
-
-def handed_on(name: str, value: str) -> bool:
-    """Whether other hosts are told of a variable."""
-    return name.startswith(_HANDED_ON) and not _SECRET.search(name) and _PLAIN.match(value) is not None
+def _for_slurm(used: tuple[Host, ...], arguments: list[str], keeper: list[str]) -> tuple[list[str], list[str]]:
+    """What DeepSpeed needs to be told for Slurm: it chooses no hosts by itself, and knows files but no modules."""
+    where = f"--nodelist={','.join(host.name for host in used)} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
+    found = find_spec(KEEPER)
+    assert found is not None and found.origin is not None
+    without_module = [word for word in arguments if word != "--module"]
+    return [*without_module, f"--launcher_args={where}"], [found.origin, *keeper[1:]]
 
 
 def require_first_host(hosts: Hosts) -> None:

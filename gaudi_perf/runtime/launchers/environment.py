@@ -1,0 +1,100 @@
+"""What other hosts are told of this environment, in a form that no shell and no launcher on the way changes.
+
+DeepSpeed hands variables on as ``export NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...``
+to Slurm. Commas, spaces, quotes and newlines come out of that as something else, or as commands. So what the stacks
+read goes as one variable of plain characters, which every keeper takes apart. What Python and the launchers themselves
+need goes as it is, or is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Mapping
+
+from gaudi_perf.runtime.processes import MARK
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.secrecy import SECRET_NAME
+
+HANDED_ON = "_GAUDI_PERF_HANDED_ON"
+"""The variable with all others in it."""
+
+# What stacks read; never what may be a secret, for it stands in command lines.
+_PREFIXES = (
+    *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
+    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH"),
+)
+_OF_A_HOST = ("CUDA_VISIBLE_DEVICES", HANDED_ON)  # DeepSpeed's launcher sets the first on every host
+_AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH")
+_BY_DEEPSPEED = ("PYTHON", "MV2", "UCX")  # what its runner hands on by itself
+_LEFT_OUT = "MLFLOW"  # the same, but nothing here reads it, and it may have a password
+_KEPT = {
+    "pdsh": re.compile(r"[\w@+=:,./ -]*\Z"),  # a shell's word in double quotes, in which pdsh replaces %h, %n and %u
+    "slurm": re.compile(r"[\w@%+=:./-]*\Z"),
+}
+_KEPT_BY_MPI = re.compile(r"[\w@%+=:,./-]*\Z")  # DeepSpeed puts quotes around others, and they stay
+
+
+def is_handed_on(name: str) -> bool:
+    """Whether other hosts are told of a variable."""
+    return name.startswith(_PREFIXES) and not SECRET_NAME.search(name) and name not in _OF_A_HOST
+
+
+def packed(environment: Mapping[str, str]) -> str:
+    """What is handed on of an environment, as one value of letters, digits, ``-``, ``_`` and ``=``."""
+    told = {name: value for name, value in sorted(environment.items()) if is_handed_on(name)}
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(told).encode(), 9)).decode()
+
+
+def unpacked(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that ``packed`` has put into an environment; none where nothing was handed on."""
+    value = environment.get(HANDED_ON)
+    told: dict[str, str] = {} if not value else json.loads(zlib.decompress(base64.urlsafe_b64decode(value)))
+    return told
+
+
+def file_for(environment: Mapping[str, str]) -> str:
+    """What DeepSpeed is to hand on, in the form of its ``.deepspeed_env``."""
+    plain = {name: environment[name] for name in _AS_IT_IS if name in environment}
+    return "".join(f"{name}={value}\n" for name, value in {**plain, HANDED_ON: packed(environment)}.items())
+
+
+def of_the_runner(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of DeepSpeed's runner, without what it would write into command lines for nobody."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not (name.startswith(_LEFT_OUT) or (name.startswith(_BY_DEEPSPEED) and SECRET_NAME.search(name)))
+    }
+
+
+def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
+    """Make sure that what a launcher hands on as it is comes out as it went in.
+
+    Args:
+        environment: of DeepSpeed's runner.
+        places: paths that stand in the command, by what they are.
+        launcher: one of ``hosts.LAUNCHERS``.
+
+    Raises:
+        UserError: a launcher would change a value.
+    """
+    kept = _KEPT.get(launcher, _KEPT_BY_MPI)
+    for name, value in environment.items():
+        if (name in _AS_IT_IS or name.startswith(_BY_DEEPSPEED)) and not kept.match(value):
+            raise UserError(
+                f"--launcher {launcher}: the environment variable {name} has the value {value[:80]!r}, which would not "
+                f"come to other hosts as it is, because of {_first_bad(kept, value)!r}: change or unset it"
+            )
+    for what, path in places.items():
+        if " " in path or not kept.match(path):
+            raise UserError(
+                f"--launcher {launcher}: {what}, {path[:80]!r}, would not come to other hosts as it is, because of "
+                f"{_first_bad(kept, path)!r}: use a path without it"
+            )
+
+
+def _first_bad(kept: re.Pattern[str], value: str) -> str:
+    return next((character for character in value if not kept.match(character)), " ")
