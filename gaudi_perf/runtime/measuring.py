@@ -135,7 +135,8 @@ class Measurer:
         """
         try:
             yield self._group_for(case)
-        except BaseException:
+        except BaseException as error:
+            self._name_log(error)
             self.end_group()
             raise
 
@@ -168,16 +169,22 @@ class Measurer:
         try:
             return (yield from self._steps(case, one_by_one))
         except GroupFailure as failure:
+            self._name_log(failure)
             self.end_group()
             if self._launch.own or failure is self._cannot_start:
                 raise
-            failure = _of_stack(failure, self._launch)
-            if failure.phase == "start":
-                self._cannot_start = failure  # other cases need not try again
-            raise failure from None
+            told = _of_stack(failure, self._launch)
+            told.log_path = failure.log_path
+            if told.phase == "start":
+                self._cannot_start = told  # other cases need not try again
+            raise told from None
         except Exception:  # whatever it is, it cut the conversation with the worker off
             self.end_group()
             raise
+
+    def _name_log(self, error: BaseException) -> None:
+        if isinstance(error, GroupFailure) and self._group is not None:
+            error.log_path = self._group.log_path
 
     def _steps(self, case: Case, one_by_one: bool) -> Generator[None, None, Run]:
         started_at = utc_now()

@@ -113,6 +113,26 @@ class ResultsStore:
         write_new(path, data)
         return path
 
+    def write_log(self, session_id: str, name: str, text: str) -> Path:
+        """Store a worker's log beside its runs.
+
+        Args:
+            session_id: the session that it belongs to.
+            name: what to call it, for instance the case's id.
+            text: the log, as ``logs.kept_text`` makes it.
+
+        Returns:
+            The file, ``<name>.log``.
+
+        Raises:
+            UserError: it is there already or cannot be written.
+        """
+        folder = self.session_directory(session_id)
+        path = folder / f"{_safe(name, 'log name')}.log"
+        make_directory(folder)
+        write_new(path, text.encode("utf-8", "backslashreplace"))
+        return path
+
     def sessions(self) -> list[str]:
         """The ids of all sessions, oldest first.
 
