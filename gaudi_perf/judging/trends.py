@@ -11,7 +11,7 @@ import numpy as np
 from gaudi_perf.statistics.change_points import ChangePoint, change_points
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.summary import RunSummary
 
 
@@ -130,16 +130,6 @@ def changes_of(trend: Trend, *, tolerance: float = 0.05) -> list[Change]:
         )
         for point in points
     ]
-
-
-def stack_changes(old: Stack, new: Stack) -> list[str]:
-    """What differs between two stacks, as ``pytorch 2.9.0 -> 2.10.0``; empty if nothing does."""
-    words = [f"{old.kind} {old.version} -> {new.version}"] if old.version != new.version else []
-    for before, after in ((old.components, new.components), (old.settings, new.settings)):
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name):
-                words.append(f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}")
-    return words
 
 
 def _trend(nights: dict[tuple[str, str, str], list[RunSummary]]) -> Trend:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gaudi_perf.reports.text import harmless, interval, slower_or_faster
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
-from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.stack import Stack, component_changes
 from gaudi_perf.vocabulary.verdict import Session, Verdict, VerdictKind
 
 
@@ -29,13 +29,7 @@ def stacks_side_by_side(session: Session, runs: Mapping[str, Sequence[Run]]) -> 
 
 def stack_differences(old: Stack, new: Stack) -> list[str]:
     """Versions, components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
-    lines = []
-    for before, after in ((old.components, new.components), (old.settings, new.settings)):
-        for name in sorted(before.keys() | after.keys()):
-            one, other = before.get(name, "none"), after.get(name, "none")
-            if one != other:
-                lines.append(harmless(f"{name} {one} -> {other}"))
-    return lines
+    return [harmless(change) for change in component_changes(old, new)]
 
 
 def other_regressions(session: Session) -> list[str]:

@@ -19,10 +19,10 @@ from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
 from gaudi_perf.stores.tokens import token_findings
-from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline, stack_differences
+from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 DEFAULT_MINIMUM_RUNS = 5
@@ -278,7 +278,7 @@ def _mixed(runs: Sequence[Run]) -> str:
             hosts = f"{first.host.host_class!r} and {run.host.host_class!r}"
             return f"its runs are of several host classes ({hosts}): refresh from the runs of one"
         if run.stack != first.stack:
-            what = "; ".join(stack_differences(first.stack, run.stack))
+            what = "; ".join(stack_changes(first.stack, run.stack))
             return f"its runs are of several stacks ({what}): refresh from the runs of one"
         if run.measurement.token_ids != first.measurement.token_ids:
             return f"runs {first.run_id} and {run.run_id} generated different tokens: find out why, then measure again"

@@ -231,16 +231,3 @@ def differences(case: CaseBaseline, device: Device, run: Run, baseline_device: D
         # The article's numbers are of real weights; latency does not depend on the values.
         pairs = [pair for pair in pairs if pair[0] != "weights"]
     return [f"{field} {ours!r} is not {theirs!r}" for field, ours, theirs in pairs if ours != theirs]
-
-
-def stack_differences(ours: Stack, theirs: Stack) -> list[str]:
-    """How two stacks differ, in words: version, components and settings; empty if they are the same."""
-    words = [f"stack {ours.name!r} is not {theirs.name!r}"] if ours.name != theirs.name else []
-    for what, left, right in (
-        ("", ours.components, theirs.components),
-        ("setting ", ours.settings, theirs.settings),
-    ):
-        for name in sorted({*left, *right}):
-            if left.get(name) != right.get(name):
-                words.append(f"{what}{name} {left.get(name, 'none')!r} is not {right.get(name, 'none')!r}")
-    return words

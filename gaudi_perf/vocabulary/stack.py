@@ -75,6 +75,22 @@ class Stack(Document, frozen=True):
         return parse_version(self.version)
 
 
+def stack_changes(old: Stack, new: Stack) -> list[str]:
+    """What differs between two stacks, as ``synapse 1.23.0 -> 1.24.0``; empty if nothing does."""
+    version = [f"{old.kind} {old.version} -> {new.version}"] if old.name != new.name else []
+    return version + component_changes(old, new)
+
+
+def component_changes(old: Stack, new: Stack) -> list[str]:
+    """Components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
+    return [
+        f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}"
+        for before, after in ((old.components, new.components), (old.settings, new.settings))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
 class Host(Document, frozen=True):
     """The machine around the devices, as it was during the measurement.
 

@@ -202,7 +202,7 @@ def test_a_slow_case_on_another_host_class_is_new(store: BaselineStore) -> None:
         ([*make_runs(count=4), make_run(problems=["throttled"])], "is INVALID (throttled)"),
         (
             [*make_runs(count=4), make_run(components={"driver": "1.22.1"})],
-            "of several stacks (driver '1.22.0' is not '1.22.1'): refresh from the runs of one",
+            "of several stacks (driver 1.22.0 -> 1.22.1): refresh from the runs of one",
         ),
         (
             [*make_runs(count=4), make_run(cpu="EPYC 9654")],

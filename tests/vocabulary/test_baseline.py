@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from gaudi_perf.stores.convert import case_baseline
-from gaudi_perf.vocabulary.baseline import Published, differences, stack_differences
+from gaudi_perf.vocabulary.baseline import Published, differences
+from gaudi_perf.vocabulary.stack import stack_changes
 from tests.stores.making import make_run
 
 RUN = make_run()
@@ -79,10 +80,10 @@ def test_published_numbers_are_of_any_host_and_weights() -> None:
 def test_how_stacks_differ() -> None:
     ours = replace(RUN.stack, components={"driver": "1", "pytorch": "2.6"}, settings={"PT_HPU_LAZY_MODE": "1"})
     theirs = replace(RUN.stack, version="1.23.0", components={"driver": "2", "firmware": "3", "pytorch": "2.6"})
-    assert stack_differences(ours, theirs) == [
-        "stack 'synapse-1.22.0' is not 'synapse-1.23.0'",
-        "driver '1' is not '2'",
-        "firmware 'none' is not '3'",
-        "setting PT_HPU_LAZY_MODE '1' is not 'none'",
+    assert stack_changes(ours, theirs) == [
+        "synapse 1.22.0 -> 1.23.0",
+        "driver 1 -> 2",
+        "firmware none -> 3",
+        "PT_HPU_LAZY_MODE 1 -> none",
     ]
-    assert stack_differences(ours, ours) == []
+    assert stack_changes(ours, ours) == []
