@@ -49,7 +49,7 @@ def decode(data: bytes | str, kind: type[DocumentT], source: str) -> DocumentT:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        reason = _other_schema(data, kind) or _sentence(error)
+        reason = _other_schema(data, kind) or sentence(error)
         raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
 
 
@@ -97,8 +97,10 @@ def _title(kind: Any) -> str:
     return str(getattr(kind, "__name__", "message")).lower()
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+def sentence(error: Exception) -> str:
+    """What is wrong with a document, on a line; what the document holds of control characters is shown as escapes."""
+    text = " ".join(str(error).split())[:400]
+    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in text)
 
 
 def _inline(value: Any) -> str:

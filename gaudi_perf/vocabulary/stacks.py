@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from gaudi_perf.vocabulary.documents import Document
+from gaudi_perf.vocabulary.documents import Document, sentence
 from gaudi_perf.vocabulary.errors import UserError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -70,5 +70,4 @@ def decode_stacks(data: bytes, source: str) -> StacksFile:
     try:
         return msgspec.toml.decode(data, type=StacksFile)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:400]
-        raise UserError(f"{source}: not a valid file of stacks: {reason}: {_FORM}") from None
+        raise UserError(f"{source}: not a valid file of stacks: {sentence(error)}: {_FORM}") from None

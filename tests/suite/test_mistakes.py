@@ -67,6 +67,15 @@ def test_results_that_cannot_be_stored_are_told_before_anything_is_measured(suit
     assert not loads.exists()
 
 
+def test_what_a_file_holds_does_not_reach_the_terminal(suite: Suite, scripted: Scripted) -> None:
+    (suite.baselines / "waivers.json").write_text('{"waivers": [{"\\u001b[8m": 1}]}')
+    suite(*ONE, "--refresh-baselines", "--runs", "2", injected=scripted())
+    slow = scripted(slower=[{"when": ["eager"], "by": 1.0}])
+    outcome = suite(*ONE, "--runs", "2", injected=slow)
+    assert outcome.status == 1 and "waivers.json" in outcome.output
+    assert "\x1b[8m" not in outcome.output and "Traceback" not in outcome.output
+
+
 def test_a_profile_of_pytest_benchmark_costs_no_verdict(suite: Suite, scripted: Scripted) -> None:
     outcome = suite(*ONE, "--benchmark-cprofile", "tottime", injected=scripted())
     assert outcome.status == 0 and outcome.verdicts() == {ONE[1]: "NO BASELINE"}, outcome.output
