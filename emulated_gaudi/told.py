@@ -104,8 +104,8 @@ class Reader:
             stamp = None
         if stamp == self._stamp:
             return False
-        self._stamp = stamp
         self.told = read(self._path) if stamp else Told()
+        self._stamp = stamp  # only now: a document that is wrong is told every time
         return True
 
 

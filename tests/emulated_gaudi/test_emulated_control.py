@@ -229,6 +229,17 @@ def announce(settings: Settings, pid: int, module: int, memory: int) -> None:
     document.with_suffix(".memory").write_bytes(memory.to_bytes(8, "little"))
 
 
+def test_a_reader_tells_a_wrong_document_every_time(tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    path.write_text("{")
+    reader = Reader(path)
+    for _ in range(2):
+        with pytest.raises(ToldError):
+            reader.refresh()
+    tell(path, Fault(slower=0.1))
+    assert reader.refresh() and reader.told.faults == [Fault(slower=0.1)]
+
+
 def test_hl_smi_as_a_program(tmp_path: Path) -> None:
     env = {**os.environ, **environment("gaudi2", devices=2, directory=tmp_path)}
     kinds = "name,uuid,power.draw,temperature.aip,utilization.aip,memory.used,memory.total"
