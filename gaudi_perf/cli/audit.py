@@ -11,7 +11,7 @@ from gaudi_perf.cli.common import Command, echo_table, results_option, share, sh
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
-    from gaudi_perf.judging.auditing import History
+    from gaudi_perf.judging.auditing import Audited, History
     from gaudi_perf.statistics.audit import Audit, Design
 
 _FEW = 3
@@ -58,6 +58,9 @@ def audit(
     false alarm. Then the same candidates are made slower by 2 to 50 %, to see which slowdowns are found in nine of ten
     comparisons, and how often twice the tolerance is called UNCHANGED, which is wrong. Nothing is measured or written.
 
+    As in the suite, the usual noise is learned where at least ten other nights are left to learn it from; side by side
+    needs none.
+
     A candidate is drawn from one night (session) and its baseline from others, as in life; a history of one night is
     cut into stretches. It takes more runs than a comparison has, better ten times as many: what a short history says is
     said of few runs, drawn again and again. To grow one, measure the same stack on many nights, say with --runs 5.
@@ -68,10 +71,10 @@ def audit(
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
     from gaudi_perf.judging.auditing import audit_history, histories, usual_design
-    from gaudi_perf.stores.results import read_runs
+    from gaudi_perf.stores.history import read_history
 
     minded = share(tolerance, "--tolerance")
-    read = read_runs(results_dir)
+    read = read_history(results_dir)
     for problem in read.problems:
         click.echo(shown(f"left out: {problem}"), err=True)
     found, unusable = histories(
@@ -86,7 +89,7 @@ def audit(
     if not found:
         asked = "; the filters leave none of them" if read.runs else ""
         raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to audit")
-    replayed: list[tuple[History, Design, Audit]] = []
+    replayed: list[tuple[History, Design, Audited]] = []
     too_short: list[str] = []
     for history in found:
         design = usual_design(history.samples, candidates, baselines, side_by_side)
@@ -111,7 +114,7 @@ def _too_short(history: History, reason: str) -> str:
     return f"{runs} of {nights}: {reason}"
 
 
-def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repeats: int) -> None:
+def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
     hosts = dict.fromkeys((history.device, history.stack, history.host) for history, _, _ in replayed)
@@ -135,12 +138,12 @@ def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repea
                     f"{design.candidates}+{design.candidates} pairs"
                     if design.side_by_side
                     else f"{design.candidates} of {design.baselines}",
-                    f"{audit.false_alarms:.1%} (< {audit.false_alarms_high:.1%})",
-                    _finds(audit),
-                    f"{audit.wrong_unchanged:.1%}",
-                    f"{audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
+                    f"{audited.audit.false_alarms:.1%} (< {audited.audit.false_alarms_high:.1%})",
+                    _finds(audited.audit),
+                    f"{audited.audit.wrong_unchanged:.1%}",
+                    f"{audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
                 )
-                for history, design, audit in own
+                for history, design, audited in own
             ],
         )
     click.echo(
@@ -149,7 +152,16 @@ def _show(replayed: list[tuple[History, Design, Audit]], tolerance: float, repea
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
-    if any(one.false_alarms > _MANY_ALARMS for _, _, one in replayed):
+    taught = [history.case_id for history, _, audited in replayed if audited.learned == 1]
+    untaught = [
+        history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
+    ]
+    if taught:
+        click.echo("usual noise: learned from the nights that a comparison does not draw, as the suite learns it")
+    if untaught:
+        whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
+        click.echo(f"usual noise: that of a quiet server{whose}; the suite learns it from ten nights on")
+    if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
             "so many false alarms mean that something changed between the nights which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"

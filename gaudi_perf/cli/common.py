@@ -81,7 +81,7 @@ def results_option(command: F) -> F:
         show_default=True,
         show_envvar=True,
         metavar="DIR",
-        help="Where every run is kept as a document.",
+        help="Where every run is kept as a document; what noise is usual is learned from there.",
     )(command)
 
 

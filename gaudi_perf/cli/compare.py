@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_words, share, shown
+from gaudi_perf.cli.common import Command, baselines_option, echo_words, results_option, share, shown
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -18,8 +18,16 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for an issue or a job summary.")
 @click.option("--exit-code", is_flag=True, help="Exit status 1 if a case REGRESSED.")
 @baselines_option
+@results_option
 def compare(
-    candidate: str, baseline: str, case: str, tolerance: str, as_markdown: bool, exit_code: bool, baselines_dir: Path
+    candidate: str,
+    baseline: str,
+    case: str,
+    tolerance: str,
+    as_markdown: bool,
+    exit_code: bool,
+    baselines_dir: Path,
+    results_dir: Path,
 ) -> None:
     """Hold A against B, case by case: the change, its interval, and the verdict.
 
@@ -34,6 +42,7 @@ def compare(
       gaudi-perf compare results gaudi2/synapse-1.23.0 --exit-code
     """
     from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
+    from gaudi_perf.judging.usual import NoiseHistory
     from gaudi_perf.reports.baselines import comparison
     from gaudi_perf.reports.tabular import markdown
     from gaudi_perf.stores.baselines import BaselineStore
@@ -43,7 +52,8 @@ def compare(
     ours, theirs = side(candidate, store), side(baseline, store)
     for sentence in dict.fromkeys((*ours.left_out, *theirs.left_out)):
         click.echo(shown(f"left out: {sentence}"), err=True)
-    pairs, alone = pairs_of(ours, theirs, share(tolerance, "--tolerance"))
+    history = NoiseHistory.of(results_dir, store)
+    pairs, alone = pairs_of(ours, theirs, share(tolerance, "--tolerance"), history)
     chosen = slowest_first([pair for pair in pairs if case in pair.candidate.case.id])
     if not chosen:
         raise UserError(_nothing(candidate, baseline, case, alone))

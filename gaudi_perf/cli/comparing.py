@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from gaudi_perf.judging.evidence import latency_samples
+from gaudi_perf.judging.usual import NoiseHistory
 from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name
 from gaudi_perf.stores.results import read_runs
-from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.versions import parse_version
@@ -62,7 +62,7 @@ def side(text: str, store: BaselineStore) -> Side:
     )
 
 
-def pairs_of(candidate: Side, baseline: Side, tolerance: float) -> tuple[list[Pair], list[str]]:
+def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHistory) -> tuple[list[Pair], list[str]]:
     """Put the cases of two sides together.
 
     Returns:
@@ -83,7 +83,7 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float) -> tuple[list[Pa
             continue
         best = min(partners, key=lambda other: (len(differences(entry, other)), other.case.provenance != "measured"))
         differing = tuple(differences(entry, best))
-        judged = None if differing else judge(entry.case, best.case, tolerance)
+        judged = None if differing else judge(entry, best, tolerance, history)
         pairs.append(Pair(entry, best, differing, judged))
     alone += [
         f"{other.device.name} {other.case.id}: only in {baseline.name}"
@@ -115,24 +115,40 @@ def differences(candidate: Entry, baseline: Entry) -> list[str]:
     return [f"{field} {mine!r} is not {other!r}" for field, mine, other in pairs if mine != other]
 
 
-def judge(candidate: CaseBaseline, baseline: CaseBaseline, tolerance: float) -> Judged | None:
+def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Judged | None:
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
+    candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
     from gaudi_perf.statistics.verdict import compare, compare_with_published
 
+    measured = ours if candidate.published is None else theirs
+    learned = history.usual(
+        measured.case,
+        measured.device.name,
+        measured.case.host_class or "",
+        measured.stack,
+        {run.night for run in (*candidate.runs, *baseline.runs)},
+    )
+    usual = None if learned is None else learned.noise
     if baseline.published is not None:
         outcome = compare_with_published(
-            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance
+            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance, usual_noise=usual
         )
     elif candidate.published is not None:
         single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
         outcome = compare(
-            [single], [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)], tolerance=tolerance
+            [single],
+            [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)],
+            tolerance=tolerance,
+            usual_noise=usual,
         )
     else:
-        outcome = compare(latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance)
-    return Judged(outcome.kind, outcome.low, outcome.high, outcome.reason, outcome.advice)
+        outcome = compare(
+            latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance, usual_noise=usual
+        )
+    reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
+    return Judged(outcome.kind, outcome.low, outcome.high, reason, outcome.advice)
 
 
 def _places(text: str, store: BaselineStore) -> list[Place]:

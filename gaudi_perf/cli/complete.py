@@ -128,7 +128,7 @@ def complete(
         ResultsStore(results_dir).write_run(done.run)
     _tell(done, dataset_case(case, prompts).workload.prompt, output, text)
     if done.run is not None:
-        _judge(done, baselines_dir, against)
+        _judge(done, baselines_dir, results_dir, against)
 
 
 def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
@@ -142,13 +142,14 @@ def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
         click.echo(f"throughput: {done.prompts_per_s:.4g} prompts/s, {done.tokens_per_s:.4g} new tokens/s")
 
 
-def _judge(done: Completed, baselines_dir: Path, against: str) -> None:
-    from gaudi_perf.judging import judge_runs
+def _judge(done: Completed, baselines_dir: Path, results_dir: Path, against: str) -> None:
+    from gaudi_perf.judging import NoiseHistory, judge_runs
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
     assert done.run is not None
-    verdicts = judge_runs([done.run], BaselineStore(baselines_dir), against)
+    store = BaselineStore(baselines_dir)
+    verdicts = judge_runs([done.run], store, against, history=NoiseHistory.of(results_dir, store))
     for verdict in verdicts:
         click.echo(shown(f"{verdict.kind.value}: {verdict.reason} {verdict.advice}"))
     if verdicts[0].kind in (VerdictKind.REGRESSED, VerdictKind.INVALID):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, colored, shown
+from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ _case = click.option("--case", metavar="PART", default="", help="Only cases whos
 @_case
 @_minimum_runs
 @baselines_option
-def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path) -> None:
+@results_option
+def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, results_dir: Path) -> None:
     """Say what a refresh from RESULTS would change; nothing is written.
 
     RESULTS is a results directory, the directory of one session, or one run document. Every case gets a line: its new
@@ -43,7 +44,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path) -> No
       gaudi-perf baselines diff results
       gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
     """
-    plan = _plan(results, case, minimum_runs, None, baselines_dir)
+    plan = _plan(results, case, minimum_runs, None, baselines_dir, results_dir)
     _echo(plan)
     click.echo(_counts(plan, "would be"))
 
@@ -55,8 +56,15 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path) -> No
 @_case
 @_minimum_runs
 @baselines_option
+@results_option
 def refresh(
-    results: Path, accept_regression: str | None, dry_run: bool, case: str, minimum_runs: int, baselines_dir: Path
+    results: Path,
+    accept_regression: str | None,
+    dry_run: bool,
+    case: str,
+    minimum_runs: int,
+    baselines_dir: Path,
+    results_dir: Path,
 ) -> None:
     """Make what was measured the new level of its cases.
 
@@ -72,7 +80,7 @@ def refresh(
     """
     from gaudi_perf.stores.refresh import apply
 
-    plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir)
+    plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir, results_dir)
     if not dry_run:
         plan = apply(plan)
     _echo(plan)
@@ -85,14 +93,14 @@ def refresh(
 
 
 def _plan(
-    results: Path, case: str, minimum_runs: int, accept_regression: str | None, baselines_dir: Path
+    results: Path, case: str, minimum_runs: int, accept_regression: str | None, baselines_dir: Path, results_dir: Path
 ) -> RefreshPlan:
-    from gaudi_perf.judging import refresh_verdicts
+    from gaudi_perf.judging import NoiseHistory, refresh_verdicts
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.refresh import plan_refresh
 
     runs, store = runs_of(results, case), BaselineStore(baselines_dir)
-    judged = refresh_verdicts(runs, store)
+    judged = refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store))
     return plan_refresh(
         store,
         runs,

@@ -12,6 +12,7 @@ from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
 from gaudi_perf.judging.family import SessionFamily
 from gaudi_perf.judging.rules import Rules
+from gaudi_perf.judging.usual import NoiseHistory
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
@@ -21,6 +22,7 @@ __all__ = [
     "CaseEvidence",
     "CaseJudge",
     "Judgement",
+    "NoiseHistory",
     "RefreshVerdicts",
     "Rules",
     "evidence_against_baselines",
@@ -30,7 +32,13 @@ __all__ = [
 ]
 
 
-def judge_runs(runs: Sequence[Run], store: BaselineStore, against: str, rules: Rules | None = None) -> list[Verdict]:
+def judge_runs(
+    runs: Sequence[Run],
+    store: BaselineStore,
+    against: str,
+    rules: Rules | None = None,
+    history: NoiseHistory | None = None,
+) -> list[Verdict]:
     """Hold the runs of a case against every baseline that applies, once.
 
     Args:
@@ -38,6 +46,7 @@ def judge_runs(runs: Sequence[Run], store: BaselineStore, against: str, rules: R
         store: the baselines.
         against: the baseline that was named, or empty for those of the same and of the newest earlier version.
         rules: tolerances, and which metrics gate.
+        history: teaches the usual noise.
 
     Returns:
         A verdict for each baseline and each metric that gates, the worst first; one alone if there is no baseline or
@@ -46,7 +55,7 @@ def judge_runs(runs: Sequence[Run], store: BaselineStore, against: str, rules: R
     Raises:
         UserError: a baseline that is needed is malformed, or ``against`` names none.
     """
-    return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against)).verdicts)
+    return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against, history)).verdicts)
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,9 @@ class RefreshVerdicts:
     noted: Mapping[str, str]
 
 
-def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None) -> RefreshVerdicts:
+def refresh_verdicts(
+    runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None, history: NoiseHistory | None = None
+) -> RefreshVerdicts:
     """How runs compare with the levels that a refresh would replace.
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
@@ -86,7 +97,7 @@ def refresh_verdicts(runs: Sequence[Run], store: BaselineStore, rules: Rules | N
     rules = replace(rules, gates=rules.gates | {LATENCY})
     judged: dict[str, Judgement] = {}
     for case_id, same in alike.items():
-        evidence = evidence_against_baselines(same, store, "")
+        evidence = evidence_against_baselines(same, store, "", history)
         measured = [reference for reference in evidence.references if not reference.published]
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from gaudi_perf.judging.evidence import latency_samples
+from gaudi_perf.judging.trends import sample_of
+from gaudi_perf.judging.usual import learned_from
 from gaudi_perf.statistics.audit import Audit, Design, audit
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.stores.convert import baseline_run
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.summary import RunSummary
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,17 @@ class History:
         return len({sample.night for sample in self.samples})
 
 
-def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
+def histories(runs: Iterable[RunSummary]) -> tuple[list[History], int]:
     """Put runs together that are of the same code.
 
     Returns:
         A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
         INVALID, or never steady.
     """
-    groups: dict[tuple[bytes, ...], list[Run]] = {}
+    groups: dict[tuple[bytes, ...], list[RunSummary]] = {}
     left_out = 0
     for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):
-        if not run.measurement.valid or not run.measurement.warm_up.steady:
+        if not run.valid or not run.steady:
             left_out += 1
             continue
         key = (
@@ -56,7 +58,7 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
             run.device.name.encode(),
             encode_line(run.stack),
             run.stack_label.encode(),
-            run.host.host_class.encode(),
+            run.host_class.encode(),
         )
         groups.setdefault(key, []).append(run)
     found = [
@@ -64,10 +66,8 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
             case_id=same[0].case.id,
             device=same[0].device.name,
             stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
-            host=same[0].host.host_class,
-            samples=tuple(
-                replace(sample, night=run.session_id) for run in same for sample in latency_samples([baseline_run(run)])
-            ),
+            host=same[0].host_class,
+            samples=tuple(sample_of(run) for run in same),
         )
         for same in groups.values()
     ]
@@ -94,9 +94,32 @@ def usual_design(
     return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
 
 
-def audit_history(history: History, design: Design, tolerance: float, repeats: int) -> Audit | str:
+@dataclass(frozen=True)
+class Audited:
+    """What the replays of a history came to.
+
+    Attributes:
+        audit: the error rates.
+        learned: share of the comparisons whose usual noise was learned from the history's other nights, as the suite
+            does; for the others, that of a quiet server was assumed.
+    """
+
+    audit: Audit
+    learned: float
+
+
+def audit_history(history: History, design: Design, tolerance: float, repeats: int) -> Audited | str:
     """Replay comparisons on a history; why it is too short, in a sentence, if it is."""
+    taught: list[bool] = []
+
+    def usual(sides: Sides) -> UsualNoise:
+        compared = {sample.night for sample in (*sides.candidate, *sides.baseline)}
+        learned = None if design.side_by_side else learned_from(history.samples, compared)
+        taught.append(learned is not None)
+        return UsualNoise() if learned is None else learned.noise
+
     try:
-        return audit(history.samples, design, tolerance=tolerance, repeats=repeats)
+        outcome = audit(history.samples, design, tolerance=tolerance, usual_noise=usual, repeats=repeats)
     except ValueError as error:
         return str(error)
+    return Audited(outcome, sum(taught) / len(taught))

@@ -14,12 +14,13 @@ from gaudi_perf.statistics.sequential import Layout, Look, Plan, Stop, look
 from gaudi_perf.statistics.verdict import (
     Comparison,
     ComparisonSettings,
+    UsualNoise,
     compare,
     compare_side_by_side,
     compare_with_published,
 )
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-from gaudi_perf.vocabulary.verdict import WORST_FIRST, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import WORST_FIRST, LearnedNoise, Verdict, VerdictKind
 
 _CERTAIN = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
@@ -153,11 +154,11 @@ class CaseJudge:
         layout = Layout.STORED
         if reference.side_by_side:
             layout = Layout.INTERLEAVED if _in_turns(key[0], reference) else Layout.SIDE_BY_SIDE
-        found = _look(layout, reference, samples, plan, tolerance, strict, budget_spent)
+        found = _look(key[0], layout, reference, samples, plan, tolerance, strict, budget_spent)
         looked = _Looked(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
             # The family asks more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
-            alone = _look(layout, reference, samples, plan, tolerance, own, budget_spent)
+            alone = _look(key[0], layout, reference, samples, plan, tolerance, own, budget_spent)
             unchanged = alone.comparison.kind == VerdictKind.UNCHANGED
             # The stricter look's evidence holds at every level that the family may come to, the other's does not.
             slower, faster = found.comparison.p_slower, found.comparison.p_faster
@@ -205,9 +206,10 @@ class CaseJudge:
     ) -> Verdict:
         more = comparison.more_runs if comparison.kind == VerdictKind.INCONCLUSIVE else None
         stacks = 2 if reference.side_by_side else 1
+        learned = reference.usual if key[0] == LATENCY else None
         return Verdict(
             kind=comparison.kind,
-            reason=comparison.reason,
+            reason=comparison.reason if learned is None else f"{comparison.reason}; {learned}",
             metric=key[0],
             role=reference.role,
             baseline=reference.label,
@@ -224,7 +226,16 @@ class CaseJudge:
             advice=comparison.advice,
             more_runs=more,
             more_seconds=None if more is None or seconds_per_run is None else more * seconds_per_run * stacks,
+            learned_noise=None
+            if learned is None
+            else LearnedNoise(
+                runs=learned.runs, nights=learned.nights, run=learned.noise.run, night=learned.noise.night
+            ),
         )
+
+
+def _usual(metric: Metric, reference: Reference) -> UsualNoise | None:
+    return None if reference.usual is None or metric != LATENCY else reference.usual.noise
 
 
 def _regressed(one: Comparison) -> bool:
@@ -239,15 +250,19 @@ def _compare(
     metric: Metric, reference: Reference, samples: Samples, tolerance: float, settings: ComparisonSettings
 ) -> Comparison:
     ours, theirs = samples.candidate, samples.baseline
+    usual = _usual(metric, reference)
     if reference.published:
-        return compare_with_published(ours, reference.level_s, tolerance=tolerance, settings=settings)
+        return compare_with_published(
+            ours, reference.level_s, tolerance=tolerance, usual_noise=usual, settings=settings
+        )
     if reference.side_by_side:
         turns = _in_turns(metric, reference)
         return compare_side_by_side(ours, theirs, tolerance=tolerance, settings=settings, interleaved=turns)
-    return compare(ours, theirs, tolerance=tolerance, settings=settings)
+    return compare(ours, theirs, tolerance=tolerance, usual_noise=usual, settings=settings)
 
 
 def _look(
+    metric: Metric,
     layout: Layout,
     reference: Reference,
     samples: Samples,
@@ -260,7 +275,16 @@ def _look(
     if reference.published:  # it counts as a single run of another night, and has no probes
         ours = [RunSample(rounds=sample.rounds, night=sample.night) for sample in ours]
         theirs = [RunSample(rounds=np.array([reference.level_s], dtype=np.float64))]
-    return look(ours, theirs, plan, layout=layout, tolerance=tolerance, settings=settings, budget_spent=budget_spent)
+    return look(
+        ours,
+        theirs,
+        plan,
+        layout=layout,
+        tolerance=tolerance,
+        usual_noise=_usual(metric, reference),
+        settings=settings,
+        budget_spent=budget_spent,
+    )
 
 
 def _upheld(one: Comparison, slower: float, faster: float, family: int) -> Comparison:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gaudi_perf.judging.usual import Learned, NoiseHistory
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import baseline_run
@@ -36,6 +37,7 @@ class Reference:
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
         rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
+        usual: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
     """
 
     role: BaselineRole
@@ -45,6 +47,7 @@ class Reference:
     level_s: float
     published: bool = False
     rounds_in_turns: bool = False
+    usual: Learned | None = None
 
     @property
     def side_by_side(self) -> bool:
@@ -90,8 +93,16 @@ class Samples:
     why_not: str = ""
 
 
-def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, against: str) -> CaseEvidence:
+def evidence_against_baselines(
+    runs: Sequence[Run], store: BaselineStore, against: str, history: NoiseHistory | None = None
+) -> CaseEvidence:
     """Hold the runs of a case against the stored baselines that apply.
+
+    Args:
+        runs: the candidate's.
+        store: the baselines.
+        against: the baseline that was named, or empty.
+        history: teaches the usual noise. Neither the candidate's nor the baseline's own nights do.
 
     Raises:
         UserError: a baseline that is needed is malformed, or ``against`` names none.
@@ -113,6 +124,7 @@ def evidence_against_baselines(runs: Sequence[Run], store: BaselineStore, agains
             runs=tuple(match.case.runs),
             level_s=match.case.level_s,
             published=match.case.published is not None,
+            usual=None if history is None else _usual(history, runs, match.case.runs),
         )
         for match in resolution.matches
     )
@@ -230,6 +242,12 @@ def _same_before(
         return [one for one, _ in both], [other for _, other in both], ""
     kept = [[run for run in side if run.earlier_cases == list(shared)] for side in (ours, theirs)]
     return kept[0], kept[1], ""
+
+
+def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[BaselineRun]) -> Learned | None:
+    one = runs[-1]
+    compared = {*(run.session_id for run in runs), *(run.night for run in stored)}
+    return history.usual(one.case, one.device.name, one.host.host_class, one.stack, compared)
 
 
 def _problems(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gaudi_perf.statistics.evidence import Evidence, from_side_by_side, from_stored, with_slowdown
 from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import draw_pairs, draw_stored
+from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -64,7 +64,7 @@ def audit(
     design: Design,
     *,
     tolerance: float = 0.05,
-    usual_noise: UsualNoise | None = None,
+    usual_noise: Callable[[Sides], UsualNoise] | UsualNoise | None = None,
     settings: ComparisonSettings | None = None,
     slowdowns: Sequence[float] = _SLOWDOWNS,
     repeats: int = 200,
@@ -76,7 +76,7 @@ def audit(
         history: runs of the same case on the same stack, in the order of measurement, with nights where known.
         design: the comparison to replay.
         tolerance: the slowdown that nobody minds.
-        usual_noise: what is known about the noise here.
+        usual_noise: what is known about the noise here; or tells it for the runs that are drawn, which teach nothing.
         settings: permitted error rates.
         slowdowns: shares by which the candidate's rounds are made longer; 0 is always among them.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
@@ -111,12 +111,19 @@ def audit(
     )
 
 
-def _draw(history: Sequence[RunSample], design: Design, usual: UsualNoise, rng: np.random.Generator) -> Evidence:
+def _draw(
+    history: Sequence[RunSample],
+    design: Design,
+    usual: Callable[[Sides], UsualNoise] | UsualNoise,
+    rng: np.random.Generator,
+) -> Evidence:
     if design.side_by_side:
-        pairs = draw_pairs(history, design.candidates, rng)
-        return from_side_by_side(pairs.candidate, pairs.baseline, usual)
-    stored = draw_stored(history, design.candidates, design.baselines, rng)
-    return from_stored(stored.candidate, stored.baseline, usual)
+        sides = draw_pairs(history, design.candidates, rng)
+    else:
+        sides = draw_stored(history, design.candidates, design.baselines, rng)
+    known = usual if isinstance(usual, UsualNoise) else usual(sides)
+    gather = from_side_by_side if design.side_by_side else from_stored
+    return gather(sides.candidate, sides.baseline, known)
 
 
 def _upper_limit(events: int, trials: int) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Count, Document, Name, Seconds
+from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds
 from gaudi_perf.vocabulary.measurement import require_timestamp
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
 from gaudi_perf.vocabulary.stack import Stack
@@ -40,6 +42,22 @@ BaselineRole = Literal["drift", "release", "named", "side by side", "none"]
 asked for by name, or the other stack of the session, measured side by side."""
 
 
+class LearnedNoise(Document, frozen=True):
+    """What the history of a case taught of its noise.
+
+    Attributes:
+        runs: of how many runs.
+        nights: of how many nights (sessions).
+        run: how far runs of one night usually lie apart: standard deviation of logarithms, 0.01 for 1 %.
+        night: how far nights do, beyond that.
+    """
+
+    runs: PositiveInt
+    nights: PositiveInt
+    run: Annotated[float, msgspec.Meta(gt=0)]
+    night: Annotated[float, msgspec.Meta(gt=0)]
+
+
 class Verdict(Document, frozen=True):
     """The outcome of one comparison, with the ratio, its interval and the reason.
 
@@ -59,6 +77,8 @@ class Verdict(Document, frozen=True):
         stop: why no more runs were taken, where as many are taken as it takes; else empty.
         more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
         more_seconds: about how long they would take.
+        learned_noise: the usual noise, learned from this installation's history; None where that of a quiet server was
+            assumed.
     """
 
     kind: VerdictKind
@@ -80,6 +100,7 @@ class Verdict(Document, frozen=True):
     stop: str = ""
     more_runs: Count | None = None
     more_seconds: float | None = None
+    learned_noise: LearnedNoise | None = None
 
 
 class CaseReport(Document, frozen=True):

@@ -48,6 +48,18 @@ def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(invoke: 
     assert any(line.startswith("bloomz7b-1x-graphs-kvcache") and (" 5% " in line or " 10% " in line) for line in finds)
     assert " over 50%" in " ".join(noisy) or " 50%" in " ".join(noisy)
     assert "0.5 % is permitted" in done.output
+    assert "usual noise: learned from the nights that a comparison does not draw" in done.output
+    assert "quiet server" not in done.output
+
+
+def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns) -> None:
+    """Nights that lie 4 % apart: what is assumed of a quiet server would raise an alarm in every fifth comparison."""
+    directory = store_runs([*nights(25, night=0.04, spread=0.002), *nights(8, graphs=False)])
+    done = invoke("audit", "--results-dir", directory, "--repeats", 80)
+    assert done.exit_code == 0, done.output
+    rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}
+    assert float(rows["bloomz7b-1x-graphs-kvcache"][5].rstrip("%")) <= 4.0, done.output
+    assert "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite learns it from ten" in done.output
 
 
 def test_side_by_side_is_replayed_in_pairs(invoke: Invoke, store_runs: StoreRuns) -> None:

@@ -1,0 +1,86 @@
+"""What it is worth to learn the usual noise: verdicts with and without, on servers whose nights differ more or less.
+
+    python benchmarks/learned.py                  # the numbers in docs/verdicts.md, some minutes
+    python benchmarks/learned.py --repeats 100    # a quick look
+
+Synthetic noise: runs 0.5 % apart, rounds 1 %, nights as told. The candidate has five runs of a night; what it is held
+against is a published number (a single night's, without probes), five runs of one night, or a run of each of five.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from detection_rules.noise import QuietServer
+
+from gaudi_perf.judging.usual import learned_from
+from gaudi_perf.statistics.evidence import from_stored, with_slowdown
+from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.verdict import ComparisonSettings, decide
+from gaudi_perf.vocabulary.verdict import VerdictKind
+
+ROUNDS = 10
+TOLERANCE = 0.05
+SLOWDOWNS = (0.0, 0.05, 0.1)
+SETTINGS = ComparisonSettings()
+
+
+def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[RunSample]:
+    """The runs of a baseline."""
+    if kind == "published":
+        return [RunSample(np.exp(rng.normal(0, np.hypot(server.night, server.run), 1)))]
+    nights, runs = (1, 5) if kind == "one night" else (5, 1)
+    return [run for number in range(nights) for run in server.runs(f"before {number}", runs, ROUNDS, rng)]
+
+
+def known(server: QuietServer, nights: int, rng: np.random.Generator) -> UsualNoise:
+    """What so many nights of two runs teach."""
+    history = [run for number in range(nights) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
+    learned = learned_from(history)
+    return UsualNoise() if learned is None else learned.noise
+
+
+def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[str]:
+    """A line for each length of the history."""
+    rng = np.random.default_rng(seed)
+    counts: dict[int, dict[float, Counter[VerdictKind]]] = {}
+    for _ in range(repeats):
+        candidate, stored = server.runs("tonight", 5, ROUNDS, rng), baseline(server, kind, rng)
+        if kind == "published":
+            candidate = [RunSample(run.rounds, night=run.night) for run in candidate]
+        for nights in (0, 10, 30):
+            evidence = from_stored(candidate, stored, known(server, nights, rng))
+            tally = counts.setdefault(nights, {slowdown: Counter() for slowdown in SLOWDOWNS})
+            for slowdown in SLOWDOWNS:
+                tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1
+    for nights, tally in counts.items():
+        shares = [
+            tally[0.0][VerdictKind.REGRESSED],
+            tally[0.05][VerdictKind.REGRESSED],
+            tally[0.1][VerdictKind.REGRESSED],
+            tally[0.1][VerdictKind.UNCHANGED],
+            tally[0.0][VerdictKind.INCONCLUSIVE],
+        ]
+        cells = " | ".join(f"{100 * share / repeats:.1f}" for share in shares)
+        yield f"| {server.night:.1%} | {kind} | {nights or 'none'} | {cells} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=600, help="comparisons a line (default: 600)")
+    parser.add_argument("--seed", type=int, default=5, help="of all draws (default: 5)")
+    arguments = parser.parse_args()
+    print("| nights apart | baseline | nights learned from | false | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for night in (0.003, 0.01, 0.03):
+        for kind in ("published", "one night", "five nights"):
+            for line in rows(QuietServer(night=night, bad=0.0), kind, arguments.repeats, arguments.seed):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
