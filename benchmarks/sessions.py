@@ -1,0 +1,291 @@
+"""Error rates of whole sessions: cases judged one after the other, as pytest does, up to whether the session fails.
+
+    python benchmarks/sessions.py                   # the numbers in docs/verdicts.md, some minutes
+    python benchmarks/sessions.py --repeats 50      # a quick look
+
+No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the family's level for each
+case, gates, all cases together at the end, exit status. Noise is that of a quiet server: runs 0.5 % apart, rounds 1 %,
+nights 1 %, 3 % of nights 8 % slow, which the probes show. All cases of a session share its night's luck.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import binomtest
+
+from gaudi_perf.judging.case import CaseJudge
+from gaudi_perf.judging.evidence import CaseEvidence, Reference
+from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.outcome import fails, with_added
+from gaudi_perf.judging.rules import Rules
+from gaudi_perf.statistics.sequential import Plan
+from gaudi_perf.vocabulary.baseline import BaselineRun
+from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
+from gaudi_perf.vocabulary.workload import Workload
+
+CASES = tuple(
+    Case(
+        configuration=Configuration(model=model, devices=devices, graphs=graphs, kv_cache=kv_cache),
+        accelerator="hpu",
+        workload=Workload(),
+        scale="full",
+    )
+    for model in ("bloomz7b", "bloomz176b")
+    for devices in (1, 8)
+    for graphs in (True, False)
+    for kv_cache in (True, False)
+)
+STACK = Stack(kind="synapse", version="1.24.0")
+ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Luck:
+    """What a night does to all rounds and all probes, in logarithms."""
+
+    rounds: float
+    probes: float
+
+
+@dataclass(frozen=True)
+class Server:
+    """Noise, as standard deviations of logarithms.
+
+    Attributes:
+        night: between nights.
+        run: between runs of a night.
+        round: between rounds of a run.
+        bad: share of nights that are slow.
+        slow: by how much.
+        probe: of the probes, between nights and between runs, and tenfold between rounds.
+    """
+
+    night: float = 0.01
+    run: float = 0.005
+    round: float = 0.01
+    bad: float = 0.03
+    slow: float = 0.08
+    probe: float = 0.003
+
+    def luck(self, rng: np.random.Generator) -> Luck:
+        """A night's."""
+        slow = math.log1p(self.slow) if rng.random() < self.bad else 0.0
+        return Luck(slow + rng.normal(0, self.night), slow + rng.normal(0, self.probe))
+
+    def run_of(self, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator) -> BaselineRun:
+        """A run of a night, made longer by a factor."""
+        level, probe = luck.rounds + rng.normal(0, self.run), luck.probes + rng.normal(0, self.probe)
+        return BaselineRun(
+            run_id=f"{night}-{number:08x}",
+            measured_at="2026-01-31T12:00:00Z",
+            latencies_s=(factor * np.exp(level + rng.normal(0, self.round, ROUNDS))).tolist(),
+            probes_s=(0.02 * np.exp(probe + rng.normal(0, 10 * self.probe, ROUNDS))).tolist(),
+        )
+
+
+Factor = Callable[[int], float]
+"""By what the candidate's rounds of a case are longer, by the number of the case."""
+Gather = Callable[[Server, Factor, np.random.Generator], list[CaseEvidence]]
+
+
+def night_label(number: int) -> str:
+    """The name of a session, which the names of its runs begin with."""
+    return f"202601{number + 1:02d}T120000.000000Z-00000000"
+
+
+def stored(nights: int, runs: int, candidates: int, baselines: int = 1) -> Gather:
+    """Runs of tonight against baselines of so many nights each."""
+
+    def gather(server: Server, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
+        lucks = [[server.luck(rng) for _ in range(nights)] for _ in range(baselines)]
+        tonight = server.luck(rng)
+        found = []
+        for number in range(len(CASES)):
+            ours = [server.run_of(tonight, night_label(27), run, factor(number), rng) for run in range(candidates)]
+            references = [
+                Reference(
+                    role="drift" if which == 0 else "release",
+                    label=f"gaudi2/synapse-1.{24 - which}.0",
+                    stack=STACK,
+                    runs=tuple(
+                        server.run_of(luck, night_label(7 * which + night), run, 1.0, rng)
+                        for night, luck in enumerate(lucks[which])
+                        for run in range(runs)
+                    ),
+                    level_s=1.0,
+                )
+                for which in range(baselines)
+            ]
+            found.append(CaseEvidence(tuple(ours), tuple(references)))
+        return found
+
+    return gather
+
+
+def side_by_side(pairs: int) -> Gather:
+    """Runs of two stacks in one night."""
+
+    def gather(server: Server, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
+        tonight, label = server.luck(rng), night_label(27)
+        found = []
+        for number in range(len(CASES)):
+            ours, theirs = (
+                tuple(server.run_of(tonight, label, run, slow, rng) for run in range(pairs))
+                for slow in (factor(number), 1.0)
+            )
+            found.append(CaseEvidence(ours, (Reference("side by side", "old", STACK, theirs, 1.0),)))
+        return found
+
+    return gather
+
+
+@dataclass
+class Tally:
+    """What many sessions came to.
+
+    Attributes:
+        sessions: how many.
+        failed: how many failed.
+        falsely: how many had a REGRESSED of a case that did not change.
+        slower: verdicts of the cases that are slower, at the end of their sessions.
+        same: verdicts of the others.
+        runs: runs of the candidate per case.
+    """
+
+    sessions: int = 0
+    failed: int = 0
+    falsely: int = 0
+    slower: Counter[VerdictKind] = field(default_factory=Counter)
+    same: Counter[VerdictKind] = field(default_factory=Counter)
+    runs: int = 0
+
+    def add(self, reports: Sequence[CaseReport], failed: bool, slow: Sequence[bool], runs: int) -> None:
+        """Count a session."""
+        kinds = [report.verdicts[0].kind for report in reports]
+        self.sessions += 1
+        self.failed += failed
+        self.falsely += any(
+            kind == VerdictKind.REGRESSED and not slowed for kind, slowed in zip(kinds, slow, strict=True)
+        )
+        for kind, slowed in zip(kinds, slow, strict=True):
+            (self.slower if slowed else self.same)[kind] += 1
+        self.runs += runs
+
+
+def judge_session(evidence: Sequence[CaseEvidence], plan: Plan | None) -> tuple[list[CaseReport], bool, int]:
+    """Judge a session as pytest does.
+
+    Returns:
+        What is said of each case in the end, whether the session fails, and how many runs were used.
+    """
+    family, rules = SessionFamily(len(evidence)), Rules()
+    reports: dict[str, CaseReport] = {}
+    failed, used = False, 0
+    for case, one in zip(CASES, evidence, strict=True):
+        judge = CaseJudge(family.rules(rules), plan)
+        counts = [len(one.runs)] if plan is None else range(plan.first, plan.most + 1)
+        for count in counts:
+            judgement = judge.judge(_so_far(one, count))
+            if judgement.settled:
+                break
+        used += count
+        family.add(case.id, judgement)
+        reports[case.id] = CaseReport(case=case, verdicts=list(judgement.verdicts))
+        failed |= fails(judgement.verdicts, "")
+    for case_id, verdict in family.conclude().added.items():
+        reports[case_id] = with_added(reports[case_id], verdict, "")
+        failed |= fails(reports[case_id].verdicts, "")
+    return list(reports.values()), failed, used
+
+
+def _so_far(evidence: CaseEvidence, count: int) -> CaseEvidence:
+    references = [
+        Reference("side by side", one.label, one.stack, one.runs[:count], one.level_s) if one.side_by_side else one
+        for one in evidence.references
+    ]
+    return CaseEvidence(evidence.runs[:count], tuple(references))
+
+
+def simulate(
+    gather: Gather, slow: Sequence[bool], by: float, repeats: int, seed: int, plan: Plan | None = None
+) -> Tally:
+    """Judge many sessions.
+
+    Args:
+        gather: draws the runs of a session.
+        slow: which cases are slower.
+        by: by what share, 0.1 for 10 %.
+        repeats: how many sessions.
+        seed: of all draws.
+        plan: for as many runs as it takes; None for all at once.
+    """
+    rng, tally = np.random.default_rng(seed), Tally()
+    for _ in range(repeats):
+        evidence = gather(Server(), lambda number: 1 + by if slow[number] else 1.0, rng)
+        reports, failed, used = judge_session(evidence, plan)
+        tally.add(reports, failed, slow, used)
+    return tally
+
+
+def scenarios() -> dict[str, tuple[Gather, Plan | None]]:
+    """What is compared with what."""
+    return {
+        "baseline of 5 nights": (stored(5, 1, 5), None),
+        "baselines of two versions, 5 nights each": (stored(5, 1, 5, baselines=2), None),
+        "baseline of 5 runs of one night": (stored(1, 5, 5), None),
+        "side by side 5 + 5": (side_by_side(5), None),
+        "side by side, 3 to 10 runs": (side_by_side(10), Plan(first=3, most=10)),
+    }
+
+
+def which_slow() -> dict[str, list[bool]]:
+    """Which of the cases are slower."""
+    count = len(CASES)
+    return {
+        "none": [False] * count,
+        "one": [number == count // 2 for number in range(count)],
+        "half": [number % 2 == 0 for number in range(count)],
+        "all": [True] * count,
+    }
+
+
+def lines(repeats: int, by: float, seed: int) -> Iterator[str]:
+    """The table, line by line."""
+    yield "| compared | slower | sessions | that fail | falsely (95 %) | found | wrongly UNCHANGED | runs |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, (gather, plan) in scenarios().items():
+        for which, slow in which_slow().items():
+            count = max(repeats // 10, 1) if any(slow) else repeats
+            tally = simulate(gather, slow, by, count, seed, plan)
+            low, high = binomtest(tally.falsely, count).proportion_ci(0.95, method="exact")
+            slowed = max(tally.slower.total(), 1)
+            found = f"{tally.slower[VerdictKind.REGRESSED] / slowed:.1%}" if any(slow) else "-"
+            missed = f"{tally.slower[VerdictKind.UNCHANGED] / slowed:.2%}" if any(slow) else "-"
+            yield (
+                f"| {name} | {which} | {count} | {tally.failed / count:.1%} | {tally.falsely / count:.1%} "
+                f"({low:.1%} to {high:.1%}) | {found} | {missed} | {tally.runs / count / len(CASES):.1f} |"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--repeats", type=int, default=1000, help="sessions without change (default: 1000); a tenth with"
+    )
+    parser.add_argument("--slowdown", type=float, default=0.1, help="of the slower cases (default: 0.1)")
+    parser.add_argument("--seed", type=int, default=30, help="of all draws (default: 30)")
+    arguments = parser.parse_args()
+    for line in lines(arguments.repeats, arguments.slowdown, arguments.seed):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
