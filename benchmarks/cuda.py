@@ -72,6 +72,8 @@ class Benchmark:
             if step != DEFAULT_STEP:
                 self._do(f"step {step}", step=step, variants=["graphs-kvcache"])
         best = fastest_step(self._jobs)
+        if best != DEFAULT_STEP:  # perhaps because the default fails here
+            self._do(f"without cache, {best}", step=best, variants=["graphs-nocache"])
         for run in range(2, told.runs + 1):
             self._do(f"run {run}", step=best, variants=cached)
         self._do("tokens in float32", model=told.small, dtype="float32", step=best, rounds=1)

@@ -66,13 +66,13 @@ def report(jobs: list[Job], best: str, suite: dict[str, Any]) -> str:
         f"{told['model']} {told['scale']}, {told['dtype']}, {told['new_tokens']} new tokens, "
         f"{told['rounds']} rounds after {WARM_UP}, loaded in {told['load_s']:.1f} s",
         "",
-        f"{'job':18} {'variant':15} {'step':22} {'median':>9} {'spread':>7} {'events':>9} {'1st token':>9} "
+        f"{'job':20} {'variant':15} {'step':22} {'median':>9} {'spread':>7} {'events':>9} {'1st token':>9} "
         f"{'per token':>9} {'of limit':>8}  tokens",
     ]
     reference = tokens_of(jobs, ALL[0])
     for job, name, result in rows(jobs):
         step = job["step"] if "graphs" in name else "-"
-        head = f"{job['what']:18} {name:15} {step:22}"
+        head = f"{job['what']:20} {name:15} {step:22}"
         if "failed" in result:
             lines.append(f"{head} failed: {result['failed']}")
             continue
@@ -86,8 +86,8 @@ def report(jobs: list[Job], best: str, suite: dict[str, Any]) -> str:
             f"{head} {median * 1e3:7.2f}ms {spread * 100:6.2f}% {shown:>9} {result['first_token_s'] * 1e3:7.2f}ms "
             f"{result['following_token_s'] * 1e3:7.3f}ms {share:>8}  {agreement(against, result)}"
         )
-        lines += [f"{'':18} problem: {problem}" for problem in result["problems"]]
-    lines += [f"{job['what']:18} failed: {job['failed']}" for job in jobs if "failed" in job]
+        lines += [f"{'':20} problem: {problem}" for problem in result["problems"]]
+    lines += [f"{job['what']:20} failed: {job['failed']}" for job in jobs if "failed" in job]
     if best != DEFAULT_STEP:
         lines += ["", f"the fastest step is {best}: {STEP}={best}, or make it the default"]
     bars = bars_of(jobs, best, bandwidth, suite)
@@ -123,7 +123,7 @@ def bars_of(jobs: list[Job], best: str, bandwidth: float | None, suite: dict[str
     here = lambda job: job["dtype"] == first["dtype"] and job["devices"] == 1  # noqa: E731
     eager = medians(jobs, "eager-kvcache", here)
     graphs = medians(jobs, "graphs-kvcache", lambda job: here(job) and job["step"] == best)
-    bars = [speed(eager, graphs), share(first, graphs, bandwidth)]
+    bars = [speed(eager, graphs), share(first, graphs, bandwidth), whole(jobs)]
     bars += [same_tokens(jobs), how_far(jobs, first), rounds_are_valid(jobs), clocks(jobs)]
     bars += [spread(name, values) for name, values in (("eager-kvcache", eager), ("graphs-kvcache", graphs))]
     return [*bars, *of_group(jobs), *of_suite(suite)]
@@ -161,11 +161,21 @@ def same_tokens(jobs: list[Job]) -> Bar:
 
 def how_far(jobs: list[Job], first: Job) -> Bar:
     asked = f"how far the variants' tokens agree in {first['dtype']}"
-    found = {name: result for _, name, result in rows(jobs[:1]) if "tokens" in result}
-    if ALL[0] not in found or len(found) < len(ALL):
+    here = [job for job in jobs if job["dtype"] == first["dtype"] and job["devices"] == 1]
+    # Of graphs, those of the step that is recommended, which come later.
+    found = {name: result for _, name, result in rows(here) if "tokens" in result}
+    if len(found) < len(ALL):
         return asked, UNKNOWN, f"{len(found)} of {len(ALL)} variants were measured"
     told = [f"{name} {agreement(found[ALL[0]]['tokens'], found[name])}" for name in ALL[1:]]
     return bar(asked, True, f"with {ALL[0]}: {', '.join(told)}")
+
+
+def whole(jobs: list[Job]) -> Bar:
+    asked = "every job and variant could be measured"
+    failed = [job["what"] for job in jobs if "failed" in job]
+    failed += [f"{job['what']}: {name}" for job, name, result in rows(jobs) if "failed" in result]
+    count = sum(len(job["variants"]) for job in jobs)
+    return bar(asked, not failed, f"failed: {', '.join(failed)}" if failed else f"{count} measurements")
 
 
 def rounds_are_valid(jobs: list[Job]) -> Bar:

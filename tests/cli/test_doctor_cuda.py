@@ -40,6 +40,9 @@ class PretendedNvml:
     def handles(self, shown: str | None) -> dict[int, object]:
         return {0: "gpu"} if self.answers else {}
 
+    def part(self, handle: object, shown: str | None) -> None:
+        return None
+
     def facts(self, uuid: str) -> Any:
         return SimpleNamespace(driver="550.90.07", cuda="12.4", settings={"persistence-mode": "off"})
 

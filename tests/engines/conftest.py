@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,19 @@ def worker_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Calling it has torch.compile trace, guard and count as always, but make no kernels: g++ takes ten seconds."""
+    import torch
+
+    compile_ = torch.compile
+
+    def traced(step: Any, *, options: Any = None, **more: Any) -> Any:
+        return compile_(step, backend="eager", **more)
+
+    return lambda: monkeypatch.setattr(torch, "compile", traced)
 
 
 @pytest.fixture

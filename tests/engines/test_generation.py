@@ -12,6 +12,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import BloomForCausalLM
+from transformers.models.bloom import modeling_bloom
 
 from gaudi_perf.runtime.generation.dummy import dummy_model
 from gaudi_perf.runtime.generation.plain import PlainGeneration
@@ -144,7 +145,23 @@ def _alibi_of_the_position_before(task: Task, patch: pytest.MonkeyPatch) -> Any:
 def _position_off_by_one(task: Task, patch: pytest.MonkeyPatch) -> Any:
     generation = static(task, True)
     patch.setattr(generation, "_positions", [position - 1 for position in generation._positions])
+    for layer in generation._cache.layers:
+        if hasattr(layer, "cumulative_length"):  # transformers 5 counts positions itself
+            patch.setattr(layer, "update", _one_before(layer))
     return generation
+
+
+def _one_before(layer: Any) -> Callable[..., Any]:
+    right = layer.update
+
+    def wrong(keys: torch.Tensor, *arguments: Any) -> Any:
+        back = 1 if keys.shape[2] == 1 else 0
+        layer.cumulative_length.sub_(back)
+        lines = right(keys, *arguments)
+        layer.cumulative_length.add_(back)
+        return lines
+
+    return wrong
 
 
 def _stale_line(task: Task, patch: pytest.MonkeyPatch) -> Any:
@@ -154,9 +171,9 @@ def _stale_line(task: Task, patch: pytest.MonkeyPatch) -> Any:
     layer = generation._cache.layers[0]
     right = layer.update
 
-    def wrong(keys: torch.Tensor, values: torch.Tensor, arguments: Any) -> Any:
+    def wrong(keys: torch.Tensor, values: torch.Tensor, *arguments: Any) -> Any:
         kept = layer.keys[:, :, 3].clone(), layer.values[:, :, 3].clone()
-        right(keys, values, arguments)
+        right(keys, values, *arguments)
         layer.keys[:, :, 3], layer.values[:, :, 3] = kept
         return layer.keys, layer.values
 
@@ -167,7 +184,10 @@ def _stale_line(task: Task, patch: pytest.MonkeyPatch) -> Any:
 def _later_lines_in_sight(task: Task, patch: pytest.MonkeyPatch) -> Any:
     generation = static(task, True)
     generation(task.prompts(round_=7))
-    patch.setattr(task.model.transformer, "_update_causal_mask", lambda *arguments: None)
+    if hasattr(task.model.transformer, "_update_causal_mask"):
+        patch.setattr(task.model.transformer, "_update_causal_mask", lambda *arguments: None)
+    else:  # transformers 5
+        patch.setattr(modeling_bloom, "create_causal_mask", lambda **arguments: None)
     return generation
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from gaudi_perf.runtime.doctor.findings import Finding
+from gaudi_perf.runtime.nvidia.devices import VISIBLE
 from gaudi_perf.runtime.nvidia.nvml import Nvml, NvmlUnavailable
 
 MIB = 1 << 20
@@ -59,12 +60,13 @@ def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
     except NvmlUnavailable as error:
         return (), str(error)
     with closing(opened):
-        handles = opened.handles(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        gpus = tuple(_facts(opened, index, handle) for index, handle in handles.items())
+        shown = os.environ.get(VISIBLE)
+        gpus = tuple(_facts(opened, index, handle, shown) for index, handle in opened.handles(shown).items())
         return gpus, "; ".join(f"{function}: {words}" for function, words in opened.failures.items())
 
 
-def _facts(nvml: Nvml, index: int, handle: object) -> GpuFacts:
+def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFacts:
+    listed = nvml.ask("nvmlDeviceGetComputeRunningProcesses", nvml.part(handle, shown) or handle) or ()
     memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
     reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     name = nvml.ask("nvmlDeviceGetName", handle)
@@ -76,7 +78,7 @@ def _facts(nvml: Nvml, index: int, handle: object) -> GpuFacts:
         cuda=set_up.cuda,
         total_bytes=None if memory is None else int(memory.total),
         used_bytes=None if memory is None else int(memory.used),
-        processes=tuple(int(one.pid) for one in nvml.ask("nvmlDeviceGetComputeRunningProcesses", handle) or ()),
+        processes=tuple(int(one.pid) for one in listed),
         slowed=None if reasons is None else tuple(words for bit, words in _SLOWED.items() if reasons & bit),
         persistence=set_up.settings.get("persistence-mode"),
         application_clock=set_up.settings.get("application-sm-clock"),
