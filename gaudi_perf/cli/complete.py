@@ -88,7 +88,7 @@ def complete(
     from gaudi_perf.vocabulary.workload import Workload
 
     model_named(model)
-    found = accelerator_named(accelerator)
+    found = accelerator_named(accelerator, processes=devices)
     told = _weights(weights)
     case = Case(
         configuration=Configuration(model=model, devices=devices, graphs=graphs, kv_cache=kv_cache),

@@ -32,6 +32,9 @@ def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
                 max(times) for times in zip(*(done.per_output_token_s for done in all_of_them), strict=True)
             ],
         )
+    if isinstance(first, protocol.PassesAloneDone):
+        alone = [reply for reply in replies if isinstance(reply, protocol.PassesAloneDone)]
+        return protocol.PassesAloneDone(rank_passes_s=[passes for done in alone for passes in done.rank_passes_s])
     if isinstance(first, protocol.Traced):
         return _traced([reply for reply in replies if isinstance(reply, protocol.Traced)])
     if isinstance(first, protocol.Completed):

@@ -21,7 +21,11 @@ from gaudi_perf.vocabulary.workload import PROMPT_TOKENS, Dtype
 
 
 class Weights(Document, frozen=True):
-    """Where weights come from: ``dummy``, ``hub`` (the model's own repository), or ``path`` with a directory."""
+    """Where weights come from: ``dummy``, ``hub`` (the model's own repository), or ``path`` with a directory.
+
+    Attributes:
+        path: the directory; of the hub's weights that of its files on this host, once a worker has fetched them.
+    """
 
     kind: WeightsKind = "dummy"
     path: str = ""
@@ -95,6 +99,12 @@ class TokenRounds(Request, frozen=True, tag="token-rounds"):
     count: PositiveInt
 
 
+class PassesAlone(Request, frozen=True, tag="passes-alone"):
+    """Time so many forward passes of each rank's part of the model without collectives: no rank waits for another."""
+
+    count: PositiveInt
+
+
 class Trace(Request, frozen=True, tag="trace"):
     """Generate once more, led along these tokens, and tell the logits of every step. Never among timed rounds.
 
@@ -108,7 +118,7 @@ class Trace(Request, frozen=True, tag="trace"):
 
 
 class OpenDataset(Request, frozen=True, tag="open-dataset"):
-    """Read a dataset, whose prompts are completed from now on.
+    """Read a dataset, whose prompts are completed from now on. Of several ranks only the first reads it.
 
     Attributes:
         prompt_tokens: prompts are cut to this many tokens.
@@ -121,7 +131,7 @@ class OpenDataset(Request, frozen=True, tag="open-dataset"):
 
 
 class ReadPrompts(Request, frozen=True, tag="read-prompts"):
-    """Tell these prompts of the dataset."""
+    """Tell these prompts of the dataset; the rank that has read it does."""
 
     first: Count
     count: PositiveInt
@@ -144,7 +154,9 @@ class Stop(Request, frozen=True, tag="stop"):
     """End."""
 
 
-AnyRequest = Load | Prepare | Rounds | TokenRounds | Trace | OpenDataset | ReadPrompts | Complete | Ping | Stop
+AnyRequest = (
+    Load | Prepare | Rounds | TokenRounds | PassesAlone | Trace | OpenDataset | ReadPrompts | Complete | Ping | Stop
+)
 
 
 # ---- replies
@@ -218,6 +230,12 @@ class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
     per_output_token_s: list[Seconds]
 
 
+class PassesAloneDone(Reply, frozen=True, tag="passes-alone-done"):
+    """Per rank the duration of each pass; of none where the engine cannot tell."""
+
+    rank_passes_s: list[list[Seconds]]
+
+
 class Traced(Reply, frozen=True, tag="traced"):
     """The logits along the tokens.
 
@@ -289,6 +307,7 @@ AnyReply = (
     | Prepared
     | RoundsDone
     | TokenRoundsDone
+    | PassesAloneDone
     | Traced
     | DatasetOpened
     | Prompts

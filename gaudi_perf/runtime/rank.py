@@ -30,6 +30,8 @@ from gaudi_perf.vocabulary.errors import UserError
 Request = protocol.AnyRequest
 _TELL_AFTER = 0.9
 """The share of a deadline after which a rank tells where it stands."""
+_OF_RANK_0 = (protocol.OpenDataset, protocol.ReadPrompts)
+"""Only rank 0 reads datasets: a batch holds its token ids."""
 
 
 class Rank:
@@ -57,7 +59,7 @@ class Rank:
         self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
         self._send = send
-        self._worker = Worker(send, align=self.communication.barrier, engine=made)
+        self._worker = Worker(send, align=self.communication.barrier, engine=made, fetch=self._fetched)
 
     def answer(self, request: Request) -> protocol.AnyReply:
         """The reply of this rank, at rank 0 that of all; a failure ends this rank.
@@ -94,6 +96,9 @@ class Rank:
         decoder = msgspec.json.Decoder(protocol.AnyRequest)
         while line := requests():
             request = decoder.decode(line)
+            if isinstance(request, _OF_RANK_0):
+                self._send(self._answer_alone(request))
+                continue
             self.communication.broadcast(line)
             if isinstance(request, protocol.Stop):
                 return
@@ -103,6 +108,20 @@ class Rank:
         """Part from the other ranks."""
         self._worker.close()
         self.communication.close()
+
+    def _answer_alone(self, request: Request) -> protocol.AnyReply:
+        tell_before(request.patience_s)
+        try:
+            return self._worker.answer(request)
+        finally:
+            tell_before(None)
+
+    def _fetched(self, group: protocol.GroupSpec, progress: Callable[[str], None]) -> protocol.GroupSpec:
+        if group.weights.kind != "hub":
+            return group
+        from gaudi_perf.runtime.generation.hub import fetched_once_per_host
+
+        return fetched_once_per_host(group, self.communication.barrier, progress)
 
     def _loaded(self, loaded: protocol.Loaded) -> protocol.Loaded:
         settings = {**loaded.stack.settings, **self.communication.settings()}

@@ -30,22 +30,32 @@ if TYPE_CHECKING:
     from gaudi_perf.runtime.generation.dataset import PromptSource
 
 Send = Callable[[protocol.AnyReply], None]
+Fetch = Callable[[protocol.GroupSpec, Callable[[str], None]], protocol.GroupSpec]
 
 
 class Worker:
     """Answers requests with the engine of its group."""
 
-    def __init__(self, send: Send, align: Callable[[], None] = lambda: None, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        send: Send,
+        align: Callable[[], None] = lambda: None,
+        engine: Engine | None = None,
+        fetch: Fetch = lambda group, progress: group,
+    ) -> None:
         """Nothing is loaded.
 
         Args:
             send: sends a reply.
             align: called before each timed generation; where there are several ranks, it waits for all.
             engine: what to load the model into; by default a new one of the accelerator.
+            fetch: gets the hub's files before a model is loaded, and tells where they are; by default whatever reads
+                them does.
         """
         self._send = send
         self._align = align
         self._prepared_engine = engine
+        self._fetch = fetch
         self.engine: Engine | None = None
         self.prompt_ids: list[int] = []
         self._group: protocol.GroupSpec | None = None
@@ -83,6 +93,8 @@ class Worker:
             return self._rounds(self.engine, request.count)
         if isinstance(request, protocol.TokenRounds):
             return self._token_rounds(self.engine, request.count)
+        if isinstance(request, protocol.PassesAlone):
+            return self._passes_alone(self.engine, request.count)
         if isinstance(request, protocol.Trace):
             return self._trace(self.engine, request)
         if isinstance(request, protocol.Complete):
@@ -96,8 +108,8 @@ class Worker:
 
     def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
         self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
-        self._group = group
-        self.engine.load(group, lambda text: self._send(protocol.Progress(text=text)))
+        group = self._group = self._fetch(group, self._progress)
+        self.engine.load(group, self._progress)
         prompt = self.engine.prompt()
         self.prompt_ids = prompt.ids
         return protocol.Loaded(
@@ -107,6 +119,9 @@ class Worker:
             tokenization_s=prompt.tokenization_s,
             memory_bandwidth=self.engine.memory_bandwidth(),
         )
+
+    def _progress(self, text: str) -> None:
+        self._send(protocol.Progress(text=text))
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
         latencies: list[float] = []
@@ -152,6 +167,19 @@ class Worker:
             if len(times) > 1:
                 following.append((times[-1] - times[0]) / 1e9 / (len(times) - 1))
         return protocol.TokenRoundsDone(first_token_s=first, per_output_token_s=following)
+
+    def _passes_alone(self, engine: Engine, count: int) -> protocol.PassesAloneDone:
+        seconds: list[float] = []
+        for number in range(count + 1):  # the first one compiles what it needs
+            self._align()
+            engine.synchronize()
+            begin = time.perf_counter_ns()
+            if not engine.pass_alone(self.prompt_ids):
+                return protocol.PassesAloneDone(rank_passes_s=[])
+            engine.synchronize()
+            if number:
+                seconds.append((time.perf_counter_ns() - begin) / 1e9)
+        return protocol.PassesAloneDone(rank_passes_s=[seconds])
 
     def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
         try:

@@ -42,6 +42,7 @@ requests = st.one_of(
     st.builds(protocol.Prepare, variant=variants),
     st.builds(protocol.Rounds, count=counts),
     st.builds(protocol.TokenRounds, count=counts),
+    st.builds(protocol.PassesAlone, count=counts),
     st.just(protocol.Ping()),
     st.just(protocol.Stop()),
 )
@@ -67,6 +68,7 @@ replies = st.one_of(
         problems=st.lists(TEXT, max_size=2),
     ),
     st.builds(protocol.TokenRoundsDone, first_token_s=st.lists(SECONDS), per_output_token_s=st.lists(SECONDS)),
+    st.builds(protocol.PassesAloneDone, rank_passes_s=st.lists(st.lists(SECONDS), max_size=2)),
     st.just(protocol.Prepared()),
     st.just(protocol.Pong()),
     st.builds(protocol.Failed, message=TEXT, mistake=st.booleans()),

@@ -90,6 +90,10 @@ class Accelerator(ABC):
             directory: a private directory of the worker group, which is removed with it.
         """
 
+    def of_stack(self, environment: Mapping[str, str]) -> Accelerator:
+        """The accelerator as a stack with this environment has it; only an emulated one pretends otherwise."""
+        return self
+
     def announce(self, case: Case) -> None:
         """Called before a case is prepared; most accelerators need not know."""
         return None
@@ -187,6 +191,16 @@ class Engine(ABC):
             NotNumbersError: a logit is infinite, or no number.
         """
         return None
+
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        """One eager forward pass of this rank's part of the model without collectives; what comes out means nothing.
+
+        It may still run on the device when it returns.
+
+        Returns:
+            Whether this engine can.
+        """
+        return False
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete several prompts in one batch of the prepared variant, complete on the device when it returns.

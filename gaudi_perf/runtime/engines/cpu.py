@@ -214,6 +214,13 @@ class CpuEngine(Engine):
         self._generation.trace(torch.tensor([prompt_ids] * self._batch_size), tracer)
         return tracer.trace
 
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        """Of this rank's part."""
+        from gaudi_perf.runtime.engines.parallel import pass_alone
+
+        pass_alone(self._model, self._model.forward, prompt_ids, "cpu")
+        return True
+
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch, padded to the variant's shape."""
         from gaudi_perf.runtime.generation.batches import padded

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PREFIX = "emulated-"
 DEVICES = 8
+SYNAPSE_VARIABLE = "GAUDI_PERF_EMULATED_SYNAPSE"
+"""In a stack's environment: the release that the stack pretends to be, as the variable of the option in a session's."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class EmulatedGaudi(HpuAccelerator):
     def find(self) -> Found:
         """A pretended server has eight devices, whose memory is the host's."""
         return Found(name=self.name, count=DEVICES)
+
+    def of_stack(self, environment: Mapping[str, str]) -> EmulatedGaudi:
+        """Another release, where the stack names one."""
+        synapse = environment.get(SYNAPSE_VARIABLE, self._emulation.synapse)
+        return EmulatedGaudi(self._generation, replace(self._emulation, synapse=synapse))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """A pretended server in the group's private directory, and what the Gaudi's engine wants.

@@ -163,6 +163,13 @@ class HpuEngine(Engine):
         self._generate(prompt_ids, logits_processor=tracer.processor())
         return tracer.trace
 
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        """Of this rank's part, by the forward that no graph wraps."""
+        from gaudi_perf.runtime.engines.parallel import pass_alone
+
+        pass_alone(self._model, self._plain_forward, prompt_ids, "hpu")
+        return True
+
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch, padded to the variant's shape; generate() pads it on to its final length."""
         from gaudi_perf.runtime.generation.batches import padded

@@ -7,7 +7,6 @@ parallelism, so an engine wraps or compiles the module itself, and one loading s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None
     from gaudi_perf.runtime.generation.shards import fill, shapes_of
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    config, source_for = _source(group, progress, made_on)
+    config, source_for = _source(group, made_on)
     dtype = getattr(torch, group.dtype)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
@@ -82,6 +81,30 @@ def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None
     return module.eval()
 
 
+def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], device: str) -> None:
+    """One forward pass of this rank's part of a model, without the sums over ranks.
+
+    Args:
+        module: as DeepSpeed has cut it.
+        forward: its own, eager forward.
+        prompt_ids: token ids of the prompt.
+        device: where it is.
+    """
+    import torch
+
+    layers = [layer for layer in module.modules() if getattr(layer, "mp_group", None) is not None]
+    groups = [layer.mp_group for layer in layers]
+    ids = torch.tensor([prompt_ids], device=device)
+    try:
+        for layer in layers:
+            layer.mp_group = None  # DeepSpeed's layers then sum nothing up
+        with torch.inference_mode():
+            forward(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    finally:
+        for layer, group in zip(layers, groups, strict=True):
+            layer.mp_group = group
+
+
 def _even_parts(hidden_size: int, ranks: int) -> dict[str, int]:
     """DeepSpeed's settings. It cuts by 64 columns (its ``tp_grain_size``) and gives some ranks more where that leaves a
     rest; only small models have one.
@@ -90,19 +113,16 @@ def _even_parts(hidden_size: int, ranks: int) -> dict[str, int]:
     return parts if hidden_size % (_GRAIN * ranks) == 0 else {**parts, "tp_grain_size": 1}
 
 
-def _source(
-    group: GroupSpec, progress: Callable[[str], None], made_on: str
-) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
+def _source(group: GroupSpec, made_on: str) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
     from gaudi_perf.runtime.generation.dummy import DummyValues, bloom_config
     from gaudi_perf.runtime.generation.shards import CheckpointSource, DummySource
-    from gaudi_perf.runtime.generation.weights import checked_config, source_of
+    from gaudi_perf.runtime.generation.weights import checked_config, place_of, source_of
 
     if group.weights.kind == "dummy":
         shape = model_named(group.model).shape_at(group.scale)
         return bloom_config(shape), lambda whole: DummySource(DummyValues(shape, device=made_on))
     config = checked_config(group)
-    told = source_of(group)
-    directory = Path(told) if group.weights.kind == "path" else _downloaded(told, progress)
+    told, directory = source_of(group), Path(place_of(group))  # the rank has fetched the hub's files
 
     def checkpoint(whole: dict[str, tuple[int, ...]]) -> CheckpointSource:
         source = CheckpointSource(directory, told)
@@ -110,17 +130,3 @@ def _source(
         return source
 
     return config, checkpoint
-
-
-def _downloaded(repository: str, progress: Callable[[str], None]) -> Path:
-    """The repository's files on this host; its first rank fetches them, once."""
-    import torch.distributed as dist
-
-    from gaudi_perf.runtime.generation.hub import fetched
-
-    if os.environ["LOCAL_RANK"] == "0":
-        progress(f"fetching {repository}")
-        fetched(repository)
-    # Where ranks have GPUs, a barrier asks which: it would guess by the rank's number among all hosts.
-    dist.barrier(device_ids=[int(os.environ["LOCAL_RANK"])] if dist.get_backend() == "nccl" else None)
-    return fetched(repository)

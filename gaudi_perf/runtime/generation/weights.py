@@ -23,7 +23,7 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     config = checked_config(group)
     try:
         loaded, told = AutoModelForCausalLM.from_pretrained(
-            source,
+            place_of(group),
             config=config,
             torch_dtype=getattr(torch, group.dtype),
             use_safetensors=True,
@@ -54,7 +54,7 @@ def checked_config(group: GroupSpec) -> BloomConfig:
     source = source_of(group)
     if group.weights.kind == "path":
         _check_directory(Path(source))
-    config = _config(source)
+    config = _config(place_of(group), source)
     if group.weights.kind == "path" and group.scale == "full":
         _check_shape(config, model_named(group.model), source)
     return config
@@ -68,7 +68,7 @@ def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
     """
     source = source_of(group)
     try:
-        return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(place_of(group), use_fast=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception for a broken file
         raise UserError(
             f"--weights {group.weights.kind}: {source} has no tokenizer that can be loaded ({_line(error)}): "
@@ -77,19 +77,24 @@ def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
 
 
 def source_of(group: GroupSpec) -> str:
-    """Where the group's weights come from: a directory, or a repository on the hub."""
+    """Where the group's weights come from, as people call it: a directory, or a repository on the hub."""
     return group.weights.path if group.weights.kind == "path" else model_named(group.model).hub_id
 
 
-def _config(source: str) -> BloomConfig:
+def place_of(group: GroupSpec) -> str:
+    """Where the group's files are read: a directory, or the hub's repository if nothing was fetched of it yet."""
+    return group.weights.path or source_of(group)
+
+
+def _config(place: str, source: str) -> BloomConfig:
     try:
-        fields, _ = BloomConfig.get_config_dict(source)
+        fields, _ = BloomConfig.get_config_dict(place)
         config = BloomConfig.from_dict(fields)
         kinds = {str(kind) for kind in fields.get("architectures") or [fields.get("model_type", "bloom")]}
     except Exception as error:  # a field of another type raises whatever it leads to
         remedy = (
             "name a directory as the hub's repositories are"
-            if Path(source).is_dir()
+            if Path(place).is_dir()
             else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
         )
         raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
