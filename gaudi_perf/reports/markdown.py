@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.family import of_metric, other_regressions, stack_differences, stacks_side_by_side
 from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
 from gaudi_perf.reports.text import change, harmless, interval, seconds
@@ -63,6 +64,8 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     if visible:
         lines += [escaped(visible), ""]
     lines += [f"{escaped(line)}\n" for line in stacks_side_by_side(session, runs)]
+    odd = oddities({report.case.id: runs[report.case.id] for report in measured})
+    lines += [f"odd: {escaped(line)}\n" for line in odd[:_SHORT]]
     lines += [f"{escaped(line)}\n" for line in (*other_regressions(session), session.family) if line]
     text = "\n".join(lines)
     return _with_details(text, measured, runs, commands)

@@ -1,9 +1,10 @@
-"""What was odd about the devices and the stacks of a session, without making its measurements INVALID."""
+"""What was odd about the devices, the ranks and the stacks of a session, without making its measurements INVALID."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
@@ -21,13 +22,16 @@ def oddities(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     stacks = {
         f"{run.stack.name}: {text}": None for many in runs.values() for run in many for text in run.stack.mismatches
     }
-    devices: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for case, many in runs.items():
         for run in many:
             for text in telemetry_oddities(run.measurement.telemetry):
-                devices.setdefault(text, []).append(case)
+                found.setdefault(text, []).append(case)
+        lag = lagging(many)
+        if lag:
+            found.setdefault(lag, []).append(case)
     lines = [f"stack of {text}" for text in stacks]
-    lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in devices.items()]
+    lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in found.items()]
     return [harmless(line) for line in lines]
 
 

@@ -20,6 +20,7 @@ from gaudi_perf.reports.family import (
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import limit_note
 from gaudi_perf.reports.oddities import oddities
+from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import change, harmless, interval, seconds
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
@@ -111,18 +112,21 @@ def failure_text(case: Case, phase: str, sentence: str, log: str) -> str:
     return "\n".join(lines)
 
 
-def verdict_message(case: Case, run: Run, verdicts: Sequence[Verdict]) -> str:
-    """Why a test failed: case, ratio and interval, both stacks, and what to do next."""
+def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
+    """Why a test failed: case, ratio and interval, the rank that lags, both stacks, and what to do next."""
     lines = []
+    stack, lag = runs[0].stack, lagging(runs)
     for verdict in verdicts:
         head = f"{case.id}: {verdict.kind.value}"
         if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
             words = f"{slower_or_more(verdict.metric, verdict.ratio)} {interval(verdict.low, verdict.high)}"
             head += f", {of_metric(verdict)}{words} than {verdict.baseline}"
         lines += [head, f"  why:       {harmless(verdict.reason)}"]
+        if lag:
+            lines.append(f"  ranks:     {lag}")
         if verdict.baseline_stack is not None:
-            lines += [f"  measured:  {_stack_line(run.stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
-            lines += [f"  changed:   {line}" for line in stack_differences(verdict.baseline_stack, run.stack)]
+            lines += [f"  measured:  {_stack_line(stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
+            lines += [f"  changed:   {line}" for line in stack_differences(verdict.baseline_stack, stack)]
         if verdict.advice:
             lines.append(f"  next:      {harmless(verdict.advice)}")
     return "\n".join(lines)

@@ -31,6 +31,9 @@ progress and deadlines."""
 _PATIENCE = 10
 """How many times the expected duration a batch may take before its worker counts as hung."""
 
+_PASSES_ALONE = 16
+"""Forward passes of every rank by itself: enough to tell a slow one, and far less than a round."""
+
 Notify = Callable[[str], None]
 
 
@@ -220,6 +223,11 @@ class Measurer:
             telemetry = group.telemetry.end(group.pids())
         with _timed(phases, "token rounds"):
             token_times = self._token_times(group, case)
+        alone = None
+        if configuration.devices > 1:
+            with _timed(phases, "ranks by themselves"):
+                request = protocol.PassesAlone(count=_PASSES_ALONE)
+                alone = group.ask(request, protocol.PassesAloneDone, phase="ranks by themselves").rank_passes_s
         with _timed(phases, "check of the outputs"):
             checked = self._checker.check(group, case, log.token_ids)
         assert log.last is not None
@@ -228,6 +236,7 @@ class Measurer:
             probes_s=log.probes_s if len(log.probes_s) == len(log.latencies_s) else None,
             rank_latencies_s=log.rank_latencies_s or None,
             rank_skew=skew_of(log.rank_latencies_s),
+            rank_passes_s=alone or None,
             warm_up=warm_up,
             token_times=token_times,
             tokenization_s=group.loaded.tokenization_s,

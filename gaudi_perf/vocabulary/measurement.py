@@ -80,6 +80,8 @@ class Measurement(Document, frozen=True):
         probes_s: the duration of the reference probes around each round, if there were any; same length.
         rank_latencies_s: per rank, the durations of its rounds, where there are several ranks.
         rank_skew: what they say of the ranks.
+        rank_passes_s: per rank, the durations of forward passes of its part of the model by itself, after the rounds.
+            In rounds all ranks wait for the slowest; here none does.
         warm_up: the rounds before.
         token_times: time to first token and time per output token.
         tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
@@ -103,6 +105,7 @@ class Measurement(Document, frozen=True):
     probes_s: list[Seconds] | None = None
     rank_latencies_s: list[list[Seconds]] | None = None
     rank_skew: RankSkew | None = None
+    rank_passes_s: list[list[Seconds]] | None = None
     peak_memory_bytes: Bytes | None = None
     graph_compilation: GraphCompilation | None = None
     token_ids: list[TokenId] = []

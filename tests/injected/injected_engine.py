@@ -72,10 +72,12 @@ class ScriptedEngine(Engine):
         seconds = self._script.get("seconds", {})
         duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.030)
         slower = [entry["by"] for entry in self._script.get("slower", []) if set(entry["when"]) <= words(self._variant)]
-        duration *= (1 + sum(slower)) * self._run * self._random.gauss(1, 0.003)
+        duration *= (1 + sum(slower)) * self._run * self._random.gauss(1, 0.003) * self._of_rank()
         count = self._variant.new_tokens
         take = wait if self._script.get("sleep") else TOLD_CLOCK.advance
         meet()
+        if "slow_rank" in self._script:
+            duration = slowest(duration)
         if on_token is None:
             take(duration)
         else:
@@ -86,7 +88,15 @@ class ScriptedEngine(Engine):
                 on_token()
         return list(range(1, count + 1))
 
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        TOLD_CLOCK.advance(0.002 * self._random.gauss(1, 0.003) * self._of_rank())
+        return True
+
     def synchronize(self) -> None: ...
+
+    def _of_rank(self) -> float:
+        slow = self._script.get("slow_rank", {"rank": -1, "by": 0.0})
+        return 1 + slow["by"] if str(slow["rank"]) == os.environ.get("RANK", "0") else 1.0
 
     def reset_peak_memory(self) -> None: ...
 
@@ -132,6 +142,9 @@ class InjectedEngine(Engine):
         everywhere = self._injected.get("wrong", {}).get("everywhere", False)  # in the plain pass, too
         with nullcontext() if plain and not everywhere else self._wrong():
             return self._inner.trace(prompt_ids, token_ids, plain)
+
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        return self._inner.pass_alone(prompt_ids)
 
     def prompt(self) -> Prompt:
         return self._inner.prompt()
@@ -186,6 +199,16 @@ def meet() -> None:
         import torch.distributed as dist
 
         dist.barrier()
+
+
+def slowest(seconds: float) -> float:
+    """What takes each rank so long, where all wait for the slowest in every layer."""
+    import torch
+    import torch.distributed as dist
+
+    longest = torch.tensor([seconds], dtype=torch.float64)
+    dist.all_reduce(longest, op=dist.ReduceOp.MAX)
+    return float(longest)
 
 
 def wait(seconds: float) -> None:

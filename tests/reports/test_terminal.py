@@ -125,7 +125,7 @@ def test_markup_in_reasons_is_only_text() -> None:
 
 
 def test_a_failed_test_says_both_stacks_and_what_changed() -> None:
-    shown = verdict_message(NOW.case, NOW, [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED, 1.0)])
+    shown = verdict_message(NOW.case, [NOW], [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED, 1.0)])
     lines = shown.splitlines()
     assert lines[0] == (
         "bloomz7b-1x-graphs-kvcache: REGRESSED, 20.0 % slower [+14.0 %, +26.0 %] than gaudi2/synapse-1.21.0"

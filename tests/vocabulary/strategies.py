@@ -139,6 +139,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
         tokenization_s=draw(st.none() | SECONDS),
         probes_s=draw(st.none() | same_length),
         rank_latencies_s=draw(st.none() | st.lists(same_length, min_size=1, max_size=2)),
+        rank_passes_s=draw(st.none() | st.lists(st.lists(SECONDS, max_size=3), min_size=1, max_size=2)),
         peak_memory_bytes=draw(st.none() | COUNTS),
         graph_compilation=draw(
             st.none() | st.builds(GraphCompilation, seconds=st.none() | SECONDS, count=st.none() | COUNTS)

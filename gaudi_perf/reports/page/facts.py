@@ -8,6 +8,7 @@ from statistics import median
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.page.instruments import telemetry_facts
+from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless, seconds
 from gaudi_perf.vocabulary.measurement import Run
 
@@ -16,6 +17,7 @@ def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
     """Names and values by heading; a heading without facts is left out."""
     groups = {
         "Throughput and memory": _throughput(runs, facts),
+        "Ranks": rank_facts(runs),
         "Graphs": _graphs(runs),
         "Devices during the rounds": telemetry_facts(runs),
         "Host": _host(runs),
@@ -33,10 +35,6 @@ def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
     times = [run.measurement.tokenization_s for run in runs if run.measurement.tokenization_s]
     if times:
         found.append(("tokenization", seconds(median(times))))
-    ranks = runs[0].measurement.rank_latencies_s
-    if ranks and len(ranks) > 1:
-        medians = [median(rank) for rank in ranks]
-        found.append(("ranks, fastest to slowest", f"{seconds(min(medians))} to {seconds(max(medians))}"))
     return found
 
 

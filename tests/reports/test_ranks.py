@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gaudi_perf.reports.markdown import session_markdown
+from gaudi_perf.reports.ranks import lagging, rank_facts
+from gaudi_perf.reports.terminal import summary, verdict_message
+from gaudi_perf.runtime.merging import skew_of
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from tests.stores.making import make_run
+
+ALIKE = [0.0100 + 0.00001 * number for number in range(8)]
+
+
+def run_of(passes: list[list[float]], rounds: list[list[float]] | None = None) -> Run:
+    ranks = rounds or [[1.0] * 4 for _ in passes]
+    run = make_run([max(times) for times in zip(*ranks, strict=True)], devices=len(ranks))
+    told = {"rank_latencies_s": ranks, "rank_skew": skew_of(ranks), "rank_passes_s": passes or None}
+    return replace(run, measurement=replace(run.measurement, **told))
+
+
+def slowed(by: float) -> list[float]:
+    return [value * (1 + by) for value in ALIKE]
+
+
+def test_a_rank_that_all_wait_for_is_told_by_its_passes() -> None:
+    slow = run_of([ALIKE, slowed(0.30)])
+    assert lagging([slow]) == "rank 1 lags: a forward pass by itself takes it 30 % longer than the other ranks"
+    assert lagging([slow, slow, run_of([ALIKE, ALIKE])]).endswith("(so in 2 of 3 runs)")
+    assert lagging([slow, run_of([ALIKE, ALIKE])]) == "", "not in most of the runs"
+    assert lagging([slow, run_of([slowed(0.30), ALIKE])]) == ""
+    assert lagging([run_of([ALIKE, ALIKE])]) == lagging([make_run()]) == ""
+
+
+def test_a_rank_that_ends_its_rounds_late_is_told_by_them() -> None:
+    late = run_of([], [[1.2] * 4, [1.0] * 4])
+    assert lagging([late]) == "rank 0 lags: it is last in 100 % of the rounds, 200 ms after the first rank"
+    assert lagging([run_of([], [[1.02] * 4, [1.0] * 4])]) == "", "a rank is always last"
+    assert lagging([run_of([], [[1.2, 1.2, 1.0, 1.0], [1.0, 1.0, 1.2, 1.2]])]) == "", "they take turns"
+
+
+def test_every_report_names_it() -> None:
+    run = run_of([ALIKE, slowed(0.30)])
+    verdict = Verdict(kind=VerdictKind.REGRESSED, reason="slower", ratio=1.3, low=1.2, high=1.4, baseline="gaudi2/old")
+    report = CaseReport(case=run.case, run_ids=[run.run_id], verdicts=[verdict])
+    session = Session(session_id="s", cases=[report], started_at=run.started_at, ended_at=run.started_at)
+    runs = {run.case.id: [run]}
+    sentence = lagging([run])
+    assert f"  ranks:     {sentence}" in verdict_message(run.case, [run], [verdict]).splitlines()
+    assert f"{run.case.id}: {sentence}" in " ".join(summary(session, runs, width=80, color=False).split())
+    assert sentence in session_markdown(session, runs)
+    assert rank_facts([run]) == [
+        ("rank 0", "rounds 1.00 s, a pass by itself 10.0 ms"),
+        ("rank 1", "rounds 1.00 s, a pass by itself 13.0 ms"),
+        ("slow rank", sentence),
+    ]
+    late = run_of([], [[1.2] * 4, [1.0] * 4])
+    assert rank_facts([late])[2] == ("ends of a round", "200 ms apart; rank 0 last in 100 %")
+    assert rank_facts([make_run()]) == []

@@ -1,0 +1,40 @@
+"""Groups of two ranks through the whole suite, with the scripted engine: their processes and collectives are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gaudi_perf.stores.results import read_runs
+from tests.suite.conftest import Scripted, Suite
+
+CASE = "bloomz7b-2x-graphs-kvcache"
+TWO = ["--accelerator", "cpu", "--devices", "2", "--benchmark-disable"]
+QUICK = ["--rounds", "6", "--time-budget", "5", "--new-tokens", "4"]
+
+
+def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scripted, tmp_path: Path) -> None:
+    loads = tmp_path / "loads"
+    first = scripted(count_loads=str(loads))
+    stored = suite(*TWO, "-k", "bloomz7b-2x", *QUICK, "--refresh-baselines", "--runs", "2", injected=first)
+    assert stored.status == 0, stored.output
+    runs = read_runs(stored.results).runs
+    assert len(runs) == 8 and len(loads.read_text().splitlines()) == 4, "in two runs by two ranks, for all variants"
+    for run in runs:
+        measurement = run.measurement
+        assert measurement.rank_latencies_s is not None and len(measurement.rank_latencies_s) == 2
+        assert measurement.latencies_s == [max(pair) for pair in zip(*measurement.rank_latencies_s, strict=True)]
+        assert measurement.rank_skew is not None
+        assert run.stack.settings["world-size"] == "2" and run.stack.settings["backend"] == "gloo"
+        assert run.stack.settings["in-order-collectives"] == "true"
+    assert "lags" not in stored.output
+
+    slow = scripted(slow_rank={"rank": 1, "by": 0.50})
+    page, short = tmp_path / "page.html", tmp_path / "short.md"
+    outcome = suite(*TWO, "-k", CASE, *QUICK, "--perf-html", str(page), "--perf-markdown", str(short), injected=slow)
+    assert outcome.status == 1
+    assert outcome.verdicts() == {CASE: "REGRESSED"}, outcome.output
+    sentence = "rank 1 lags: a forward pass by itself takes it "
+    assert f"  ranks:     {sentence}" in outcome.output
+    summary = " ".join(outcome.output.split("= gaudi-perf =")[1].split())
+    assert f"{CASE}: {sentence}" in summary
+    assert sentence in page.read_text() and sentence in short.read_text()
