@@ -99,7 +99,8 @@ def test_a_dataset_is_read_by_one_rank_and_completed_by_all(make_group: MakeGrou
         assert isinstance(one, protocol.Completed)
         done = group.ask(batch, protocol.Completed, phase="completing")
         assert (done.token_ids, done.texts) == (one.token_ids, one.texts)
-    assert sorted(has_read_a_dataset(group)) == [False, True]
+    assert sorted(loaded_library(group, "xxhash")) == [False, True], "only one rank has imported datasets"
+    assert loaded_library(group, "sklearn") == [False, False], "what nobody needs"
 
     missing = protocol.OpenDataset(dataset=Dataset(source=str(tmp_path / "no.csv")), prompt_tokens=4, cache="")
     with pytest.raises(GroupFailure, match="there is no such file") as failure:
@@ -107,7 +108,7 @@ def test_a_dataset_is_read_by_one_rank_and_completed_by_all(make_group: MakeGrou
     assert failure.value.mistake
 
 
-def has_read_a_dataset(group: WorkerGroup) -> list[bool]:
-    """For each rank, whether it has imported datasets, which hashes by a library of its own."""
+def loaded_library(group: WorkerGroup, name: str) -> list[bool]:
+    """For each rank, whether a library of this name is in its memory."""
     ranks = processes_of(group, "gaudi_perf.runtime.rank")
-    return ["xxhash" in Path(f"/proc/{rank.pid}/maps").read_text() for rank in ranks]
+    return [name in Path(f"/proc/{rank.pid}/maps").read_text() for rank in ranks]

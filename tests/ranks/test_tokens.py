@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from transformers import BloomForCausalLM
 
+from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.generation.dummy import dummy_model
 from gaudi_perf.runtime.generation.plain import PlainGeneration
+from gaudi_perf.runtime.group import WorkerGroup
 from gaudi_perf.runtime.protocol import Weights
 from gaudi_perf.vocabulary.models import Shape, model_named
 from gaudi_perf.vocabulary.workload import PROMPT
@@ -39,26 +43,35 @@ def expected(model: BloomForCausalLM, prompt: list[int]) -> list[int]:
     return tokens
 
 
+Variants = list[tuple[bool, bool]]  # graphs, KV cache
+
+
 @pytest.mark.parametrize(
-    ("engine", "variants"),
+    ("engine", "made_up", "of_files"),
     [
-        ("cpu", [(False, True), (True, True)]),
-        ("emulated-gaudi2", [(False, True), (True, True), (False, False), (True, False)]),
+        ("cpu", [(False, True)], [(False, False), (True, True)]),
+        ("emulated-gaudi2", [(False, True), (True, False)], [(True, True), (False, False), (True, True)]),
     ],
 )
-def test_two_ranks_with_made_up_weights(make_group: MakeGroup, engine: str, variants: list[tuple[bool, bool]]) -> None:
+def test_two_ranks(
+    make_group: MakeGroup, twelve_heads: Path, tmp_path: Path, engine: str, made_up: Variants, of_files: Variants
+) -> None:
     group = make_group(2, engine)
     group.start()
     loaded = group.load()
     tokens = expected(dummy_model(model_named("bloomz7b").standin, "float32"), loaded.prompt_ids)
-    for graphs, kv_cache in variants:  # one loading serves all
-        prepare(group, graphs, kv_cache, NEW_TOKENS)
-        first = rounds(group, 1, "warm-up")
-        done = rounds(group, 2)
-        assert first.token_ids == done.token_ids == tokens, (graphs, kv_cache)
-        assert done.problems == [] and done.same_tokens
-        assert done.rank_latencies_s is not None and len(done.rank_latencies_s) == 2
-        assert done.latencies_s == [max(pair) for pair in zip(*done.rank_latencies_s, strict=True)]
+    same_tokens_in(group, made_up, tokens)
+    alone = group.ask(protocol.PassesAlone(count=3), protocol.PassesAloneDone, phase="ranks by themselves")
+    assert [len(passes) for passes in alone.rank_passes_s] == [3, 3]
+    assert rounds(group).token_ids == tokens, "the ranks speak to each other again"
+
+    # The same ranks with weights of files, which are read once: they are gone before the variants are prepared.
+    weights = Weights(kind="path", path=str(shutil.copytree(twelve_heads, tmp_path / "weights")))
+    request = protocol.Load(group=replace(group.spec, weights=weights))
+    prompt = group.ask(request, protocol.Loaded, phase="load").prompt_ids
+    shutil.rmtree(weights.path)
+    same_tokens_in(group, of_files, expected(BloomForCausalLM.from_pretrained(twelve_heads), prompt))
+
     settings = loaded.stack.settings
     assert settings["world-size"] == "2" and settings["backend"] == ("gloo" if engine == "cpu" else "hccl")
     assert {"launcher", "imports", "communication"} <= {name.removeprefix("start: ") for name in group.phases_s}
@@ -66,6 +79,17 @@ def test_two_ranks_with_made_up_weights(make_group: MakeGroup, engine: str, vari
     for rank in processes_of(group, "gaudi_perf.runtime.rank"):
         listening = [c.laddr.ip for c in rank.net_connections("inet") if c.status == "LISTEN"]
         assert listening and all(address in ("127.0.0.1", "::1") for address in listening)
+
+
+def same_tokens_in(group: WorkerGroup, variants: Variants, tokens: list[int]) -> None:
+    for graphs, kv_cache in variants:
+        prepare(group, graphs, kv_cache, NEW_TOKENS)
+        first = rounds(group, 1, "warm-up")
+        done = rounds(group, 2)
+        assert first.token_ids == done.token_ids == tokens, (graphs, kv_cache)
+        assert done.problems == [] and done.same_tokens
+        assert done.rank_latencies_s is not None and len(done.rank_latencies_s) == group.spec.devices
+        assert done.latencies_s == [max(latencies) for latencies in zip(*done.rank_latencies_s, strict=True)]
 
 
 def test_four_ranks_with_weights_from_files_of_twelve_heads(make_group: MakeGroup, twelve_heads: Path) -> None:

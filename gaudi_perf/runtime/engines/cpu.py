@@ -23,6 +23,7 @@ from gaudi_perf.runtime.compilations import Compilations
 from gaudi_perf.runtime.engines.base import Accelerator, Engine, Found, Prompt
 from gaudi_perf.runtime.host import usable_cores
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.runtime.quick import leave_out_scikit_learn
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
@@ -102,6 +103,8 @@ class CpuEngine(Engine):
     def import_for_ranks(self) -> None:
         """Torch, DeepSpeed and BLOOM."""
         import torch  # noqa: F401
+
+        leave_out_scikit_learn()
         from transformers import BloomForCausalLM  # noqa: F401
 
         from gaudi_perf.runtime.engines.parallel import import_deepspeed
@@ -113,6 +116,7 @@ class CpuEngine(Engine):
         progress("importing torch and transformers")
         import torch
 
+        leave_out_scikit_learn()
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         if group.devices > 1:
             from gaudi_perf.runtime.engines.parallel import sharded_model

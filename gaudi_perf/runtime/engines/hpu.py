@@ -16,6 +16,7 @@ from gaudi_perf.runtime.gaudi import hl_smi
 from gaudi_perf.runtime.gaudi.metrics import Counters, problems_in
 from gaudi_perf.runtime.gaudi.stack import synapse_stack
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.runtime.quick import leave_out_scikit_learn
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
@@ -263,6 +264,7 @@ def adapt_transformers() -> None:
     """
     import torch  # noqa: F401  (before anything of Habana)
 
+    leave_out_scikit_learn()
     try:
         from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi
     except ImportError as error:
