@@ -20,6 +20,7 @@ import msgspec
 from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.communication import Communication
 from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.generation.hub import fetched_once_per_host
 from gaudi_perf.runtime.keeper import MISTAKE_STATUS, PATIENCE, STARTED
 from gaudi_perf.runtime.merging import merged
 from gaudi_perf.runtime.processes import die_with_parent
@@ -117,10 +118,6 @@ class Rank:
             tell_before(None)
 
     def _fetched(self, group: protocol.GroupSpec, progress: Callable[[str], None]) -> protocol.GroupSpec:
-        if group.weights.kind != "hub":
-            return group
-        from gaudi_perf.runtime.generation.hub import fetched_once_per_host
-
         return fetched_once_per_host(group, self.communication.barrier, progress)
 
     def _loaded(self, loaded: protocol.Loaded) -> protocol.Loaded:

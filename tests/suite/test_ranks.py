@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gaudi_perf.stores.results import read_runs
 from tests.suite.conftest import Scripted, Suite
+from tests.suite.test_side_by_side import beside, stack
 
 CASE = "bloomz7b-2x-graphs-kvcache"
 TWO = ["--accelerator", "cpu", "--devices", "2", "--benchmark-disable"]
@@ -38,3 +39,17 @@ def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scrip
     summary = " ".join(outcome.output.split("= gaudi-perf =")[1].split())
     assert f"{CASE}: {sentence}" in summary
     assert sentence in page.read_text() and sentence in short.read_text()
+
+
+def test_two_stacks_of_two_ranks_each(suite: Suite) -> None:
+    new = stack("new", stack_version="2.14.0", slower=[{"when": ["graphs"], "by": 0.10}])
+    outcome = suite(*TWO, "-k", CASE, *QUICK, "--runs", "2", *beside(suite, new, stack("old")))
+    assert outcome.status == 1 and outcome.verdicts() == {CASE: "REGRESSED"}, outcome.output
+    runs = read_runs(outcome.results).runs
+    assert (
+        sorted((run.stack_label, run.stack.version) for run in runs)
+        == [("new", "2.14.0")] * 2 + [("old", "2.13.0")] * 2
+    )
+    for run in runs:
+        assert run.measurement.rank_latencies_s is not None and len(run.measurement.rank_latencies_s) == 2
+        assert run.stack.settings["world-size"] == "2"

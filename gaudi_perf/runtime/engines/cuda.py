@@ -21,6 +21,7 @@ from gaudi_perf.runtime.nvidia.devices import MIB, VISIBLE, device_slug, nvidia_
 from gaudi_perf.runtime.nvidia.stack import cuda_stack
 from gaudi_perf.runtime.nvidia.steps import DEFAULT_STEP, STEP, STEPS, step_name
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.runtime.quick import leave_out_scikit_learn
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
@@ -110,6 +111,8 @@ class CudaEngine(Engine):
     def import_for_ranks(self) -> None:
         """Torch, on the GPU of this rank from now on, and DeepSpeed."""
         import torch
+
+        leave_out_scikit_learn()
         from transformers import BloomForCausalLM  # noqa: F401
 
         from gaudi_perf.runtime.engines.parallel import import_deepspeed
@@ -126,6 +129,7 @@ class CudaEngine(Engine):
         progress("importing torch and transformers")
         import torch
 
+        leave_out_scikit_learn()
         from gaudi_perf.runtime.generation.capture import Captures
         from gaudi_perf.runtime.generation.dummy import dummy_model
         from gaudi_perf.runtime.generation.weights import load_model
@@ -215,6 +219,13 @@ class CudaEngine(Engine):
         tracer = Tracer(token_ids)
         self._generation.trace(torch.tensor([prompt_ids] * self._batch_size, device=self._model.device), tracer)
         return tracer.trace
+
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        """Of this rank's part."""
+        from gaudi_perf.runtime.engines.parallel import pass_alone
+
+        pass_alone(self._model, self._model.forward, prompt_ids, self.device_type)
+        return True
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch, padded to the variant's shape; what is captured knows no padding, so eagerly only.
