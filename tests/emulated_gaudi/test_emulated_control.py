@@ -23,6 +23,10 @@ from emulated_gaudi.control import Fault, Told, ToldError, environment, tell
 from emulated_gaudi.monitor import Monitor
 from emulated_gaudi.settings import PRODUCTS, Settings, load
 from emulated_gaudi.told import Reader, read
+from gaudi_perf.runtime.engines import accelerator_named
+from gaudi_perf.runtime.engines.emulated import Emulation
+from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.errors import UserError
 
 from .conftest import INSIDE, Environment, run
 
@@ -55,6 +59,16 @@ def test_a_server_may_become_another_release(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "lib").glob("*.dist-info")] == ["habana_torch_plugin-1.24.0.1007.dist-info"]
     settings = load(env["EMULATED_GAUDI_SETTINGS"])
     assert (settings.synapse, settings.memory_bytes, settings.driver) == ("1.24.0", 5, "1.20.1-abc")
+
+
+def test_a_stack_may_pretend_to_be_a_release_of_its_own(tmp_path: Path) -> None:
+    accelerator = accelerator_named("emulated-gaudi2", Emulation(synapse="1.24.0"))
+    group = GroupSpec(engine=accelerator.name, model="bloomz7b", devices=2, scale="standin", dtype="float32")
+    for told, synapse in (({"GAUDI_PERF_EMULATED_SYNAPSE": "1.22.0"}, "1.22.0"), ({}, "1.24.0")):
+        variables = accelerator.of_stack(told).environment(group, tmp_path / synapse)
+        assert load(variables["EMULATED_GAUDI_SETTINGS"]).synapse == synapse
+    with pytest.raises(UserError, match="three numbers"):
+        accelerator.of_stack({"GAUDI_PERF_EMULATED_SYNAPSE": "newest"}).environment(group, tmp_path / "wrong")
 
 
 def test_a_new_directory_is_private(tmp_path: Path) -> None:
