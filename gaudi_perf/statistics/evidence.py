@@ -42,7 +42,7 @@ class Evidence:
         median_error: usual error of a run's level that comes from its having few rounds.
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
-        unusual_unrest: by how much more uneven the candidate's rounds are, beyond the usual range.
+        unusual_unrest: by how much more uneven the candidate's rounds are, in logarithms.
     """
 
     posterior: Posterior
@@ -194,7 +194,7 @@ def _evidence(
     both = [*candidate, *baseline]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
     shift = (usual.shift_coefficient, usual.shift_uncertainty)
-    probes, unrest = probe_sign(both, sides, counts, shift), unrest_sign(both, sides, counts)
+    probes, unrest = probe_sign(both, sides, counts, shift), unrest_sign(both, sides)
     covariates = covariates_of([sign for sign in (probes, unrest) if sign is not None])
     known = posterior(values, sides, groups, prior, covariates)
     corrected = values if covariates is None else values - covariates.values @ known.coefficients

@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 
 from gaudi_perf.statistics.evidence import Evidence
+from gaudi_perf.statistics.signs import UNREST_DOUBT
 
 LARGEST = 50.0
 """Logarithms of ratios are cut off here: two or three runs of nothing in common leave almost anything possible."""
 
 _MOST_RUNS = 200
 _WORTH_MENTIONING = 0.01
+_MOSTLY = 0.5
+"""As a share of the standard error: what is more than this of it is most of its variance, about."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,16 @@ def advise(
         text = (
             f"By its reference probes the machine is {change:.1%} {word} than it was for the baseline: find out why, "
             "measure again, or measure both stacks side by side."
+        )
+        return Advice(None, text)
+    known = evidence.posterior
+    spread = (known.quantile(0.841) - known.quantile(0.159)) / 2
+    if abs(evidence.unusual_unrest) * UNREST_DOUBT > _MOSTLY * spread:
+        word = "more" if evidence.unusual_unrest > 0 else "less"
+        text = (
+            f"The rounds are {word} uneven than the baseline's, by {abs(math.expm1(evidence.unusual_unrest)):.1%}: a "
+            "disturbed machine does that, and software that stalls now and then. More runs cannot tell which: look at "
+            "the rounds (gaudi-perf report --html)."
         )
         return Advice(None, text)
     # Never more than the noise that made this comparison blind, or more runs would be promised than help.

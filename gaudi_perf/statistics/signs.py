@@ -22,6 +22,9 @@ _COEFFICIENT = (0.75, 0.5)
 machine slows probes and rounds alike, more or less; and it makes rounds uneven, so that the median of an uneven run is
 above the level that it would have had by about as much as it is above the fast rounds."""
 
+UNREST_DOUBT = _COEFFICIENT[1]
+"""By what share of a difference between the sides' unevenness their levels may differ for it, standard deviation."""
+
 _LEAST_UNCERTAINTY = 0.05
 
 _UNSEEN_SPREAD = 0.04
@@ -30,19 +33,17 @@ _MOST_UNSEEN = 5.0
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign of the machine's state during each run: its usual variation, and runs or sides that are far from it.
+    """A sign of the machine's state during each run: its usual variation, and what lies far from it.
 
     Attributes:
-        usual: shape (runs,).
-        unusual: shape (runs,).
-        coefficients: what is known of the coefficients of both before a run is seen, mean and standard deviation.
+        columns: each with a coefficient of its own, the usual variation first; shape (runs, columns).
+        coefficients: what is known of each column's coefficient before a run is seen, mean and standard deviation.
         shift: logarithm of the ratio of the sides' means, candidate to baseline.
-        unusual_shift: the part of it in ``unusual``.
+        unusual_shift: the part of it that is not usual variation.
     """
 
-    usual: FloatArray
-    unusual: FloatArray
-    coefficients: tuple[tuple[float, float], tuple[float, float]]
+    columns: FloatArray
+    coefficients: tuple[tuple[float, float], ...]
     shift: float
     unusual_shift: float
 
@@ -53,7 +54,10 @@ def probe_sign(
     """What the reference probes say; None where a run has none.
 
     Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
-    dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart.
+    dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
+    coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
+    runs far from the median of their side, and a difference of the sides' medians that is large for so many nights,
+    have a coefficient of their own.
 
     Args:
         samples: the runs.
@@ -66,23 +70,57 @@ def probe_sign(
         return None
     reliability = _reliability(levels, sides, [sample.probe_variance for sample in samples])
     mean, uncertainty = _COEFFICIENT
-    usual = mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)
-    return _sign(levels, sides, groups, (usual, shift))
+    ours, theirs = sides > 0, sides < 0
+    medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
+    usual, spread = _usual_of(levels - medians)
+    difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
+    between = difference * sides
+    reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
+    if abs(difference) <= max(reach, SMALLEST_RANGE):
+        usual = usual + between
+    unusual = levels - medians + between - usual
+    return Sign(
+        columns=np.column_stack([usual, unusual]),
+        coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift),
+        shift=float(levels[ours].mean() - levels[theirs].mean()),
+        unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
+    )
 
 
-def unrest_sign(samples: Sequence[RunSample], sides: FloatArray, groups: tuple[int, int]) -> Sign | None:
-    """What the unevenness of the rounds says; None where a run has too few rounds. Arguments as for probes."""
+def unrest_sign(samples: Sequence[RunSample], sides: FloatArray) -> Sign | None:
+    """What the unevenness of the rounds says; None where a run has too few rounds.
+
+    A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
+    side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
+    So the difference of the sides' means has a coefficient of its own, of which no run tells anything.
+
+    Args:
+        samples: the runs.
+        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
+    """
     levels = _known([sample.unrest for sample in samples])
-    return None if levels is None else _sign(levels, sides, groups, (_COEFFICIENT, _COEFFICIENT))
+    if levels is None:
+        return None
+    ours = sides > 0
+    means = np.where(ours, levels[ours].mean(), levels[~ours].mean())
+    deviations = levels - means
+    usual, _ = _usual_of(deviations)
+    difference = float(levels[ours].mean() - levels[~ours].mean())
+    return Sign(
+        columns=np.column_stack([usual, deviations - usual, difference * sides]),
+        coefficients=(_COEFFICIENT, _COEFFICIENT, _COEFFICIENT),
+        shift=difference,
+        unusual_shift=difference,
+    )
 
 
 def covariates_of(signs: Sequence[Sign]) -> Covariates | None:
-    """Two columns for each sign: usual and unusual."""
+    """The columns of all signs."""
     if not signs:
         return None
     coefficients = np.array([coefficient for sign in signs for coefficient in sign.coefficients])
     return Covariates(
-        values=np.column_stack([column for sign in signs for column in (sign.usual, sign.unusual)]),
+        values=np.hstack([sign.columns for sign in signs]),
         expected=coefficients[:, 0],
         uncertainty=coefficients[:, 1],
     )
@@ -101,37 +139,11 @@ def _reliability(levels: FloatArray, sides: FloatArray, variances: Sequence[floa
     return max(0.0, 1 - float(np.mean(variances)) / variance) if variance > 0 else 0.0
 
 
-def _sign(
-    levels: FloatArray,
-    sides: FloatArray,
-    groups: tuple[int, int],
-    coefficients: tuple[tuple[float, float], tuple[float, float]],
-) -> Sign:
-    """Split a sign of the machine's state in two.
-
-    A sign's own jitter does not slow the rounds, a machine that throttles does; so a coefficient that was learned from
-    jitter must not be applied to a shift of another size. Runs far from the median of their side, and a difference of
-    the sides' medians that is large for so many groups, get a coefficient of their own.
-    """
-    ours, theirs = sides > 0, sides < 0
-    medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
-    deviations = levels - medians
-    freedom = max(deviations.size - 2, 1) / deviations.size  # two medians were taken out
+def _usual_of(deviations: FloatArray) -> tuple[FloatArray, float]:
+    """Deviations from the middles of both sides as far as they are usual, else 0; and their robust spread."""
+    freedom = max(deviations.size - 2, 1) / deviations.size  # two middles were taken out
     spread = 1.4826 * float(np.median(np.abs(deviations))) / math.sqrt(freedom)
-    difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
-    between = difference * np.where(ours, 0.5, -0.5)
-    usual = np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0)
-    reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
-    if abs(difference) <= max(reach, SMALLEST_RANGE):
-        usual = usual + between
-    unusual = deviations + between - usual
-    return Sign(
-        usual=usual,
-        unusual=unusual,
-        coefficients=coefficients,
-        shift=float(levels[ours].mean() - levels[theirs].mean()),
-        unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
-    )
+    return np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0), spread
 
 
 def unseen_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.intp]) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from subprocess import run as run_process
 
 import numpy as np
@@ -173,3 +174,23 @@ def test_the_time_of_a_verdict_grows_no_faster_than_the_rounds() -> None:
 
     seconds(10)
     assert seconds(100) < 20 * seconds(10), "the time grows with the runs, not faster"
+
+
+def stalling(rng: np.random.Generator, count: int, share: float, by: float) -> list[RunSample]:
+    """Runs of which a share of the rounds takes longer."""
+    return [
+        replace(run, rounds=run.rounds * (1 + by * (rng.random(run.rounds.size) < share)))
+        for run in make_runs(rng, count, probes=rng.normal(0, 0.003, count))
+    ]
+
+
+@pytest.mark.parametrize("by", [0.2, 0.5, 2.0])
+def test_software_that_stalls_now_and_then_is_never_called_unchanged(by: float) -> None:
+    rng = np.random.default_rng(45)
+    stalls, calm = stalling(rng, 10, 0.6, by), stalling(rng, 10, 0.0, 0.0)
+    for outcome in (compare(stalls, calm), compare_side_by_side(stalls, calm)):
+        assert outcome.kind == VerdictKind.INCONCLUSIVE, "a disturbed machine looks like that, too"
+        assert "The rounds are more uneven than the baseline's" in outcome.advice and outcome.more_runs is None
+        assert outcome.high > 1 + by / 2
+    assert compare_side_by_side(stalls, calm, interleaved=True).kind == VerdictKind.REGRESSED
+    assert compare(stalling(rng, 10, 0.2, by), calm).kind == VerdictKind.UNCHANGED, "the median round is as it was"
