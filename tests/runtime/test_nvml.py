@@ -42,6 +42,7 @@ H100 = {
 }
 GPU_IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80  # nvml.h
 NO_PERMISSION = "error 4"  # nvml.h
+SECOND = 10**9
 COUNTER = {"sw thermal": "269", "hw thermal": "270", "power brake": "271", "power cap": "74"}  # nvml.h
 
 
@@ -163,6 +164,8 @@ def test_what_falls_between_samples_is_seen(driver: Driver, source: NvmlSource) 
     driver.tell(counters={COUNTER["hw thermal"]: 500, COUNTER["power cap"]: 7})
     assert [source.sample()[0].throttle_reasons for _ in range(2)] == [[], []], "what was before the first is past"
     driver.tell(counters={COUNTER["hw thermal"]: 501, COUNTER["power cap"]: 8})
+    assert source.sample()[0].throttle_reasons == [], "a nanosecond is no time"
+    driver.tell(counters={COUNTER["hw thermal"]: SECOND, COUNTER["power cap"]: SECOND})
     (sample,) = source.sample()
     assert (sample.throttle_reasons, sample.limits) == (["thermal, by the hardware"], ["power limit"])
     assert source.sample()[0].throttle_reasons == []
@@ -179,10 +182,10 @@ def test_a_hardware_slowdown_of_its_own_counts_when_it_lasts(driver: Driver, sou
 def test_what_was_before_the_rounds_is_past_when_they_begin(driver: Driver, source: NvmlSource) -> None:
     driver.tell(counters={COUNTER["hw thermal"]: 500})
     source.sample()
-    driver.tell(counters={COUNTER["hw thermal"]: 900})  # in the warm-up
+    driver.tell(counters={COUNTER["hw thermal"]: SECOND})  # in the warm-up
     source.begin()
     assert source.sample()[0].throttle_reasons == []
-    driver.tell(counters={COUNTER["hw thermal"]: 901})
+    driver.tell(counters={COUNTER["hw thermal"]: 2 * SECOND})
     assert source.sample()[0].throttle_reasons == ["thermal, by the hardware"]
 
 

@@ -9,6 +9,7 @@ noted, for it explains a slower GPU of the same name.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,10 @@ _COUNTERS = {
     "HwPowerBrakeSlowdown": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
     "SwPowerCap": "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP",
 }
-"""Newer drivers count the time that a reason was in force, which tells of what falls between two samples."""
+"""Newer drivers count the nanoseconds that a reason was in force, which tells of what falls between two samples. The
+numbers of these fields differ between branches of the driver; elsewhere they are settings, which do not grow."""
+_LEAST_SHARE = 0.001
+"""Of the time since the sample before; what was in force for less, no latency shows."""
 
 
 _MPS_SERVER = "nvidia-cuda-mps-server"
@@ -59,12 +63,12 @@ class NvmlSource(TelemetrySource):
             raise NvmlUnavailable(f"NVML shows no GPU{why}")
         # Processes of other parts of a multi-instance GPU have memory and multiprocessors of their own.
         self._parts = {index: self._nvml.part(handle, shown) for index, handle in self._handles.items()}
-        self._counted: dict[int, dict[str, int]] = {}
+        self._counted: dict[int, tuple[dict[str, int], int]] = {}
         self._slow: set[int] = set()
         self._served: set[int] = set()
 
     def sample(self) -> list[DeviceSample]:
-        """Every GPU; reasons are those in force now, or at any time since the sample before."""
+        """Every GPU; reasons are those in force now, or for a while since the sample before."""
         return [self._sample(index, handle) for index, handle in self._handles.items()]
 
     def begin(self) -> None:
@@ -158,5 +162,7 @@ class NvmlSource(TelemetrySource):
             for name, value in zip(known, values, strict=False)
             if value.nvmlReturn == self._nvml.api.NVML_SUCCESS
         }
-        before, self._counted[index] = self._counted.get(index, now), now
-        return {name for name, count in now.items() if count > before.get(name, count)}
+        moment = time.monotonic_ns()
+        (before, then), self._counted[index] = self._counted.get(index, (now, moment)), (now, moment)
+        least = _LEAST_SHARE * (moment - then)
+        return {name for name, count in now.items() if count - before.get(name, count) > least}
