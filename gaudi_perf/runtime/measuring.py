@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -70,6 +71,9 @@ class _RoundLog:
     def _problem(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+_MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'")
 
 
 class Measurer:
@@ -361,6 +365,10 @@ class Measurer:
 
 def _of_stack(failure: GroupFailure, launch: Launch) -> GroupFailure:
     """The failure, told of its stack: in one sentence where its worker cannot start."""
+    missing = _MISSING_MODULE.search(failure.sentence)
+    if failure.phase == "load" and missing:
+        where = f"{' '.join(launch.program)}: install what gaudi-perf needs there"
+        return GroupFailure("load", f"stack {launch.name!r} has no module {missing[1]!r} ({where})", mistake=True)
     if failure.phase != "start":
         sentence = f"stack {launch.name!r}: {failure.sentence}"
         return GroupFailure(failure.phase, sentence, failure.log, failure.mistake)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -14,6 +17,9 @@ import psutil
 
 MARK = "_GAUDI_PERF_WORKER_GROUP"
 """Environment variable by which all that a worker started is found again."""
+
+ORPHAN_SECONDS = 3.0
+"""How long after its controller has gone a worker in a container may still end by itself."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -31,6 +37,29 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent and os.getppid() != parent:
         sys.exit("the process that started this one is gone")
+
+
+def die_with_connection(connection: socket.socket, patience_s: float = ORPHAN_SECONDS) -> None:
+    """End this process when the other end of a connection closes, in whatever it is busy with (Linux).
+
+    For a worker in a container: its client may be killed without word to it, and the controller may not be allowed to
+    see it. A thread waits in the kernel until then, and costs a round nothing.
+
+    Args:
+        connection: to the controller.
+        patience_s: how long after that this process may still end by itself.
+    """
+    if sys.platform != "linux":
+        return
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLRDHUP)
+
+    def wait() -> None:
+        poller.poll()
+        time.sleep(patience_s)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True, name="controller").start()
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -22,7 +22,7 @@ from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.engines import accelerator_named
 from gaudi_perf.runtime.engines.base import Engine, NotNumbersError
 from gaudi_perf.runtime.probes import HostProbe
-from gaudi_perf.runtime.processes import die_with_parent
+from gaudi_perf.runtime.processes import die_with_connection, die_with_parent
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -238,6 +238,8 @@ def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
     die_with_parent(arguments.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(arguments.socket)
+        if arguments.parent == 0:
+            die_with_connection(connection)
         with connection.makefile("rwb") as stream:
             serve(stream, make_worker)
 

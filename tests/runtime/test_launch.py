@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gaudi_perf
+from gaudi_perf.runtime import group as group_module
+from gaudi_perf.runtime import processes
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.launch import Launch, stack_launch
 from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.vocabulary.stacks import decode_stacks
 from tests.runtime.conftest import QUICK, ROOT, left_processes
 
 SECRET = "a secret"
@@ -81,6 +87,34 @@ def test_a_worker_behind_a_command_is_measured_and_ended(
     assert left_processes(str(tmp_path / "g")) == []
 
 
+def test_a_worker_that_cannot_be_seen_ends_with_its_connection(
+    spec: GroupSpec, injected: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container's client is killed, which it does not notice; and its processes belong to somebody else."""
+    injected(fault={"kind": "hang", "phase": "load"})
+    docker = ROOT / "tests" / "injected" / "pretended_docker.py"
+    program = (
+        sys.executable, str(docker), "run", "--volume={directory}:{directory}", "--env-file={environment}", "image",
+        sys.executable,
+    )  # fmt: skip
+    variables = tuple((name, os.environ[name]) for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED"))
+    launch = Launch("next", program, variables, own=False, container=True)
+    directory = tmp_path / "g"
+    hurried = replace(QUICK, load=0.5)
+    group = WorkerGroup(spec, CpuAccelerator(), directory, hurried, launch=launch)
+    monkeypatch.setattr(processes, "marked", lambda mark: [])
+    monkeypatch.setattr(group_module, "_POLITE_SECONDS", 0.2)
+    group.start()
+    with pytest.raises(GroupFailure, match="gave no answer in load"):
+        group.load()
+    group.close()
+    assert left_processes(str(directory)) != [], "nobody could end it"
+    until = time.monotonic() + processes.ORPHAN_SECONDS + 10
+    while left_processes(str(directory)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left_processes(str(directory)) == []
+
+
 def test_a_program_that_is_none_is_a_failure_of_the_start(spec: GroupSpec, tmp_path: Path) -> None:
     launch = Launch("next", (str(tmp_path),), own=False)
     group = WorkerGroup(spec, CpuAccelerator(), tmp_path / "g", QUICK, launch=launch)
@@ -102,3 +136,21 @@ def test_a_python_is_found_beside_the_file_and_links_stay_links(tmp_path: Path) 
 def test_the_root_of_the_tests_is_no_part_of_a_stack(tmp_path: Path) -> None:
     variables = Launch("next", (sys.executable,), own=False).variables({}, tmp_path)
     assert str(ROOT) not in variables["PYTHONPATH"].split(os.pathsep)
+
+
+def test_the_documented_stacks_are_ones(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "side_by_side.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) >= 2
+    commands = 0
+    for block in blocks:
+        for entry in decode_stacks(block.encode(), "docs").stack:
+            if entry.command is None:
+                continue
+            commands += 1
+            launch = Launch(entry.name, tuple(entry.command), own=False, container=True)
+            words = launch.command(tmp_path, 7)
+            assert f"--volume={tmp_path}:{tmp_path}" in words and not any("{" in word for word in words)
+            image = next(number for number, word in enumerate(words) if word.startswith("my-registry"))
+            assert words[image + 1 : image + 4] == ["python3", "-m", "gaudi_perf.runtime.worker"]
+    assert commands >= 3
