@@ -160,7 +160,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         click.echo("usual noise: learned from the nights that a comparison does not draw, as the suite learns it")
     if untaught:
         whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
-        click.echo(f"usual noise: that of a quiet server{whose}; the suite learns it from ten nights on")
+        click.echo(f"usual noise: that of a quiet server{whose}; the suite learns it from ten others on")
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
             "so many false alarms mean that something changed between the nights which the stack does not name: look "

@@ -55,6 +55,29 @@ def slower_or_more(metric: str, ratio: float) -> str:
     return words.replace("slower", "more").replace("faster", "less") if metric == "memory" else words
 
 
+def usual_noise(session: Session) -> str:
+    """From what the usual noise of the session's comparisons is known; empty where none needed it."""
+    stored = [
+        verdict
+        for report in session.cases
+        for verdict in report.verdicts
+        if verdict.ratio is not None and verdict.metric == LATENCY and verdict.role != "side by side"
+    ]
+    learned = [verdict.learned_noise for verdict in stored if verdict.learned_noise is not None]
+    if not learned:
+        return ""
+    nights = sorted(noise.nights for noise in learned)
+    apart = sorted(noise.night for noise in learned)
+    text = f"usual noise learned from {_range([str(count) for count in nights])} nights here: they lie "
+    text += f"{_range([f'{share * 100:.1f}' for share in apart])} % apart"
+    others = len(stored) - len(learned)
+    return f"{text}; assumed for {others} of {len(stored)} comparisons" if others else text
+
+
+def _range(words: Sequence[str]) -> str:
+    return words[0] if words[0] == words[-1] else f"{words[0]} to {words[-1]}"
+
+
 def notes(session: Session) -> list[str]:
     """What else is to be known of cases, each sentence once."""
     cases: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gaudi_perf.reports.family import of_metric, other_regressions, stack_differences, stacks_side_by_side
+from gaudi_perf.reports.family import of_metric, other_regressions, stack_differences, stacks_side_by_side, usual_noise
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
@@ -63,6 +63,8 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     visible = smallest_visible(session)
     if visible:
         lines += [escaped(visible), ""]
+    if noise := usual_noise(session):
+        lines += [escaped(noise), ""]
     lines += [f"{escaped(line)}\n" for line in stacks_side_by_side(session, runs)]
     odd = oddities({report.case.id: runs[report.case.id] for report in measured})
     lines += [f"odd: {escaped(line)}\n" for line in odd[:_SHORT]]

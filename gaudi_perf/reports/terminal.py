@@ -16,6 +16,7 @@ from gaudi_perf.reports.family import (
     slower_or_more,
     stack_differences,
     stacks_side_by_side,
+    usual_noise,
 )
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import limit_note
@@ -81,6 +82,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         visible = smallest_visible(session)
         if visible:
             console.print(visible)
+        if noise := usual_noise(session):
+            console.print(noise)
         for line in [*stacks_side_by_side(session, runs), *_notes(measured, runs), *notes(session)]:
             console.print(line)
         for line in [

@@ -59,7 +59,7 @@ def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns)
     assert done.exit_code == 0, done.output
     rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}
     assert float(rows["bloomz7b-1x-graphs-kvcache"][5].rstrip("%")) <= 4.0, done.output
-    assert "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite learns it from ten" in done.output
+    assert "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite learns it from ten others on" in done.output
 
 
 def test_side_by_side_is_replayed_in_pairs(invoke: Invoke, store_runs: StoreRuns) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
 from gaudi_perf.judging.usual import FEWEST_NIGHTS, NEWEST_NIGHTS, Learned
+from gaudi_perf.reports.family import usual_noise
 from gaudi_perf.statistics.sequential import Plan
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
@@ -20,7 +21,7 @@ from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.summary import summarize
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.stores.making import make_run
 
 
@@ -149,6 +150,16 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
     assert 0.03 < known.learned_noise.night < 0.08
     assert "usual noise learned from 60 runs of 30 nights" in known.reason
     assert decode(encode(known), Verdict, "x") == known
+    session = Session(
+        session_id="s",
+        started_at="2026-02-01T00:00:00Z",
+        ended_at="2026-02-01T00:00:00Z",
+        cases=[CaseReport(case=before.case, verdicts=[known]), CaseReport(case=before.case, verdicts=[unknown])],
+    )
+    told = usual_noise(session)
+    assert told.startswith("usual noise learned from 30 nights here: they lie ")
+    assert told.endswith(" % apart; assumed for 1 of 2 comparisons")
+    assert usual_noise(msgspec.structs.replace(session, cases=session.cases[1:])) == ""
 
 
 def test_other_metrics_have_noise_of_their_own(tmp_path: Path) -> None:

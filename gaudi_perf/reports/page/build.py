@@ -9,7 +9,7 @@ from statistics import median
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.reports.family import other_regressions, stacks_side_by_side
+from gaudi_perf.reports.family import other_regressions, stacks_side_by_side, usual_noise
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import rate
 from gaudi_perf.reports.oddities import oddities
@@ -141,6 +141,8 @@ class _Builder:
         visible = smallest_visible(session)
         if visible:
             found.append(("Could have seen", visible.partition(": ")[2]))
+        if noise := usual_noise(session):
+            found.append(("Usual noise", noise.removeprefix("usual noise ")))
         found += [("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)]
         found += [("All cases", session.family)] if session.family else []
         found += [("Beside the latency", line) for line in other_regressions(session)]
