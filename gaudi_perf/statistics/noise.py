@@ -92,12 +92,11 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
     the mean square between nights is ``run**2 + m * night**2``. Observed and default knowledge are combined in
-    proportion to their degrees of freedom. Nights further from the median than four (robust) standard deviations are
-    left out: a bad night is no usual noise, and what makes it bad shows in its probes. Runs whose level changed on
-    purpose must not be among the history.
+    proportion to their degrees of freedom. Only nights around one level count: a bad night is no usual noise, and what
+    makes it bad shows in its probes; and a level that changed and stayed is what is to be found, night after night.
 
     Args:
-        history: runs of the same code.
+        history: runs of the same code, in the order of measurement.
         default: what is taken as known without a history.
 
     Raises:
@@ -111,7 +110,7 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
         grouped.setdefault(sample.night, []).append(sample)
     every = [levels(night) for night in grouped.values()]
     means = np.array([night.mean() for night in every])
-    good = ~far_from_median(means, _BAD_NIGHT)
+    good = _around_one_level(means)
     nights = [night for night, kept in zip(every, good, strict=True) if kept]
     values = np.concatenate(nights)
     sizes = np.array([night.size for night in nights], dtype=np.float64)
@@ -138,6 +137,23 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
         shift_coefficient=coefficient,
         shift_uncertainty=uncertainty,
     )
+
+
+def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
+    """The nights around the level that most nights lie around, within four standard deviations.
+
+    How far nights lie apart is told by neighbours here (von Neumann et al. 1941), and robustly, so that neither a few
+    bad nights nor a change of level, however long ago, makes all the others look alike.
+    """
+    if means.size < 3:
+        return np.ones(means.size, dtype=np.bool_)
+    # 1.4826: from the median absolute deviation to a standard deviation, here of the difference of two nights.
+    usual = 1.4826 * float(np.median(np.abs(np.diff(means)))) / math.sqrt(2)
+    reach = max(_BAD_NIGHT * usual, 1e-12)
+    dense = np.abs(means[:, None] - means[None, :]) <= reach / 2
+    centre = float(np.median(means[dense[int(dense.sum(axis=1).argmax())]]))
+    around: NDArray[np.bool_] = np.abs(means - centre) <= reach
+    return around
 
 
 def _learn_shift(

@@ -5,6 +5,7 @@ import pytest
 
 from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise, spread_between_runs
 from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.verdict import VerdictKind, compare
 from tests.statistics.making import make_runs
 
 
@@ -55,3 +56,18 @@ def test_spread_between_runs_is_around_each_side() -> None:
 def test_noise_that_is_none_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         UsualNoise(**{field: 0.0})
+
+
+@pytest.mark.parametrize("since", range(0, 25, 3))
+@pytest.mark.parametrize("slower", [0.05, 0.1, 0.2])
+def test_a_slowdown_that_stays_does_not_become_usual_noise(since: int, slower: float) -> None:
+    rng = np.random.default_rng(31)
+
+    def night(name: str, level: float) -> list[RunSample]:
+        return make_runs(rng, 5, level=level + rng.normal(0, 0.005), run=0.003, night=name)
+
+    good = [run for number in range(12) for run in night(f"good {number}", 0.0)]
+    slow = [run for number in range(since) for run in night(f"slow {number}", slower)]
+    learned = learn_usual_noise([*good, *slow])
+    assert learned.night < 0.01
+    assert compare(night("tonight", slower), good[::12], usual_noise=learned).kind == VerdictKind.REGRESSED
