@@ -144,15 +144,20 @@ def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
 
 def _judge(done: Completed, baselines_dir: Path, results_dir: Path, against: str) -> None:
     from gaudi_perf.judging import NoiseHistory, judge_runs
+    from gaudi_perf.judging.outcome import fails
+    from gaudi_perf.judging.waived import waived
     from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.vocabulary.verdict import VerdictKind
+    from gaudi_perf.stores.waivers import WaiverStore
 
     assert done.run is not None
     store = BaselineStore(baselines_dir)
     verdicts = judge_runs([done.run], store, against, history=NoiseHistory.of(results_dir, store))
     for verdict in verdicts:
         click.echo(shown(f"{verdict.kind.value}: {verdict.reason} {verdict.advice}"))
-    if verdicts[0].kind in (VerdictKind.REGRESSED, VerdictKind.INVALID):
+    reason = waived(WaiverStore(baselines_dir), store, done.run, verdicts)
+    if reason:
+        click.echo(shown(f"waived: {reason}"))
+    if fails(verdicts, reason):
         raise click.exceptions.Exit(1)
 
 
