@@ -26,11 +26,13 @@ class Checked:
     Attributes:
         trace: the logits along the run's own tokens, without samples; None where the engine cannot tell.
         problems: wrong output, in words.
+        contradicts: the case whose outputs differ by more than rounding, if there is one.
         notes: differences by rounding, in words.
     """
 
     trace: TokenTrace | None = None
     problems: list[str] = field(default_factory=list)
+    contradicts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -64,26 +66,31 @@ class OutputChecker:
         shape = model_named(case.configuration.model).shape_at(case.scale)
         found.add("its own rounds", _again(done.trace, token_ids, case, shape))
         found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, case.workload.dtype, shape))
-        self._against_reference(group, case, done.trace, shape, found)
-        return Checked(trace=replace(done.trace, sample=[]), problems=found.problems, notes=found.notes)
+        contradicts = self._against_reference(group, case, done.trace, shape, found)
+        return Checked(replace(done.trace, sample=[]), found.problems, contradicts, found.notes)
 
     def _against_reference(
         self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: _Findings
-    ) -> None:
+    ) -> list[str]:
         key = (case.configuration.model, case.scale, case.weights, case.workload)
         reference = self._references.get(key)
         if reference is None:
             if not found.problems:
                 self._references[key] = _Reference(case.id, trace)
-            return
+            return []
         ours = trace
         if trace.token_ids != reference.trace.token_ids:
             done = _ask(group, reference.trace.token_ids, plain=False)
             if done.trace is None:
                 found.add(reference.case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
-                return
+                return []
             ours = done.trace
-        found.add(reference.case_id, compare_traces(ours, reference.trace, case.workload.dtype, shape))
+        agreement = compare_traces(ours, reference.trace, case.workload.dtype, shape)
+        if found.problems or agreement.kind != "wrong" or reference.case_id == case.id:
+            found.add(reference.case_id, agreement)
+            return []
+        found.add(reference.case_id, Agreement("wrong", f"{agreement.sentence}: one of the two is wrong"))
+        return [reference.case_id]
 
 
 class _Findings:

@@ -249,6 +249,7 @@ class Measurer:
             token_ids=log.token_ids,
             trace=checked.trace,
             problems=[*log.problems, *problems_of(telemetry), *checked.problems],
+            contradicts=checked.contradicts,
             notes=checked.notes,
             memory_bandwidth=group.loaded.memory_bandwidth,
             phases_s=phases,

@@ -30,6 +30,10 @@ DEFAULT_MARGIN = 0.05
 """A level is slower if it is slower by more than this; the default tolerance of the suite."""
 
 
+_IN_DOUBT = (
+    "the outputs of {other} differ from its own by more than rounding, and one of the two is wrong: find out which, "
+    "then measure again"
+)
 _IF_RIGHT = "if the stored tokens are the wrong ones, take token_ids of this case out of the baseline's file"
 
 
@@ -220,6 +224,11 @@ def _case(
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
     entry, stack = case_baseline(usable), usable[0].stack
     current, role = _current(store, before, first.device, stack, entry)
+    known = current is not None and current.case.token_ids == entry.token_ids
+    contradicting = [] if known else _contradicting(request.runs, usable)
+    if contradicting:
+        reason = _IN_DOUBT.format(other=", ".join(contradicting))
+        return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
     if current is not None:
         wrong, _ = token_findings(usable, current.stack_name, current.case.token_ids)
         if wrong:
@@ -254,6 +263,19 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         else:
             usable.append(run)
     return usable, left_out
+
+
+def _contradicting(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]:
+    """Ids of the cases whose outputs differ from those of these runs, in their sessions and on their stack."""
+    of = {(run.session_id, run.stack_label, run.case.id) for run in usable}
+    return sorted(
+        {
+            run.case.id
+            for run in runs
+            for other in run.measurement.contradicts
+            if (run.session_id, run.stack_label, other) in of
+        }
+    )
 
 
 def _too_few(usable: Sequence[Run], left_out: Sequence[str], minimum: int) -> str:

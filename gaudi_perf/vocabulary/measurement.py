@@ -90,6 +90,8 @@ class Measurement(Document, frozen=True):
         token_ids: the new tokens that came out of every round.
         trace: the logits along those tokens, from a generation of its own after the rounds.
         problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
+        contradicts: ids of the session's cases from whose outputs these differ by more than rounding; which of the two
+            is wrong is not known.
         notes: what is worth knowing and no problem, for instance tokens that differ by rounding.
         memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
             measured that.
@@ -111,6 +113,7 @@ class Measurement(Document, frozen=True):
     token_ids: list[TokenId] = []
     trace: TokenTrace | None = None
     problems: list[str] = []
+    contradicts: list[Name] = []
     notes: list[str] = []
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}

@@ -13,7 +13,7 @@ LINE = 9
 
 
 def wrong_kernel(told: dict[str, Any] | None, words: set[str]) -> Callable[[], AbstractContextManager[None]]:
-    """What to enter around a generation: ``{"kind": "alibi" | "stale" | "all-reduce", "when": ["graphs"]}``.
+    """What to enter around a generation: ``{"kind": "alibi" | "slopes" | "stale" | "all-reduce", "when": ["graphs"]}``.
 
     ``"rank": 1`` makes it wrong there alone.
     """
@@ -21,7 +21,7 @@ def wrong_kernel(told: dict[str, Any] | None, words: set[str]) -> Callable[[], A
         return nullcontext
     if str(told.get("rank", os.environ.get("RANK", "0"))) != os.environ.get("RANK", "0"):
         return nullcontext
-    kinds = {"alibi": _alibi_off_by_one, "stale": _stale_line, "all-reduce": _forgotten_sum}
+    kinds = {"alibi": _alibi_off_by_one, "slopes": _steeper_alibi, "stale": _stale_line, "all-reduce": _forgotten_sum}
     return _patching(kinds[told["kind"]])
 
 
@@ -51,6 +51,13 @@ def _alibi_off_by_one() -> list[tuple[Any, str, Any]]:
     where, name = _module("build_alibi_tensor", "gaudi_bloom_build_alibi_tensor")
     right = getattr(where, name)
     return [(where, name, lambda *args, **more: right(*args, **more).roll(1, dims=-1))]
+
+
+def _steeper_alibi() -> list[tuple[Any, str, Any]]:
+    """Every bias is too large by half: a step and a pass over all tokens agree in that."""
+    where, name = _module("build_alibi_tensor", "gaudi_bloom_build_alibi_tensor")
+    right = getattr(where, name)
+    return [(where, name, lambda *args, **more: right(*args, **more) * 1.5)]
 
 
 def _stale_line() -> list[tuple[Any, str, Any]]:

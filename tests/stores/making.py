@@ -34,6 +34,7 @@ def make_run(
     new_tokens: int = 100,
     steady: bool = True,
     problems: Sequence[str] = (),
+    contradicts: Sequence[str] = (),
     token_ids: Sequence[int] = (3, 1, 4),
 ) -> Run:
     """A run on a pretended Gaudi2, of another name each time."""
@@ -59,6 +60,7 @@ def make_run(
             peak_memory_bytes=10**9,
             token_ids=list(token_ids),
             problems=list(problems),
+            contradicts=list(contradicts),
         ),
     )
 

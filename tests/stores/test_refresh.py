@@ -247,6 +247,18 @@ def test_a_margin_of_ones_own(store: BaselineStore) -> None:
     assert not plan_refresh(store, make_runs(1.08), margin=0.1).refused
 
 
+def test_outputs_that_another_case_contradicts_are_stored_only_if_they_are_the_known_ones(store: BaselineStore) -> None:
+    runs = make_runs()
+    other = make_run(graphs=False, problems=["WRONG OUTPUT: one of the two is wrong"], contradicts=[CASE])
+    plan = plan_refresh(store, [*runs, other])
+    refused = {change.case_id: change.refused for change in plan.changes}[CASE]
+    assert "the outputs of bloomz7b-1x-eager-kvcache differ from its own" in refused, refused
+    elsewhere = msgspec.structs.replace(other, session_id="session-2")
+    assert [change.case_id for change in plan_refresh(store, [*runs, elsewhere]).accepted] == [CASE]
+    refresh(store, runs)
+    assert [change.case_id for change in plan_refresh(store, [*runs, other]).accepted] == [CASE], "known to be right"
+
+
 def test_changed_tokens_are_told(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0))
     assert "the generated tokens have changed" in plan_refresh(store, make_runs(1.0, token_ids=[9])).text

@@ -58,6 +58,20 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
         shutil.rmtree(headers)  # precompiled headers, which PyTorch keeps there for other processes
 
 
+@pytest.mark.parametrize("accelerator", [CPU, EMULATED])
+def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, accelerator: list[str]) -> None:
+    told = {"wrong": {"kind": "slopes", "when": ["eager", "kvcache"], "everywhere": True}}
+    cases = ["-k", "bloomz7b-1x and eager", "--benchmark-disable", *QUICK, *accelerator]
+    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=told)
+    (found,) = wrong_cases(outcome)
+    (other,) = {"bloomz7b-1x-eager-kvcache", "bloomz7b-1x-eager-nocache"} - {found}
+    assert outcome.verdicts()[found] == "INVALID" and outcome.status == 1
+    (problem,) = runs_of(outcome)[found].measurement.problems
+    assert problem.startswith(f"WRONG OUTPUT: against {other}, at step") and problem.endswith("one of the two is wrong")
+    assert f"the outputs of {found} differ from its own" in outcome.output
+    assert cases_in(suite) == []
+
+
 @needs_gaudi
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="several devices need gaudi-perf[hpu]")
 @pytest.mark.parametrize("told", [{"rank": 1}, {"everywhere": True}], ids=["one rank", "all ranks"])
