@@ -34,7 +34,8 @@ def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
         )
     if isinstance(first, protocol.PassesAloneDone):
         alone = [reply for reply in replies if isinstance(reply, protocol.PassesAloneDone)]
-        return protocol.PassesAloneDone(rank_passes_s=[passes for done in alone for passes in done.rank_passes_s])
+        passes = [one for done in alone for one in done.rank_passes_s]
+        return protocol.PassesAloneDone(rank_passes_s=passes if len(passes) == len(replies) else [])
     if isinstance(first, protocol.Traced):
         return _traced([reply for reply in replies if isinstance(reply, protocol.Traced)])
     if isinstance(first, protocol.Completed):

@@ -170,16 +170,18 @@ class Worker:
 
     def _passes_alone(self, engine: Engine, count: int) -> protocol.PassesAloneDone:
         seconds: list[float] = []
-        for number in range(count + 1):  # the first one compiles what it needs
-            self._align()
-            engine.synchronize()
-            begin = time.perf_counter_ns()
-            if not engine.pass_alone(self.prompt_ids):
-                return protocol.PassesAloneDone(rank_passes_s=[])
-            engine.synchronize()
-            if number:
+        try:
+            for _ in range(count + 1):  # the first one compiles what it needs
+                engine.synchronize()
+                begin = time.perf_counter_ns()
+                if not engine.pass_alone(self.prompt_ids):
+                    return protocol.PassesAloneDone(rank_passes_s=[])
+                engine.synchronize()
                 seconds.append((time.perf_counter_ns() - begin) / 1e9)
-        return protocol.PassesAloneDone(rank_passes_s=[seconds])
+        except Exception:  # a run that is measured already is not lost for want of it
+            _print_traceback()
+            return protocol.PassesAloneDone(rank_passes_s=[])
+        return protocol.PassesAloneDone(rank_passes_s=[seconds[1:]])
 
     def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
         try:

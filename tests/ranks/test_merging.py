@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gaudi_perf.runtime import protocol
 from gaudi_perf.runtime.merging import merged, skew_of
 from gaudi_perf.runtime.protocol import RoundsDone
 from gaudi_perf.vocabulary.measurement import RankSkew
@@ -19,6 +20,12 @@ def test_the_slowest_rank_counts_and_other_tokens_are_a_problem() -> None:
     assert done.latencies_s == [2.0, 3.0] and done.rank_latencies_s == [[1.0, 3.0], [2.0, 1.0]]
     assert done.peak_memory_bytes == 7
     assert done.problems == ["rank 1: throttled", "rank 1 gave other tokens than rank 0"]
+
+
+def test_passes_are_told_of_all_ranks_or_of_none() -> None:
+    told, unknown = protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0]]), protocol.PassesAloneDone(rank_passes_s=[])
+    assert merged([told, told]) == protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0], [1.0, 2.0]])
+    assert merged([told, unknown]) == unknown
 
 
 def test_skew_tells_the_rank_that_lags() -> None:
