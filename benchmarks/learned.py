@@ -37,10 +37,10 @@ def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[R
     return [run for number in range(nights) for run in server.runs(f"before {number}", runs, ROUNDS, rng)]
 
 
-def known(server: QuietServer, nights: int, rng: np.random.Generator) -> UsualNoise:
+def known(server: QuietServer, nights: int, kind: str, rng: np.random.Generator) -> UsualNoise:
     """What so many nights of two runs teach."""
     history = [run for number in range(nights) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
-    learned = learned_from(history)
+    learned = learned_from(history, probes=kind != "published")
     return UsualNoise() if learned is None else learned.noise
 
 
@@ -53,7 +53,7 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
         if kind == "published":
             candidate = [RunSample(run.rounds, night=run.night) for run in candidate]
         for nights in (0, 10, 30):
-            evidence = from_stored(candidate, stored, known(server, nights, rng))
+            evidence = from_stored(candidate, stored, known(server, nights, kind, rng))
             tally = counts.setdefault(nights, {slowdown: Counter() for slowdown in SLOWDOWNS})
             for slowdown in SLOWDOWNS:
                 tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1

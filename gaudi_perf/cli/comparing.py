@@ -129,6 +129,8 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
         measured.case.host_class or "",
         measured.stack,
         {run.night for run in (*candidate.runs, *baseline.runs)},
+        probes="published" not in (candidate.provenance, baseline.provenance)
+        and all(run.probes_s is not None for run in (*candidate.runs, *baseline.runs)),
     )
     usual = None if learned is None else learned.noise
     if baseline.published is not None:

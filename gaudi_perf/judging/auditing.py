@@ -114,7 +114,8 @@ def audit_history(history: History, design: Design, tolerance: float, repeats: i
 
     def usual(sides: Sides) -> UsualNoise:
         compared = {sample.night for sample in (*sides.candidate, *sides.baseline)}
-        learned = None if design.side_by_side else learned_from(history.samples, compared)
+        probes = all(sample.probes is not None for sample in (*sides.candidate, *sides.baseline))
+        learned = None if design.side_by_side else learned_from(history.samples, compared, probes=probes)
         taught.append(learned is not None)
         return UsualNoise() if learned is None else learned.noise
 

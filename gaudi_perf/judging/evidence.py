@@ -247,7 +247,9 @@ def _same_before(
 def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[BaselineRun]) -> Learned | None:
     one = runs[-1]
     compared = {*(run.session_id for run in runs), *(run.night for run in stored)}
-    return history.usual(one.case, one.device.name, one.host.host_class, one.stack, compared)
+    probes = bool(stored) and all(run.probes_s is not None for run in stored)
+    probes = probes and all(run.measurement.probes_s is not None for run in runs)
+    return history.usual(one.case, one.device.name, one.host.host_class, one.stack, compared, probes=probes)
 
 
 def _problems(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ nothing of it. docs/verdicts.md says what that is worth.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.places import places_of_device
@@ -28,6 +28,8 @@ FEWEST_NIGHTS = 10
 """With fewer, what is learned is worth less than what is assumed of a quiet server."""
 NEWEST_NIGHTS = 30
 """Older nights say little of what is usual now."""
+_MOST = 2.0
+"""Rounds change by at most this much of what the probes do, in logarithms; more is chance."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class NoiseHistory:
         self._baselines = baselines
         self._results: dict[_Key, dict[_Code, dict[str, _Known]]] | None = None
         self._stored: dict[_Key, dict[_Code, dict[str, _Known]]] = {}
-        self._learned: dict[tuple[_Key, bytes, frozenset[str]], Learned | None] = {}
+        self._learned: dict[tuple[_Key, bytes, frozenset[str], bool], Learned | None] = {}
 
     @classmethod
     def of(cls, results: Path, baselines: BaselineStore) -> NoiseHistory:
@@ -93,7 +95,14 @@ class NoiseHistory:
         return cls(lambda: read_history(results).runs, baselines)
 
     def usual(
-        self, case: Case | CaseBaseline, device: str, host_class: str, stack: Stack, without: Iterable[str] = ()
+        self,
+        case: Case | CaseBaseline,
+        device: str,
+        host_class: str,
+        stack: Stack,
+        without: Iterable[str] = (),
+        *,
+        probes: bool,
     ) -> Learned | None:
         """What noise is usual for a case on a device and a host.
 
@@ -106,23 +115,26 @@ class NoiseHistory:
             host_class: processor and cores.
             stack: the stack in question.
             without: nights that teach nothing: those that are compared.
+            probes: whether all runs that are compared have reference probes.
 
         Returns:
             What was learned; None if fewer than ``FEWEST_NIGHTS`` nights are known.
         """
         key = (*_of_case(case), device, host_class, stack.kind)
-        asked = key, encode_line(stack), frozenset(without)
+        asked = key, encode_line(stack), frozenset(without), probes
         if asked not in self._learned:
             self._learned[asked] = self._learn(*asked)
         return self._learned[asked]
 
-    def _learn(self, key: _Key, own: bytes, kept_out: frozenset[str]) -> Learned | None:
+    def _learn(self, key: _Key, own: bytes, kept_out: frozenset[str], probes: bool) -> Learned | None:
         best: list[_Known] = []
         for _, known in sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0])):
             runs = sorted(known.values(), key=lambda one: (one.started_at, one.run_id))
             if len({one.night for one in runs} - kept_out) > len({one.night for one in best} - kept_out):
                 best = runs
-        return learned_from([one.sample for one in best], kept_out)
+        nights = list(dict.fromkeys(one.night for one in best if one.night not in kept_out))
+        newest = set(nights[-NEWEST_NIGHTS:])
+        return learned_from([one.sample for one in best if one.night in newest], probes=probes)
 
     def _codes(self, key: _Key) -> dict[_Code, dict[str, _Known]]:
         """The runs of a case by what code they are of; those of the results and of the baselines count once."""
@@ -159,12 +171,14 @@ class NoiseHistory:
         return codes
 
 
-def learned_from(samples: Sequence[RunSample], without: Collection[str] = ()) -> Learned | None:
+def learned_from(samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool) -> Learned | None:
     """Learn the usual noise from runs of the same code.
 
     Args:
         samples: in the order of measurement, with their nights.
         without: nights that teach nothing.
+        probes: whether what is compared has reference probes. Then what they explain of the history is no noise: the
+            comparison corrects for it, too.
 
     Returns:
         What was learned; None if fewer than ``FEWEST_NIGHTS`` nights are left.
@@ -177,7 +191,27 @@ def learned_from(samples: Sequence[RunSample], without: Collection[str] = ()) ->
         return None
     newest = list(nights.values())[-NEWEST_NIGHTS:]
     those = [sample for night in newest for sample in night]
-    return Learned(learn_usual_noise(those), len(those), len(newest))
+    noise = learn_usual_noise(those)
+    if probes and (corrected := _corrected(those)) is not None:
+        left = learn_usual_noise(corrected)
+        noise = replace(noise, run=left.run, night=left.night)
+    return Learned(noise, len(those), len(newest))
+
+
+def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:
+    """The runs without what their probes explain, by least squares; None where some have no probes."""
+    known = [sample.probe_level for sample in samples]
+    signs = np.array([level for level in known if level is not None])
+    if signs.size < len(samples):
+        return None
+    signs -= signs.mean()
+    values = levels(samples)
+    variance = float(signs @ signs)
+    coefficient = float(np.clip(signs @ (values - values.mean()) / variance, 0.0, _MOST)) if variance > 0 else 0.0
+    return [
+        replace(sample, rounds=sample.rounds * np.exp(-coefficient * sign))
+        for sample, sign in zip(samples, signs, strict=True)
+    ]
 
 
 def _by_case(read: Callable[[], Iterable[RunSummary]]) -> dict[_Key, dict[_Code, dict[str, _Known]]]:

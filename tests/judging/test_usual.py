@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
-from gaudi_perf.judging.usual import FEWEST_NIGHTS, NEWEST_NIGHTS, Learned
+from gaudi_perf.judging.usual import FEWEST_NIGHTS, NEWEST_NIGHTS, Learned, learned_from
 from gaudi_perf.reports.family import usual_noise
+from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.sequential import Plan
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
@@ -51,7 +53,7 @@ def nights(count: int, spread: float, *, runs: int = 2, first: int = 0, seed: in
 
 def learned(history: Sequence[Run], run: Run, without: Sequence[str] = ()) -> Learned | None:
     found = NoiseHistory(lambda: [summarize(one) for one in history])
-    return found.usual(run.case, run.device.name, run.host.host_class, run.stack, without)
+    return found.usual(run.case, run.device.name, run.host.host_class, run.stack, without, probes=False)
 
 
 def stored(directory: Path, *entries: tuple[Run, CaseBaseline]) -> BaselineStore:
@@ -102,6 +104,21 @@ def test_levels_of_different_stacks_are_no_noise() -> None:
     assert found is not None and found.nights == 20 and found.noise.night < 0.03
     own = learned([*nights(12, 0.04, version="1.24.0"), *faster], tonight)
     assert own is not None and own.noise.night > 0.015, "its own stack goes before another with as many nights"
+
+
+def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
+    rng = np.random.default_rng(3)
+    samples = []
+    for night in range(20):
+        luck = rng.normal(0, 0.05)
+        for _ in range(3):
+            probes = np.exp(luck + rng.normal(0, 0.002, 5))
+            samples.append(RunSample(np.exp(0.8 * luck + rng.normal(0, 0.003, 5)), probes, str(night)))
+    blind, seeing = (learned_from(samples, probes=probes) for probes in (False, True))
+    assert blind is not None and seeing is not None
+    assert seeing.noise.night < 0.01 < 0.025 < blind.noise.night
+    without = [*samples[:-1], RunSample(samples[-1].rounds, None, samples[-1].night)]
+    assert learned_from(without, probes=True) == learned_from(without, probes=False), "one run has none"
 
 
 def test_only_the_newest_nights_count() -> None:
@@ -179,7 +196,7 @@ def test_a_directory_teaches_and_so_do_baselines(tmp_path: Path) -> None:
 
     def usual(results: Path, baselines: BaselineStore) -> Learned | None:
         found = NoiseHistory.of(results, baselines)
-        return found.usual(tonight.case, tonight.device.name, tonight.host.host_class, tonight.stack)
+        return found.usual(tonight.case, tonight.device.name, tonight.host.host_class, tonight.stack, probes=False)
 
     found = usual(results.directory, empty)
     assert found is not None and found.nights == 12

@@ -1,0 +1,39 @@
+"""The suite learns from its own results what noise is usual."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gaudi_perf.stores.results import ResultsStore, read_runs
+from tests.suite.conftest import Scripted, Suite
+
+CASE = ["-k", "bloomz7b-1x-eager-kvcache", "--benchmark-disable"]
+QUICK = ["--rounds", "5", "--time-budget", "5", "--new-tokens", "4", "--runs", "2"]
+
+
+def test_ten_nights_of_results_teach_what_noise_is_usual(suite: Suite, scripted: Scripted) -> None:
+    first = suite(*CASE, *QUICK, "--refresh-baselines", injected=scripted())
+    assert first.status == 0, first.output
+    assert "usual noise" not in first.output
+    following = ResultsStore(suite.place / "results-2")  # where the next invocation keeps its runs
+    for night in range(1, 13):
+        for run in read_runs(first.results).runs:
+            session = f"202601{night:02d}T120000.000000Z-{night:08x}"
+            latencies = [latency * (1 + 0.02 * (night % 3)) for latency in run.measurement.latencies_s]
+            following.write_run(
+                msgspec.structs.replace(
+                    run,
+                    session_id=session,
+                    run_id=f"{session}-{run.run_id[-8:]}",
+                    started_at=f"2026-01-{night:02d}T12:00:00Z",
+                    measurement=msgspec.structs.replace(run.measurement, latencies_s=latencies),
+                )
+            )
+    outcome = suite(*CASE, *QUICK, "--perf-markdown", str(suite.place / "short.md"), injected=scripted())
+    told = "usual noise learned from 12 nights here: they lie "
+    assert told in " ".join(outcome.output.split()), outcome.output
+    assert told in (suite.place / "short.md").read_text()
+    (report,) = outcome.session.cases
+    learned = report.verdicts[0].learned_noise
+    assert learned is not None and (learned.runs, learned.nights) == (24, 12)
+    assert learned.night > 0.01 and "usual noise learned from 24 runs of 12 nights" in report.verdicts[0].reason
