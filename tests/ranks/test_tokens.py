@@ -22,6 +22,7 @@ from tests.engines.test_weights import write_tokenizer
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
 
 TWELVE = Shape(hidden_size=192, layers=2, heads=12, vocabulary=1000)
+TWO = Shape(hidden_size=192, layers=2, heads=2, vocabulary=1000)
 NEW_TOKENS = 24
 WORDS = ["Deep", "Speed", *PROMPT.replace("DeepSpeed", "It").split(" is ")[:1], PROMPT[9:]]
 
@@ -29,8 +30,17 @@ WORDS = ["Deep", "Speed", *PROMPT.replace("DeepSpeed", "It").split(" is ")[:1], 
 @pytest.fixture(scope="module")
 def twelve_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small BLOOM of twelve heads in several safetensors files, with a tokenizer."""
-    directory = tmp_path_factory.mktemp("weights") / "twelve"
-    dummy_model(TWELVE, "float32").save_pretrained(directory, max_shard_size="1MB")
+    return files_of(TWELVE, tmp_path_factory.mktemp("weights") / "twelve")
+
+
+@pytest.fixture(scope="module")
+def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two heads: one for each of two ranks."""
+    return files_of(TWO, tmp_path_factory.mktemp("weights") / "two")
+
+
+def files_of(shape: Shape, directory: Path) -> Path:
+    dummy_model(shape, "float32").save_pretrained(directory, max_shard_size="1MB")
     assert len(list(directory.glob("*.safetensors"))) > 1
     write_tokenizer(directory, WORDS)
     return directory
@@ -47,14 +57,21 @@ Variants = list[tuple[bool, bool]]  # graphs, KV cache
 
 
 @pytest.mark.parametrize(
-    ("engine", "made_up", "of_files"),
+    ("engine", "made_up", "of_twelve_heads", "of_two_heads"),
     [
-        ("cpu", [(False, True)], [(False, False), (True, True)]),
-        ("emulated-gaudi2", [(False, True), (True, False)], [(True, True), (False, False), (True, True)]),
+        ("cpu", [(False, True)], [(False, False), (True, True)], [(False, True)]),
+        ("emulated-gaudi2", [(False, True), (True, False)], [(True, True), (False, False)], [(True, True)]),
     ],
 )
 def test_two_ranks(
-    make_group: MakeGroup, twelve_heads: Path, tmp_path: Path, engine: str, made_up: Variants, of_files: Variants
+    make_group: MakeGroup,
+    twelve_heads: Path,
+    two_heads: Path,
+    tmp_path: Path,
+    engine: str,
+    made_up: Variants,
+    of_twelve_heads: Variants,
+    of_two_heads: Variants,
 ) -> None:
     group = make_group(2, engine)
     group.start()
@@ -66,11 +83,12 @@ def test_two_ranks(
     assert rounds(group).token_ids == tokens, "the ranks speak to each other again"
 
     # The same ranks with weights of files, which are read once: they are gone before the variants are prepared.
-    weights = Weights(kind="path", path=str(shutil.copytree(twelve_heads, tmp_path / "weights")))
-    request = protocol.Load(group=replace(group.spec, weights=weights))
-    prompt = group.ask(request, protocol.Loaded, phase="load").prompt_ids
-    shutil.rmtree(weights.path)
-    same_tokens_in(group, of_files, expected(BloomForCausalLM.from_pretrained(twelve_heads), prompt))
+    for directory, variants in ((twelve_heads, of_twelve_heads), (two_heads, of_two_heads)):
+        weights = Weights(kind="path", path=str(shutil.copytree(directory, tmp_path / "weights")))
+        request = protocol.Load(group=replace(group.spec, weights=weights))
+        prompt = group.ask(request, protocol.Loaded, phase="load").prompt_ids
+        shutil.rmtree(weights.path)
+        same_tokens_in(group, variants, expected(BloomForCausalLM.from_pretrained(directory), prompt))
 
     settings = loaded.stack.settings
     assert settings["world-size"] == "2" and settings["backend"] == ("gloo" if engine == "cpu" else "hccl")

@@ -233,7 +233,7 @@ class HpuEngine(Engine):
         if group.devices > 1:
             from gaudi_perf.runtime.engines.parallel import sharded_model
 
-            return sharded_model(group, HpuAccelerator.backend, progress)
+            return _unconverted_cache(sharded_model(group, HpuAccelerator.backend, progress))
         from gaudi_perf.runtime.generation.dummy import dummy_model
         from gaudi_perf.runtime.generation.weights import load_model
 
@@ -272,6 +272,16 @@ def adapt_transformers() -> None:
             f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
         ) from None
     adapt_transformers_to_gaudi()
+
+
+def _unconverted_cache(model: Any) -> Any:
+    """The model, which takes its cache as it is.
+
+    It is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 tells that from [batch, heads, ...] by the
+    first dimension, which is the same where a rank has one head, and fails to convert it.
+    """
+    model._convert_to_bloom_cache = lambda past_key_values: past_key_values
+    return model
 
 
 def ticker(on_token: Callable[[], None]) -> Any:
