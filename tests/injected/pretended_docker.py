@@ -17,6 +17,12 @@ from pathlib import Path
 _NOT_STARTED = 125  # docker's own
 
 
+def unshare() -> list[str]:
+    """The words that begin a command in namespaces of its own."""
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *as_root, "--mount", "--pid", "--fork", "--mount-proc"]
+
+
 def main() -> None:
     options = list(takewhile(lambda word: word.startswith("--"), sys.argv[2:]))
     words = sys.argv[2 + len(options) :][1:]
@@ -29,7 +35,7 @@ def main() -> None:
             'set -e; exec 3<"$1"; mount -t tmpfs none "$(dirname "$1")"; mkdir "$1"; '
             'mount --no-canonicalize --bind /proc/self/fd/3 "$1"; exec 3<&-; shift; exec "$@"'
         )
-        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script, "sh", volume, *words]
+        words = [*unshare(), "sh", "-c", script, "sh", volume, *words]
     ended, end = os.pipe()
     if os.fork() == 0:  # what starts containers, which is none of the client's
         os.setsid()
