@@ -18,7 +18,7 @@ from gaudi_perf.stores.changes import CaseChange, Level, decide
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
-from gaudi_perf.stores.tokens import token_findings
+from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
@@ -225,7 +225,7 @@ def _case(
     entry, stack = case_baseline(usable), usable[0].stack
     current, role = _current(store, before, first.device, stack, entry)
     known = current is not None and current.case.token_ids == entry.token_ids
-    contradicting = [] if known else _contradicting(request.runs, usable)
+    contradicting = [] if known else contradicting_cases(request.runs, usable)
     if contradicting:
         reason = _IN_DOUBT.format(other=", ".join(contradicting))
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
@@ -263,19 +263,6 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         else:
             usable.append(run)
     return usable, left_out
-
-
-def _contradicting(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]:
-    """Ids of the cases whose outputs differ from those of these runs, in their sessions and on their stack."""
-    of = {(run.session_id, run.stack_label, run.case.id) for run in usable}
-    return sorted(
-        {
-            run.case.id
-            for run in runs
-            for other in run.measurement.contradicts
-            if (run.session_id, run.stack_label, other) in of
-        }
-    )
 
 
 def _too_few(usable: Sequence[Run], left_out: Sequence[str], minimum: int) -> str:

@@ -36,3 +36,38 @@ def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) ->
         else:
             notes[f"the tokens differ by rounding from those of {label}: {agreement.sentence}"] = None
     return list(problems), list(notes)
+
+
+def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]:
+    """Ids of the cases whose outputs put those of a case in doubt, in their session and on their stack.
+
+    A case is held against the first one of its model. That first one is in doubt if any contradicts it; one that agrees
+    with it is, too, unless those that agree are more than those that contradict.
+
+    Args:
+        runs: everything that was measured.
+        usable: the runs of one case among them.
+    """
+    of = {(run.session_id, run.stack_label, run.case.id) for run in usable}
+    named = {
+        run.case.id
+        for run in runs
+        for other in run.measurement.contradicts
+        if (run.session_id, run.stack_label, other) in of
+    }
+    sharing = {_sharing_reference(run) for run in usable}
+    against: set[str] = set()
+    agreeing: set[str] = set()
+    for run in runs:
+        if _sharing_reference(run) in sharing:
+            if run.measurement.contradicts:
+                against.add(run.case.id)
+            elif not any(problem.startswith(WRONG) for problem in run.measurement.problems):
+                agreeing.add(run.case.id)
+    return sorted(named | against) if len(against) >= len(agreeing) else sorted(named)
+
+
+def _sharing_reference(run: Run) -> tuple[object, ...]:
+    """What runs have in common whose outputs are held against the same one."""
+    case = run.case
+    return run.session_id, run.stack_label, case.configuration.model, case.scale, case.weights, case.workload

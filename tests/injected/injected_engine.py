@@ -14,6 +14,7 @@ from wrong_kernels import wrong_kernel
 
 from gaudi_perf.runtime.engines.base import Engine, Prompt
 from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
 
@@ -86,13 +87,33 @@ class ScriptedEngine(Engine):
                 late = number == 0 and set(slow["when"]) <= words(self._variant)
                 take(duration / count * (1 + (slow["by"] if late else 0.0)))
                 on_token()
-        return list(range(1, count + 1))
+        return [number + self._shift() for number in range(1, count + 1)]
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         TOLD_CLOCK.advance(0.002 * self._random.gauss(1, 0.003) * self._of_rank())
         return True
 
     def synchronize(self) -> None: ...
+
+    def _shift(self) -> int:
+        assert self._variant is not None
+        told = self._script.get("outputs", [])
+        return sum(entry["shift"] for entry in told if set(entry["when"]) <= words(self._variant))
+
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
+        if "outputs" not in self._script:
+            return None
+        steps, shift = len(token_ids), self._shift()
+        samples = [[random.Random(f"{step} {at} {shift}").gauss(0, 1) for at in range(64)] for step in range(steps)]
+        return TokenTrace(
+            token_ids=token_ids,
+            likeliest=[[step + 1 + shift, 9999] for step in range(steps)],
+            logits=[[9.0, 1.0]] * steps,
+            followed=[9.0] * steps,
+            spread=[1.0] * steps,
+            magnitude=[1.0] * steps,
+            sample=samples,
+        )
 
     def _of_rank(self) -> float:
         slow = self._script.get("slow_rank", {"rank": -1, "by": 0.0})

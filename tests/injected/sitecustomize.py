@@ -9,6 +9,8 @@
   spread     how far scripted runs lie apart, as a share (0.003 unless told)
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
   slow_rank  {"rank": 1, "by": 0.3}: this scripted rank takes longer, and all ranks wait for it
+  outputs    [{"when": ["graphs"], "shift": 3}]: scripted tokens and logits of such variants are others, and agree with
+             themselves; without it, scripted engines tell no logits
   memory     scripted peak memory in bytes
   fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "lag",
               "phase": "import" | "load" | "prepare" | "generate" | "lag" (after a generation), "after": 0, "rank": 1}:

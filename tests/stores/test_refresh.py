@@ -259,6 +259,22 @@ def test_outputs_that_another_case_contradicts_are_stored_only_if_they_are_the_k
     assert [change.case_id for change in plan_refresh(store, [*runs, other]).accepted] == [CASE], "known to be right"
 
 
+def test_what_agrees_with_a_contradicted_case_is_stored_only_if_most_agree(store: BaselineStore) -> None:
+    def of(devices: int, graphs: bool, *contradicts: str) -> list[Run]:
+        problems = ["WRONG OUTPUT: one of the two is wrong"] if contradicts else []
+        return [make_run(devices=devices, graphs=graphs, problems=problems, contradicts=contradicts) for _ in range(5)]
+
+    first, second = of(1, True), of(1, False)
+    third, fourth = of(8, True, CASE), of(8, False, CASE)
+    assert [change.case_id for change in plan_refresh(store, [*first, *second, *third]).accepted] == [
+        "bloomz7b-1x-eager-kvcache"
+    ]
+    plan = plan_refresh(store, [*first, *second, *third, *fourth])
+    assert plan.accepted == (), "as many say otherwise"
+    refused = {change.case_id: change.refused for change in plan.changes}["bloomz7b-1x-eager-kvcache"]
+    assert "the outputs of bloomz7b-8x-eager-kvcache, bloomz7b-8x-graphs-kvcache differ from its own" in refused
+
+
 def test_changed_tokens_are_told(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0))
     assert "the generated tokens have changed" in plan_refresh(store, make_runs(1.0, token_ids=[9])).text

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-from tests.suite.conftest import Outcome, Suite
+from tests.suite.conftest import Outcome, Scripted, Suite
 from tests.suite.test_gaudi import runs_of
 
 QUICK = ["--new-tokens", "24", "--rounds", "3", "--time-budget", "4"]
@@ -85,6 +85,30 @@ def test_a_forgotten_all_reduce_is_found(suite: Suite, told: dict[str, Any]) -> 
     (run,) = [run for case, run in runs_of(outcome).items() if "2x" in case]
     told_so = "WRONG OUTPUT: at step 1 the logits of rank 1 are"
     assert any(told_so in problem for problem in run.measurement.problems), run.measurement.problems
+
+
+@pytest.mark.parametrize(
+    ("when", "wrong", "stored"),
+    [
+        (["graphs", "nocache"], {"graphs-nocache"}, {"eager-nocache", "eager-kvcache"}),
+        # The first one, which the others are held against.
+        (["graphs", "kvcache"], {"graphs-nocache", "eager-kvcache", "eager-nocache"}, set()),
+        # The first one and one that agrees with it.
+        (["kvcache"], {"graphs-nocache", "eager-nocache"}, set()),
+    ],
+)
+def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
+    suite: Suite, scripted: Scripted, when: list[str], wrong: set[str], stored: set[str]
+) -> None:
+    cases = ["-k", "bloomz7b-1x", "--benchmark-disable", "--rounds", "3", "--new-tokens", "8"]
+    told = scripted(outputs=[{"when": when, "shift": 3}])
+    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=told)
+    assert outcome.status == 1 and len(outcome.verdicts()) == 4, outcome.output
+    found = {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"}
+    assert found == wrong_cases(outcome) == {f"bloomz7b-1x-{words}" for words in wrong}, outcome.output
+    kept = [case["configuration"] for case in cases_in(suite)]
+    words = {("graphs" if one["graphs"] else "eager", "kvcache" if one["kv_cache"] else "nocache") for one in kept}
+    assert {"-".join(pair) for pair in words} == stored, outcome.output
 
 
 def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
