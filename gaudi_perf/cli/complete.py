@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, results_option, shown
+from gaudi_perf.cli.progress import told_progress
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
-    from gaudi_perf.runtime.completing import Completed, Progress
+    from gaudi_perf.runtime.completing import Completed
     from gaudi_perf.runtime.protocol import Weights
 
 _COUNT = click.IntRange(min=1)
@@ -113,7 +112,7 @@ def complete(
         with (
             Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,
             CompletionsFile(output) as file,
-            _bar() as progress,
+            told_progress() as progress,
         ):
             done = complete_dataset(measurer, case, prompts, file, limit=limit, progress=progress)
     except GroupFailure as failure:
@@ -159,21 +158,6 @@ def _judge(done: Completed, baselines_dir: Path, results_dir: Path, against: str
         click.echo(shown(f"waived: {reason}"))
     if fails(verdicts, reason):
         raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """A bar with the time left, on the terminal's error stream; nothing where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (TextColumn("batches"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("batches", total=None)
-        step: Callable[[int, int], None] = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
-        yield step
 
 
 def _weights(text: str) -> Weights:

@@ -89,6 +89,11 @@ class ScriptedEngine(Engine):
                 on_token()
         return [number + self._shift() for number in range(1, count + 1)]
 
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        assert self._variant is not None
+        (wait if self._script.get("sleep") else TOLD_CLOCK.advance)(0.030)
+        return [list(range(1, self._variant.new_tokens + 1)) for _ in prompts]
+
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         TOLD_CLOCK.advance(0.002 * self._random.gauss(1, 0.003) * self._of_rank())
         return True
@@ -166,6 +171,10 @@ class InjectedEngine(Engine):
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         return self._inner.pass_alone(prompt_ids)
+
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        with self._wrong():
+            return self._inner.complete(prompts)
 
     def prompt(self) -> Prompt:
         return self._inner.prompt()

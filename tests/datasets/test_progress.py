@@ -1,0 +1,118 @@
+"""How far a dataset is: the time left, a bar in a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.cli.progress import lines
+from gaudi_perf.runtime.time_left import TimeLeft, bar
+
+ROOT = Path(__file__).parents[2]
+LEFT = r"batches, \d:\d\d:\d\d left"
+
+needs_datasets = pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is None, reason="datasets is not installed: the extra gaudi-perf[datasets]"
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_the_time_left_is_that_of_this_run_s_batches() -> None:
+    clock = Clock()
+    left = TimeLeft(clock)
+    assert left.text(10, 30) == "10/30 batches, ?:??:?? left", "what an earlier run has completed tells no time"
+    clock.seconds = 100.0  # the warm-up
+    assert left.seconds(11, 30) is None
+    clock.seconds = 103.0
+    assert left.seconds(12, 30) == 3.0 * 18
+    clock.seconds = 108.0
+    assert left.text(13, 30) == "13/30 batches, 0:01:08 left"
+    assert left.seconds(30, 30) == 0.0
+    assert TimeLeft(clock).text(5, 5) == "5/5 batches, 0:00:00 left"
+
+
+def test_a_bar_is_empty_then_full() -> None:
+    assert bar(0, 3) == "[....................]" and bar(3, 3) == bar(0, 0) == "[####################]"
+    assert bar(1, 2).count("#") == 10
+
+
+def test_lines_come_at_both_ends_and_now_and_then() -> None:
+    clock, told = Clock(), list[str]()
+    tell = lines(told.append, clock)
+    for done in range(31):
+        clock.seconds = float(done)
+        tell(done, 30)
+    assert [line.split(" ")[0] for line in told] == ["0/30", "10/30", "20/30", "30/30"]
+    assert told[1] == "10/30 batches, 0:00:20 left"
+
+
+def commands(place: Path) -> dict[str, list[str]]:
+    prompts = place / "prompts.txt"
+    prompts.write_text("".join(f"prompt {number}\n" for number in range(20)))
+    where = [f"--baselines-dir={place / 'b'}", f"--results-dir={place / 'r'}"]
+    return {
+        "complete": [
+            *(sys.executable, "-m", "gaudi_perf.cli", "complete", str(prompts), "--accelerator", "cpu", "--eager"),
+            *("--output", str(place / "out.jsonl"), "--batch-size", "4", "--new-tokens", "3", *where),
+        ],
+        "pytest": [
+            *(sys.executable, "-m", "pytest", "perf_tests/test_dataset.py", "-p", "no:cacheprovider"),
+            *("-k", "bloomz7b-1x-eager-kvcache", "--accelerator", "cpu", "--dataset", str(prompts)),
+            *("--dataset-batch-size", "4", "--dataset-new-tokens", "3", f"--completions-dir={place / 'c'}", *where),
+        ],
+    }
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "FORCE_COLOR")}
+    paths = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
+    told = {"GAUDI_PERF_INJECTED": '{"engine": "scripted", "sleep": true}', "PYTHONPATH": paths}
+    return {**kept, **told, "TERM": "xterm", "COLUMNS": "120"}
+
+
+@needs_datasets
+@pytest.mark.parametrize("face", ["complete", "pytest"])
+def test_a_terminal_sees_a_bar_and_the_time_left(tmp_path: Path, face: str) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        commands(tmp_path)[face], cwd=ROOT, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    except OSError:  # Linux's way to say that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    text = seen.decode()
+    assert process.wait(timeout=60) == 0, text
+    assert re.search(LEFT, text), text
+    assert ("━" if face == "complete" else "[####") in text
+    assert "5/5 batches, 0:00:00 left" in text
+
+
+@needs_datasets
+def test_a_pipe_gets_lines_without_escapes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        commands(tmp_path)["complete"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.splitlines()
+    assert told[0] == "0/5 batches, ?:??:?? left" and told[-1] == "5/5 batches, 0:00:00 left", done.stderr
+    assert "\x1b" not in done.stdout + done.stderr and " left" not in done.stdout
