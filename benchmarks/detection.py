@@ -5,7 +5,8 @@
     python benchmarks/detection.py --only "shared" --no-others
 
 Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic
-shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``. From a recording,
+shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``: constants of the rule
+were fitted to the recordings called "fitted", and those called "held out" were made when they were fixed. From one,
 stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so that what lasts longer than a run stays
 in. Slowdowns are put in by multiplying the candidate's rounds; the same draws serve all rules and slowdowns.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gaudi_perf.statistics.sample import RunSample
 
+_HELD_OUT = "_held_out"
 ROUND_SECONDS = 1.0
 PROBE_SECONDS = 0.02
 
@@ -100,13 +101,16 @@ class Recorded:
     """Noise recorded on a machine.
 
     Attributes:
-        name: of its file.
+        name: of its file, without what follows.
+        held_out: whether it was recorded after the constants of the rule were fixed, and had no part in fixing them:
+            the file's name ends with ``_held_out``.
         samples: runs in the order of measurement; with ``in_turns``, the two of a pair follow each other.
         in_turns: whether the rounds of a pair were taken in turns.
         description: what the recorder wrote about it.
     """
 
     name: str
+    held_out: bool
     samples: list[RunSample]
     in_turns: bool
     description: str
@@ -124,4 +128,5 @@ def load(path: Path) -> Recorded:
     text = f"{len(samples)} runs of {samples[0].rounds.size} rounds, competing load {description['load']}"
     if description["note"]:
         text += f", {description['note']}"
-    return Recorded(path.stem, samples, bool(description["in_turns"]), text)
+    name = path.stem.removesuffix(_HELD_OUT)
+    return Recorded(name, name != path.stem, samples, bool(description["in_turns"]), text)

@@ -176,7 +176,8 @@ def recorded(directory: Path) -> list[Scenario]:
         if path.name.endswith(".part.npz"):
             continue
         noise = load(path)
-        samples, text = noise.samples, f"recorded {noise.name}: {noise.description}"
+        kind = "held out" if noise.held_out else "fitted"
+        samples, text = noise.samples, f"recorded {noise.name}, {kind}: {noise.description}"
         if noise.in_turns:
             most = min(30, len(samples) // 2)
             scenarios.append(
