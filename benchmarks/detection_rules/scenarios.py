@@ -85,7 +85,10 @@ def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], Usual
 
 def _known(rng: np.random.Generator) -> UsualNoise:
     """All that there is to know about the quiet server: what no rule can do better than."""
-    return UsualNoise(night_freedom=400.0, run_freedom=400.0, shift_coefficient=1.0, shift_uncertainty=0.01)
+    sure = 400.0
+    return UsualNoise(
+        night_freedom=sure, lone_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01
+    )
 
 
 def synthetic() -> list[Scenario]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,7 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
     candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import compare, compare_with_published
+    from gaudi_perf.statistics.verdict import UsualNoise, compare, compare_with_published
 
     measured = ours if candidate.published is None else theirs
     learned = history.usual(
@@ -143,7 +143,7 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
             [single],
             [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)],
             tolerance=tolerance,
-            usual_noise=usual,
+            usual_noise=replace(usual or UsualNoise(), slow_nights=0.0),  # as against a published number
         )
     else:
         outcome = compare(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import msgspec
-import numpy as np
 
 from gaudi_perf.judging.evidence import CaseEvidence, Reference, Samples, samples_of
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.sequential import Layout, Look, Plan, Stop, look
 from gaudi_perf.statistics.verdict import (
     Comparison,
     ComparisonSettings,
     UsualNoise,
+    as_published,
     compare,
     compare_side_by_side,
     compare_with_published,
@@ -234,8 +233,10 @@ class CaseJudge:
         )
 
 
-def _usual(metric: Metric, reference: Reference) -> UsualNoise | None:
-    return None if reference.usual is None or metric != LATENCY else reference.usual.noise
+def _usual(metric: Metric, reference: Reference) -> UsualNoise:
+    if metric != LATENCY:  # a slow night shows in the latency, and memory does not become more by it
+        return UsualNoise(slow_nights=0.0)
+    return UsualNoise() if reference.usual is None else reference.usual.noise
 
 
 def _regressed(one: Comparison) -> bool:
@@ -271,17 +272,16 @@ def _look(
     settings: ComparisonSettings,
     budget_spent: bool,
 ) -> Look:
-    ours, theirs = samples.candidate, samples.baseline
-    if reference.published:  # it counts as a single run of another night, and has no probes
-        ours = [RunSample(rounds=sample.rounds, night=sample.night) for sample in ours]
-        theirs = [RunSample(rounds=np.array([reference.level_s], dtype=np.float64))]
+    ours, theirs, usual = samples.candidate, samples.baseline, _usual(metric, reference)
+    if reference.published:
+        ours, theirs, usual = as_published(ours, reference.level_s, usual)
     return look(
         ours,
         theirs,
         plan,
         layout=layout,
         tolerance=tolerance,
-        usual_noise=_usual(metric, reference),
+        usual_noise=usual,
         settings=settings,
         budget_spent=budget_spent,
     )

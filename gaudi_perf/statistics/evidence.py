@@ -18,6 +18,7 @@ from gaudi_perf.statistics.noise import (
 )
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
 from gaudi_perf.statistics.signs import covariates_of, probe_sign, unrest_sign, unseen_share
+from gaudi_perf.statistics.slow_nights import with_slow_nights
 
 _NEGLIGIBLE_SPREAD = 1e-6
 
@@ -43,6 +44,7 @@ class Evidence:
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
         unusual_unrest: by how much more uneven the candidate's rounds are, in logarithms.
+        normal: the posterior if no night were slow; None where slow nights show, or cancel.
     """
 
     posterior: Posterior
@@ -56,6 +58,7 @@ class Evidence:
     probe_shift: float | None
     unusual_shift: float
     unusual_unrest: float
+    normal: Posterior | None = None
 
 
 def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
@@ -72,7 +75,7 @@ def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], u
         run=usual_run_spread([*candidate, *baseline], usual, error),
         run_freedom=usual.run_freedom,
         group=usual.night,
-        group_freedom=usual.night_freedom,
+        group_freedom=usual.night_freedom if len(set(labels)) > 2 else usual.lone_freedom,
         group_share=0.0,
     )
     return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=False)
@@ -168,8 +171,13 @@ def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:
 
     Levels are logarithms and the model is linear in them, so the posterior moves and keeps its shape.
     """
-    moved = replace(evidence.posterior, means=evidence.posterior.means + math.log1p(slowdown))
-    return replace(evidence, posterior=moved)
+    known, normal = evidence.posterior, evidence.normal
+    by = math.log1p(slowdown)
+    return replace(
+        evidence,
+        posterior=replace(known, means=known.means + by),
+        normal=None if normal is None else replace(normal, means=normal.means + by),
+    )
 
 
 def _require(candidate: Sequence[RunSample], baseline: Sequence[RunSample]) -> None:
@@ -202,7 +210,12 @@ def _evidence(
         prior = replace(prior, group_share=unseen_share(values, corrected, groups))
         known = posterior(values, sides, groups, prior, covariates)
         corrected = values if covariates is None else values - covariates.values @ known.coefficients
-    known = replace(known, deviations=known.deviations * _inequality(corrected, sides, groups))
+    inequality = _inequality(corrected, sides, groups)
+    normal = None
+    if not side_by_side and probes is None and usual.slow_nights > 0:
+        normal = replace(known, deviations=known.deviations * inequality)
+        known = with_slow_nights(known, usual.slow_nights, values, sides, groups, prior, covariates)
+    known = replace(known, deviations=known.deviations * inequality)
     uncorrected = spread_between_runs([candidate, baseline])
     coefficient = float(known.coefficients[0]) if probes is not None else 0.0
     noise = NoiseLevels(
@@ -225,6 +238,7 @@ def _evidence(
         probe_shift=probes.shift if probes is not None else None,
         unusual_shift=probes.unusual_shift if probes is not None else 0.0,
         unusual_unrest=unrest.unusual_shift if unrest is not None else 0.0,
+        normal=normal,
     )
 
 

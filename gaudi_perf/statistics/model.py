@@ -83,6 +83,7 @@ class Posterior:
         run: spread between runs, posterior root mean square.
         group: spread between groups, likewise.
         coefficients: posterior means of the covariates' coefficients, shape (covariates,).
+        log_evidence: logarithm of the density of the data, up to a constant that is the same for all covariates.
     """
 
     weights: FloatArray
@@ -91,6 +92,7 @@ class Posterior:
     run: float
     group: float
     coefficients: FloatArray
+    log_evidence: float
 
     @property
     def mean(self) -> float:
@@ -153,8 +155,10 @@ def posterior(
         if remaining:
             run_axis, group_axis = _refined(run_axis, fit.log_density, 0), _refined(group_axis, fit.log_density, 1)
     shares = np.exp(fit.log_density - fit.log_density.max())
-    shares /= shares.sum()
+    total = float(shares.sum())
+    shares /= total
     kept = shares > 1e-12
+    cell = float((run_axis[1] - run_axis[0]) * (group_axis[1] - group_axis[0]))
     return Posterior(
         weights=shares[kept] / shares[kept].sum(),
         means=fit.means[kept],
@@ -162,6 +166,7 @@ def posterior(
         run=math.sqrt(float(shares @ np.exp(2 * run))),
         group=math.sqrt(float(shares @ np.exp(2 * group))),
         coefficients=shares @ fit.coefficients,
+        log_evidence=float(fit.log_density.max()) + math.log(total * cell),
     )
 
 
@@ -250,6 +255,8 @@ def _fit(
     )
     expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
     expected_run = np.full_like(run_variance, prior.run**2)
+    if covariates is not None:
+        log_density += float(np.log(sharpness).sum()) / 2
     log_density += _log_prior(run_variance, expected_run, prior.run_freedom, _RUN_DOUBT if prior.doubted else None)
     log_density += _log_prior(
         group_variance, expected_group, prior.group_freedom, _GROUP_DOUBT if prior.doubted else None

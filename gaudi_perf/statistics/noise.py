@@ -40,19 +40,23 @@ class UsualNoise:
     Attributes:
         night: spread between nights, beyond that between runs.
         run: spread between runs of one night.
-        night_freedom: what ``night`` is worth. A comparison of one night with one other night has nothing else.
+        night_freedom: what ``night`` is worth.
+        lone_freedom: what it is worth where one night is compared with one other: nothing else is known of nights then.
         run_freedom: what ``run`` is worth.
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         shift_uncertainty: standard deviation of what is known about that.
+        slow_nights: share of nights that are slow altogether. It matters where runs have no probes to show it.
     """
 
     night: float = 0.01
     run: float = 0.005
     night_freedom: float = 100.0
+    lone_freedom: float = 20.0
     run_freedom: float = 4.0
     shift_coefficient: float = 0.5
     shift_uncertainty: float = 0.5
+    slow_nights: float = 0.03
 
     def __post_init__(self) -> None:
         """Refuse what is no spread.
@@ -60,10 +64,12 @@ class UsualNoise:
         Raises:
             ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
         """
-        for name in ("night", "run", "night_freedom", "run_freedom", "shift_uncertainty"):
+        for name in ("night", "run", "night_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"usual noise: {name} is {value}, and must be a finite number above 0")
+        if not 0 <= self.slow_nights < 1:
+            raise ValueError(f"usual noise: slow_nights is {self.slow_nights}, and must be a share from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
         night=math.sqrt(night_variance),
         run=math.sqrt(run_variance),
         night_freedom=worth,
+        lone_freedom=worth if night_freedom > 0 else default.lone_freedom,
         run_freedom=default.run_freedom + run_freedom,
         shift_coefficient=coefficient,
         shift_uncertainty=uncertainty,

@@ -83,6 +83,12 @@ def advise(
             "the rounds (gaudi-perf report --html)."
         )
         return Advice(None, text)
+    if _only_a_slow_night(evidence, limit, false_alarms):
+        text = (
+            "A slow night would explain it, and nothing here would show one: measure on another night, or with "
+            "reference probes, or both stacks side by side."
+        )
+        return Advice(None, text)
     # Never more than the noise that made this comparison blind, or more runs would be promised than help.
     reach = float(ndtri(1 - false_alarms) + ndtri(power))
     wanted = (math.log1p(limit) / reach) ** 2
@@ -97,6 +103,14 @@ def advise(
         "More runs tonight cannot settle it, for nights differ and few are known: measure both stacks side by side, "
         "or store baselines of several nights.",
     )
+
+
+def _only_a_slow_night(evidence: Evidence, limit: float, error: float) -> bool:
+    """Whether it would be settled, if only no night were slow."""
+    normal = evidence.normal
+    if normal is None:
+        return False
+    return min(normal.below(0.0), normal.above(0.0), normal.above(math.log1p(limit))) <= error
 
 
 def error_with(evidence: Evidence, more: int) -> float:

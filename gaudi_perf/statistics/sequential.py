@@ -1,12 +1,13 @@
 """As many runs as it takes, no more: a comparison that may be looked at after every run.
 
 Looking again and again with the level of a single look would raise false alarms several times over. The permitted error
-is therefore spent over the looks (Lan and DeMets 1983): after a share t of the most runs, at most ``sqrt(t)`` of it has
-been spent (a power family: Kim and DeMets 1987; early, for stopping early is what is wanted). The level of each look
-follows from the joint distribution of the looks, which have independent increments (Armitage, McPherson and Rowe 1969;
-Jennison and Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach,
-ibid. section 4.4). Stopping at any look, for any reason, keeps the error. A confidence sequence (Howard et al. 2021)
-would allow looks without end; a most number of runs is known here, and knowing it makes the looks sharper.
+is therefore spent over the looks (Lan and DeMets 1983; a power family: Kim and DeMets 1987): after a share t of the
+most runs, at most ``sqrt(t)`` of that of REGRESSED and IMPROVED has been spent, and ``t**0.3`` of that of UNCHANGED:
+early, for stopping early is what is wanted, and most comparisons find nothing. The level of each look follows from the
+joint distribution of the looks, which have independent increments (Armitage, McPherson and Rowe 1969; Jennison and
+Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach, ibid.
+section 4.4). Stopping at any look, for any reason, keeps the error. A confidence sequence (Howard et al. 2021) would
+allow looks without end; a most number of runs is known here, and knowing it makes the looks sharper.
 
 Against a stored baseline the looks share the baseline's luck and resemble each other more than assumed, which only
 lowers the error.
@@ -36,6 +37,12 @@ _HOPELESS = 0.05
 _POWER_OF_A_LOOK = 0.5
 """What "would have seen" means at a look. The plan as a whole sees far more: what a look does not see, later ones do,
 and a slowdown of twice the tolerance is called UNCHANGED by any look with no more than the permitted error."""
+
+
+_SPENDING, _SPENDING_UNCHANGED = 0.5, 0.3
+_MISSING = 2.0
+"""All looks together may call a slowdown of twice the tolerance UNCHANGED twice as often as they may raise a false
+alarm: 1 % of comparisons by default."""
 
 
 class Layout(str, Enum):
@@ -138,14 +145,16 @@ def look_at(
     count = evidence.candidate_runs
     if not plan.first <= count <= plan.most:
         raise ValueError(f"a look needs {plan.first} to {plan.most} runs, and there are {count}")
-    error = look_errors(plan.first, plan.most, settings.false_alarms)[count - plan.first]
-    comparison = decide(evidence, tolerance, replace(settings, power=_POWER_OF_A_LOOK), error=error)
+    errors = look_errors(plan.first, plan.most, settings.false_alarms, _SPENDING)
+    missing = look_errors(plan.first, plan.most, min(_MISSING * settings.false_alarms, 0.5), _SPENDING_UNCHANGED)
+    number = count - plan.first
+    easy = replace(settings, power=_POWER_OF_A_LOOK)
+    comparison = decide(evidence, tolerance, easy, error=errors[number], missing=missing[number])
     if comparison.kind != VerdictKind.INCONCLUSIVE:
         return Look(comparison, Stop.CLEAR)
     if count == plan.most or budget_spent:
         return Look(comparison, Stop.BUDGET)
-    final = look_errors(plan.first, plan.most, settings.false_alarms)[-1]
-    if count > plan.first and _chance(evidence, plan.most - count, tolerance, final) < _HOPELESS:
+    if count > plan.first and _chance(evidence, plan.most - count, tolerance, errors[-1]) < _HOPELESS:
         return Look(comparison, Stop.HOPELESS)
     return Look(comparison, Stop.NOT_YET)
 
@@ -172,13 +181,14 @@ def _chance(evidence: Evidence, more: int, tolerance: float, final: float) -> fl
 
 
 @lru_cache(maxsize=256)
-def look_errors(first: int, most: int, error: float) -> tuple[float, ...]:
+def look_errors(first: int, most: int, error: float, power: float) -> tuple[float, ...]:
     """The one-sided level of each look, from the first to the last possible.
 
     Args:
         first: runs at the first look.
         most: runs at the last; there is a look after every run between.
         error: the permitted error of all looks together.
+        power: after a share t of the most runs, ``t**power`` of it may have been spent.
 
     Returns:
         Levels, ``most - first + 1`` of them; crossing any of them has probability ``error`` if nothing changed.
@@ -187,7 +197,7 @@ def look_errors(first: int, most: int, error: float) -> tuple[float, ...]:
     from scipy.special import ndtr, ndtri
 
     times = np.arange(first, most + 1) / most
-    spent = error * np.sqrt(times)
+    spent = error * times**power
     bound = -float(ndtri(spent[0])) * math.sqrt(times[0])
     levels = [float(spent[0])]
     points = np.linspace(-_FAR * math.sqrt(times[0]), bound, _GRID)

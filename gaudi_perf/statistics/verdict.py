@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ __all__ = [
     "ComparisonSettings",
     "UsualNoise",
     "VerdictKind",
+    "as_published",
     "compare",
     "compare_side_by_side",
     "compare_with_published",
@@ -152,10 +153,25 @@ def compare_with_published(
     Raises:
         ValueError: there are no runs, the number is no duration, or the tolerance is not a share above 0.
     """
+    ours, theirs, usual = as_published(candidate, published_seconds, usual_noise or UsualNoise())
+    evidence = from_stored(ours, theirs, usual)
+    return decide(evidence, tolerance, settings or ComparisonSettings(), against="a published number of unknown spread")
+
+
+def as_published(
+    candidate: Sequence[RunSample], published_seconds: float, usual: UsualNoise
+) -> tuple[list[RunSample], list[RunSample], UsualNoise]:
+    """Both sides of a comparison with a published number, and what is known of the noise.
+
+    The number is a single run of another night and has no probes, so those of the candidate say nothing. It is taken
+    for what a usual night gave: else nothing could ever be called UNCHANGED.
+
+    Raises:
+        ValueError: the number is no duration.
+    """
     single = RunSample(rounds=np.array([published_seconds], dtype=np.float64))
     stripped = [RunSample(rounds=sample.rounds, night=sample.night) for sample in candidate]
-    evidence = from_stored(stripped, [single], usual_noise or UsualNoise())
-    return decide(evidence, tolerance, settings or ComparisonSettings(), against="a published number of unknown spread")
+    return stripped, [single], replace(usual, slow_nights=0.0)
 
 
 def decide(
@@ -164,6 +180,7 @@ def decide(
     settings: ComparisonSettings,
     *,
     error: float | None = None,
+    missing: float | None = None,
     against: str = "",
 ) -> Comparison:
     """The verdict. Each of the three certain ones has its own permitted error rate, the same for all.
@@ -181,6 +198,7 @@ def decide(
         settings: permitted error rates.
         error: the permitted error rate of this look, if the comparison is looked at several times; else that of the
             settings.
+        missing: the permitted rate of UNCHANGED at twice the tolerance, at this look; else ``error``.
         against: what the baseline is, if not runs.
 
     Raises:
@@ -189,14 +207,20 @@ def decide(
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
     nominal = settings.false_alarms if error is None else error
+    missing = nominal if missing is None else missing
     known, noise = evidence.posterior, evidence.noise
-    quantiles = (known.quantile(order) for order in (0.5, nominal, 1 - nominal))
-    estimate, low, high = (max(-LARGEST, min(quantile, LARGEST)) for quantile in quantiles)
+    quantiles = (known.quantile(order) for order in (0.5, nominal, 1 - nominal, 1 - missing))
+    estimate, low, high, most = (max(-LARGEST, min(quantile, LARGEST)) for quantile in quantiles)
     # A look's own level is turned into what it is worth overall, so that families of cases can be judged alike.
     worth = settings.false_alarms / nominal
     p_slower, p_faster = (min(1.0, worth * p) for p in (known.below(0.0), known.above(0.0)))
     limit = 2 * tolerance
     visible = visible_slowdown(evidence, nominal, settings.power, tolerance)
+    # What a slow night would explain is not called REGRESSED, but it is seen: it is not called UNCHANGED either.
+    normal = evidence if evidence.normal is None else replace(evidence, posterior=evidence.normal)
+    noticed = visible_slowdown(normal, missing, settings.power, tolerance)
+    evident = min(normal.posterior.below(0.0), normal.posterior.above(0.0)) <= nominal
+    suspicious = evident and abs(estimate) >= material(tolerance)
     ratio = math.exp(estimate)
     seen = _seen(evidence, against)
     advice, more_runs = "", None
@@ -208,13 +232,13 @@ def decide(
         kind = VerdictKind.IMPROVED
         reason = f"{1 - ratio:.1%} faster, and certainly faster ({seen})"
         advice = "Refresh the baseline, or a later slowdown hides behind it."
-    elif high < math.log1p(limit) and visible <= limit:
+    elif most < math.log1p(limit) and noticed <= limit and not suspicious:
         kind = VerdictKind.UNCHANGED
         reason = f"no slowdown that matters, and would have seen {visible:.1%} ({seen})"
     else:
         kind = VerdictKind.INCONCLUSIVE
         reason = f"a slowdown of {limit:.0%} can be neither seen nor ruled out: would have seen {visible:.1%} ({seen})"
-        if visible <= limit:
+        if noticed <= limit:
             reason = f"{ratio - 1:+.1%}, too much to be called unchanged and too little to be called certain ({seen})"
         help_ = advise(evidence, visible, min(limit, visible * 0.7), settings.seconds_per_run, nominal, settings.power)
         advice, more_runs = help_.text, help_.runs

@@ -40,6 +40,7 @@ def noisy_runs(
         run = make_run([about(own) for _ in range(6)], session=session, run_id=f"{session}-{dice.getrandbits(32):08x}")
         measurement = msgspec.structs.replace(
             run.measurement,
+            probes_s=[about(0.02) for _ in range(6)],
             token_times=TokenTimes(
                 first_token_s=[about(first_token) for _ in range(3)],
                 per_output_token_s=[about(per_token) for _ in range(3)],

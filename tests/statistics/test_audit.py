@@ -14,7 +14,9 @@ def test_an_audit_of_a_quiet_history() -> None:
     history = [
         sample
         for number in range(30)
-        for sample in make_runs(rng, 3, level=rng.normal(0, 0.01), night=f"night {number}")
+        for sample in make_runs(
+            rng, 3, level=rng.normal(0, 0.01), night=f"night {number}", probes=rng.normal(0, 0.002, 3)
+        )
     ]
     outcome = audit(history, Design(candidates=3, baselines=12), repeats=60)
     assert outcome.false_alarms <= 0.02 < outcome.false_alarms_high < 0.1

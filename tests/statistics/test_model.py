@@ -98,3 +98,22 @@ def test_an_expectation_that_runs_contradict_is_dropped() -> None:
 
     ordinary = 2 * stats.t.ppf(0.995, 10) * np.sqrt((values[:6].var(ddof=1) + values[6:].var(ddof=1)) / 2 / 3)
     assert width(4.0) == pytest.approx(ordinary, rel=0.05)
+
+
+def test_the_evidence_for_a_covariate_is_its_bayes_factor() -> None:
+    rng = np.random.default_rng(9)
+    run, night = 0.01, 0.02
+    groups = np.repeat(np.arange(4), 3)
+    side = sides(6, 6)
+    values = rng.normal(0, run, 12) + rng.normal(0, night, 4)[groups] + np.where(groups == 1, 0.06, 0.0)
+    slow = (groups == 1).astype(np.float64)[:, None]
+    prior = SpreadPrior(run=run, run_freedom=1e5, group=night, group_freedom=1e5, group_share=0.0, doubted=False)
+    given = Covariates(values=slow, expected=np.array([0.05]), uncertainty=np.array([0.04]))
+    found = (
+        posterior(values, side, groups, prior, given).log_evidence - posterior(values, side, groups, prior).log_evidence
+    )
+    flat = 1e3 * (np.ones((12, 12)) + np.outer(side, side))
+    known = run**2 * np.eye(12) + night**2 * (groups[:, None] == groups[None, :]) + flat
+    with_it = stats.multivariate_normal.logpdf(values, 0.05 * slow[:, 0], known + 0.04**2 * slow @ slow.T)
+    without = stats.multivariate_normal.logpdf(values, np.zeros(12), known)
+    assert found == pytest.approx(with_it - without, abs=0.02)

@@ -52,7 +52,7 @@ def test_spread_between_runs_is_around_each_side() -> None:
     assert spread_between_runs([sides[0][:1], sides[1][:1]]) == 0
 
 
-@pytest.mark.parametrize("field", ["night", "run", "night_freedom", "run_freedom", "shift_uncertainty"])
+@pytest.mark.parametrize("field", ["night", "run", "night_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"])
 def test_noise_that_is_none_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         UsualNoise(**{field: 0.0})
@@ -64,7 +64,8 @@ def test_a_slowdown_that_stays_does_not_become_usual_noise(since: int, slower: f
     rng = np.random.default_rng(31)
 
     def night(name: str, level: float) -> list[RunSample]:
-        return make_runs(rng, 5, level=level + rng.normal(0, 0.005), run=0.003, night=name)
+        probes = rng.normal(0, 0.002, 5)  # they say that no night was slow by itself
+        return make_runs(rng, 5, level=level + rng.normal(0, 0.005), run=0.003, night=name, probes=probes)
 
     good = [run for number in range(12) for run in night(f"good {number}", 0.0)]
     slow = [run for number in range(since) for run in night(f"slow {number}", slower)]

@@ -15,8 +15,9 @@ from tests.statistics.making import make_runs
 KNOWN = UsualNoise(run=0.006, run_freedom=30)
 
 
-def test_looks_together_keep_the_error() -> None:
-    errors = look_errors(2, 10, 0.05)
+@pytest.mark.parametrize("power", [0.3, 0.5, 1.0])
+def test_looks_together_keep_the_error(power: float) -> None:
+    errors = look_errors(2, 10, 0.05, power)
     assert len(errors) == 9
     walks = np.random.default_rng(11).normal(size=(200_000, 10)).cumsum(axis=1)
     scores = walks[:, 1:] / np.sqrt(np.arange(2, 11))
@@ -25,7 +26,7 @@ def test_looks_together_keep_the_error() -> None:
 
 
 def test_a_single_look_has_the_whole_error() -> None:
-    assert look_errors(5, 5, 0.005) == (0.005,)
+    assert look_errors(5, 5, 0.005, 0.5) == (0.005,)
 
 
 @pytest.mark.parametrize("layout", [Layout.SIDE_BY_SIDE, Layout.INTERLEAVED])

@@ -21,20 +21,21 @@ from gaudi_perf.statistics.verdict import (
 from tests.statistics.making import make_runs
 
 
-def nights(rng: np.random.Generator, count: int, runs: int = 1, spread: float = 0.01) -> list[RunSample]:
-    return [
-        sample
-        for number in range(count)
-        for sample in make_runs(rng, runs, level=rng.normal(0, spread), night=f"night {number}")
-    ]
+def night(rng: np.random.Generator, label: str, runs: int, probed: bool = True, level: float = 0.0) -> list[RunSample]:
+    probes = rng.normal(0, 0.002, runs) if probed else None
+    return make_runs(rng, runs, level=level + rng.normal(0, 0.01), night=label, probes=probes)
 
 
-def share(kind: VerdictKind, slowdown: float, repeats: int = 60, seed: int = 40) -> float:
-    rng = np.random.default_rng(seed)
+def nights(rng: np.random.Generator, count: int, probed: bool = True) -> list[RunSample]:
+    return [sample for number in range(count) for sample in night(rng, f"night {number}", 1, probed)]
+
+
+def share(kind: VerdictKind, slowdown: float, repeats: int = 60, probed: bool = True) -> float:
+    rng = np.random.default_rng(40)
     found = 0
     for _ in range(repeats):
-        tonight = make_runs(rng, 5, level=rng.normal(0, 0.01), night="tonight")
-        found += compare(slowed(tonight, slowdown), nights(rng, 5)).kind == kind
+        tonight = night(rng, "tonight", 5, probed)
+        found += compare(slowed(tonight, slowdown), nights(rng, 5, probed)).kind == kind
     return found / repeats
 
 
@@ -45,6 +46,21 @@ def test_a_quiet_server_against_five_nights() -> None:
     assert share(VerdictKind.UNCHANGED, 0.0) >= 0.9
     assert share(VerdictKind.UNCHANGED, 0.10) == 0
     assert share(VerdictKind.IMPROVED, -0.10) >= 0.98
+
+
+def test_without_probes_one_slow_night_is_no_regression_and_two_are() -> None:
+    assert share(VerdictKind.REGRESSED, 0.08, 40, probed=False) <= 0.1
+    assert share(VerdictKind.REGRESSED, 0.20, 40, probed=False) >= 0.98
+    assert share(VerdictKind.UNCHANGED, 0.0, 40, probed=False) >= 0.9
+    assert share(VerdictKind.UNCHANGED, 0.10, 40, probed=False) == 0
+    rng = np.random.default_rng(47)
+    baseline = nights(rng, 5, probed=False)
+    once = night(rng, "monday", 3, probed=False, level=0.08)
+    twice = [*once, *night(rng, "tuesday", 3, probed=False, level=0.08)]
+    outcome = compare(once, baseline)
+    assert outcome.kind == VerdictKind.INCONCLUSIVE
+    assert "another night" in outcome.advice
+    assert compare(twice, baseline).kind == VerdictKind.REGRESSED
 
 
 def test_side_by_side_finds_two_percent() -> None:
