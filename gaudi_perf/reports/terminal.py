@@ -167,6 +167,10 @@ def heading(run: Run) -> str:
     """What was measured on what: device, stack, dtype, tokens, weights."""
     workload = run.case.workload
     what = f"{run.device.name}, {run.stack.name}, {workload.dtype}, {workload.new_tokens} new tokens, "
+    if workload.batch_size > 1:
+        what += f"batches of {workload.batch_size}, "
+    if workload.prompt.startswith("dataset "):
+        what += f"{workload.prompt}, "
     what += f"{run.case.weights} weights"
     if run.case.scale == "standin":
         what += "; stand-in shapes: these are not the times of the real models"

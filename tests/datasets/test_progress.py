@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from gaudi_perf.cli.progress import lines
 from gaudi_perf.runtime.time_left import TimeLeft, bar
+from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.verdict import Session, VerdictKind
 
 ROOT = Path(__file__).parents[2]
 LEFT = r"batches, \d:\d\d:\d\d left"
@@ -116,3 +119,29 @@ def test_a_pipe_gets_lines_without_escapes(tmp_path: Path) -> None:
     told = done.stderr.splitlines()
     assert told[0] == "0/5 batches, ?:??:?? left" and told[-1] == "5/5 batches, 0:00:00 left", done.stderr
     assert "\x1b" not in done.stdout + done.stderr and " left" not in done.stdout
+
+
+@needs_datasets
+def test_a_dataset_s_results_are_a_session_that_reports_are_made_of(tmp_path: Path) -> None:
+    junit = tmp_path / "junit.xml"
+    command = [*commands(tmp_path)["pytest"], f"--junit-xml={junit}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+    properties = {one.get("name"): one.get("value") for one in ElementTree.parse(junit).iter("property")}
+    assert properties["gaudi-perf verdict"] == "NO BASELINE" and "gaudi-perf reason" in properties
+    prompts, tokens = (float(properties[f"gaudi-perf {name}"] or "") for name in ("prompts/s", "new tokens/s"))
+    assert tokens == pytest.approx(3 * prompts, rel=1e-4) and f"{prompts:.4g} prompts/s" in done.stdout
+    (path,) = (tmp_path / "r").glob("*/session.json")
+    (report,) = decode(path.read_bytes(), Session, str(path)).cases
+    assert report.case.workload.prompt == "dataset prompts.txt" and report.verdicts[0].kind == VerdictKind.NO_BASELINE
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("look closer: gaudi-perf report ")]
+    assert path.parent.name in said
+    told = [sys.executable, "-m", "gaudi_perf.cli", "report", path.parent.name, "--results-dir", str(tmp_path / "r")]
+    told += ["--html", str(tmp_path / "r.html"), "--markdown", str(tmp_path / "r.md")]
+    made = subprocess.run(told, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    shown = subprocess.run(told[:7], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert f"{tokens:.1f}" in shown.stdout, (shown.stdout, shown.stderr)
+    assert "batches of 4, dataset prompts.txt," in " ".join(shown.stdout.split())
+    for written in ("r.html", "r.md"):
+        assert "bloomz7b-1x-eager-kvcache" in (tmp_path / written).read_text()
