@@ -156,7 +156,10 @@ class WorkerGroup:
                     raise GroupFailure("start", f"{words[0]} cannot be started: {error.strerror}") from None
             self._connection = self._accept(listener, begin + self._deadlines.start)
         if self._meeting is not None:
-            socket.send_fds(self._connection, [b"\n"], [self._meeting.fileno()])
+            try:
+                socket.send_fds(self._connection, [b"\n"], [self._meeting.fileno()])
+            except OSError:
+                raise self._dead("start") from None
             self._leave_meeting()
         self._receive("start", begin + self._deadlines.start, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin

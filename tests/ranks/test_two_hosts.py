@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -173,7 +174,7 @@ from gaudi_perf.runtime.hosts import Host, Hosts
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
 spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
-hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]))
+hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]), launcher=sys.argv[5])
 deadlines = Deadlines(round=float(sys.argv[4]), host=3)
 group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), deadlines, hosts=hosts)
 try:
@@ -190,11 +191,14 @@ finally:
 """
 
 
-def _scripted(two_hosts: TwoHosts, place: Path, round_deadline: float, **fault: Any) -> subprocess.Popen[str]:
+def _scripted(
+    two_hosts: TwoHosts, place: Path, round_deadline: float, launcher: str = "pdsh", **fault: Any
+) -> subprocess.Popen[str]:
     injected = json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
     path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
-    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
-    return _started(two_hosts, SCRIPTED, place, [str(round_deadline)], **told)
+    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path, "OMPI_MCA_plm_rsh_args": two_hosts.ssh}
+    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return _started(two_hosts, SCRIPTED, place, [str(round_deadline), launcher], **told, **as_root)
 
 
 def test_a_rank_that_hangs_on_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
@@ -238,3 +242,15 @@ def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp
     while alive([*left, *marked(str(tmp_path / "g"))]) and time.monotonic() < until:
         time.sleep(0.1)
     assert alive([*left, *marked(str(tmp_path / "g"))]) == []
+
+
+def test_open_mpi_starts_ranks_on_two_hosts_and_a_lost_one_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    if shutil.which("mpirun") is None or shutil.which("ompi_info") is None:
+        pytest.skip("Open MPI is not installed")
+    place = tmp_path / "g"
+    controller = _scripted(two_hosts, place, 100.0, "openmpi", kind="kill", phase="generate", after=3, rank=1)
+    output, _ = controller.communicate(timeout=200)
+    assert "READY" in output, output
+    named = rf"FAILED rank 1 \(process \d+ on {two_hosts.names[1]}\) was killed by SIGKILL .* in rounds"
+    assert re.search(named, output), output
+    assert alive(marked(str(place))) == []

@@ -28,18 +28,75 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
+def tell(watch: RankWatch, writer: int, *words: RankWord, text: str = "") -> None:
+    """Write as keepers and their ranks do, and wait until it is read."""
+    lines = [WORD.encode() + msgspec.json.encode(word) for word in words]
+    os.write(writer, b"".join(line + b"\n" for line in [*text.encode().splitlines(), *lines]))
+    until = time.monotonic() + 10
+    while watch.started < len(words) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_only_processes_of_the_group_are_asked_where_they_stand(
     sleeper: subprocess.Popen[bytes], tmp_path: Path, ours: bool
 ) -> None:
     watch = RankWatch(tmp_path / "log")
     writer = watch.begin()
-    word = RankWord(rank=0, host=os.uname().nodename, pid=sleeper.pid)
-    os.write(writer, WORD.encode() + msgspec.json.encode(word) + b"\n")
-    until = time.monotonic() + 10
-    while watch.started == 0 and time.monotonic() < until:
-        time.sleep(0.01)
+    tell(watch, writer, RankWord(rank=0, host=os.uname().nodename, pid=sleeper.pid))
     watch.blamed({sleeper.pid} if ours else {os.getpid()})
     assert sleeper.poll() == (-signal.SIGUSR1 if ours else None)
+    os.close(writer)
+    watch.end()
+
+
+def stack(rank: int, *files: str) -> str:
+    """What a rank of another host writes shortly before a deadline, as its launcher passes it on."""
+    frames = "".join(f'b: [rank {rank}]   File "{file}", line 1 in x\n' for file in files)
+    return f"b: [rank {rank}] Stack (most recent call first):\n{frames}"
+
+
+WAITS, BUSY = ("/torch/distributed/c.py", "/model.py"), ("/kernel.py", "/model.py")
+
+
+@pytest.mark.parametrize(
+    ("stacks", "told"),
+    [
+        (
+            {0: WAITS, 1: BUSY},
+            'rank 1 (process 11 on b) did not come to where the others wait for it (it is in /kernel.py"',
+        ),
+        ({1: BUSY}, "rank 1 (process 11 on b) did not come"),
+        ({0: WAITS, 1: WAITS}, "every rank waits for the others in a collective"),
+        ({0: BUSY, 1: BUSY}, ""),
+        ({0: WAITS}, ""),
+    ],
+)
+def test_ranks_of_other_hosts_are_held_to_what_they_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stacks: dict[int, tuple[str, ...]], told: str
+) -> None:
+    monkeypatch.setattr("gaudi_perf.runtime.watching._ANSWER_SECONDS", 0.0)
+    watch = RankWatch(tmp_path / "log")
+    writer = watch.begin()
+    words = [RankWord(rank=rank, host="b", pid=10 + rank) for rank in (0, 1)]
+    tell(watch, writer, *words, text="".join(stack(rank, *files) for rank, files in stacks.items()))
+    found = watch.blamed(set())
+    assert found.startswith(told) and bool(found) == bool(told)
+    watch.asked()
+    assert watch.blamed(set()) == "", "what was told of the request before says nothing of this one"
+    os.close(writer)
+    watch.end()
+
+
+def test_a_host_of_which_nothing_is_heard_is_named(tmp_path: Path) -> None:
+    watch = RankWatch(tmp_path / "log", silence_s=0.2)
+    writer = watch.begin()
+    tell(watch, writer, RankWord(rank=5, host="worker-1", pid=7))
+    assert watch.trouble("rounds") is None
+    until = time.monotonic() + 10
+    while (trouble := watch.trouble("rounds")) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert trouble is not None and trouble[0] == 5
+    assert "nothing was heard of rank 5 (process 7 on worker-1) for 0 s in rounds: is host worker-1 up" in trouble[1]
     os.close(writer)
     watch.end()
