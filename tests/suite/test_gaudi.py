@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
+from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.measurement import Run
 from tests.suite.conftest import Outcome, Suite
@@ -84,6 +86,31 @@ def test_ten_percent_with_graphs_only_fails_exactly_the_graphs_cases(suite: Suit
     one = ["-k", "bloomz7b-1x-eager-kvcache"]
     noise = suite(*short, *one, *noisy, "--emulated-synapse", "1.24.0", "--runs", "1")
     assert noise.verdicts() == {"bloomz7b-1x-eager-kvcache": "INCONCLUSIVE"}, noise.output
+
+
+def test_two_releases_side_by_side(suite: Suite) -> None:
+    stacks = [
+        f'[[stack]]\nname = "{name}"\npython = "{sys.executable}"\n'
+        f'environment = {{ GAUDI_PERF_EMULATED_SYNAPSE = "{release}" }}\n'
+        for name, release in (("new", "1.24.0"), ("old", "1.23.0"))
+    ]
+    slower = {"when": {"synapse": "1.24.0", "graphs": True}, "slower": 0.10}
+    told = faults(suite.place, {"operation_microseconds": 250}, slower)
+    (suite.place / "stacks.toml").write_text("\n".join(stacks))
+    beside = ["--stacks", str(suite.place / "stacks.toml"), "--candidate-stack", "new", "--baseline-stack", "old"]
+    short = ["--new-tokens", "4", "--rounds", "4", "--time-budget", "3", "--runs", "3"]
+    outcome = suite(*GAUDI, "-k", "bloomz7b-1x and kvcache", *short, *told, *beside)
+    assert outcome.status == 1, outcome.output
+    assert outcome.verdicts()["bloomz7b-1x-graphs-kvcache"] == "REGRESSED", outcome.output
+    assert outcome.verdicts()["bloomz7b-1x-eager-kvcache"] != "REGRESSED", outcome.output
+    stored = read_runs(outcome.results).runs
+    assert {(run.stack_label, run.stack.name) for run in stored} == {
+        ("new", "synapse-1.24.0"),
+        ("old", "synapse-1.23.0"),
+    }
+    assert len(stored) == 2 * 2 * 3
+    words = " ".join(outcome.output.split())
+    assert "side by side: new (synapse-1.24.0) against old (synapse-1.23.0)" in words
 
 
 def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
