@@ -172,6 +172,8 @@ def heading(run: Run) -> str:
     if workload.prompt.startswith("dataset "):
         what += f"{workload.prompt}, "
     what += f"{run.case.weights} weights"
+    if run.case.weights == "dummy" and not workload.prompt.startswith("dataset "):
+        what += ", fixed ids for the prompt"
     if run.case.scale == "standin":
         what += "; stand-in shapes: these are not the times of the real models"
     return harmless(what)
