@@ -53,7 +53,7 @@ class OverHosts(Start):
         require_kept(of_runner, places, self.launcher)
         descriptor = os.open(self.environment_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(file_for(of_runner))
+            file.write(file_for(environment))
         return of_runner
 
 

@@ -2,8 +2,8 @@
 
 DeepSpeed hands variables on as ``export NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...``
 to Slurm. Commas, spaces, quotes and newlines come out of that as something else, or as commands. So what the stacks
-read goes as one variable of plain characters, which every keeper takes apart. What Python and the launchers themselves
-need goes as it is, or is refused.
+read goes as one variable of plain characters, which every keeper takes apart. What Python needs to start, and MVAPICH,
+goes as it is, or is refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ HANDED_ON = "_GAUDI_PERF_HANDED_ON"
 # What stacks read; never what may be a secret, for it stands in command lines.
 _PREFIXES = (
     *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
-    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH"),
+    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH", "PYTHON", "UCX_"),
 )
 _OF_A_HOST = ("CUDA_VISIBLE_DEVICES", HANDED_ON)  # DeepSpeed's launcher sets the first on every host
-_AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH")
-_BY_DEEPSPEED = ("PYTHON", "MV2", "UCX")  # what its runner hands on by itself
-_LEFT_OUT = "MLFLOW"  # the same, but nothing here reads it, and it may have a password
+_AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+_BY_DEEPSPEED = ("PYTHON", "MV2", "UCX", "MLFLOW")  # what its runner hands on by itself
+_FOR_MVAPICH = "MV2"
 _KEPT = {
     "pdsh": re.compile(r"[\w@+=:,./ -]*\Z"),  # a shell's word in double quotes, in which pdsh replaces %h, %n and %u
     "slurm": re.compile(r"[\w@%+=:./-]*\Z"),
@@ -57,17 +57,20 @@ def unpacked(environment: Mapping[str, str]) -> dict[str, str]:
 
 def file_for(environment: Mapping[str, str]) -> str:
     """What DeepSpeed is to hand on, in the form of its ``.deepspeed_env``."""
-    plain = {name: environment[name] for name in _AS_IT_IS if name in environment}
+    told = [name for name in _AS_IT_IS if name in environment and not name.startswith(_BY_DEEPSPEED)]
+    plain = {name: environment[name] for name in told}
     return "".join(f"{name}={value}\n" for name, value in {**plain, HANDED_ON: packed(environment)}.items())
 
 
 def of_the_runner(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of DeepSpeed's runner, without what it would write into command lines for nobody."""
+    """The environment of DeepSpeed's runner, without what it would hand on besides, passwords of MLflow among it."""
     return {
-        name: value
-        for name, value in environment.items()
-        if not (name.startswith(_LEFT_OUT) or (name.startswith(_BY_DEEPSPEED) and SECRET_NAME.search(name)))
+        name: value for name, value in environment.items() if not name.startswith(_BY_DEEPSPEED) or _goes_as_it_is(name)
     }
+
+
+def _goes_as_it_is(name: str) -> bool:
+    return name in _AS_IT_IS or (name.startswith(_FOR_MVAPICH) and not SECRET_NAME.search(name))
 
 
 def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
@@ -83,7 +86,7 @@ def require_kept(environment: Mapping[str, str], places: Mapping[str, str], laun
     """
     kept = _KEPT.get(launcher, _KEPT_BY_MPI)
     for name, value in environment.items():
-        if (name in _AS_IT_IS or name.startswith(_BY_DEEPSPEED)) and not kept.match(value):
+        if _goes_as_it_is(name) and not kept.match(value):
             raise UserError(
                 f"--launcher {launcher}: the environment variable {name} has the value {value[:80]!r}, which would not "
                 f"come to other hosts as it is, because of {_first_bad(kept, value)!r}: change or unset it"
