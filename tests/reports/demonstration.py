@@ -107,6 +107,8 @@ class Demonstration:
         spread = self._random.gauss
         level = self.level(place, night) * math.exp(spread(0, 0.006))
         rounds = [level * math.exp(abs(spread(0, 0.006)) + spread(0, 0.003)) for _ in range(10)]
+        calm = random.Random(run_id).gauss  # probes that see no bad night
+        probes = [0.02 * math.exp(calm(0, 0.003)) for _ in rounds]
         warm = [level * factor for factor in (7.5, 1.35, 1.12, 1.04, 1.02, 1.01, 1.0)]
         first = 0.11 * level
         return Run(
@@ -121,6 +123,7 @@ class Demonstration:
             ),
             measurement=Measurement(
                 latencies_s=rounds,
+                probes_s=probes,
                 warm_up=WarmUp(latencies_s=warm, steady=True, reason="the last five rounds are alike"),
                 token_times=TokenTimes(first_token_s=[first] * 3, per_output_token_s=[(level - first) / 99] * 3),
                 peak_memory_bytes=int(52e9 / case.configuration.devices),
