@@ -49,8 +49,9 @@ def trace(
 @settings(max_examples=20, deadline=None)
 def test_what_rounding_explains_agrees_and_more_does_not(dtype: Dtype, share: float, at: int | None) -> None:
     allowed = relative_rounding(dtype, SHAPE)
-    assert compare_traces(trace(off=share * allowed, at=at), trace(), dtype, SHAPE).kind == "same"
-    found = compare_traces(trace(off=1.5 * (allowed + 2 * UNIT_ROUNDOFF[dtype]), at=at), trace(), dtype, SHAPE)
+    most = 1 if at is None else 3  # rounding alone moves a single step further
+    assert compare_traces(trace(off=most * share * allowed, at=at), trace(), dtype, SHAPE).kind == "same"
+    found = compare_traces(trace(off=1.5 * most * (allowed + 2 * UNIT_ROUNDOFF[dtype]), at=at), trace(), dtype, SHAPE)
     assert found.kind == "wrong"
     assert f"at step {1 if at is None else at + 1} of 5" in found.sentence
 

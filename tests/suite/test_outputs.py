@@ -54,8 +54,7 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
     assert "WRONG OUTPUT: against one pass over the same tokens, at step" in outcome.output
     (stored,) = cases_in(suite)
     assert stored["configuration"]["graphs"] is stored["configuration"]["kv_cache"] is False, "the right one alone"
-    for headers in suite.temporary.glob("torchinductor_*"):
-        shutil.rmtree(headers)  # precompiled headers, which PyTorch keeps there for other processes
+    forget_headers(suite)
 
 
 @pytest.mark.parametrize("accelerator", [CPU, EMULATED])
@@ -111,8 +110,11 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
     assert {"-".join(pair) for pair in words} == stored, outcome.output
 
 
+@needs_compiler
 def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
-    outcome = suite("-k", "bloomz7b-1x-eager", "--benchmark-disable", *QUICK, "--refresh-baselines", "--runs", "1")
+    """All of the 100 tokens: compiled code is rounded elsewhere, and now and then that shows in a single step."""
+    quick = ["--benchmark-disable", "--rounds", "3", "--time-budget", "4", "--refresh-baselines", "--runs", "1"]
+    outcome = suite("-k", "bloomz7b-1x and kvcache", *quick)
     assert outcome.status == 0, outcome.output
     runs = runs_of(outcome)
     assert len(runs) == 2
@@ -121,6 +123,7 @@ def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
         assert measurement.problems == []
         assert measurement.trace is not None and measurement.trace.sample == []
         assert [ids[0] for ids in measurement.trace.likeliest] == measurement.token_ids
+    forget_headers(suite)
 
 
 def test_tokens_that_are_not_the_baseline_s_are_invalid_and_replace_nothing(suite: Suite) -> None:
@@ -145,6 +148,12 @@ def test_tokens_that_are_not_the_baseline_s_are_invalid_and_replace_nothing(suit
     accepted = suite(*case, "--refresh-baselines", "--accept-regression", "the stored tokens were wrong")
     assert accepted.status == 0, accepted.output
     assert cases_in(suite)[0]["token_ids"] == right
+
+
+def forget_headers(suite: Suite) -> None:
+    """Remove precompiled headers, which PyTorch keeps there for other processes."""
+    for headers in suite.temporary.glob("torchinductor_*"):
+        shutil.rmtree(headers)
 
 
 def cases_in(suite: Suite) -> list[dict[str, Any]]:
