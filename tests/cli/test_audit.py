@@ -13,9 +13,11 @@ from tests.stores.making import make_run
 StoreRuns = Callable[[Iterable[Run]], Path]
 
 
-def nights(count: int, runs: int = 5, *, spread: float = 0.003, night: float = 0.004, **fields: object) -> list[Run]:
-    """Runs of the same code on several nights."""
-    dice = random.Random(str(fields))
+def nights(
+    count: int, runs: int = 5, *, spread: float = 0.003, night: float = 0.004, probed: bool = False, **fields: object
+) -> list[Run]:
+    """Runs of the same code on several nights, where ``probed`` with probes that tell of nothing unusual."""
+    dice, calm = random.Random(str(fields)), random.Random("probes")
     made = []
     for number in range(count):
         day = f"{1 + number % 28:02d}"
@@ -27,6 +29,7 @@ def nights(count: int, runs: int = 5, *, spread: float = 0.003, night: float = 0
             made.append(
                 make_run(
                     latencies,
+                    probes=[0.02 * (1 + calm.gauss(0, 0.003)) for _ in latencies] if probed else None,
                     session=session,
                     run_id=f"{session}-{dice.getrandbits(32):08x}",
                     started_at=f"2026-01-{day}T12:{index:02d}:00Z",
@@ -37,7 +40,7 @@ def nights(count: int, runs: int = 5, *, spread: float = 0.003, night: float = 0
 
 
 def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs([*nights(20), *nights(20, spread=0.2, graphs=False)])
+    directory = store_runs([*nights(20, probed=True), *nights(20, spread=0.2, graphs=False)])
     done = invoke("audit", "--results-dir", directory, "--repeats", 60)
     assert done.exit_code == 0, done.output
     rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}

@@ -35,6 +35,7 @@ def make_run(
     steady: bool = True,
     problems: Sequence[str] = (),
     contradicts: Sequence[str] = (),
+    probes: Sequence[float] | None = None,
     token_ids: Sequence[int] = (3, 1, 4),
 ) -> Run:
     """A run on a pretended Gaudi2, of another name each time."""
@@ -61,6 +62,7 @@ def make_run(
             token_ids=list(token_ids),
             problems=list(problems),
             contradicts=list(contradicts),
+            probes_s=None if probes is None else list(probes),
         ),
     )
 
