@@ -1,10 +1,9 @@
-"""BLOOMZ with its real weights gives the completions that the article shows."""
+"""BLOOMZ with its real weights gives the completions that the article shows, as far as 16-bit arithmetic allows."""
 
 from __future__ import annotations
 
-from fixtures.completions import CompleteReferences
+from fixtures.completions import WrongCompletions
 
 
-def test_completions(complete_references: CompleteReferences) -> None:
-    for reference, output in complete_references():
-        assert output == reference.output
+def test_completions(wrong_completions: WrongCompletions) -> None:
+    assert wrong_completions() == []

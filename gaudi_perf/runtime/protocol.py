@@ -111,10 +111,12 @@ class Trace(Request, frozen=True, tag="trace"):
     Attributes:
         token_ids: the new tokens to follow.
         plain: by one eager pass over prompt and tokens, instead of the prepared variant's own way.
+        prompt_ids: what the tokens follow; empty for the workload's prompt.
     """
 
     token_ids: Annotated[list[TokenId], msgspec.Meta(min_length=1)]
     plain: bool = False
+    prompt_ids: list[TokenId] = []
 
 
 class OpenDataset(Request, frozen=True, tag="open-dataset"):

@@ -185,7 +185,8 @@ class Worker:
 
     def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
         try:
-            return protocol.Traced(trace=engine.trace(self.prompt_ids, request.token_ids, request.plain))
+            prompt_ids = request.prompt_ids or self.prompt_ids
+            return protocol.Traced(trace=engine.trace(prompt_ids, request.token_ids, request.plain))
         except NotNumbersError as error:
             return protocol.Traced(problem=str(error))
 

@@ -123,7 +123,37 @@ def compare_tokens(
     return _choice(trace, step, theirs[step], dtype, shape)
 
 
-def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
+def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, shape: Shape) -> Agreement:
+    """Whether the tokens of a greedy generation elsewhere, and ours, are what one model generates.
+
+    Each of the other's tokens must be the likeliest of its step, or as near to it as rounding allows; so must ours
+    where the two part.
+
+    Args:
+        trace: our logits along the other's tokens.
+        ours: the tokens that were generated here.
+        dtype: the type that both were generated in.
+        shape: the model's.
+    """
+    noted = Agreement("same")
+    for step, token in enumerate(trace.token_ids):
+        if token != trace.likeliest[step][0]:
+            found = _choice(trace, step, token, dtype, shape)
+            if found.kind == "wrong":
+                return found
+            noted = found if noted.kind == "same" else noted
+    parting = first_difference(ours, trace.token_ids)
+    if parting is None:
+        return noted
+    if parting >= len(ours) or parting >= len(trace.token_ids):
+        return Agreement("wrong", f"{len(ours)} tokens are not as many as {len(trace.token_ids)}")
+    if ours[parting] == trace.likeliest[parting][0]:
+        return noted
+    found = _choice(trace, parting, ours[parting], dtype, shape)
+    return found if found.kind == "wrong" or noted.kind == "same" else noted
+
+
+def first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int | None:
     """The first step, from 0, at which two sequences differ; None if they are the same."""
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
         if mine != other:
@@ -134,8 +164,8 @@ def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
 def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, shape: Shape) -> Agreement:
     """Whether another configuration may choose this token, where a trace has its own likeliest one."""
     likeliest, logits = trace.likeliest[step], trace.logits[step]
-    known = token in likeliest
-    logit = logits[likeliest.index(token)] if known else logits[-1]
+    known = token in likeliest or token == trace.token_ids[step]
+    logit = logits[likeliest.index(token)] if token in likeliest else trace.followed[step] if known else logits[-1]
     gap = logits[0] - logit
     allowed = 2 * _allowed(trace, step, dtype, shape)  # each of the two logits may be off
     where = f"step {step + 1} of {len(trace.token_ids)}: token {token} instead of {likeliest[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ INPUTS = ["a quantum effect", "the rise of cheap small satellites", "it was"]
 
 def run(test: str, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", f"perf_tests/{test}", "-p", "no:cacheprovider", "-rs", *more]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    environment = {**os.environ, "CXX": "no-such-compiler"}  # graphs are left out where they cannot be compiled
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_without_weights_it_is_skipped_with_the_reason() -> None:
@@ -27,33 +29,64 @@ def test_without_weights_it_is_skipped_with_the_reason() -> None:
     assert done.returncode == 0 and "needs the weights of bigscience/bloomz" in done.stdout
 
 
-def test_completions_must_be_the_references(tmp_path: Path) -> None:
+def test_completions_are_the_references_as_far_as_rounding_allows(tmp_path: Path) -> None:
     weights = small_weights(tmp_path / "weights", prompt_tokens=7)
+    right, near = near_tie(weights)
     references = tmp_path / "references.json"
     arguments = ["--weights", str(weights), "--scale", "standin", "--reference-completions", str(references)]
     arguments += ["--devices", "1", "--dtype", "float32"]
 
-    def write(outputs: list[str]) -> None:
+    def outcome(outputs: list[str]) -> tuple[int, str]:
         pairs = [{"input": one, "output": other} for one, other in zip(INPUTS, outputs, strict=True)]
         references.write_text(json.dumps({"source": "a test", "completions": pairs}))
+        done = run("test_completions.py", *arguments)
+        return done.returncode, " ".join(done.stdout.split())
 
-    write(["?"] * 3)
-    wrong = run("test_completions.py", *arguments, "-vv")
-    assert wrong.returncode == 1, wrong.stdout
-    out = tmp_path / "out.jsonl"
-    prompts = tmp_path / "prompts.txt"
-    prompts.write_text("\n".join(INPUTS) + "\n")
-    command = [sys.executable, "-m", "gaudi_perf.cli", "complete", str(prompts), "--output", str(out), "--eager"]
-    command += ["--weights", str(weights), "--scale", "standin", "--dtype", "float32", "--model", "bloomz176b"]
-    command += ["--results-dir", str(tmp_path / "results"), "--baselines-dir", str(tmp_path / "baselines")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    (batch,) = [json.loads(line) for line in out.read_text().splitlines()[1:]]
-    assert batch["inputs"] == INPUTS and all(o.startswith(i) for i, o in zip(INPUTS, batch["outputs"], strict=True))
-    assert "stand for tokens" not in done.stdout
-    write(batch["outputs"])
-    right = run("test_completions.py", *arguments)
-    assert right.returncode == 0, right.stdout
+    status, told = outcome([right[0], near, right[2]])
+    assert status == 0, told
+    assert "reference completion 2 differs by rounding: step 1 of 50: token" in told, told
+    assert told.count("reference completion") == 1, told
+
+    words = right[2].split(" ")
+    words[9] = next(word for word in ("cheap", "small", "rise") if word != words[9])
+    status, told = outcome([right[0], near, " ".join(words)])
+    assert status == 1, told
+    assert "WRONG OUTPUT: against reference completion 3, step 8 of 50: token" in told, told
+    assert "rounding allows" in told and f"in the reference '{words[9]} " in told, told
+    assert told.count("WRONG OUTPUT") == 1
+
+
+def near_tie(weights: Path) -> tuple[list[str], str]:
+    """Change weights so that words are generated, and another word is as likely as the second prompt's first one.
+
+    Returns:
+        What the model makes of each input, by transformers alone; and of the second with that other word.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    model = AutoModelForCausalLM.from_pretrained(weights)
+    spaced = [number for word, number in tokenizer.get_vocab().items() if word.startswith("Ġ") and len(word) > 2]
+    rows = model.get_input_embeddings().weight.data
+    words = torch.zeros_like(rows)
+    words[spaced] = rows[spaced]
+    rows.copy_(words)
+
+    def texts() -> list[list[int]]:
+        outputs = []
+        for text in INPUTS:
+            ids = tokenizer(text, return_tensors="pt").input_ids
+            more = {"max_new_tokens": 50, "min_new_tokens": 50, "do_sample": False, "pad_token_id": 3}
+            outputs.append(model.generate(ids, attention_mask=torch.ones_like(ids), **more)[0].tolist())
+        return outputs
+
+    first = texts()[1][len(tokenizer(INPUTS[1]).input_ids)]
+    other = next(number for number in spaced if all(number not in ids for ids in texts()))
+    rows[other] = rows[first] * (1 - 1e-6)
+    model.save_pretrained(weights, safe_serialization=True)
+    right = [tokenizer.decode(ids) for ids in texts()]
+    return right, right[1].replace(tokenizer.decode(first), tokenizer.decode(other), 1)
 
 
 def test_a_tokenizer_that_makes_another_number_of_tokens_stops_the_run(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.statistics.outputs import (
     UNIT_ROUNDOFF,
+    compare_reference,
     compare_tokens,
     compare_traces,
     first_difference,
@@ -86,6 +87,32 @@ def test_tokens_are_compared_up_to_the_first_difference() -> None:
     assert compare_tokens(theirs, [10, 11, 12], [10, 11], "bfloat16", SHAPE).kind == "wrong"
     unknown = compare_tokens(trace(gap=1.0), [10, 11], [10, 12345], "bfloat16", SHAPE)
     assert unknown.kind == "wrong" and "more than 2" in unknown.sentence
+
+
+def test_a_reference_is_followed_to_its_end() -> None:
+    dtype: Dtype = "bfloat16"
+    allowed = relative_rounding(dtype, SHAPE)
+    led = trace(gap=0.5 * allowed)
+    tokens = list(led.token_ids)
+    assert compare_reference(led, tokens, dtype, SHAPE).kind == "same"
+    assert compare_reference(led, tokens[:3], dtype, SHAPE).kind == "wrong", "shorter"
+
+    near = replace(led, likeliest=[led.likeliest[0], [99, 11, 98], *led.likeliest[2:]])
+    found = compare_reference(near, [10, 99, 5, 5, 5], dtype, SHAPE)
+    assert found.kind == "rounding" and "step 2 of 5: token 11 instead of 99" in found.sentence
+    # The reference has the likeliest one, and ours is as likely.
+    found = compare_reference(led, [10, 11, 99, 5, 5], dtype, SHAPE)
+    assert found.kind == "rounding" and "step 3 of 5: token 99 instead of 12" in found.sentence
+    assert compare_reference(led, [10, 11, 12345, 5, 5], dtype, SHAPE).kind == "rounding", "not among the likeliest"
+
+    # A wrong token after one that rounding explains is seen, and its own logit is known.
+    planted = replace(near, likeliest=[*near.likeliest[:4], [50, 51]], logits=[*near.logits[:4], [5.0, 4.9]])
+    planted = replace(planted, followed=[5.0, 5.0, 5.0, 5.0, 1.0])
+    found = compare_reference(planted, [10, 99, 5, 5, 5], dtype, SHAPE)
+    assert found.kind == "wrong"
+    assert "step 5 of 5: token 14 instead of 50, whose logit is 4 higher, and rounding allows" in found.sentence
+    ours = compare_reference(trace(gap=1.0), [10, 11, 12, 99, 5], dtype, SHAPE)
+    assert ours.kind == "wrong" and "step 4 of 5: token 99 instead of 13" in ours.sentence
 
 
 def test_traces_along_other_tokens_cannot_be_compared() -> None:

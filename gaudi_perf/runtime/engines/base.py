@@ -65,6 +65,7 @@ class Accelerator(ABC):
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
         telemetry: the source that reads its devices (runtime/telemetry), or empty.
+        batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
         backend: the backend of torch.distributed by which several devices talk.
     """
 
@@ -75,6 +76,7 @@ class Accelerator(ABC):
     shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
     telemetry: ClassVar[str] = ""
+    batches_with_graphs: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
 
     @abstractmethod

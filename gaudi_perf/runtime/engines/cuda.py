@@ -43,6 +43,7 @@ class CudaAccelerator(Accelerator):
     name = "cuda"
     kind = "cuda"
     telemetry = "nvml"
+    batches_with_graphs = False
     backend = "nccl"
     none_found = (
         "no NVIDIA GPU found: nvidia-smi is not there or lists none (install the driver; start a container with "
