@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ yaml = pytest.importorskip("yaml")
 PROJECT = Path(__file__).parents[2]
 NIGHTLY = PROJECT / ".github/workflows/nightly.yml"
 STACKS = PROJECT / ".github/gaudi/stacks.toml"
+
+OF_THE_CONTAINER = (
+    *("GC_KERNEL_PATH", "HABANA_LOGS", "HABANA_SCAL_BIN_PATH", "HABANA_PLUGINS_LIB_PATH", "MPI_ROOT", "OPAL_PREFIX"),
+    *("MPICC", "RDMAV_FORK_SAFE", "FI_EFA_USE_DEVICE_RDMA", "RDMA_CORE_ROOT", "RDMA_CORE_LIB", "PYTHONPATH"),
+    *("LD_PRELOAD", "TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD", "HABANA_VISIBLE_DEVICES"),
+)
+"""What ENV of the vendor's Dockerfiles sets (HabanaAI/Setup_and_Install, dockerfiles/base and pytorch; the last is set
+by whoever starts the container). tox passes on LD_LIBRARY_PATH and PATH by itself."""
 
 
 def _matrix() -> list[dict[str, Any]]:
@@ -39,6 +48,16 @@ def test_every_release_has_a_job_and_an_environment() -> None:
         assert entry["torch"].startswith(release.pytorch) and entry["torch"].count(".") == 2
         assert release.optimum_habana_from.startswith(deps[entry["environment"]])
         assert entry["runner"] == f"synapse-{entry['synapse'].rpartition('.')[0]}"
+
+
+def test_tox_leaves_workers_the_environment_of_the_vendors_container() -> None:
+    tox = ConfigParser(interpolation=None)
+    tox.read(PROJECT / "tox.ini")
+    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
+    passed = tox[name].get("pass_env", "").replace("{[testenv]pass_env}", tox["testenv"]["pass_env"]).split()
+    assert "GAUDI_PERF_*" in passed
+    for variable in OF_THE_CONTAINER:
+        assert any(fnmatchcase(variable, pattern) for pattern in passed), variable
 
 
 def test_the_newest_two_are_measured_side_by_side() -> None:
