@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from configparser import ConfigParser
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -95,3 +97,62 @@ def test_options_of_pytest_that_workflows_and_pages_name_are_there(pytestconfig:
     assert len(flags) > 15
     unknown = object()
     assert {flag for flag in flags if pytestconfig.getoption(flag, unknown) is unknown} == set()
+
+
+def _script(job: str, step: str) -> str:
+    steps = yaml.load(NIGHTLY.read_text(), Loader=yaml.BaseLoader)["jobs"][job]["steps"]
+    (found,) = (item["run"] for item in steps if item.get("name") == step)
+    return str(found)
+
+
+def _run(script: str, folder: Path, **variables: str) -> int:
+    environment = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    done = subprocess.run(["sh", "-e", "-c", script], cwd=folder, env={**environment, **variables}, check=False)
+    return done.returncode
+
+
+def test_a_night_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
+    """Results lie in a history of all nights; the artifact and the summary are of this one."""
+    history = tmp_path / "history"
+    for name, second in (("before", 1_000_000_000), ("tonight", 2_000_000_000)):
+        (history / name).mkdir(parents=True)
+        (history / name / f"run-{name}.json").touch()
+        os.utime(history / name, (second, second))
+    (history / ".history-index").touch()
+    (tmp_path / "begun").touch()
+    os.utime(tmp_path / "begun", (1_500_000_000, 1_500_000_000))
+    script = _script("measure", "what was measured tonight")
+    assert _run(script, tmp_path, GAUDI_PERF_RESULTS_DIR=str(history)) == 0
+    assert [str(path.relative_to(tmp_path)) for path in sorted((tmp_path / "results").rglob("*"))] == [
+        "results/tonight",
+        "results/tonight/run-tonight.json",
+    ]
+    assert not (tmp_path / "summary.md").exists()
+
+
+def test_a_night_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
+    """Where no device is found, every test is skipped, and pytest has nothing to complain of."""
+    (tmp_path / "history").mkdir()
+    (tmp_path / "begun").touch()
+    script = _script("measure", "what was measured tonight")
+    assert _run(script, tmp_path, GAUDI_PERF_RESULTS_DIR=str(tmp_path / "history")) == 1
+    assert "Nothing was measured" in (tmp_path / "summary.md").read_text()
+    (tmp_path / "results" / "session").mkdir(parents=True)
+    assert _run(_script("side-by-side", "something was measured"), tmp_path) == 1
+    (tmp_path / "results" / "session" / "run-1.json").touch()
+    assert _run(_script("side-by-side", "something was measured"), tmp_path) == 0
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(0, 0), (1, 0), (2, 1)])
+def test_what_a_refresh_refused_is_told_and_what_broke_it_fails(tmp_path: Path, status: int, outcome: int) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, body in (
+        ("python", "exit 0"),
+        ("gaudi-perf", f'[ "$2" = verify ] && exit 0\necho said of $3\nexit {status}'),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "measured" / "results-synapse-1.24.0" / "results").mkdir(parents=True)
+    assert _run(_script("refresh", "refresh"), tmp_path) == 0, "what the others did can be proposed"
+    assert _run(_script("refresh", "no refresh broke"), tmp_path) == outcome
+    assert "said of measured/results-synapse-1.24.0/results" in (tmp_path / "summary.md").read_text()
