@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Set
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -160,7 +161,7 @@ class RankWatch:
 
     def _read(self) -> None:
         assert self._reader is not None
-        with contextlib.suppress(OSError), os.fdopen(self._reader, "rb") as stream, self._log.open("ab") as log:
+        with os.fdopen(self._reader, "rb") as stream, _log_at(self._log) as log:
             for line in stream:
                 text = line.decode(errors="replace").rstrip()
                 before, is_word, word = text.partition(WORD)
@@ -169,8 +170,8 @@ class RankWatch:
                     with contextlib.suppress(msgspec.DecodeError):
                         self._take(self._decoder.decode(word))
                         continue
-                log.write(line)
-                log.flush()
+                with contextlib.suppress(OSError):  # a full disk costs the log, not the ranks
+                    log.write(line)
                 with self._lock:
                     self._lines.append(text)
                     self._note_stack(text)
@@ -198,6 +199,14 @@ class RankWatch:
                 self._first_end = min(self._first_end, now)
                 self._ended.append(word)
                 del self._heard[word.rank]
+
+
+def _log_at(path: Path) -> BinaryIO:
+    """A log without a buffer, so that what cannot be written is not tried again; none where it cannot be opened."""
+    try:
+        return path.open("ab", buffering=0)
+    except OSError:
+        return open(os.devnull, "ab", buffering=0)
 
 
 def _consequence(word: RankWord) -> int:

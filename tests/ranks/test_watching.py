@@ -50,6 +50,18 @@ def test_only_processes_of_the_group_are_asked_where_they_stand(
     watch.end()
 
 
+@pytest.mark.parametrize("log", ["/dev/full", "/dev/null/log"])
+def test_a_log_that_cannot_be_written_does_not_end_the_ranks(log: str) -> None:
+    watch = RankWatch(Path(log))
+    writer = watch.begin()
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1), text="[rank 0] loading")
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="a", pid=2), text="[rank 1] loading")
+    assert watch.started == 2
+    assert watch.last_lines(1) == "[rank 1] loading", "what was said is known all the same"
+    os.close(writer)
+    watch.end()
+
+
 def stack(rank: int, *files: str) -> str:
     """What a rank of another host writes shortly before a deadline, as its launcher passes it on."""
     frames = "".join(f'b: [rank {rank}]   File "{file}", line 1 in x\n' for file in files)
