@@ -117,6 +117,13 @@ class WorkerGroup:
             GroupFailure: it ended, or did not connect in time.
             UserError: what is needed to start it is not there.
         """
+        try:
+            self._start()
+        except OSError as error:  # no more files, processes or space; what started is ended by close()
+            where = error.filename or self._directory
+            raise GroupFailure("start", f"{where}: {error.strerror or error}", self._last_lines()) from None
+
+    def _start(self) -> None:
         begin, self._began = time.monotonic(), time.time()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / "socket"

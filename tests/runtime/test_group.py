@@ -5,11 +5,13 @@ from __future__ import annotations
 import stat
 import textwrap
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from gaudi_perf.runtime import protocol
+from gaudi_perf.runtime.engines import accelerator_named
 from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.protocol import Variant
@@ -199,6 +201,17 @@ def test_a_worker_that_never_connects(make_group: MakeGroup) -> None:
     group = make_group("import time; time.sleep(600)", deadlines=Deadlines(start=1.0))
     with pytest.raises(GroupFailure, match="gave no answer in start within 1 s"):
         group.start()
+
+
+def test_a_directory_that_cannot_be_made_is_a_failure_of_the_start(tmp_path: Path) -> None:
+    """As on a disk that has no room for one more file."""
+    (tmp_path / "file").touch()
+    spec = protocol.GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype="bfloat16")
+    group = WorkerGroup(spec, accelerator_named("cpu"), tmp_path / "file" / "group-1", Deadlines())
+    with pytest.raises(GroupFailure, match=r"file/group-1: Not a directory$") as caught:
+        group.start()
+    assert caught.value.phase == "start"
+    group.close()
 
 
 def test_a_worker_that_connects_and_says_nothing(make_group: MakeGroup) -> None:
