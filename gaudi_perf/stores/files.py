@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,14 +39,21 @@ _REMEDIES = {
 def write_atomic(path: Path, data: bytes) -> None:
     """Put ``data`` in the place of the file, whole and lasting, or leave the file as it is.
 
-    A symbolic link is followed. The mode of the new file is what the umask gives.
+    A symbolic link is followed. The mode of the new file is what the umask gives. What is no file (``/dev/stdout``,
+    ``/dev/null``, a pipe) is written to and stays what it is.
 
     Raises:
         UserError: the disk is full, or the place is not writable; the file is what it was before.
     """
     target = Path(os.path.realpath(path))
-    kept = "the old file is kept whole" if target.exists() else "nothing was written"
+    kept = "nothing was written"
     try:
+        mode = _mode(path)
+        if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            kept = "some of it may be written"
+            path.write_bytes(data)
+            return
+        kept = "nothing was written" if mode is None else "the old file is kept whole"
         temporary = _write_temporary(target.parent, data)
         try:
             os.replace(temporary, target)
@@ -143,6 +151,13 @@ def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
     """One sentence on a failed system call: the path, the reason, what was kept, the remedy."""
     remedy = _REMEDIES.get(error.errno or 0, "mend this and try again")
     return f"{path}: {what} ({error.strerror or error}); {kept}: {remedy}"
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _write_temporary(directory: Path, data: bytes) -> str:

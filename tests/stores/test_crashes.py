@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -306,3 +307,16 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     files.write_atomic(tmp_path / "link.json", b"new")
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "there" / "real.json").read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    """``--html /dev/null`` as root must not put a file in the place of the system's device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        files.write_atomic(pipe, b"page")
+        assert os.read(reader, 100) == b"page" and stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
+    assert list(tmp_path.iterdir()) == [pipe]
