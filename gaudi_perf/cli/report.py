@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, width
+from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown, width
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,11 +106,16 @@ def _write(file: str, data: bytes) -> None:
 
 
 def _newest(store: ResultsStore) -> SessionRead:
-    from gaudi_perf.stores.results import SESSION_FILE
+    from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
 
     for name in reversed(store.sessions()):
-        if (store.session_directory(name) / SESSION_FILE).is_file():
+        folder = store.session_directory(name)
+        if (folder / SESSION_FILE).is_file():
             return store.read_session(name)
+        if any(folder.glob(f"{RUN_PREFIX}*.json")):
+            click.echo(
+                shown(f"left out: session {name} is newer, and never came to its end: it has no verdicts"), err=True
+            )
     raise UserError(f"{store.directory}: holds no session that came to its end: measure first")
 
 

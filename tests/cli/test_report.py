@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,16 @@ def test_the_table_as_a_page(invoke: Invoke) -> None:
         and "1.18x" in done.output
         and "script-src 'none'" in done.output.replace("&#39;", "'")
     )
+
+
+def test_a_newer_session_that_was_killed_is_told(invoke: Invoke, tmp_path: Path) -> None:
+    """Else the verdicts of another night would be taken for those of this one."""
+    made = Demonstration(tmp_path, cases=2, nights=5, runs=1)
+    session = made.write()
+    run = next(made.results.session_directory(session.session_id).glob("run-*.json"))
+    killed = made.results.session_directory("29991231T000000.000000Z-00000000")
+    killed.mkdir()
+    shutil.copy(run, killed)
+    done = invoke("report", *where(made), "--markdown", "-")
+    assert done.exit_code == 0 and "### gaudi-perf: " in done.output
+    assert f"left out: session {killed.name} is newer, and never came to its end" in done.output
