@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -43,6 +44,7 @@ class Workspace:
             self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=parent))
         except OSError as error:
             raise UserError(f"no private directory can be made in {parent}: {error.strerror}; set TMPDIR") from None
+        self._held = _locked(self.path)
         longest = len(os.fsencode(self.path / LONGEST_SOCKET))
         if longest > _SOCKET_PATH_LIMIT:
             self.close()
@@ -59,10 +61,16 @@ class Workspace:
     def close(self) -> None:
         """Remove the directory and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def remove_abandoned(parent: Path) -> dict[Path, str]:
     """Remove this user's workspaces whose process is gone (killed before it could clean up).
+
+    A process that is not to be seen may live all the same, in a container that shares the directory; and the times of
+    processes move with the system's clock. So what a process holds locked is kept.
 
     Returns:
         Those that were removed, and what each session was at, as far as it had told.
@@ -73,11 +81,14 @@ def remove_abandoned(parent: Path) -> dict[Path, str]:
             pid, started = _maker(path)
             mine = path.lstat().st_uid == os.getuid() and not path.is_symlink()
             abandoned = mine and started != _started(pid)
-        except (ValueError, OSError):
+            held = _locked(path) if abandoned else None
+        except (ValueError, OSError):  # BlockingIOError: it is locked
             continue
         if abandoned:
             removed[path] = _noted(path)
             shutil.rmtree(path, ignore_errors=True)
+        if held is not None:
+            os.close(held)
     return removed
 
 
@@ -98,6 +109,24 @@ def _noted(path: Path) -> str:
     except OSError:
         return ""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds a lock on a directory until it is closed; None on a file system without locks.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _maker(path: Path) -> tuple[int, int]:

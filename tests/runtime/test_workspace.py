@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_perf.runtime import workspace
 from gaudi_perf.runtime.workspace import LONGEST_SOCKET, Workspace, remove_abandoned
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -84,6 +85,18 @@ def test_a_reused_process_id_is_no_sign_of_life(short: Path) -> None:
     other.mkdir()
     assert remove_abandoned(short) == {other: ""}
     assert workspace.path.is_dir()
+
+
+def test_a_living_session_that_is_not_to_be_seen_is_kept(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in another container that shares the directory, or the clock was set since it began."""
+    living = Workspace(short)
+    monkeypatch.setattr(workspace, "_started", lambda pid: 0)
+    assert remove_abandoned(short) == {} and living.path.is_dir()
+    other = Workspace(short)
+    assert other.earlier == [] and living.path.is_dir()
+    other.close()
+    living.close()
+    assert list(short.iterdir()) == []
 
 
 def test_a_link_is_not_followed(short: Path, tmp_path: Path) -> None:
