@@ -106,7 +106,8 @@ def resolve(run: Run, directory: Path, load: Load, results: ReadResults, against
 def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
     """Hold a run against the runs of another session.
 
-    Runs of the run's own session are left out, and so are those that are not valid.
+    Runs of the run's own session are left out, and so are those that are not valid or never became steady, as in a
+    refresh.
 
     Raises:
         UserError: there are no runs, or the comparable ones are of several stacks.
@@ -121,6 +122,8 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         differing = differences(case_baseline([other]), run.device, run, other.device)
         if not other.measurement.valid:
             differing.append(f"run {other.run_id} is INVALID: {other.measurement.problems[0]}")
+        elif not other.measurement.warm_up.steady:
+            differing.append(f"run {other.run_id} never became steady: {other.measurement.warm_up.reason}")
         if differing:
             reasons.update(dict.fromkeys(differing))
         else:

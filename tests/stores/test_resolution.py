@@ -159,6 +159,7 @@ def test_against_a_results_directory(store: BaselineStore, tmp_path: Path) -> No
     for run in [*older, make_run(9.0, session="tuesday"), make_run(5.0, session="monday", devices=8)]:
         results.write_run(run)
     results.write_run(make_run(7.0, session="monday", problems=["throttled"]))
+    results.write_run(make_run(8.0, session="monday", steady=False))  # a baseline that still drifted hides a slowdown
     now = make_run(1.0, session="tuesday")
     (match,) = store.resolve(now, str(results.directory)).matches
     assert match.role == "named"
