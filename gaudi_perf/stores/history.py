@@ -127,7 +127,7 @@ def _read(directory: Path, use_index: bool) -> HistoryRead:
     problems: list[str] = []
     from_index = 0
     root = str(directory)
-    for path, mark in _run_files(root):
+    for path, mark in _run_files(root, problems):
         relative = path[len(root) + 1 :]
         old = known.get(relative)
         if old is not None and old[0] == mark:
@@ -201,20 +201,29 @@ def _fields(measured: MeasurementSummary) -> dict[str, Any]:
     return {name: getattr(measured, name) for name in MeasurementSummary.__struct_fields__}
 
 
-def _run_files(root: str) -> Iterator[tuple[str, _Mark]]:
-    """The run documents below a directory, in the order of their names."""
+def _run_files(root: str, problems: list[str]) -> Iterator[tuple[str, _Mark]]:
+    """The run documents below a directory, in the order of their names.
+
+    A sentence is added for each directory that cannot be read; it does not hide the others.
+    """
     try:
         with os.scandir(root) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        raise UserError(f"{root}: cannot be read ({error.strerror})") from None
+        problems.append(f"{root}: cannot be read ({error.strerror})")
+        return
     for entry in entries:
         if entry.name.startswith(RUN_PREFIX) and entry.name.endswith(".json"):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 status = entry.stat()
-                yield entry.path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                problems.append(f"{entry.path}: cannot be read ({error.strerror})")
+                continue
+            yield entry.path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         elif entry.is_dir(follow_symlinks=False):
-            yield from _run_files(entry.path)
+            yield from _run_files(entry.path, problems)
 
 
 def _load_index(path: Path, shared: _Shared) -> dict[str, tuple[_Mark, RunSummary]]:

@@ -158,7 +158,11 @@ class ResultsStore:
             raise UserError(f"{folder}: there is no such session in {self.directory}")
         path = folder / SESSION_FILE
         session = decode(read_bytes(path), Session, str(path)) if path.exists() else None
-        return SessionRead(session, _in_order([read_run(path) for path in _run_files(folder)]))
+        problems: list[str] = []
+        runs = [read_run(path) for path in _run_files(folder, problems)]
+        if problems:
+            raise UserError(problems[0])
+        return SessionRead(session, _in_order(runs))
 
     def read_runs(self) -> RunsRead:
         """All runs of all sessions; what is malformed is told, and does not hide the rest."""
@@ -187,7 +191,7 @@ def read_runs(path: Path) -> RunsRead:
         raise UserError(f"{path}: there is no such results directory")
     runs: dict[str, Run] = {}
     problems: list[str] = []
-    for file in [path] if path.is_file() else _run_files(path):
+    for file in [path] if path.is_file() else _run_files(path, problems):
         try:
             run = read_run(file)
         except UserError as error:
@@ -198,8 +202,13 @@ def read_runs(path: Path) -> RunsRead:
     return RunsRead(_in_order(list(runs.values())), tuple(problems))
 
 
-def _run_files(directory: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(directory):
+def _run_files(directory: Path, problems: list[str]) -> Iterator[Path]:
+    """The run documents below a directory; a sentence is added for each directory that cannot be read."""
+
+    def unreadable(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for folder, folders, names in os.walk(directory, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
             if name.startswith(RUN_PREFIX) and name.endswith(".json"):

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gaudi_perf.stores import files
+from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore, new_session_id, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.verdict import CaseReport, Session
@@ -132,3 +133,25 @@ def test_what_no_reader_accepts_is_not_written(results: ResultsStore) -> None:
     with pytest.raises(UserError, match=r"\$.measurement.phases_s"):
         results.write_run(run)
     assert results.sessions() == []
+
+
+def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs in it may be the slow ones."""
+    store = ResultsStore(tmp_path)
+    for session in ("monday", "tuesday"):
+        store.write_run(make_run(session=session))
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("tuesday"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    read = store.read_runs()
+    assert [run.session_id for run in read.runs] == ["monday"]
+    assert read.problems == (f"{tmp_path / 'tuesday'}: cannot be read (Permission denied)",)
+    history = read_history(tmp_path, use_index=False)
+    assert [run.session_id for run in history.runs] == ["monday"] and history.problems == read.problems
+    with pytest.raises(UserError, match=r"tuesday: cannot be read \(Permission denied\)"):
+        store.read_session("tuesday")
