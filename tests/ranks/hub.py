@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub on the loopback interface: the repository of one model, what was asked of it."""
+"""A stand-in for the Hugging Face hub on the loopback interface: one repository, and what was asked of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 COMMIT = "a" * 40
 
@@ -31,8 +32,9 @@ class Asked:
 
 
 @contextmanager
-def serving(repository: str, directory: Path) -> Iterator[Asked]:
-    """A hub with one repository: the files of a directory."""
+def serving(repository: str, directory: Path, kind: Literal["models", "datasets"] = "models") -> Iterator[Asked]:
+    """A hub with one repository, of a model or a dataset: the files of a directory."""
+    place = repository if kind == "models" else f"{kind}/{repository}"
     files = {path.name: path.read_bytes() for path in directory.iterdir()}
     lock = threading.Lock()
 
@@ -48,14 +50,17 @@ def serving(repository: str, directory: Path) -> Iterator[Asked]:
         def _answer(self, body: bool) -> None:
             path, name = self.path.partition("?")[0], self.path.rpartition("/")[2]
             headers = {"X-Repo-Commit": COMMIT}
-            if path == f"/api/models/{repository}/revision/main":
+            if path.startswith(f"/api/{kind}/{repository}/revision/"):
                 siblings = [{"rfilename": file} for file in files]
                 content = json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode()
-            elif path.startswith(f"/{repository}/resolve/") and name in files:
+            elif path in (f"/api/{kind}/{repository}/tree/{COMMIT}", f"/api/{kind}/{repository}/tree/{COMMIT}/"):
+                tree = [{"type": "file", "path": file, "size": len(files[file]), "oid": COMMIT} for file in files]
+                content = json.dumps(tree).encode()
+            elif path.startswith(f"/{place}/resolve/") and name in files:
                 content = files[name]
                 headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()}"'
             else:
-                return self.send_error(404)
+                return self._nothing("EntryNotFound" if f"{place}/" in path else "RepoNotFound")
             with lock:
                 asked.requests += 1
                 asked.downloads[name] += body and "ETag" in headers
@@ -65,6 +70,12 @@ def serving(repository: str, directory: Path) -> Iterator[Asked]:
             self.end_headers()
             if body:
                 self.wfile.write(content)
+
+        def _nothing(self, code: str) -> None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         asked = Asked(f"http://127.0.0.1:{server.server_port}")

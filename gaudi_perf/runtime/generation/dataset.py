@@ -122,12 +122,23 @@ def _read(dataset: Dataset, cache: str) -> Any:
         raise
     except Exception as error:  # whatever a reader of foreign files raises
         line = " ".join(str(error).split())[:300] or type(error).__name__
-        remedy = (
-            "is it whole, and of the kind that its name says?"
-            if path.is_file()
-            else "is it a dataset of the hub, and the hub reachable? Name a local file otherwise"
-        )
+        remedy = "is it whole, and of the kind that its name says?" if path.is_file() else _remedy(error)
         raise UserError(f"--dataset {dataset.source}: cannot be read ({line}): {remedy}") from None
+
+
+def _remedy(error: Exception) -> str:
+    """What helps where the hub does not give a dataset."""
+    import datasets
+
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+        return "is its name right, and may this account read it (hf auth login)? Name a local file otherwise"
+    if isinstance(error, ConnectionError) and datasets.config.HF_HUB_OFFLINE:
+        return "the cache does not hold it, and HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set: have it fetched once"
+    if isinstance(error, ConnectionError):
+        return (
+            "the cache does not hold it, and the hub is out of reach: is there a network? Name a local file otherwise"
+        )
+    return "is it a dataset of the hub, with this configuration? Name another, or a local file"
 
 
 def _split(dataset: Dataset, splits: Any) -> str:
