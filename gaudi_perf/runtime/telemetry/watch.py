@@ -20,6 +20,7 @@ from gaudi_perf.vocabulary.telemetry import Telemetry
 _DEADLINE_S = 60.0
 """For an answer; hl-smi of a server with eight devices takes seconds. Afterwards the group has no telemetry."""
 _POLITE_SECONDS = 2.0
+_LOST = "telemetry was lost: whether devices were throttled, or shared with others, is not known"
 
 
 class TelemetryWatch:
@@ -36,6 +37,7 @@ class TelemetryWatch:
         self._source = source
         self._before: Told | None = None
         self._lost = False
+        self._answered = False
         self._buffer = b""
         with log.open("ab") as messages:
             self._process = subprocess.Popen(
@@ -64,18 +66,19 @@ class TelemetryWatch:
             own_pids: processes of the worker group.
 
         Returns:
-            What was told since ``look``, or None if nothing was.
+            What was told since ``look``, with a note where that is not all; None where there never was a source.
         """
         before, self._before = self._before, None
         after = self._ask(b"end\n") if before is not None else None
-        if before is None or after is None:
+        told = [one for one in (before, after) if one is not None]
+        if not self._answered:
             return None
         return telemetry_of(
             self._source,
-            [*before.samples, *after.samples],
-            [before.processes, after.processes],
+            [sample for one in told for sample in one.samples],
+            [one.processes for one in told],
             own_pids,
-            [*before.notes, *after.notes],
+            [*(note for one in told for note in one.notes), *([_LOST] if len(told) < 2 else [])],
         )
 
     def close(self) -> None:
@@ -96,10 +99,12 @@ class TelemetryWatch:
             return None
         try:
             self._send(command)
-            return msgspec.json.decode(self._line(), type=Told)
+            told = msgspec.json.decode(self._line(), type=Told)
         except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
             self._lost = True  # an answer that comes late would be taken for that to the next question
             return None
+        self._answered = True
+        return told
 
     def _send(self, command: bytes) -> None:
         assert self._process.stdin is not None
