@@ -52,7 +52,7 @@ def table(
     """
     from datetime import datetime, timezone
 
-    from gaudi_perf.reports.article import article_table, newest_of_each
+    from gaudi_perf.reports.article import REFERENCE, article_table, newest_of_each
     from gaudi_perf.reports.baselines import entries_of
     from gaudi_perf.reports.prices import PRICES, parse_price
     from gaudi_perf.reports.tabular import markdown
@@ -61,6 +61,14 @@ def table(
     prices = (*PRICES, *(parse_price(text, today) for text in given))
     store = existing_store(baselines_dir)
     entries = [entry for place in store.list() for entry in entries_of(store.load(place), place.label)]
+    for option, name in (*(("--device", name) for name in devices), ("--reference", reference)):
+        known = {entry.device.name for entry in entries}
+        if name not in known and name != REFERENCE:
+            raise UserError(f"{option} {name}: there is no baseline of this device; there are: {_listed(known)}")
+    for name in stacks:
+        if not any(_is(entry.stack.name, (name,)) for entry in entries):
+            known = {entry.stack.name for entry in entries}
+            raise UserError(f"--stack {name}: there is no baseline of this stack; there are: {_listed(known)}")
     chosen = [
         entry
         for entry in entries
@@ -81,6 +89,10 @@ def table(
         click.echo(render_words("Latency of BLOOMZ, by device and stack", [words]), nl=False)
     else:
         echo_words(words)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _is(stack_name: str, wanted: tuple[str, ...]) -> bool:

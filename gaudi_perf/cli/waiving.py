@@ -118,6 +118,7 @@ def _add(
 
     from gaudi_perf.stores.importing import configuration_in
     from gaudi_perf.stores.waivers import WaiverStore
+    from gaudi_perf.vocabulary.models import model_named
     from gaudi_perf.vocabulary.stack import StackKind
     from gaudi_perf.vocabulary.waiver import Waiver
 
@@ -127,6 +128,7 @@ def _add(
     configuration = configuration_in(case)
     if configuration is None or configuration.id != case:
         raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
+    model_named(configuration.model)
     if kind not in get_args(StackKind):
         raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(get_args(StackKind))}")
     fields = {

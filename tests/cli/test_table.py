@@ -76,9 +76,20 @@ def test_wrong_price_is_one_sentence(price: str, invoke: Invoke) -> None:
     assert done.exit_code == 2 and f"--price {price}: write a device" in done.output
 
 
-def test_nothing_left_is_told(invoke: Invoke) -> None:
-    done = invoke("table", "--baselines-dir", PUBLISHED, "--device", "x", "--reference", "y")
-    assert done.exit_code == 2 and "there are: a100-80gb/deepspeed-0.8.2" in done.output
+def test_nothing_left_is_told(invoke: Invoke, tmp_path: Path) -> None:
+    apply(plan_refresh(BaselineStore(tmp_path), make_runs(scale="standin")))
+    done = invoke("table", "--baselines-dir", tmp_path)
+    assert done.exit_code == 2 and "there are: gaudi2/synapse-1.22.0" in done.output
+
+
+@pytest.mark.parametrize(
+    ("option", "there"),
+    [("--device", "a100-80gb, gaudi"), ("--reference", "a100-80gb, gaudi"), ("--stack", "deepspeed-0.8.2, synapse-")],
+)
+def test_a_name_that_nothing_has_is_one_sentence(option: str, there: str, invoke: Invoke) -> None:
+    done = invoke("table", "--baselines-dir", PUBLISHED, option, "nope")
+    assert done.exit_code == 2 and f"{option} nope: there is no baseline of this" in done.output
+    assert f"there are: {there}" in done.output
 
 
 def test_prices_are_valid_documents_with_source_and_date() -> None:

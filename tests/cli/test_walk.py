@@ -47,6 +47,8 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, tmp_p
 
     assert "no waivers" in invoke("baselines", "waive", "--list", *kept).output
     waiver = ("--device", "gaudi2", "--until", "1.23.0", "--reason", "known; mended in 1.24", "--up-to", "10%")
+    done = invoke("baselines", "waive", CASE.replace("bloomz", "bloom"), *waiver, *kept)
+    assert done.exit_code == 2 and "the models are bloomz176b" in done.output
     done = invoke("baselines", "waive", CASE, *waiver, *kept)
     assert done.exit_code == 0 and "before synapse-1.23.0" in done.output
     listed = invoke("baselines", "waive", "--list", *kept).output
