@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 
 from fixtures.matrix import OPTIONS_KEY
@@ -16,12 +17,15 @@ from fixtures.session import SESSION_KEY, take_accelerator
 from gaudi_perf.judging.family import Conclusion
 from gaudi_perf.runtime.passes import Passes, Side
 from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.stores.making import make_run
 
 RUN = make_run(device="gaudi2")
 CASE = RUN.case.id
+CASE_EAGER = make_run(device="gaudi2", graphs=False).case
 INCONCLUSIVE = Verdict(kind=VerdictKind.INCONCLUSIVE, reason="not among so many", baseline="gaudi2/synapse-1.23.0")
 REGRESSED = Verdict(kind=VerdictKind.REGRESSED, reason="among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
 
@@ -70,3 +74,25 @@ def test_other_tests_have_the_accelerator_alone(performance: PerfSession) -> Non
     at_once = SimpleNamespace(stash=pytest.Stash(), workerinput={})
     with pytest.raises(pytest.fail.Exception, match="without -n"):
         take_accelerator(at_once)  # type: ignore[arg-type]
+
+
+def test_a_disk_that_is_full_in_the_midst_of_passes_fails_all_cases_that_shared_them(
+    performance: PerfSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stack has a run of each case by then, the second has none: nothing to judge, and no traceback."""
+    cases = [CASE_EAGER, RUN.case]
+    measurer = Mock(group_spec=lambda case: "one model", measure=lambda case: msgspec.structs.replace(RUN, case=case))
+    kept: list[str] = []
+
+    def keep(run: Run) -> None:
+        if len(kept) == len(cases):
+            raise UserError("run-1.json: cannot be written (No space left on device)")
+        kept.append(run.case.id)
+
+    performance._cases[:] = cases
+    performance._passes = Passes([Side(measurer), Side(measurer)], keep)
+    monkeypatch.setattr(performance, "why_not", lambda case: "")
+    for case in cases:
+        with pytest.raises(UserError, match="No space left on device"):
+            performance.measure(case)
+    assert kept == [case.id for case in cases], "what cannot be stored is not measured again and again"
