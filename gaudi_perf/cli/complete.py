@@ -14,6 +14,7 @@ from gaudi_perf.vocabulary.errors import UserError
 if TYPE_CHECKING:
     from gaudi_perf.runtime.completing import Completed
     from gaudi_perf.runtime.protocol import Weights
+    from gaudi_perf.vocabulary.measurement import Run
 
 _COUNT = click.IntRange(min=1)
 
@@ -76,7 +77,7 @@ def complete(
     from gaudi_perf.runtime.engines import accelerator_named
     from gaudi_perf.runtime.group import GroupFailure
     from gaudi_perf.runtime.matrix import why_not
-    from gaudi_perf.runtime.measuring import Measurer
+    from gaudi_perf.runtime.measuring import Measurer, utc_now
     from gaudi_perf.runtime.plan import Deadlines, Plan
     from gaudi_perf.runtime.workspace import Workspace
     from gaudi_perf.stores.completions import CompletionsFile, write_layout
@@ -105,12 +106,12 @@ def complete(
     if reason:
         raise UserError(f"{case.id} cannot run here: {reason}")
     prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)
-    workspace = Workspace()
+    workspace, session_id, started_at = Workspace(), new_session_id(), utc_now()
     for sentence in workspace.earlier:
         click.echo(shown(sentence), err=True)
     try:
         with (
-            Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,
+            Measurer(found, told, Plan(), Deadlines(), workspace.path, session_id) as measurer,
             CompletionsFile(output) as file,
             told_progress() as progress,
         ):
@@ -127,7 +128,7 @@ def complete(
         ResultsStore(results_dir).write_run(done.run)
     _tell(done, dataset_case(case, prompts).workload.prompt, output, text)
     if done.run is not None:
-        _judge(done, baselines_dir, results_dir, against)
+        _judge(done.run, started_at, baselines_dir, results_dir, against)
 
 
 def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
@@ -141,21 +142,30 @@ def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
         click.echo(f"throughput: {done.prompts_per_s:.4g} prompts/s, {done.tokens_per_s:.4g} new tokens/s")
 
 
-def _judge(done: Completed, baselines_dir: Path, results_dir: Path, against: str) -> None:
+def _judge(run: Run, started_at: str, baselines_dir: Path, results_dir: Path, against: str) -> None:
+    """Hold the run against its baselines, and keep what was found as a session, of which reports are made."""
     from gaudi_perf.judging import NoiseHistory, judge_runs
     from gaudi_perf.judging.outcome import fails
     from gaudi_perf.judging.waived import waived
+    from gaudi_perf.reports.closing import next_commands
+    from gaudi_perf.runtime.measuring import utc_now
     from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.stores.results import ResultsStore
     from gaudi_perf.stores.waivers import WaiverStore
+    from gaudi_perf.vocabulary.verdict import CaseReport, Session
 
-    assert done.run is not None
     store = BaselineStore(baselines_dir)
-    verdicts = judge_runs([done.run], store, against, history=NoiseHistory.of(results_dir, store))
+    verdicts = judge_runs([run], store, against, history=NoiseHistory.of(results_dir, store))
     for verdict in verdicts:
         click.echo(shown(f"{verdict.kind.value}: {verdict.reason} {verdict.advice}"))
-    reason = waived(WaiverStore(baselines_dir), store, done.run, verdicts)
+    reason = waived(WaiverStore(baselines_dir), store, run, verdicts)
     if reason:
         click.echo(shown(f"waived: {reason}"))
+    report = CaseReport(case=run.case, run_ids=[run.run_id], verdicts=list(verdicts), waived=reason)
+    session = Session(session_id=run.session_id, started_at=started_at, ended_at=utc_now(), cases=[report])
+    ResultsStore(results_dir).write_session(session)
+    for line in next_commands(session, str(results_dir), str(baselines_dir)):
+        click.echo(shown(line))
     if fails(verdicts, reason):
         raise click.exceptions.Exit(1)
 

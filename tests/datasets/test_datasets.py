@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,13 +16,16 @@ from typing import Any
 import pytest
 
 from gaudi_perf.runtime.completing import settled
+from gaudi_perf.runtime.generation.dataset import PromptSource
+from gaudi_perf.runtime.protocol import GroupSpec
 from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
 from gaudi_perf.vocabulary.configuration import Configuration
-from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
+from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import WarmUp
 
 ROOT = Path(__file__).parents[2]
+INJECTED = ROOT / "tests" / "injected"
 PROMPTS = [f"prompt {number} of the file, which has {'many ' * (number % 20)}words" for number in range(21)]
 FAST = ["--model", "bloomz560m", "--eager", "--new-tokens", "3", "--batch-size", "4", "--prompt-tokens", "6"]
 
@@ -36,10 +40,19 @@ def command(place: Path, source: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "gaudi_perf.cli", "complete", str(source), *output, *directories, *FAST, *more]
 
 
-def run(place: Path, source: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(place / "hf")}
+def environment(place: Path, **injected: Any) -> dict[str, str]:
+    """That of a worker whose engine is scripted, and needs no torch; of a real one where nothing is injected."""
+    found = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(place / "hf")}
+    if injected:
+        found["GAUDI_PERF_INJECTED"] = json.dumps(injected)
+        found["PYTHONPATH"] = os.pathsep.join([str(INJECTED), str(ROOT)])
+    return found
+
+
+def run(place: Path, source: Path, *more: str, engine: str = "scripted") -> subprocess.CompletedProcess[str]:
+    told = environment(place, engine=engine) if engine else environment(place)
     return subprocess.run(
-        command(place, source, *more), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        command(place, source, *more), cwd=ROOT, env=told, capture_output=True, text=True, timeout=300
     )
 
 
@@ -68,6 +81,15 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
     assert done.returncode == 0, done.stderr
     assert "21 prompts in 6 batches" in done.stdout and "new tokens/s" in done.stdout and "NO BASELINE" in done.stdout
     assert "dummy weights have no tokenizer" in done.stdout
+    look = next(line for line in done.stdout.splitlines() if line.startswith("look closer: gaudi-perf report "))
+    reported = subprocess.run(
+        [sys.executable, "-m", "gaudi_perf.cli", *shlex.split(look)[3:-2], "--csv", "-"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert reported.stdout.count("bloomz560m-1x-eager-kvcache") == 1, reported.stdout + reported.stderr
     expected = whole(out)
     assert len(expected[-1].inputs) == 1, "the last batch has what is left"
     text = out.with_suffix(".txt").read_text()
@@ -91,51 +113,74 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
 @needs_datasets
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
-    for lines in (1, 3):
-        process = subprocess.Popen(
-            command(tmp_path, source, "--new-tokens", "3"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
-            if out.exists() and out.read_bytes().count(b"\n") >= lines:
-                break
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    process = subprocess.Popen(
+        command(tmp_path, source),
+        cwd=ROOT,
+        env=environment(tmp_path, engine="scripted", sleep=True),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        if out.exists() and out.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     done = run(tmp_path, source)
     assert done.returncode == 0, done.stderr
     whole(out)
 
 
 @needs_datasets
-@pytest.mark.parametrize("kind", ["jsonl", "parquet", "txt"])
-def test_other_kinds_of_files(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "txt"])
+def test_kinds_of_files(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"prompts.{kind}"
-    if kind == "jsonl":
+    if kind == "csv":
+        csv_file(tmp_path)
+    elif kind == "jsonl":
         path.write_text("".join(json.dumps({"n": n, "text": text}) + "\n" for n, text in enumerate(PROMPTS)))
     elif kind == "txt":
         path.write_text("\n".join(PROMPTS) + "\n")
     else:
         pandas = pytest.importorskip("pandas")
         pandas.DataFrame({"n": range(21), "text": PROMPTS}).to_parquet(path)
-    done = run(tmp_path, path, "--limit", "5")
-    assert done.returncode == 0, done.stderr
-    assert len(whole(tmp_path / "out.jsonl")) == 2
+    source = prompt_source(tmp_path, Dataset(source=str(path)))
+    assert source.prompts(0, 50)[1] == [" ".join(text.split()[:6]) for text in PROMPTS]
+    assert source.column == {"csv": "prompt"}.get(kind, "text") and source.split == "train"
+
+
+def prompt_source(place: Path, dataset: Dataset) -> PromptSource:
+    group = GroupSpec(engine="cpu", model="bloomz560m", devices=1, scale="standin", dtype="bfloat16")
+    return PromptSource(dataset, 6, group, str(place / "cache"))
 
 
 @needs_datasets
 @pytest.mark.parametrize(
-    ("more", "sentence"),
+    ("asked", "sentence"),
     [
-        (["--column", "content"], "has in its split 'train' number (int64), prompt"),
-        (["--column", "number"], "holds int64, not strings"),
-        (["--split", "test"], "has the splits train"),
+        ({"column": "content"}, "has in its split 'train' number \\(int64\\), prompt"),
+        ({"column": "number"}, "holds int64, not strings"),
+        ({"split": "test"}, "has the splits train"),
     ],
 )
-def test_what_is_not_there_is_listed(tmp_path: Path, more: list[str], sentence: str) -> None:
-    done = run(tmp_path, csv_file(tmp_path), *more)
-    assert done.returncode == 2 and sentence in done.stderr, done.stderr
+def test_what_is_not_there_is_listed(tmp_path: Path, asked: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        prompt_source(tmp_path, Dataset(source=str(csv_file(tmp_path)), **asked))
+
+
+@needs_datasets
+def test_a_mistake_is_told_without_traceback_and_leaves_no_file(tmp_path: Path) -> None:
+    done = run(tmp_path, csv_file(tmp_path), "--column", "content")
+    assert done.returncode == 2 and "has in its split 'train' number (int64), prompt" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out.jsonl").exists()
+
+
+@needs_datasets
+def test_a_model_completes_a_file(tmp_path: Path) -> None:
+    done = run(tmp_path, csv_file(tmp_path), "--limit", "5", engine="")
+    assert done.returncode == 0, done.stderr
+    assert len(whole(tmp_path / "out.jsonl")) == 2
 
 
 @needs_datasets
@@ -149,6 +194,7 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
         return subprocess.run(
             [*pytest_command, "--dataset", str(csv_file(tmp_path)), *shape, *places, *more],
             cwd=ROOT,
+            env=environment(tmp_path, engine="scripted"),
             capture_output=True,
             text=True,
             timeout=300,
@@ -161,15 +207,20 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
     assert "nothing was measured: delete " in nothing.stdout, nothing.stdout
     (kept,) = (tmp_path / "completions").rglob("*.jsonl")
     kept.unlink()
-    stored = suite("--refresh-baselines", "--runs", "2")
+    page, summary = tmp_path / "report.html", tmp_path / "summary.md"
+    stored = suite("--refresh-baselines", "--runs", "2", "--perf-html", str(page))
     assert stored.returncode == 0, stored.stdout
     (path,) = (tmp_path / "baselines").glob("*/*.json")
     (case,) = json.loads(path.read_text())["cases"]
     assert case["workload"]["prompt"] == "dataset prompts.csv" and case["workload"]["batch_size"] == 4
     assert len(whole_of(kept)) == 6
     kept.unlink()
-    again = suite()
-    assert "prompts/s" in again.stdout and "NO BASELINE" not in again.stdout, again.stdout
+    assert '["Prompts","dataset prompts.csv"]' in page.read_text()
+    again = suite("perf_tests/test_latency.py", "--perf-markdown", str(summary))
+    assert "prompts/s" in again.stdout, again.stdout
+    told = summary.with_name("summary-dataset.md").read_text()
+    assert "dataset prompts.csv" in told and "NO BASELINE" not in told, told
+    assert "bloomz560m-1x-eager-kvcache" in summary.read_text() and "dataset" not in summary.read_text()
 
 
 def test_batches_that_are_steady_in_the_end_make_up_for_a_short_warm_up() -> None:

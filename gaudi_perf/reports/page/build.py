@@ -138,6 +138,8 @@ class _Builder:
                 ("Weights", f"{first.case.weights}" + ("" if first.case.scale == "full" else ", stand-in shapes")),
                 ("Host", first.host.host_class),
             ]
+            if workload.prompt.startswith("dataset "):
+                found.append(("Prompts", workload.prompt))
         visible = smallest_visible(session)
         if visible:
             found.append(("Could have seen", visible.partition(": ")[2]))

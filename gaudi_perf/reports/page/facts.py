@@ -28,6 +28,9 @@ def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
 
 def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
     found = [("new tokens a second", f"{facts.tokens_per_s:.1f}")]
+    batch = runs[0].case.workload.batch_size
+    if batch > 1:
+        found.append(("prompts a second", f"{batch / facts.latency_s:.4g}"))
     if facts.peak_memory_bytes is not None:
         capacity = runs[0].device.memory_bytes
         share = f", {facts.peak_memory_bytes / capacity * 100:.0f} % of {_bytes(capacity)}" if capacity else ""
