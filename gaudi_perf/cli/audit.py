@@ -160,7 +160,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         click.echo("usual noise: learned from the nights that a comparison does not draw, as the suite learns it")
     if untaught:
         whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
-        click.echo(f"usual noise: that of a quiet server{whose}; the suite learns it from ten others on")
+        click.echo(shown(f"usual noise: that of a quiet server{whose}; the suite learns it from ten others on"))
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
             "so many false alarms mean that something changed between the nights which the stack does not name: look "
@@ -173,7 +173,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         < _FEW * (design.candidates + (design.candidates if design.side_by_side else design.baselines))
     ]
     if few:
-        click.echo(f"few runs for {', '.join(dict.fromkeys(few))}: the same ones are drawn again and again")
+        click.echo(shown(f"few runs for {', '.join(dict.fromkeys(few))}: the same ones are drawn again and again"))
 
 
 def _finds(audit: Audit) -> str:

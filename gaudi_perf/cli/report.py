@@ -84,13 +84,14 @@ def report(
 
 def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:
     from gaudi_perf.reports.terminal import summary, verdict_counts
-    from gaudi_perf.reports.text import encodable
+    from gaudi_perf.reports.text import encodable, harmless
 
     color, columns = colored(), min(width(), _WIDEST)
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
     counts = verdict_counts(session)
     lines += [f"verdicts: {counts}"] if counts else []
-    lines += [*commands, f"session {session.session_id}, {session.started_at} to {session.ended_at}"]
+    last = [*commands, f"session {session.session_id}, {session.started_at} to {session.ended_at}"]
+    lines += [harmless(line) for line in last]
     click.echo(encodable("\n".join(line for line in lines if line), sys.stdout.encoding), color=color)
 
 

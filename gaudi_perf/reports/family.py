@@ -39,8 +39,8 @@ def other_regressions(session: Session) -> list[str]:
         for verdict in report.others:
             if verdict.kind == VerdictKind.REGRESSED and verdict.ratio and verdict.low and verdict.high:
                 change = f"{slower_or_more(verdict.metric, verdict.ratio)} {interval(verdict.low, verdict.high)}"
-                what = f"{TITLES[verdict.metric]} REGRESSED against {harmless(verdict.baseline)}"
-                lines.append(f"{report.case.id}: {what}: {change}; it does not gate (--gate {verdict.metric} makes it)")
+                what = f"{report.case.id}: {TITLES[verdict.metric]} REGRESSED against {verdict.baseline}"
+                lines.append(f"{harmless(what)}: {change}; it does not gate (--gate {verdict.metric} makes it)")
     return lines
 
 

@@ -43,6 +43,7 @@ STYLES = {
 }
 _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
+_NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
 DEFAULT_TOLERANCE = 0.05
 
 
@@ -93,14 +94,14 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
             console.print(line, style="yellow")
     for report in session.cases:
         if report.waived:
-            console.print(f"waived: {report.case.id}: {harmless(report.waived)}", style="yellow")
+            console.print(harmless(f"waived: {report.case.id}: {report.waived}"), style="yellow")
     for sentence in session.waivers:
         console.print(f"waiver: {harmless(sentence)}", style="yellow" if "EXPIRED" in sentence else None)
     for reason, count in Counter(report.skipped for report in session.cases if report.skipped).items():
         console.print(f"skipped {count}: {harmless(reason)}")
     for report in session.cases:
         if report.failed:
-            console.print(f"not measured: {report.case.id}: {harmless(report.failed)}", style="red")
+            console.print(harmless(f"not measured: {report.case.id}: {report.failed}"), style="red")
     if session.family:
         console.print(harmless(session.family))
     assert isinstance(console.file, io.StringIO)
@@ -253,7 +254,8 @@ def _table(
         for verdict in report.verdicts if all_verdicts else report.verdicts[:1]:
             cells = [_cell(title, verdict, facts, bar, kinds[report.case.id]) for title, _ in chosen]
             styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title, _ in chosen]
-            table.add_row(report.case.id, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
+            name = harmless(report.case.id)
+            table.add_row(name, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
     return table
 
 
@@ -305,9 +307,9 @@ def _notes(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> 
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
                 text = f"{of_metric(verdict)}{verdict.reason.removesuffix('.')}. {verdict.advice}".rstrip()
-                lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(report.case.id)
+                lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(harmless(report.case.id))
         if not figures(runs[report.case.id]).steady:
-            lines.setdefault("never steady: its rounds still drifted when warm-up ended", []).append(report.case.id)
+            lines.setdefault(_NEVER_STEADY, []).append(harmless(report.case.id))
     everything = len(reports)
     return [
         f"{'all' if len(set(ids)) == everything > 1 else ', '.join(dict.fromkeys(ids))}: {text}"

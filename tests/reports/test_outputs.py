@@ -21,7 +21,7 @@ from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.junit import case_properties
 from gaudi_perf.reports.markdown import LONGEST, session_markdown
 from gaudi_perf.reports.tabular import escaped
-from gaudi_perf.reports.terminal import smallest_visible
+from gaudi_perf.reports.terminal import smallest_visible, summary
 from gaudi_perf.reports.text import encodable
 from gaudi_perf.reports.verdict_rows import verdict_rows
 from gaudi_perf.stores.export import csv_text, spreadsheet_safe
@@ -71,6 +71,19 @@ def test_markdown_shows_any_text_as_text(evil: str) -> None:
         assert tag in ("<details>", "</details>", "<summary>", "</summary>")
     assert not set(shown) & set("\x1b\x07\u202e\u2066\u2028\u2029\ud800") and commands.count("```") == 1
     assert not re.search(r"[`\[\]*_$]|@\w|://", text.replace("…", ""))
+
+
+@pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
+def test_no_text_controls_a_terminal(evil: str) -> None:
+    run = make_run(model=evil[:190], components={evil: evil})
+    verdicts = [
+        Verdict(kind=kind, reason=evil, advice=evil, baseline=evil, metric=metric, ratio=1.2, low=1.1, high=1.3)
+        for kind, metric in ((VerdictKind.INVALID, "latency"), (VerdictKind.REGRESSED, "memory"))
+    ]
+    session = session_of([run], verdicts[0], waived=evil, failed=evil, notes=[evil], others=verdicts[1:])
+    shown = summary(session, {run.case.id: [run]}, width=30_000, color=False)
+    assert not set(shown) & set("\x1b\x07\u202e\u2066\u2028\u2029\ud800")
+    assert "it does not gate" in shown and "waived: " in shown and "not measured: " in shown
 
 
 @given(st.text(st.characters(), max_size=80))
