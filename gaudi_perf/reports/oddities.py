@@ -1,4 +1,4 @@
-"""What was odd about the devices, the ranks and the stacks of a session, without making its measurements INVALID."""
+"""What was odd about the devices, ranks, stacks and outputs of a session, without making its measurements INVALID."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.statistics.outputs import WRONG
+from gaudi_perf.stores.tokens import sharing_reference
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
@@ -30,9 +32,30 @@ def oddities(runs: Mapping[str, Sequence[Run]]) -> list[str]:
         lag = lagging(many)
         if lag:
             found.setdefault(lag, []).append(case)
+        doubt = _outvoted(case, runs)
+        if doubt:
+            found.setdefault(doubt, []).append(case)
     lines = [f"stack of {text}" for text in stacks]
     lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in found.items()]
     return [harmless(line) for line in lines]
+
+
+def _outvoted(case: str, runs: Mapping[str, Sequence[Run]]) -> str:
+    """Whether more configurations contradict the outputs of a case than agree with them; it is not INVALID itself."""
+    against = [other for other, many in runs.items() if any(case in run.measurement.contradicts for run in many)]
+    if not against:
+        return ""
+    sharing = {sharing_reference(run) for run in runs[case]}
+    agreeing = [
+        other
+        for other, many in runs.items()
+        if not sharing.isdisjoint(sharing_reference(run) for run in many)
+        and not any(problem.startswith(WRONG) for run in many for problem in run.measurement.problems)
+    ]
+    if len(against) <= len(agreeing):
+        return ""
+    who = ", ".join(against)
+    return f"likely WRONG OUTPUT here, not there: {who} contradict its outputs, more than agree with it"
 
 
 def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:

@@ -55,11 +55,11 @@ def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]
         for other in run.measurement.contradicts
         if (run.session_id, run.stack_label, other) in of
     }
-    sharing = {_sharing_reference(run) for run in usable}
+    sharing = {sharing_reference(run) for run in usable}
     against: set[str] = set()
     agreeing: set[str] = set()
     for run in runs:
-        if _sharing_reference(run) in sharing:
+        if sharing_reference(run) in sharing:
             if run.measurement.contradicts:
                 against.add(run.case.id)
             elif not any(problem.startswith(WRONG) for problem in run.measurement.problems):
@@ -67,7 +67,7 @@ def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]
     return sorted(named | against) if len(against) >= len(agreeing) else sorted(named)
 
 
-def _sharing_reference(run: Run) -> tuple[object, ...]:
+def sharing_reference(run: Run) -> tuple[object, ...]:
     """What runs have in common whose outputs are held against the same one."""
     case = run.case
     return run.session_id, run.stack_label, case.configuration.model, case.scale, case.weights, case.workload

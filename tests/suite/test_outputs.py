@@ -105,6 +105,8 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
     assert outcome.status == 1 and len(outcome.verdicts()) == 4, outcome.output
     found = {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"}
     assert found == wrong_cases(outcome) == {f"bloomz7b-1x-{words}" for words in wrong}, outcome.output
+    outvoted = when == ["graphs", "kvcache"]
+    assert ("bloomz7b-1x-graphs-kvcache: likely WRONG OUTPUT here" in outcome.output) is outvoted, outcome.output
     kept = [case["configuration"] for case in cases_in(suite)]
     words = {("graphs" if one["graphs"] else "eager", "kvcache" if one["kv_cache"] else "nocache") for one in kept}
     assert {"-".join(pair) for pair in words} == stored, outcome.output
