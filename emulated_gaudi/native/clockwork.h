@@ -36,8 +36,9 @@ inline Counters g_counters;
 // ---------------------------------------------------------------- told slowness
 // A window reaches from the first operation after a synchronisation to the next synchronisation. It lasts as long as it
 // really took, or as long as its operations are told to take on the device where that is longer; and at its end the host
-// waits for a share of that, so that the share is exact on a machine of any speed. A pause without operations longer
-// than kIdle is no work and is not stretched.
+// waits for a share of that, so that the share is exact on a machine of any speed. A told window begins where the told
+// window before it ended, not where the host awoke from it: awaking late, on a loaded machine, does not add up. A pause
+// without operations longer than kIdle is no work and is not stretched.
 struct Pace {
   double slower = 0, noise = 0;  // shares
   double operation_s = 0;        // seconds that an operation takes on the device
@@ -52,22 +53,25 @@ struct Window {
     ++operations_;
     if (open_) return;
     const auto now = Clock::now();
-    start_ = now - last_synchronisation_ < kIdle ? last_synchronisation_ : now;
+    start_ = now - end_ < kIdle ? end_ : now;
     open_ = true;
   }
   void replay() { replayed_ = true; }
 
   void synchronise() {
     const Pace& pace = replayed_ ? with_graphs : eager;
+    auto end = Clock::now();
     if (open_ && (pace.slower > 0 || pace.noise > 0 || pace.operation_s > 0)) {
-      const std::chrono::duration<double> real = Clock::now() - start_, told{operations_ * pace.operation_s};
+      const std::chrono::duration<double> real = end - start_, told{operations_ * pace.operation_s};
       double share = pace.slower;
       if (pace.noise > 0) share += pace.noise * std::abs(std::normal_distribution<double>()(random));
-      wait(start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, told) * (1 + share)));
+      const auto until = start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, told) * (1 + share));
+      wait(until);
+      end = told > real ? until : Clock::now();
     }
     open_ = replayed_ = false;
     operations_ = 0;
-    last_synchronisation_ = Clock::now();
+    end_ = end;
   }
 
  private:
@@ -80,7 +84,7 @@ struct Window {
 
   bool open_ = false, replayed_ = false;
   int64_t operations_ = 0;
-  Clock::time_point start_{}, last_synchronisation_{};
+  Clock::time_point start_{}, end_{};
 };
 inline Window g_window;
 

@@ -35,10 +35,12 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+class TooNoisy(Exception):
+    """A verdict is INCONCLUSIVE: right on a loaded machine, but not what the README tells."""
+
+
+def checked_out(place: Path) -> Path:
     """What the commands find in the project's directory; what they write stays here."""
-    place = tmp_path / "project"
     for name in ("perf_tests", "emulated_gaudi/examples"):
         shutil.copytree(PROJECT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml"):
@@ -46,7 +48,8 @@ def checkout(tmp_path: Path) -> Path:
     return place
 
 
-def test_every_command_does_what_the_readme_says(checkout: Path) -> None:
+def walk(checkout: Path) -> dict[str, str]:
+    """Every command's output, by its first four words."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GAUDI_PERF_")}
     environment |= {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
     outputs: dict[str, str] = {}
@@ -67,9 +70,24 @@ def test_every_command_does_what_the_readme_says(checkout: Path) -> None:
             check=False,
         )
         output = done.stdout + done.stderr
+        if words[0] == "pytest" and "INCONCLUSIVE" in output:
+            raise TooNoisy(output)
         expected = next((status for start, status in EXPECTED.items() if command.startswith(start)), 0)
         assert done.returncode == expected, f"{command}\n{output}"
         outputs[" ".join(words[:4])] = output
+    return outputs
+
+
+def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
+    for attempt in range(3):
+        checkout = checked_out(tmp_path / f"project-{attempt}")
+        try:
+            outputs = walk(checkout)
+            break
+        except TooNoisy as noise:
+            output = str(noise)
+    else:
+        pytest.fail(f"the machine was too noisy three times\n{output}")
 
     refused = outputs["gaudi-perf baselines refresh results"]  # the last one: with a reason
     assert "accepted: graphs check for overflows since 1.24" in refused
@@ -83,6 +101,6 @@ def test_every_command_does_what_the_readme_says(checkout: Path) -> None:
     old, new = (store.read("emulated-gaudi2", f"synapse-1.{minor}.0") for minor in (23, 24))
     assert {case.id for case in new.cases} == {ONE, OTHER}
     levels = {case.id: (before.level_s, case.level_s) for before, case in zip(old.cases, new.cases, strict=True)}
-    assert 1.04 < levels[ONE][1] / levels[ONE][0] < 1.12
+    assert 1.10 < levels[ONE][1] / levels[ONE][0] < 1.20
     (accepted,) = next(case for case in new.cases if case.id == ONE).accepted_regressions
     assert accepted.reason == "graphs check for overflows since 1.24" and accepted.against == "synapse-1.23.0"
