@@ -87,7 +87,7 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert reported.stdout.count("bloomz560m-1x-eager-kvcache") == 1, reported.stdout + reported.stderr
     expected = whole(out)
@@ -236,7 +236,7 @@ def test_without_a_dataset_the_test_says_what_it_needs() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert "no dataset: name one of the hub or a file with --dataset" in done.stdout
 

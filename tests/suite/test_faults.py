@@ -79,7 +79,7 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
     workers = _wait_for_workers(process)
     time.sleep(1.0)
     process.send_signal(how)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert alive == []
     if how == signal.SIGINT:
