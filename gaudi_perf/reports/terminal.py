@@ -22,7 +22,7 @@ from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.limit import limit_note
 from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.ranks import lagging
-from gaudi_perf.reports.text import change, harmless, interval, seconds
+from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY
@@ -157,10 +157,10 @@ def smallest_visible(session: Session) -> str:
     if not seen:
         return ""
     (best, best_case), (worst, worst_case) = min(seen), max(seen)
-    text = f"smallest slowdown that would have been seen: {best * 100:.1f} %"
+    text = f"smallest slowdown that would have been seen: {share_of(best)}"
     if len(seen) > 1:
         middle = statistics.median(share for share, _ in seen)
-        text += f" ({best_case}), {middle * 100:.1f} % in the middle, {worst * 100:.1f} % ({worst_case})"
+        text += f" ({best_case}), {share_of(middle)} in the middle, {share_of(worst)} ({worst_case})"
     return harmless(text)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 _LONGEST = 2000
+_MOST_PERCENT, _MOST_SHARE = 100_000, 10.0
+"""Two noisy runs leave almost any ratio possible; the digits of such a bound mean nothing."""
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode's categories of characters that control, direct, break lines or mean nothing."""
 
@@ -27,6 +29,8 @@ def seconds(value: float) -> str:
 def change(ratio: float) -> str:
     """A ratio as a change: ``+9.6 %`` is slower, ``-3.0 %`` faster."""
     percent = (ratio - 1) * 100
+    if percent > _MOST_PERCENT:
+        return f"over +{_MOST_PERCENT} %"
     return f"{round(percent, 1) + 0.0:+.1f} %" if abs(percent) < 99.95 else f"{percent:+.0f} %"  # + 0.0: no -0.0
 
 
@@ -34,6 +38,11 @@ def slower_or_faster(ratio: float) -> str:
     """A ratio in words: ``9.6 % slower``."""
     percent = (ratio - 1) * 100
     return f"{abs(percent):.1f} % {'slower' if percent >= 0 else 'faster'}"
+
+
+def share_of(value: float) -> str:
+    """A share in percent: ``3.1 %``; one that says no more than that it is large, as ``over 1000 %``."""
+    return f"{value * 100:.1f} %" if value <= _MOST_SHARE else f"over {_MOST_SHARE * 100:.0f} %"
 
 
 def interval(low: float, high: float) -> str:

@@ -26,6 +26,9 @@ __all__ = [
     "decide",
 ]
 
+_MOST_TOLD = 10.0
+"""A larger share is told as "over 1000%": a few noisy runs see next to nothing, and how little has no meaning."""
+
 
 @dataclass(frozen=True)
 class ComparisonSettings:
@@ -234,10 +237,12 @@ def decide(
         advice = "Refresh the baseline, or a later slowdown hides behind it."
     elif most < math.log1p(limit) and noticed <= limit and not suspicious:
         kind = VerdictKind.UNCHANGED
-        reason = f"no slowdown that matters, and would have seen {visible:.1%} ({seen})"
+        reason = f"no slowdown that matters, and would have seen {_percent(visible)} ({seen})"
     else:
         kind = VerdictKind.INCONCLUSIVE
-        reason = f"a slowdown of {limit:.0%} can be neither seen nor ruled out: would have seen {visible:.1%} ({seen})"
+        reason = (
+            f"a slowdown of {limit:.0%} can be neither seen nor ruled out: would have seen {_percent(visible)} ({seen})"
+        )
         if noticed <= limit:
             reason = f"{ratio - 1:+.1%}, too much to be called unchanged and too little to be called certain ({seen})"
         help_ = advise(evidence, visible, min(limit, visible * 0.7), settings.seconds_per_run, nominal, settings.power)
@@ -266,9 +271,9 @@ def _seen(evidence: Evidence, against: str) -> str:
         counted = f"{_runs(evidence.candidate_runs)} of each stack side by side"
     else:
         counted = f"{_runs(evidence.candidate_runs)} against {against or _runs(evidence.baseline_runs)}"
-    text = f"{counted}; runs lie {noise.run:.1%} apart"
+    text = f"{counted}; runs lie {_percent(noise.run)} apart"
     if noise.uncorrected_run > 1.1 * noise.run and noise.probe_gain >= 0.1:
-        text += f", {noise.uncorrected_run:.1%} without the reference probes"
+        text += f", {_percent(noise.uncorrected_run)} without the reference probes"
     if not evidence.side_by_side:
         text += f", nights are taken to lie {noise.night:.1%} apart"
     return text
@@ -276,3 +281,7 @@ def _seen(evidence: Evidence, against: str) -> str:
 
 def _runs(count: int) -> str:
     return f"{count} run" if count == 1 else f"{count} runs"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share <= _MOST_TOLD else f"over {_MOST_TOLD:.0%}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.reports.text import change, harmless, interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of, slower_or_faster
 
 DANGEROUS = {
     "a colour": "\x1b[31mred\x1b[0m",
@@ -99,10 +99,22 @@ def test_changes_read_back_are_the_ratio(ratio: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(1.096, "+9.6 %"), (0.97, "-3.0 %"), (1.0, "+0.0 %"), (0.9999, "+0.0 %"), (3.0, "+200 %")]
+    ("ratio", "text"),
+    [
+        (1.096, "+9.6 %"),
+        (0.97, "-3.0 %"),
+        (1.0, "+0.0 %"),
+        (0.9999, "+0.0 %"),
+        (3.0, "+200 %"),
+        (1e21, "over +100000 %"),
+    ],
 )
 def test_changes(ratio: float, text: str) -> None:
     assert change(ratio) == text
+
+
+def test_bounds_that_say_nothing_have_no_digits() -> None:
+    assert [share_of(value) for value in (0.031, 9.99, 4.7e21)] == ["3.1 %", "999.0 %", "over 1000 %"]
 
 
 def test_intervals() -> None:

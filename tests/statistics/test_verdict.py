@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -79,6 +80,14 @@ def test_rounds_of_one_run_are_no_evidence_about_runs() -> None:
     outcome = compare(one, other)
     assert outcome.kind == VerdictKind.INCONCLUSIVE
     assert outcome.smallest_visible_slowdown > 0.1
+
+
+def test_two_noisy_runs_see_next_to_nothing_and_say_so_in_a_word() -> None:
+    rng = np.random.default_rng(43)
+    one, other = (RunSample(rounds=np.exp(rng.normal(0, 2, 10))) for _ in range(2))
+    outcome = compare([one], [other])
+    assert outcome.smallest_visible_slowdown > 10
+    assert "would have seen over 1000%" in outcome.reason and not re.search(r"\d{5}", outcome.reason)
 
 
 def test_a_night_that_is_slow_by_its_probes_is_not_blamed_on_the_software() -> None:

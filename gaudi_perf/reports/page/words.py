@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gaudi_perf.reports.family import of_metric, slower_or_more
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
-from gaudi_perf.reports.text import change, harmless, interval, seconds
+from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
@@ -75,7 +75,7 @@ def reasoning(verdict: Verdict, facts: Figures) -> list[str]:
             said.append(_against_tolerance(verdict.low, verdict.high, verdict.tolerance))
     if verdict.smallest_visible_slowdown is not None:
         said.append(
-            f"A slowdown of {verdict.smallest_visible_slowdown * 100:.1f} % would have been called REGRESSED in nine "
+            f"A slowdown of {share_of(verdict.smallest_visible_slowdown)} would have been called REGRESSED in nine "
             "of ten such comparisons."
         )
     if verdict.stop:

@@ -19,6 +19,7 @@ function seconds(value, digits = 3) {
 }
 function change(ratio) {
   const percent = (ratio - 1) * 100;
+  if (percent > 100000) return "over +100000 %";
   const text = Math.abs(percent) < 99.95 ? Math.abs(percent).toFixed(1) : Math.abs(percent).toFixed(0);
   return `${percent < 0 && Number(text) !== 0 ? "-" : "+"}${text} %`;
 }
