@@ -62,6 +62,15 @@ def test_tox_leaves_workers_the_environment_of_the_vendors_container() -> None:
         assert any(fnmatchcase(variable, pattern) for pattern in passed), variable
 
 
+def test_cases_of_eight_devices_have_what_starts_their_ranks() -> None:
+    """The vendor's containers come without DeepSpeed."""
+    tox = ConfigParser(interpolation=None)
+    tox.read(PROJECT / "tox.ini")
+    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
+    assert "deepspeed" in tox[name].get("extras", "").split()
+    assert "/opt/gaudi-perf[deepspeed]" in (STACKS.parent / "Dockerfile").read_text()
+
+
 def test_the_newest_two_are_measured_side_by_side() -> None:
     newest = [entry["runner"] for entry in _matrix()][-1:-3:-1]
     assert [entry.name for entry in decode_stacks(STACKS.read_bytes(), str(STACKS)).stack] == newest
