@@ -12,12 +12,15 @@ from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remov
 from gaudi_perf.stores.places import Place, device_names, place_of, places_of_device
 from gaudi_perf.stores.resolution import Incomparable, Match, Resolution
 from gaudi_perf.stores.results import RunsRead, read_runs
+from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 
 __all__ = ["BaselineStore", "Incomparable", "Match", "Place", "Resolution"]
+
+_EXAMPLE = "gaudi2/synapse-1.24.0.json"
 
 
 class BaselineStore:
@@ -74,6 +77,9 @@ class BaselineStore:
         except UserError as error:
             yield str(error)
             return
+        for path in sorted(self.directory.glob("*.json")):
+            if path.name != WAIVERS_FILE:
+                yield f"{path}: nothing reads it here: baselines lie in a directory of their device, as {_EXAMPLE}"
         for device in devices:
             try:
                 places = places_of_device(self.directory, device)

@@ -110,6 +110,16 @@ def test_problems_are_all_told(store: BaselineStore) -> None:
     assert "synapse-1.10.0.json: not a valid baseline document" in problems[2]
 
 
+def test_a_baseline_in_the_wrong_place_is_a_problem(store: BaselineStore) -> None:
+    """Nothing reads it, so its cases would be NO BASELINE, and pass."""
+    (store.directory / "waivers.json").write_text('{"waivers": []}')
+    assert list(store.problems()) == []
+    path = store.directory / "synapse-1.24.0.json"
+    path.write_text("{}")
+    (problem,) = store.problems()
+    assert problem.startswith(f"{path}: nothing reads it here")
+
+
 def test_a_level_is_the_median_over_runs_of_their_medians(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path)
     runs = [make_run([1.0, 1.1, 9.0]), make_run([1.2, 1.2, 1.3]), make_run([5.0, 5.0, 0.1])]
