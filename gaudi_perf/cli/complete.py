@@ -77,7 +77,7 @@ def complete(
     from gaudi_perf.runtime.engines import accelerator_named
     from gaudi_perf.runtime.group import GroupFailure
     from gaudi_perf.runtime.matrix import why_not
-    from gaudi_perf.runtime.measuring import Measurer, utc_now
+    from gaudi_perf.runtime.measuring import Measurer
     from gaudi_perf.runtime.plan import Deadlines, Plan
     from gaudi_perf.runtime.workspace import Workspace
     from gaudi_perf.stores.completions import CompletionsFile, write_layout
@@ -106,12 +106,12 @@ def complete(
     if reason:
         raise UserError(f"{case.id} cannot run here: {reason}")
     prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)
-    workspace, session_id, started_at = Workspace(), new_session_id(), utc_now()
+    workspace = Workspace()
     for sentence in workspace.earlier:
         click.echo(shown(sentence), err=True)
     try:
         with (
-            Measurer(found, told, Plan(), Deadlines(), workspace.path, session_id) as measurer,
+            Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,
             CompletionsFile(output) as file,
             told_progress() as progress,
         ):
@@ -128,7 +128,7 @@ def complete(
         ResultsStore(results_dir).write_run(done.run)
     _tell(done, dataset_case(case, prompts).workload.prompt, output, text)
     if done.run is not None:
-        _judge(done.run, started_at, baselines_dir, results_dir, against)
+        _judge(done.run, baselines_dir, results_dir, against)
 
 
 def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
@@ -142,7 +142,7 @@ def _tell(done: Completed, name: str, output: Path, text: Path) -> None:
         click.echo(f"throughput: {done.prompts_per_s:.4g} prompts/s, {done.tokens_per_s:.4g} new tokens/s")
 
 
-def _judge(run: Run, started_at: str, baselines_dir: Path, results_dir: Path, against: str) -> None:
+def _judge(run: Run, baselines_dir: Path, results_dir: Path, against: str) -> None:
     """Hold the run against its baselines, and keep what was found as a session, of which reports are made."""
     from gaudi_perf.judging import NoiseHistory, judge_runs
     from gaudi_perf.judging.outcome import fails
@@ -162,7 +162,7 @@ def _judge(run: Run, started_at: str, baselines_dir: Path, results_dir: Path, ag
     if reason:
         click.echo(shown(f"waived: {reason}"))
     report = CaseReport(case=run.case, run_ids=[run.run_id], verdicts=list(verdicts), waived=reason)
-    session = Session(session_id=run.session_id, started_at=started_at, ended_at=utc_now(), cases=[report])
+    session = Session(session_id=run.session_id, started_at=run.started_at, ended_at=utc_now(), cases=[report])
     ResultsStore(results_dir).write_session(session)
     for line in next_commands(session, str(results_dir), str(baselines_dir)):
         click.echo(shown(line))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.cli.complete import _judge
 from gaudi_perf.stores.baselines import BaselineStore
@@ -19,12 +19,11 @@ from tests.stores.making import make_run, make_runs
 def test_a_regression_fails_unless_it_is_waived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     apply(plan_refresh(BaselineStore(tmp_path), make_runs(1.0)))
     slow = make_run([1.6, 1.61, 1.59, 1.6, 1.6])
-    done = SimpleNamespace(run=slow)
     with pytest.raises(click.exceptions.Exit) as ended:
-        _judge(done, tmp_path, tmp_path / "results", "")  # type: ignore[arg-type]
+        _judge(slow, tmp_path, tmp_path / "results", "")
     assert ended.value.exit_code == 1 and "REGRESSED: " in capsys.readouterr().out
     WaiverStore(tmp_path).add(
         Waiver(case=slow.case.id, device="gaudi2", reason="being mended", until="99", added_on="2026-01-01")
     )
-    _judge(done, tmp_path, tmp_path / "results", "")  # type: ignore[arg-type]
+    _judge(replace(slow, session_id="the-next"), tmp_path, tmp_path / "results", "")
     assert "waived: being mended (until synapse-99)" in capsys.readouterr().out
