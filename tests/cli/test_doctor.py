@@ -11,8 +11,10 @@ import pytest
 from emulated_gaudi.control import environment
 from gaudi_perf.runtime.doctor import Diagnosis, Facts, Finding, diagnose
 from gaudi_perf.runtime.doctor.facts import DeviceFacts
-from gaudi_perf.runtime.gaudi.hl_smi import processes_in
+from gaudi_perf.runtime.engines.cpu import _compiler_version
+from gaudi_perf.runtime.gaudi.hl_smi import processes, processes_in
 from gaudi_perf.runtime.gaudi.releases import RELEASES, release_of, synapse_version, validated_with
+from gaudi_perf.runtime.nvidia.devices import nvidia_smi
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
@@ -141,6 +143,24 @@ def test_processes_of_hl_smis_table() -> None:
 """
     assert processes_in(table) == [DeviceProcess(device=0, pid=10, name="python name", memory_bytes=1 << 30)]
     assert processes_in("") == []
+
+
+@pytest.mark.parametrize("tool", ["hl-smi", "nvidia-smi", "c++"])
+def test_tools_that_write_other_bytes_than_text(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a tool does that cuts a process's name in the midst of a character."""
+    path = tmp_path / tool
+    path.write_text("#!/bin/sh\nprintf '|   0  10  C  caf\\303  1024MiB |\\n' | sed '1iCompute Processes'\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CXX", str(path))
+    if tool == "hl-smi":
+        assert [process.name for process in processes()] == ["caf\N{REPLACEMENT CHARACTER}"]
+    elif tool == "nvidia-smi":
+        assert nvidia_smi("name") == [["Compute Processes"], ["|   0  10  C  caf\N{REPLACEMENT CHARACTER}  1024MiB |"]]
+    else:
+        assert _compiler_version() == "c++ Compute"
+        path.write_text("#!/bin/sh\n")
+        assert _compiler_version() == "c++", "one that says nothing"
 
 
 def test_releases() -> None:

@@ -298,9 +298,9 @@ def _compiler_version() -> str:
         return "none"
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            [compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, timeout=10
+            [compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, errors="replace", timeout=10
         )
-        return f"{Path(compiler).name} {done.stdout.split()[0]}"
+        return " ".join([Path(compiler).name, *done.stdout.split()[:1]])  # not every compiler knows both words
     return Path(compiler).name
 
 

@@ -54,7 +54,9 @@ def _run(*arguments: str) -> str:
         return ""
     command: Sequence[str] = [program, *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_DEADLINE_S, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout
