@@ -6,4 +6,5 @@ from fixtures.completions import WrongCompletions
 
 
 def test_completions(wrong_completions: WrongCompletions) -> None:
-    assert wrong_completions() == []
+    wrong = wrong_completions()
+    assert not wrong, "\n".join(wrong)

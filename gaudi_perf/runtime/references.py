@@ -109,4 +109,4 @@ def _parting(ours: str, theirs: str) -> str:
     """Where two texts part, in words."""
     at = first_difference(ours, theirs) or 0
     before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
-    return f"after {before!r} comes {one!r}, in the reference {other!r}"
+    return f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"
