@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_perf.stores.convert import case_baseline
-from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name, place_of, places_of_device
+from gaudi_perf.stores.places import STACK_KINDS, Place, device_names, parse_stack_name, place_of, places_of_device
 from gaudi_perf.stores.results import RunsRead
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, differences
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.stack import Device, Stack, StackKind
 from gaudi_perf.vocabulary.verdict import BaselineRole
 from gaudi_perf.vocabulary.versions import parse_version
 
@@ -169,22 +169,16 @@ def _published(run: Run, places: Sequence[Place], load: Load) -> Resolution:
 def _named_place(run: Run, places: Sequence[Place], directory: Path, against: str) -> Place | None:
     """The file that ``against`` means, or None if it means a results directory."""
     if "/" in against:
-        device, _, stack_name = against.partition("/")
-        if "/" not in stack_name and (directory / device / f"{stack_name}.json").is_file():
-            return place_of(directory, device, stack_name)
+        file = _named_file(directory, against)
+        if file is not None:
+            return file
         if os.path.isdir(against):
             return None
         raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
-    if against.partition("-")[0] in STACK_KINDS:
-        kind, version = parse_stack_name(against, f"--against {against}")
-    elif os.path.isdir(against):
+    if against.partition("-")[0] not in STACK_KINDS and os.path.isdir(against):
         return None
-    else:
-        kind, version = run.stack.kind, against
-        try:
-            parse_version(version)
-        except UserError:
-            raise UserError(f"--against {against}: no version, stack or directory of this name: {_FORMS}") from None
+    kind, version = _kind_and_version(against)
+    kind = kind or run.stack.kind
     order = parse_version(version)
     found = [place for place in places if place.kind == kind and place.order == order]
     if not found:
@@ -194,6 +188,48 @@ def _named_place(run: Run, places: Sequence[Place], directory: Path, against: st
             f"there are: {there}"
         )
     return min(found, key=lambda place: (place.version != version, place.version))
+
+
+def check_against(against: str, directory: Path) -> None:
+    """Refuse what ``against`` means on no device, before anything is measured.
+
+    Args:
+        against: as for ``resolve``; empty if nothing was named.
+        directory: where the baselines lie.
+
+    Raises:
+        UserError: there is nothing of this name.
+    """
+    if against in ("", PUBLISHED) or os.path.isdir(against):
+        return
+    if "/" in against:
+        if _named_file(directory, against) is None:
+            raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
+        return
+    kind, version = _kind_and_version(against)
+    order = parse_version(version)
+    places = [place for device in device_names(directory) for place in places_of_device(directory, device)]
+    if not any(place.order == order and kind in (None, place.kind) for place in places):
+        there = ", ".join(place.label for place in places) or "none"
+        raise UserError(f"--against {against}: there is no such baseline in {directory}; there are: {there}")
+
+
+def _named_file(directory: Path, against: str) -> Place | None:
+    device, _, stack_name = against.partition("/")
+    if "/" in stack_name or not (directory / device / f"{stack_name}.json").is_file():
+        return None
+    return place_of(directory, device, stack_name)
+
+
+def _kind_and_version(against: str) -> tuple[StackKind | None, str]:
+    """The kind of stack, None where only a version was named, and the version."""
+    if against.partition("-")[0] in STACK_KINDS:
+        return parse_stack_name(against, f"--against {against}")
+    try:
+        parse_version(against)
+    except UserError:
+        raise UserError(f"--against {against}: no version, stack or directory of this name: {_FORMS}") from None
+    return None, against
 
 
 _FORMS = (

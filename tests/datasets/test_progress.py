@@ -66,6 +66,7 @@ def test_lines_come_at_both_ends_and_now_and_then() -> None:
 def commands(place: Path) -> dict[str, list[str]]:
     prompts = place / "prompts.txt"
     prompts.write_text("".join(f"prompt {number}\n" for number in range(20)))
+    (place / "b").mkdir(exist_ok=True)
     where = [f"--baselines-dir={place / 'b'}", f"--results-dir={place / 'r'}"]
     return {
         "complete": [

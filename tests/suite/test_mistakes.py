@@ -25,6 +25,12 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--dataset-limit", "none"], "argument --dataset-limit: 'none': it takes a whole number from 1"),
         (["--dtype", "int8"], "--dtype is 'int8': it takes one of bfloat16"),
         (["--accept-regression", "why not"], "it needs --refresh-baselines"),
+        (["--baselines-dir", "mistyped"], "--baselines-dir is 'mistyped': there is no such directory"),
+        (["--baselines-dir", "README.md", "--refresh-baselines"], "is 'README.md': there is no such directory"),
+        (["--results-dir", "README.md"], "--results-dir is 'README.md': there is no such directory"),
+        (["--against", "gaudi2/synapse-1.99"], "there is no such results directory, and no such baseline"),
+        (["--against", "1.99"], "--against 1.99: there is no such baseline in"),
+        (["--against", "mistyped"], "--against mistyped: no version, stack or directory of this name"),
     ],
 )
 def test_wrong_options(suite: Suite, arguments: list[str], sentence: str) -> None:
