@@ -59,30 +59,26 @@ class Group(click.Group):
 
 def baselines_option(command: F) -> F:
     """``--baselines-dir``, as pytest's."""
-    return click.option(
-        "--baselines-dir",
-        type=click.Path(path_type=Path),
-        default=Path("baselines"),
-        envvar="GAUDI_PERF_BASELINES_DIR",
-        show_default=True,
-        show_envvar=True,
-        metavar="DIR",
-        help="Where baselines are stored.",
-    )(command)
+    return _directory_option("baselines", "Where baselines are stored.")(command)
 
 
 def results_option(command: F) -> F:
     """``--results-dir``, as pytest's."""
+    about = "Where every run is kept as a document; what noise is usual is learned from there."
+    return _directory_option("results", about)(command)
+
+
+def _directory_option(name: str, about: str) -> Callable[[F], F]:
     return click.option(
-        "--results-dir",
+        f"--{name}-dir",
         type=click.Path(path_type=Path),
-        default=Path("results"),
-        envvar="GAUDI_PERF_RESULTS_DIR",
+        default=Path(name),
+        envvar=f"GAUDI_PERF_{name.upper()}_DIR",
         show_default=True,
         show_envvar=True,
         metavar="DIR",
-        help="Where every run is kept as a document; what noise is usual is learned from there.",
-    )(command)
+        help=about,
+    )
 
 
 def existing_store(directory: Path) -> BaselineStore:

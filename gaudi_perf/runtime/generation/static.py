@@ -6,6 +6,7 @@ replayed. transformers' ``generate`` is not used: it grows its inputs by a token
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -20,7 +21,39 @@ logits, of shape (batch, vocabulary). They are made in any case, so that giving 
 Wrap = Callable[[Step], Step]
 
 
-class CachedStaticGeneration:
+class _StaticGeneration(ABC):
+    """What both ways of generating have in common: the mask and the output, which are buffers made once."""
+
+    _mask: torch.Tensor
+    _output: torch.Tensor
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The attention mask of every step, (batch, positions)."""
+        return self._mask
+
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
+
+        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        """
+        if mask is not None:
+            self._mask[:, : mask.shape[1]] = mask
+        return self._generate(prompt, on_token, None)
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation by the same steps, led by a tracer."""
+        self._generate(prompt, None, tracer)
+
+    @abstractmethod
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor: ...
+
+
+class CachedStaticGeneration(_StaticGeneration):
     """Greedy generation with a KV cache of fixed length.
 
     The prompt is processed by a step at its own length, every following token by the wrapped step, whose shapes never
@@ -65,26 +98,6 @@ class CachedStaticGeneration:
         self._step = self._decode if wrap is None else wrap(self._decode)
         self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
 
-    @property
-    def mask(self) -> torch.Tensor:
-        """The attention mask of every step, (batch, positions)."""
-        return self._mask
-
-    def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
-
-        ``mask`` is 0 where the prompt is padded, and in force until another is given.
-        """
-        if mask is not None:
-            self._mask[:, : mask.shape[1]] = mask
-        return self._generate(prompt, on_token, None)
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
-        """One generation by the same steps, led by a tracer."""
-        self._generate(prompt, None, tracer)
-
     def _generate(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
     ) -> torch.Tensor:
@@ -118,7 +131,7 @@ class CachedStaticGeneration:
         return logits.argmax(-1, keepdim=True), logits
 
 
-class UncachedStaticGeneration:
+class UncachedStaticGeneration(_StaticGeneration):
     """Greedy generation without a KV cache: every step processes the whole sequence at its final length.
 
     The sequence is padded on the right. Attention is causal, so the padding changes nothing to its left, and alibi
@@ -146,26 +159,6 @@ class UncachedStaticGeneration:
         self._last = torch.arange(prompt_tokens - 1, length - 1, device=device).split(1)
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
         self._step = self._forward if wrap is None else wrap(self._forward)
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """The attention mask of every step, (batch, positions)."""
-        return self._mask
-
-    def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
-
-        ``mask`` is 0 where the prompt is padded, and in force until another is given.
-        """
-        if mask is not None:
-            self._mask[:, : mask.shape[1]] = mask
-        return self._generate(prompt, on_token, None)
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
-        """One generation by the same steps, led by a tracer."""
-        self._generate(prompt, None, tracer)
 
     def _generate(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
