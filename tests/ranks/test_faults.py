@@ -1,7 +1,7 @@
 """Every way in which a group of ranks may be lost, at every moment: it is told, within seconds, and nothing is left.
 
-``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each; what is left is counted by the fixture after every one. Without it,
-one rank is lost at each moment, in place of each rank at each, and one hangs in the rounds only.
+``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each, for each rank at each moment; what is left is counted by the fixture
+after every one. Without it, one rank is lost at each moment, and one hangs in the rounds only.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ MOMENTS = {
     "rounds": {"phase": "generate", "after": 3},
 }
 FEW = [("load", 1), ("warm-up", 0), ("rounds", 1)]
-KILLS = FEW if REPETITIONS == 1 else [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
-HANGS = FEW[2:] if REPETITIONS == 1 else [*FEW, ("rounds", 0)]
+EVERY = [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
 
 pytestmark = pytest.mark.parametrize("repetition", range(REPETITIONS))
 
@@ -61,7 +60,7 @@ def gone_after(group: WorkerGroup) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize(("moment", "rank"), KILLS)
+@pytest.mark.parametrize(("moment", "rank"), FEW if REPETITIONS == 1 else EVERY)
 def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="kill", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -72,7 +71,7 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW)
+@pytest.mark.parametrize(("moment", "rank"), FEW if REPETITIONS == 1 else EVERY)
 def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="freeze", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -82,7 +81,7 @@ def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), HANGS)
+@pytest.mark.parametrize(("moment", "rank"), FEW[2:] if REPETITIONS == 1 else EVERY)
 def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="hang", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=Deadlines(start=60, load=8, round=8))
@@ -93,7 +92,7 @@ def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str,
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW[1:])
+@pytest.mark.parametrize(("moment", "rank"), FEW[1:] if REPETITIONS == 1 else EVERY)
 def test_an_error_in_a_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="raise", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
