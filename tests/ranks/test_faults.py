@@ -1,7 +1,7 @@
 """Every way in which a group of ranks may be lost, at every moment: it is told, within seconds, and nothing is left.
 
 ``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each, for each rank at each moment; what is left is counted by the fixture
-after every one. Without it, one rank is lost at each moment, and one hangs in the rounds only.
+after every one. Without it there are fewer: one rank is lost at each moment, and one hangs in the rounds only.
 """
 
 from __future__ import annotations
@@ -30,26 +30,38 @@ Inject = Callable[..., None]
 REPETITIONS = int(os.environ.get("GAUDI_PERF_FAULT_REPETITIONS", "1"))
 GONE_WITHIN = 5.0  # seconds, promised
 QUICK = Deadlines(start=60, load=60, round=60)
+SOON = 3.0  # seconds: the deadline at which a hang is found
 MOMENTS = {
     "load": {"phase": "load"},
     "warm-up": {"phase": "generate", "after": 0},
     "rounds": {"phase": "generate", "after": 3},
 }
-FEW = [("load", 1), ("warm-up", 0), ("rounds", 1)]
-EVERY = [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
+EACH = [(moment, rank) for moment in MOMENTS for rank in (0, 1)]
+LOSSES = [("load", 1), ("warm-up", 0), ("rounds", 1)] if REPETITIONS == 1 else EACH
+HANGS = LOSSES[2:] if REPETITIONS == 1 else EACH
+ERRORS = LOSSES[1:] if REPETITIONS == 1 else EACH
 
 pytestmark = pytest.mark.parametrize("repetition", range(REPETITIONS))
 
 
-def run_into(group: WorkerGroup, deadline: float | None = None) -> GroupFailure:
+def run_into(group: WorkerGroup, hangs_in: str = "") -> GroupFailure:
     """Start, load, warm up and time rounds until something fails."""
     with pytest.raises(GroupFailure) as failure:
         group.start()
+        _wait_for_imports(group)  # which the deadline of loading would have to allow for
         group.load()
         prepare(group)
-        rounds(group, 2, "warm-up", deadline)
-        rounds(group, 3, "rounds", deadline)
+        rounds(group, 2, "warm-up", SOON if hangs_in == "warm-up" else None)
+        rounds(group, 3, "rounds", SOON if hangs_in == "rounds" else None)
     return failure.value
+
+
+def _wait_for_imports(group: WorkerGroup) -> None:
+    """Wait until a rank has made the file in which they meet, or has ended before."""
+    until = time.monotonic() + 60
+    meeting = group.directory / "meeting"
+    while time.monotonic() < until and not meeting.exists() and processes_of(group, "gaudi_perf.runtime.rank"):
+        time.sleep(0.1)
 
 
 def gone_after(group: WorkerGroup) -> float:
@@ -60,7 +72,7 @@ def gone_after(group: WorkerGroup) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW if REPETITIONS == 1 else EVERY)
+@pytest.mark.parametrize(("moment", "rank"), LOSSES)
 def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="kill", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -71,7 +83,7 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW if REPETITIONS == 1 else EVERY)
+@pytest.mark.parametrize(("moment", "rank"), LOSSES)
 def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="freeze", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
@@ -81,18 +93,18 @@ def test_a_frozen_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW[2:] if REPETITIONS == 1 else EVERY)
+@pytest.mark.parametrize(("moment", "rank"), HANGS)
 def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="hang", rank=rank, **MOMENTS[moment])
-    group = make_group(2, deadlines=Deadlines(start=60, load=8, round=8))
-    failure = run_into(group, 3.0)
+    group = make_group(2, deadlines=Deadlines(start=60, load=8 if moment == "load" else 60, round=60))
+    failure = run_into(group, moment)
     assert failure.phase == moment
     assert f"gave no answer in {moment} within" in failure.sentence
     assert f"rank {rank} (process" in failure.sentence, "it is told from those that wait for it"
     assert gone_after(group) < GONE_WITHIN
 
 
-@pytest.mark.parametrize(("moment", "rank"), FEW[1:] if REPETITIONS == 1 else EVERY)
+@pytest.mark.parametrize(("moment", "rank"), ERRORS)
 def test_an_error_in_a_rank(make_group: MakeGroup, injected: Inject, moment: str, rank: int, repetition: int) -> None:
     injected(kind="raise", rank=rank, **MOMENTS[moment])
     group = make_group(2, deadlines=QUICK)
