@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.launchers.environment import unpacked
-from gaudi_perf.runtime.launchers.leash import KEPT, VISIBLE
+from gaudi_perf.runtime.launchers.environment import show_devices, unpacked
 from gaudi_perf.runtime.processes import die_with_parent
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -231,8 +230,7 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.environ.update(unpacked(os.environ))
-    if KEPT in os.environ:
-        os.environ[VISIBLE] = os.environ.pop(KEPT)
+    show_devices(os.environ)
     try:
         keeper = Keeper(place_in(os.environ), arguments)
     except UserError as error:

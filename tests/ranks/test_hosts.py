@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOL_SOCKET, socket
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -127,6 +128,32 @@ def test_any_value_comes_to_other_hosts_as_it_is(tmp_path: Path, launched: Calla
     done = subprocess.run(words, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
     assert done.stdout == f"{ODD!r}\n", done.stderr
     assert list(tmp_path.iterdir()) == [], "nothing was run"
+
+
+@pytest.mark.parametrize(("launched_on", "count"), [("first", 2), ("another", 3)])
+def test_the_first_host_shows_the_gpus_that_pytest_was_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launched_on: str, count: int
+) -> None:
+    """A keeper as DeepSpeed's launcher starts it, which counts GPUs from 0: it counts those that there are for it."""
+    program = tmp_path / "nvidia-smi"
+    rows = "\n".join(f"{index}, GPU-{index}{index}, NVIDIA H100 80GB HBM3, 81559" for index in range(4))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{rows}\nEND\n")
+    program.chmod(0o755)
+    if launched_on == "another":
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="the-first"))
+    handed_on = packed({"CUDA_VISIBLE_DEVICES": "2,3", "PYTHONPATH": str(ROOT)})
+    place = {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_SIZE": "4"}
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    told = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gaudi_perf.runtime.keeper", *told],
+        cwd=ROOT,
+        env={**place, "PATH": path, HANDED_ON: handed_on, "CUDA_VISIBLE_DEVICES": "0,1,2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert f"has {count} cuda devices, and is asked for 4" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
+from gaudi_perf.runtime.launchers.leash import KEPT, VISIBLE
 from gaudi_perf.runtime.processes import MARK
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 
 HANDED_ON = "_GAUDI_PERF_HANDED_ON"
 """The variable with all others in it."""
+_FIRST_HOST = "_GAUDI_PERF_FIRST_HOST"
+"""The name of the host whose shown devices were handed on."""
 
 # What stacks read; never what may be a secret, for it stands in command lines.
 _PREFIXES = (
     *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
     *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH", "PYTHON", "UCX_"),
 )
-_OF_A_HOST = ("CUDA_VISIBLE_DEVICES", HANDED_ON)  # DeepSpeed's launcher sets the first on every host
+_OF_A_HOST = (VISIBLE, HANDED_ON)  # DeepSpeed's launcher sets the first on every host
 _AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 _BY_DEEPSPEED = ("PYTHON", "MV2", "UCX", "MLFLOW")  # what its runner hands on by itself
 _FOR_MVAPICH = "MV2"
@@ -45,6 +49,8 @@ def is_handed_on(name: str) -> bool:
 def packed(environment: Mapping[str, str]) -> str:
     """What is handed on of an environment, as one value of letters, digits, ``-``, ``_`` and ``=``."""
     told = {name: value for name, value in sorted(environment.items()) if is_handed_on(name)}
+    if VISIBLE in environment:  # what is shown here says nothing of other hosts
+        told |= {KEPT: environment[VISIBLE], _FIRST_HOST: os.uname().nodename}
     return base64.urlsafe_b64encode(zlib.compress(json.dumps(told).encode(), 9)).decode()
 
 
@@ -53,6 +59,17 @@ def unpacked(environment: Mapping[str, str]) -> dict[str, str]:
     value = environment.get(HANDED_ON)
     told: dict[str, str] = {} if not value else json.loads(zlib.decompress(base64.urlsafe_b64decode(value)))
     return told
+
+
+def show_devices(environment: MutableMapping[str, str]) -> None:
+    """Undo in a keeper's environment that DeepSpeed's launcher counts devices from 0, where it is known what was shown.
+
+    On a single host, and on the first of several; on others, slots are the first devices.
+    """
+    here = os.uname().nodename
+    shown = environment.pop(KEPT, None)
+    if shown is not None and environment.get(_FIRST_HOST, here) == here:
+        environment[VISIBLE] = shown
 
 
 def file_for(environment: Mapping[str, str]) -> str:
