@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ def complete(
     from gaudi_perf.runtime.plan import Deadlines, Plan
     from gaudi_perf.runtime.workspace import Workspace
     from gaudi_perf.stores.completions import CompletionsFile, write_layout
+    from gaudi_perf.stores.logs import keep
     from gaudi_perf.stores.results import ResultsStore, new_session_id
     from gaudi_perf.vocabulary.configuration import Case, Configuration
     from gaudi_perf.vocabulary.dataset import Dataset
@@ -106,12 +108,13 @@ def complete(
     if reason:
         raise UserError(f"{case.id} cannot run here: {reason}")
     prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)
+    results, session_id = ResultsStore(results_dir), new_session_id()
     workspace = Workspace()
     for sentence in workspace.earlier:
         click.echo(shown(sentence), err=True)
     try:
         with (
-            Measurer(found, told, Plan(), Deadlines(), workspace.path, new_session_id()) as measurer,
+            Measurer(found, told, Plan(), Deadlines(), workspace.path, session_id) as measurer,
             CompletionsFile(output) as file,
             told_progress() as progress,
         ):
@@ -120,12 +123,14 @@ def complete(
         if failure.mistake:
             raise UserError(failure.sentence) from None
         kept = f"what was completed is kept in {output}; the same command goes on there"
-        raise UserError(f"{case.id}: failed in {failure.phase}: {failure.sentence}; {kept}. {failure.log}") from None
+        log = keep(failure.log_path, os.environ, results, session_id, case.id)
+        sentence = f"{case.id}: failed in {failure.phase}: {failure.sentence}; {kept}. {failure.log}"
+        raise UserError(f"{sentence}\n{log}" if log else sentence) from None
     finally:
         workspace.close()
     text = write_layout(output)
     if done.run is not None:
-        ResultsStore(results_dir).write_run(done.run)
+        results.write_run(done.run)
     _tell(done, dataset_case(case, prompts).workload.prompt, output, text)
     if done.run is not None:
         _judge(done.run, baselines_dir, results_dir, against)

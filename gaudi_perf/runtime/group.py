@@ -40,7 +40,8 @@ class GroupFailure(Exception):
         sentence: what happened.
         log: the last lines of its log.
         mistake: whether a person can mend it (a wrong path of weights), in which case the log tells nothing more.
-        log_path: where the whole log is, for as long as the session's private directory; None if there is none.
+        log_path: where the whole log is, for as long as the session's private directory; None if there is none, or for
+            a mistake.
     """
 
     def __init__(self, phase: str, sentence: str, log: str = "", mistake: bool = False) -> None:

@@ -190,7 +190,7 @@ class Measurer:
             raise
 
     def _name_log(self, error: BaseException) -> None:
-        if isinstance(error, GroupFailure) and self._group is not None:
+        if isinstance(error, GroupFailure) and self._group is not None and not error.mistake:
             error.log_path = self._group.log_path
 
     def _steps(self, case: Case, one_by_one: bool) -> Generator[None, None, Run]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 
 _HEAD, _TAIL = 64 * 1024, 960 * 1024
@@ -17,6 +19,26 @@ _SECRETS = (
     re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),  # user and password of an address
 )
 _HIDDEN = "***"
+
+
+def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore, session_id: str, name: str) -> str:
+    """Keep the whole log of a worker that failed beside the session's runs.
+
+    Args:
+        log: None if there is none, or it tells nothing more than the failure.
+        environment: see ``kept_text``.
+        name: what to call it, for instance the case's id.
+
+    Returns:
+        A sentence that says where it is, or why it is not kept; empty without a log.
+    """
+    if log is None:
+        return ""
+    try:
+        path = results.write_log(session_id, name, kept_text(log, environment))
+    except (OSError, UserError) as error:
+        return f"the worker's log is not kept: {error}"
+    return f"the worker's whole log: {path}"
 
 
 def kept_text(log: Path, environment: Mapping[str, str]) -> str:

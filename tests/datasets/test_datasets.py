@@ -183,16 +183,34 @@ def test_a_model_completes_a_file(tmp_path: Path) -> None:
     assert len(whole(tmp_path / "out.jsonl")) == 2
 
 
+BY_PYTEST = [sys.executable, "-m", "pytest", "perf_tests/test_dataset.py", "-p", "no:cacheprovider"]
+BY_PYTEST += ["-k", "bloomz560m-1x-eager-kvcache"]
+
+
+@pytest.mark.parametrize("face", ["command", "pytest"])
+def test_the_log_of_a_worker_that_failed_is_kept_beside_the_results(tmp_path: Path, face: str) -> None:
+    source = csv_file(tmp_path)
+    words = command(tmp_path, source)
+    if face == "pytest":
+        (tmp_path / "baselines").mkdir()
+        places = [f"--{name}-dir={tmp_path / name}" for name in ("baselines", "results", "completions")]
+        words = [*BY_PYTEST, "--dataset", str(source), *places]
+    told = environment(tmp_path, engine="scripted", fault={"kind": "kill", "phase": "load"})
+    done = subprocess.run(words, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0 and "was killed by SIGKILL" in done.stdout + done.stderr
+    (log,) = (tmp_path / "results").glob("*/*.log")
+    assert "injected: kill in load" in log.read_text()
+    assert str(log) in (done.stdout + done.stderr).replace("\n", "")
+
+
 @needs_datasets
 def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
-    pytest_command = [sys.executable, "-m", "pytest", "perf_tests/test_dataset.py", "-p", "no:cacheprovider"]
-    pytest_command += ["-k", "bloomz560m-1x-eager-kvcache"]
 
     def suite(*more: str) -> subprocess.CompletedProcess[str]:
         places = [f"--{name}-dir={tmp_path / name}" for name in ("baselines", "results", "completions")]
         shape = ["--dataset-new-tokens", "4", "--dataset-batch-size", "4", "--dataset-prompt-tokens", "6"]
         return subprocess.run(
-            [*pytest_command, "--dataset", str(csv_file(tmp_path)), *shape, *places, *more],
+            [*BY_PYTEST, "--dataset", str(csv_file(tmp_path)), *shape, *places, *more],
             cwd=ROOT,
             env=environment(tmp_path, engine="scripted"),
             capture_output=True,
