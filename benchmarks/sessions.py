@@ -11,12 +11,12 @@ nights 1 %, 3 % of nights 8 % slow, which the probes show. All cases of a sessio
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from detection_rules.noise import Luck, QuietServer
 from scipy.stats import binomtest
 
 from gaudi_perf.judging.case import CaseJudge
@@ -47,53 +47,22 @@ STACK = Stack(kind="synapse", version="1.24.0")
 ROUNDS = 10
 
 
-@dataclass(frozen=True)
-class Luck:
-    """What a night does to all rounds and all probes, in logarithms."""
-
-    rounds: float
-    probes: float
-
-
-@dataclass(frozen=True)
-class Server:
-    """Noise, as standard deviations of logarithms.
-
-    Attributes:
-        night: between nights.
-        run: between runs of a night.
-        round: between rounds of a run.
-        bad: share of nights that are slow.
-        slow: by how much.
-        probe: of the probes, between nights and between runs, and tenfold between rounds.
-    """
-
-    night: float = 0.01
-    run: float = 0.005
-    round: float = 0.01
-    bad: float = 0.03
-    slow: float = 0.08
-    probe: float = 0.003
-
-    def luck(self, rng: np.random.Generator) -> Luck:
-        """A night's."""
-        slow = math.log1p(self.slow) if rng.random() < self.bad else 0.0
-        return Luck(slow + rng.normal(0, self.night), slow + rng.normal(0, self.probe))
-
-    def run_of(self, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator) -> BaselineRun:
-        """A run of a night, made longer by a factor."""
-        level, probe = luck.rounds + rng.normal(0, self.run), luck.probes + rng.normal(0, self.probe)
-        return BaselineRun(
-            run_id=f"{night}-{number:08x}",
-            measured_at="2026-01-31T12:00:00Z",
-            latencies_s=(factor * np.exp(level + rng.normal(0, self.round, ROUNDS))).tolist(),
-            probes_s=(0.02 * np.exp(probe + rng.normal(0, 10 * self.probe, ROUNDS))).tolist(),
-        )
+def run_of(
+    server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator
+) -> BaselineRun:
+    """A run of a night as it is stored, made longer by a factor."""
+    made = server.run_of(luck, night, ROUNDS, rng)
+    return BaselineRun(
+        run_id=f"{night}-{number:08x}",
+        measured_at="2026-01-31T12:00:00Z",
+        latencies_s=(factor * made.rounds).tolist(),
+        probes_s=None if made.probes is None else made.probes.tolist(),
+    )
 
 
 Factor = Callable[[int], float]
 """By what the candidate's rounds of a case are longer, by the number of the case."""
-Gather = Callable[[Server, Factor, np.random.Generator], list[CaseEvidence]]
+Gather = Callable[[QuietServer, Factor, np.random.Generator], list[CaseEvidence]]
 
 
 def night_label(number: int) -> str:
@@ -104,19 +73,19 @@ def night_label(number: int) -> str:
 def stored(nights: int, runs: int, candidates: int, baselines: int = 1) -> Gather:
     """Runs of tonight against baselines of so many nights each."""
 
-    def gather(server: Server, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
+    def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
         lucks = [[server.luck(rng) for _ in range(nights)] for _ in range(baselines)]
         tonight = server.luck(rng)
         found = []
         for number in range(len(CASES)):
-            ours = [server.run_of(tonight, night_label(27), run, factor(number), rng) for run in range(candidates)]
+            ours = [run_of(server, tonight, night_label(27), run, factor(number), rng) for run in range(candidates)]
             references = [
                 Reference(
                     role="drift" if which == 0 else "release",
                     label=f"gaudi2/synapse-1.{24 - which}.0",
                     stack=STACK,
                     runs=tuple(
-                        server.run_of(luck, night_label(7 * which + night), run, 1.0, rng)
+                        run_of(server, luck, night_label(7 * which + night), run, 1.0, rng)
                         for night, luck in enumerate(lucks[which])
                         for run in range(runs)
                     ),
@@ -133,12 +102,12 @@ def stored(nights: int, runs: int, candidates: int, baselines: int = 1) -> Gathe
 def side_by_side(pairs: int) -> Gather:
     """Runs of two stacks in one night."""
 
-    def gather(server: Server, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
+    def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
         tonight, label = server.luck(rng), night_label(27)
         found = []
         for number in range(len(CASES)):
             ours, theirs = (
-                tuple(server.run_of(tonight, label, run, slow, rng) for run in range(pairs))
+                tuple(run_of(server, tonight, label, run, slow, rng) for run in range(pairs))
                 for slow in (factor(number), 1.0)
             )
             found.append(CaseEvidence(ours, (Reference("side by side", "old", STACK, theirs, 1.0),)))
@@ -229,7 +198,7 @@ def simulate(
     """
     rng, tally = np.random.default_rng(seed), Tally()
     for _ in range(repeats):
-        evidence = gather(Server(), lambda number: 1 + by if slow[number] else 1.0, rng)
+        evidence = gather(QuietServer(), lambda number: 1 + by if slow[number] else 1.0, rng)
         reports, failed, used = judge_session(evidence, plan)
         tally.add(reports, failed, slow, used)
     return tally

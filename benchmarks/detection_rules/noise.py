@@ -16,6 +16,14 @@ PROBE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
+class Luck:
+    """What a night does to all its rounds and all its probes, in logarithms."""
+
+    rounds: float
+    probes: float
+
+
+@dataclass(frozen=True)
 class QuietServer:
     """Synthetic: an accelerator server. Numbers are standard deviations of logarithms.
 
@@ -38,23 +46,26 @@ class QuietServer:
     probe: float = 0.003
     probes: bool = True
 
+    def luck(self, rng: np.random.Generator) -> Luck:
+        """A night's."""
+        slow = float(np.log1p(self.slow)) if rng.random() < self.bad else 0.0
+        return Luck(slow + rng.normal(0, self.night), slow + rng.normal(0, self.probe))
+
+    def run_of(self, luck: Luck, label: str, rounds: int, rng: np.random.Generator) -> RunSample:
+        """A run of a night."""
+        level, probe_level = luck.rounds + rng.normal(0, self.run), luck.probes + rng.normal(0, self.probe)
+        return RunSample(
+            rounds=ROUND_SECONDS * np.exp(level + rng.normal(0, self.round, rounds)),
+            probes=PROBE_SECONDS * np.exp(probe_level + rng.normal(0, 10 * self.probe, rounds))
+            if self.probes
+            else None,
+            night=label,
+        )
+
     def runs(self, label: str, count: int, rounds: int, rng: np.random.Generator) -> list[RunSample]:
         """The runs of a night."""
-        slow = np.log1p(self.slow) if rng.random() < self.bad else 0.0
-        night, probe_night = slow + rng.normal(0, self.night), slow + rng.normal(0, self.probe)
-        made = []
-        for _ in range(count):
-            level, probe_level = night + rng.normal(0, self.run), probe_night + rng.normal(0, self.probe)
-            made.append(
-                RunSample(
-                    rounds=ROUND_SECONDS * np.exp(level + rng.normal(0, self.round, rounds)),
-                    probes=PROBE_SECONDS * np.exp(probe_level + rng.normal(0, 10 * self.probe, rounds))
-                    if self.probes
-                    else None,
-                    night=label,
-                )
-            )
-        return made
+        luck = self.luck(rng)
+        return [self.run_of(luck, label, rounds, rng) for _ in range(count)]
 
 
 @dataclass(frozen=True)
