@@ -1,7 +1,7 @@
 """False alarms and detections of this suite's verdicts, and of the rules that people use, on the same data.
 
     python benchmarks/detection.py                        # a quick look, a few minutes
-    python benchmarks/detection.py --repeats 2000         # the numbers in docs/verdicts.md
+    python benchmarks/detection.py --repeats 2000         # the numbers in docs/detection.md
     python benchmarks/detection.py --only "shared" --no-others
 
 Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic

@@ -1,6 +1,6 @@
 """What it is worth to learn the usual noise: verdicts with and without, on servers whose nights differ more or less.
 
-    python benchmarks/learned.py                  # the numbers in docs/verdicts.md, some minutes
+    python benchmarks/learned.py                  # the numbers in docs/detection.md, some minutes
     python benchmarks/learned.py --repeats 100    # a quick look
 
 Synthetic noise: runs 0.5 % apart, rounds 1 %, nights as told. The candidate has five runs of a night; what it is held

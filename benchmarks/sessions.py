@@ -1,6 +1,6 @@
 """Error rates of whole sessions: cases judged one after the other, as pytest does, up to whether the session fails.
 
-    python benchmarks/sessions.py                   # the numbers in docs/verdicts.md, some minutes
+    python benchmarks/sessions.py                   # the numbers in docs/detection.md, some minutes
     python benchmarks/sessions.py --repeats 50      # a quick look
 
 No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the family's level for each

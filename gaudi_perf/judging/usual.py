@@ -1,7 +1,7 @@
 """The usual noise of an installation: how far runs and nights of a case lie apart, learned from its history.
 
 Nobody but the history knows how far the nights of a machine lie apart: runs of one night, or a published number, tell
-nothing of it. docs/verdicts.md says what that is worth.
+nothing of it. docs/detection.md says what that is worth.
 """
 
 from __future__ import annotations
