@@ -83,6 +83,7 @@ def complete(
     from gaudi_perf.runtime.workspace import Workspace
     from gaudi_perf.stores.completions import CompletionsFile, write_layout
     from gaudi_perf.stores.logs import keep
+    from gaudi_perf.stores.resolution import check_against
     from gaudi_perf.stores.results import ResultsStore, new_session_id
     from gaudi_perf.vocabulary.configuration import Case, Configuration
     from gaudi_perf.vocabulary.dataset import Dataset
@@ -90,6 +91,7 @@ def complete(
     from gaudi_perf.vocabulary.workload import Workload
 
     model_named(model)
+    check_against(against, baselines_dir)
     found = accelerator_named(accelerator, processes=devices)
     told = _weights(weights)
     case = Case(

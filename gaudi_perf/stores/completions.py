@@ -50,6 +50,7 @@ class CompletionsFile:
         Raises:
             UserError: the file is of other completions, malformed, in use by another process, or not writable.
         """
+        layout_path(self.path)  # refused now, not when all is completed
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -92,6 +93,8 @@ class CompletionsFile:
         with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
+                    if lines == 0 and not encode_line(header).startswith(line):
+                        raise UserError(f"{self.path}: is there, and holds no completions: name another --output")
                     break
                 if lines == 0:
                     _same(self.path, _decode(self.path, 1, line, CompletionHeader), header)
@@ -115,9 +118,30 @@ def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
     return _decode(path, 1, first, CompletionHeader), _batches(path)
 
 
+def layout_path(path: Path) -> Path:
+    """Where the text of a file of completions goes: beside it, in the place of nothing but such a text.
+
+    Raises:
+        UserError: something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
+    """
+    target = path.with_suffix(".txt")
+    if target == path:
+        raise UserError(f"{path}: the completions' text gets this name: let --output end with .jsonl")
+    try:
+        with target.open("rb") as file:
+            begin = file.read(len(_SEPARATOR))
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except OSError as error:
+        raise UserError(f"{target}: cannot be read ({error.strerror}): name another --output") from None
+    if begin and begin != _SEPARATOR.encode():
+        raise UserError(f"{target}: is there, and the completions' text would take its place: name another --output")
+    return target
+
+
 def write_layout(path: Path) -> Path:
     """Write the completions of a file as text, in the layout of the article's script; returns where."""
-    target = path.with_suffix(".txt")
+    target = layout_path(path)
     _, batches = read_completions(path)
     parts = []
     for batch in batches:

@@ -13,6 +13,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.waiver import Waiver
+from tests.cli.conftest import Invoke
 from tests.stores.making import make_run, make_runs
 
 
@@ -27,3 +28,9 @@ def test_a_regression_fails_unless_it_is_waived(tmp_path: Path, capsys: pytest.C
     )
     _judge(replace(slow, session_id="the-next"), tmp_path, tmp_path / "results", "")
     assert "waived: being mended (until synapse-99)" in capsys.readouterr().out
+
+
+def test_a_baseline_that_is_nowhere_is_told_before_anything_is_completed(invoke: Invoke, tmp_path: Path) -> None:
+    done = invoke("complete", "prompts.csv", "--output", tmp_path / "o.jsonl", "--against", "1.99")
+    assert done.exit_code == 2 and "--against 1.99: there is no such baseline in baselines" in done.output
+    assert list(tmp_path.iterdir()) == []

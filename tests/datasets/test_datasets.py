@@ -314,6 +314,24 @@ def test_a_file_cut_at_any_byte_goes_on_where_its_whole_lines_end(tmp_path: Path
     assert write_layout(path).read_text().count("Batch n°") == 3
 
 
+@pytest.mark.parametrize(
+    ("output", "there", "sentence"),
+    [
+        ("prompts.jsonl", "prompts.txt", r"prompts\.txt: is there, and the completions' text would take its place"),
+        ("prompts.txt", "prompts.txt", r"prompts\.txt: the completions' text gets this name"),
+        ("notes", "notes", r"notes: is there, and holds no completions"),
+    ],
+)
+def test_no_file_of_others_is_written_over(tmp_path: Path, output: str, there: str, sentence: str) -> None:
+    """Least of all the dataset that is completed; nor one without a line's end, as if it were a torn line."""
+    (tmp_path / there).write_text("a prompt of mine")
+    with CompletionsFile(tmp_path / output) as file, pytest.raises(UserError, match=sentence):
+        file.open(header())
+    with pytest.raises(UserError):
+        write_layout(tmp_path / output)
+    assert (tmp_path / there).read_text() == "a prompt of mine"
+
+
 def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     with CompletionsFile(path) as file, CompletionsFile(path) as second:
