@@ -56,8 +56,9 @@ def probe_sign(
     Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
-    runs far from the median of their side, and a difference of the sides' medians that is large for so many nights,
-    have a coefficient of their own.
+    runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
+    medians that is large for so many nights. No run tells anything of the latter: a single run whose probes were off by
+    their own jitter would else tell that a slow night does not reach the rounds.
 
     Args:
         samples: the runs.
@@ -72,16 +73,18 @@ def probe_sign(
     mean, uncertainty = _COEFFICIENT
     ours, theirs = sides > 0, sides < 0
     medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
-    usual, spread = _usual_of(levels - medians)
+    deviations = levels - medians
+    usual, spread = _usual_of(deviations)
+    far = deviations - usual
     difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
     between = difference * sides
     reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
     if abs(difference) <= max(reach, SMALLEST_RANGE):
-        usual = usual + between
-    unusual = levels - medians + between - usual
+        usual, between = usual + between, np.zeros_like(between)
+    unusual = far + between
     return Sign(
-        columns=np.column_stack([usual, unusual]),
-        coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift),
+        columns=np.column_stack([usual, far, between]),
+        coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift, shift),
         shift=float(levels[ours].mean() - levels[theirs].mean()),
         unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
     )

@@ -106,6 +106,22 @@ def test_a_night_that_is_slow_by_its_probes_is_not_blamed_on_the_software() -> N
     assert compare(fine, baseline).kind == VerdictKind.REGRESSED
 
 
+def test_a_run_whose_probes_were_off_does_not_tell_what_a_slow_night_does() -> None:
+    # Its rounds are as ever; so it seems to say that probes and rounds have nothing to do with each other.
+    kinds = []
+    for seed in range(12):
+        rng = np.random.default_rng([48, seed])
+        baseline = []
+        for number in range(5):
+            probes = rng.normal(0, 0.003, 5)
+            probes[0] += 0.05 * (number == 2)
+            level = rng.normal(0, 0.01)
+            baseline += make_runs(rng, 5, level=level, night=f"night {number}", probes=probes)
+        slow = make_runs(rng, 5, level=0.08, night="tonight", probes=0.08 + rng.normal(0, 0.003, 5))
+        kinds.append(compare(slow, baseline).kind)
+    assert set(kinds) == {VerdictKind.INCONCLUSIVE}
+
+
 def test_probes_take_the_machine_out_of_runs_side_by_side() -> None:
     rng = np.random.default_rng(44)
     machine = rng.normal(0, 0.3, (2, 10))
