@@ -111,12 +111,16 @@ def share(text: str, option: str) -> float:
 
 def colored() -> bool:
     """Whether to colour: on a terminal, unless NO_COLOR is set (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return _on_terminal() and not os.environ.get("NO_COLOR")
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()  # None where it was closed, as services do
 
 
 def width() -> int:
     """Columns to write."""
-    if not sys.stdout.isatty():
+    if not _on_terminal():
         return PIPED_WIDTH
     import shutil
 

@@ -92,7 +92,7 @@ def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) ->
     lines += [f"verdicts: {counts}"] if counts else []
     last = [*commands, f"session {session.session_id}, {session.started_at} to {session.ended_at}"]
     lines += [harmless(line) for line in last]
-    click.echo(encodable("\n".join(line for line in lines if line), sys.stdout.encoding), color=color)
+    click.echo(encodable("\n".join(line for line in lines if line), getattr(sys.stdout, "encoding", None)), color=color)
 
 
 def _write(file: str, data: bytes) -> None:

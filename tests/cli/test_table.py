@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
-from tests.cli.conftest import PUBLISHED, Invoke
+from tests.cli.conftest import PROJECT, PUBLISHED, Invoke
 from tests.stores.making import make_runs
 
 
@@ -74,6 +76,12 @@ def test_markdown_table(invoke: Invoke) -> None:
 def test_wrong_price_is_one_sentence(price: str, invoke: Invoke) -> None:
     done = invoke("table", "--baselines-dir", PUBLISHED, "--price", price)
     assert done.exit_code == 2 and f"--price {price}: write a device" in done.output
+
+
+def test_a_closed_standard_output_is_no_mistake() -> None:
+    command = [sys.executable, "-m", "gaudi_perf.cli", "table", "--baselines-dir", str(PUBLISHED)]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_left_is_told(invoke: Invoke, tmp_path: Path) -> None:
