@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from detection_rules.noise import Luck, QuietServer
@@ -70,12 +70,12 @@ def night_label(number: int) -> str:
     return f"202601{number + 1:02d}T120000.000000Z-00000000"
 
 
-def stored(nights: int, runs: int, candidates: int, baselines: int = 1) -> Gather:
-    """Runs of tonight against baselines of so many nights each."""
+def stored(nights: int, runs: int, candidates: int, baselines: int = 1, *, slow_tonight: bool = False) -> Gather:
+    """Runs of tonight, which may be one of the slow nights, against baselines of so many nights each."""
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
         lucks = [[server.luck(rng) for _ in range(nights)] for _ in range(baselines)]
-        tonight = server.luck(rng)
+        tonight = (replace(server, bad=1.0) if slow_tonight else server).luck(rng)
         found = []
         for number in range(len(CASES)):
             ours = [run_of(server, tonight, night_label(27), run, factor(number), rng) for run in range(candidates)]
@@ -210,6 +210,8 @@ def scenarios() -> dict[str, tuple[Gather, Plan | None]]:
         "baseline of 5 nights": (stored(5, 1, 5), None),
         "baselines of two versions, 5 nights each": (stored(5, 1, 5, baselines=2), None),
         "baseline of 5 runs of one night": (stored(1, 5, 5), None),
+        "5 nights, tonight is slow": (stored(5, 1, 5, slow_tonight=True), None),
+        "one night, tonight is slow": (stored(1, 5, 5, slow_tonight=True), None),
         "side by side 5 + 5": (side_by_side(5), None),
         "side by side, 3 to 10 runs": (side_by_side(10), Plan(first=3, most=10)),
     }

@@ -74,12 +74,15 @@ def probe_sign(
     ours, theirs = sides > 0, sides < 0
     medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
     deviations = levels - medians
-    usual, spread = _usual_of(deviations)
+    jitter = math.sqrt(float(np.mean([sample.probe_variance for sample in samples])))
+    usual, spread = _usual_of(deviations, jitter)
     far = deviations - usual
     difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
     between = difference * sides
-    reach = USUAL_RANGE * spread * math.sqrt(1 / groups[0] + 1 / groups[1])
-    if abs(difference) <= max(reach, SMALLEST_RANGE):
+    # Jitter averages out over the runs, the rest over the nights; pi / 2 is the price of a median.
+    nights = (spread**2 - jitter**2) * (1 / groups[0] + 1 / groups[1])
+    runs = math.pi / 2 * jitter**2 * (1 / float(ours.sum()) + 1 / float(theirs.sum()))
+    if abs(difference) <= max(USUAL_RANGE * math.sqrt(nights + runs), SMALLEST_RANGE):
         usual, between = usual + between, np.zeros_like(between)
     unusual = far + between
     return Sign(
@@ -142,10 +145,15 @@ def _reliability(levels: FloatArray, sides: FloatArray, variances: Sequence[floa
     return max(0.0, 1 - float(np.mean(variances)) / variance) if variance > 0 else 0.0
 
 
-def _usual_of(deviations: FloatArray) -> tuple[FloatArray, float]:
-    """Deviations from the middles of both sides as far as they are usual, else 0; and their robust spread."""
+def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, float]:
+    """Deviations from the middles of both sides as far as they are usual, else 0; and their robust spread.
+
+    The median absolute deviation of few runs is easily twice too large, the standard deviation only where one of them
+    is far off: the smaller is taken, but no less than ``least``.
+    """
     freedom = max(deviations.size - 2, 1) / deviations.size  # two middles were taken out
-    spread = 1.4826 * float(np.median(np.abs(deviations))) / math.sqrt(freedom)
+    robust = min(1.4826 * float(np.median(np.abs(deviations))), float(np.sqrt(np.mean(deviations**2))))
+    spread = max(robust / math.sqrt(freedom), least)
     return np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0), spread
 
 

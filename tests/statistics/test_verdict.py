@@ -122,6 +122,20 @@ def test_a_run_whose_probes_were_off_does_not_tell_what_a_slow_night_does() -> N
     assert set(kinds) == {VerdictKind.INCONCLUSIVE}
 
 
+def test_jitter_of_probes_does_not_make_a_slow_night_look_usual() -> None:
+    rng = np.random.default_rng(49)
+    jitter = np.tile([1.06, 0.94], 5)  # of single probes, so 2 % of a run's mean of ten
+
+    def night(name: str, slow: float) -> list[RunSample]:
+        return [
+            RunSample(np.exp(slow + rng.normal(0, 0.005, 10)), 0.02 * np.exp(slow + off) * jitter, name)
+            for off in (0.019, -0.019, 0.019, -0.019, 0.0)
+        ]
+
+    outcome = compare(night("tonight", 0.08), night("before", 0.0))
+    assert outcome.kind == VerdictKind.INCONCLUSIVE, "both medians are known well enough to tell the nights apart"
+
+
 def test_probes_take_the_machine_out_of_runs_side_by_side() -> None:
     rng = np.random.default_rng(44)
     machine = rng.normal(0, 0.3, (2, 10))
