@@ -3,6 +3,7 @@
     python benchmarks/detection.py                        # a quick look, a few minutes
     python benchmarks/detection.py --repeats 2000         # the numbers in docs/detection.md
     python benchmarks/detection.py --only "shared" --no-others
+    python benchmarks/detection.py --limits               # what the recordings allow any rule, seconds
 
 Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic
 shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``: constants of the rule
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from detection_rules.limits import limits
 from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
@@ -209,7 +211,9 @@ def speed() -> str:
 
 
 def chosen(scenarios: Iterable[Scenario], only: Sequence[str]) -> list[Scenario]:
-    return [one for one in scenarios if not only or any(word in f"{one.data}; {one.name}" for word in only)]
+    """Those whose data or name contain a word; what the recorder noted of the machine, after the colon, is no name."""
+    names = ((one, f"{one.data.partition(':')[0]}; {one.name}") for one in scenarios)
+    return [one for one, name in names if not only or any(word in name for word in only)]
 
 
 def main() -> None:
@@ -222,7 +226,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="scenarios whose name contains this")
     parser.add_argument("--noise", type=Path, default=Path(__file__).parent / "noise", help="recorded noise")
     parser.add_argument("--seed", type=int, default=20, help="of all draws (default: 20)")
+    parser.add_argument("--limits", action="store_true", help="only what the recordings allow, by their spreads")
     arguments = parser.parse_args()
+    if arguments.limits:
+        for line in limits(arguments.noise):
+            print(line)
+        return
     print(speed(), flush=True)
     scenarios = chosen([*synthetic(), *recorded(arguments.noise)], arguments.only)
     if not scenarios:
