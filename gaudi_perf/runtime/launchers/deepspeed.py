@@ -109,6 +109,8 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
     environment = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
+    if hosts.launcher == "openmpi":  # mpirun leaves files where it is killed; on other hosts its daemons clear up
+        environment["OMPI_MCA_orte_local_tmpdir_base"] = str(directory)
     ranks = sum(host.slots for host in used)
     return OverHosts(
         command=words,
