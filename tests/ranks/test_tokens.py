@@ -23,7 +23,7 @@ from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
 
 TWELVE = Shape(hidden_size=192, layers=2, heads=12, vocabulary=1000)
 TWO = Shape(hidden_size=192, layers=2, heads=2, vocabulary=1000)
-NEW_TOKENS = 24
+NEW_TOKENS = 12
 WORDS = ["Deep", "Speed", *PROMPT.replace("DeepSpeed", "It").split(" is ")[:1], PROMPT[9:]]
 
 
@@ -132,7 +132,7 @@ def test_slopes_of_other_heads_give_other_tokens(twelve_heads: Path) -> None:
         return build(attention_mask, num_heads // 2, dtype).repeat(2, 1, 1)
 
     model.transformer.build_alibi_tensor = wrong
-    assert expected(model, prompt)[:12] != right[:12]
+    assert expected(model, prompt) != right
 
 
 def test_eight_ranks_start_generate_and_stop(make_group: MakeGroup) -> None:
