@@ -218,6 +218,7 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
             timeout=300,
         )
 
+    (tmp_path / "baselines").mkdir()
     first = suite("--require-baseline")
     assert first.returncode == 1 and "NO BASELINE" in first.stdout, first.stdout
     nothing = suite("--require-baseline")
