@@ -64,7 +64,7 @@ def test_ten_percent_with_graphs_only_fails_exactly_the_graphs_cases(suite: Suit
     # The device is told to take 0.5 ms for every operation: far longer than the host, as on a real accelerator. So
     # latencies follow from the number of operations, and the load of this machine hardly shows.
     device = {"operation_microseconds": 500}
-    short = [*GAUDI, "--new-tokens", "2", "--rounds", "4"]
+    short = [*GAUDI, "--new-tokens", "2", "--rounds", "4", "--warm-up-limit", "100"]
 
     def both_releases() -> Outcome:
         shutil.rmtree(suite.baselines)
@@ -104,7 +104,7 @@ def test_two_releases_side_by_side(suite: Suite) -> None:
     told = faults(suite.place, {"operation_microseconds": 500}, slower)
     (suite.place / "stacks.toml").write_text("\n".join(stacks))
     beside = ["--stacks", str(suite.place / "stacks.toml"), "--candidate-stack", "new", "--baseline-stack", "old"]
-    short = ["--new-tokens", "2", "--rounds", "4", "--runs", "2"]
+    short = ["--new-tokens", "2", "--rounds", "4", "--warm-up-limit", "100", "--runs", "2"]
     outcome = settled(lambda: suite(*GAUDI, "-k", "bloomz7b-1x and kvcache", *short, *told, *beside))
     assert outcome.status == 1, outcome.output
     assert outcome.verdicts()["bloomz7b-1x-graphs-kvcache"] == "REGRESSED", outcome.output

@@ -14,7 +14,7 @@ from gaudi_perf.runtime.engines.cpu import CpuAccelerator
 from tests.suite.conftest import Outcome, Scripted, Suite
 from tests.suite.test_gaudi import runs_of
 
-QUICK = ["--new-tokens", "24", "--rounds", "3"]
+QUICK = ["--new-tokens", "24", "--rounds", "3", "--warm-up-limit", "200"]
 GAUDI = ["--accelerator", "emulated-gaudi2"]
 
 needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), reason="graphs need a compiler")
@@ -122,7 +122,7 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
 @needs_compiler
 def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
     """All of the 100 tokens: compiled code is rounded elsewhere, and now and then that shows in a single step."""
-    quick = ["--benchmark-disable", "--rounds", "3", "--runs", "1"]
+    quick = ["--benchmark-disable", "--rounds", "3", "--warm-up-limit", "200", "--runs", "1"]
     outcome = suite("-k", "bloomz7b-1x and kvcache", *quick)
     assert outcome.status == 0, outcome.output
     runs = runs_of(outcome)

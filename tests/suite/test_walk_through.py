@@ -21,7 +21,7 @@ EXPECTED = {
 }
 # Three runs instead of five, of four rounds: the device's time is told, so these say as much.
 MORE = {
-    "pytest perf_tests": "--runs 3 --rounds 4 -p no:cacheprovider --benchmark-disable",
+    "pytest perf_tests": "--runs 3 --rounds 4 --warm-up-limit 100 -p no:cacheprovider --benchmark-disable",
     "gaudi-perf baselines diff": "--minimum-runs 3",
     "gaudi-perf baselines refresh": "--minimum-runs 3",
 }
