@@ -160,7 +160,7 @@ def test_a_hung_device_is_found_by_the_round_deadline(suite: Suite) -> None:
     assert outcome.status == 1
     found = re.search(r"gave no answer in (warm-up|rounds) within (\d+) s, and was ended", outcome.output)
     assert found is not None, outcome.output
-    assert int(found[2]) >= 5, "a round's deadline, and the patience for a batch of short rounds"
+    assert 5 <= int(found[2]) < 300, "the told deadline and the patience for a batch of rounds, not the usual 900 s"
 
 
 def test_memory_that_does_not_suffice_for_the_model_is_told_when_it_is_loaded(suite: Suite) -> None:
