@@ -26,6 +26,7 @@ from gaudi_perf.vocabulary.documents import encode_line
 
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
+_WORD_SECONDS = 8.0  # that keepers may take to tell what is wrong with their ranks, once something is
 _LOOK_SECONDS = 0.2  # how often the ranks of a group are looked after while one of them is waited for
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
 
@@ -288,9 +289,11 @@ class WorkerGroup:
             if isinstance(reply, protocol.Progress):
                 self._progress(reply.text)
             elif isinstance(reply, protocol.Failed):
-                if not reply.mistake:
-                    self._look_after(phase, _POLITE_SECONDS)  # another rank's end may have been the cause
-                raise GroupFailure(phase, reply.message, "" if reply.mistake else self._last_lines(), reply.mistake)
+                if reply.mistake:
+                    raise GroupFailure(phase, reply.message, mistake=True)
+                self._look_after(phase, _WORD_SECONDS)  # another rank's end may have been the cause
+                of = "" if self._watch is None else f"{self._watch.name(0)} failed in {phase}: "
+                raise GroupFailure(phase, of + reply.message, self._last_lines())
             else:
                 raise GroupFailure(phase, f"the worker answered {type(reply).__name__}, not {kind.__name__}")
 
@@ -322,13 +325,16 @@ class WorkerGroup:
         """
         if self._watch is None or self._process is None:
             return
-        ended = self._process.poll() is not None
-        until = time.monotonic() + max(patience, _POLITE_SECONDS if ended else 0.0)
+        ended = False
+        until = time.monotonic() + patience
         while True:
+            if not ended and self._process.poll() is not None:
+                ended = True
+                until = time.monotonic() + _POLITE_SECONDS  # in which what keepers said before is read
             mistake = self._watch.mistake()
             if mistake:
                 raise GroupFailure(phase, mistake, mistake=True)
-            trouble = self._watch.trouble(phase)
+            trouble = self._watch.trouble(phase, more=not ended)
             if trouble is not None:
                 self._lost = True
                 raise GroupFailure(phase, trouble[1], self._watch.last_lines(trouble[0]))
@@ -356,7 +362,7 @@ class WorkerGroup:
         assert self._process is not None
         if self._watch is not None:
             try:
-                self._look_after(phase, _POLITE_SECONDS)
+                self._look_after(phase, _WORD_SECONDS)
             except GroupFailure as failure:
                 return failure
             return GroupFailure(phase, f"rank 0 closed its connection in {phase}", self._watch.last_lines(0))

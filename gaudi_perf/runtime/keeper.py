@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,16 +129,21 @@ class Keeper:
         output = rank.stdout.fileno()
         os.set_blocking(output, False)
         stopped: int | None = None
+        speaks = True
         next_beat = 0.0
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
+        told_to_end = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
         while True:
             events = dict(poller.poll(_LOOK_SECONDS * 1000))
+            leaving = told_to_end.is_set()
             if sys.stdout.fileno() in events:
                 return 1
             if output in events and not self._pass_on(output):
                 poller.unregister(output)
+                speaks = False
             pid, status = os.waitpid(rank.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid and os.WIFSTOPPED(status):
                 stopped, next_beat = os.WSTOPSIG(status), 0.0
@@ -149,6 +155,9 @@ class Keeper:
                     pass
                 self._say(pid=rank.pid, ended=rank.returncode, last=self._last[:500])
                 return 0 if rank.returncode == 0 else 1
+            # One that is silent is ending, for which a launcher ends all keepers: its word is the cause.
+            if leaving and speaks:
+                return 1
             if time.monotonic() >= next_beat:
                 self._say(pid=rank.pid, stopped=stopped)
                 next_beat = time.monotonic() + _BEAT_SECONDS

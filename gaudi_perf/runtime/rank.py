@@ -112,10 +112,11 @@ class Rank:
 
     def _answer_alone(self, request: Request) -> protocol.AnyReply:
         tell_before(request.patience_s)
-        try:
-            return self._worker.answer(request)
-        finally:
-            tell_before(None)
+        reply = self._worker.answer(request)
+        if isinstance(reply, protocol.Failed):
+            self._fail(reply)
+        tell_before(None)
+        return reply
 
     def _fetched(self, group: protocol.GroupSpec, progress: Callable[[str], None]) -> protocol.GroupSpec:
         return fetched_once_per_host(group, self.communication.barrier, progress)

@@ -21,7 +21,10 @@ from gaudi_perf.runtime.processes import status_text
 
 _LAST_LINES = 12
 _SETTLE_SECONDS = 0.6
+_CAUSE_SECONDS = 5.0
+"""How long the word of a rank that ended first may take, where those known to have ended did so because of it."""
 _LOST_PEER = re.compile(r"gloo|nccl|hccl|Connection (reset|closed)|Broken pipe", re.IGNORECASE)
+_BY_ITSELF = 1  # of _consequence: at most that for a rank that is a cause
 _ANSWER_SECONDS = 1.0
 _TOP = 4  # frames that tell whether a rank waits for others
 _OF_RANK = re.compile(r"\[rank (\d+)\] ?(.*)")
@@ -88,23 +91,29 @@ class RankWatch:
                     return word.mistake or word.last
         return ""
 
-    def trouble(self, phase: str) -> tuple[int, str] | None:
+    def trouble(self, phase: str, more: bool = True) -> tuple[int, str] | None:
         """The rank that is lost or stands still, and a sentence about it; None while all is well.
 
         Of several that were lost, the one that is the cause, as far as can be told.
+
+        Args:
+            phase: what the group is doing.
+            more: whether keepers may still say something: their launcher lives.
         """
         now = time.monotonic()
         with self._lock:
             failed = [word for word in self._ended if word.ended]
-            if failed and now - self._first_end < _SETTLE_SECONDS:
+            told = any(_consequence(word) <= _BY_ITSELF for word in failed) or not self._heard
+            patience = _SETTLE_SECONDS if told or not more else _CAUSE_SECONDS
+            if failed and now - self._first_end < patience:
                 return None  # others may be about to say that they ended, and one of them may be the cause
             stopped = [rank for rank, since in self._stopped.items() if now - since > _STOPPED_SECONDS]
             silent = [rank for rank, heard in self._heard.items() if now - heard > self._silence_s]
         if failed:
             word = min(failed, key=_consequence)
             assert word.ended is not None
-            told = f": {word.last}" if word.ended > 0 and word.last else ""
-            return word.rank, f"{self.name(word.rank)} {status_text(word.ended)} in {phase}{told}"
+            words = f": {word.last}" if word.ended > 0 and word.last else ""
+            return word.rank, f"{self.name(word.rank)} {status_text(word.ended)} in {phase}{words}"
         if stopped:
             return stopped[0], f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
         if silent:
@@ -210,7 +219,13 @@ def _log_at(path: Path) -> BinaryIO:
 
 
 def _consequence(word: RankWord) -> int:
-    """How likely a rank ended because another had: a killed one did not, one that lost its peer did."""
+    """How likely a rank ended because another had.
+
+    A killed one did not, nor one with an error of its own; launchers send SIGTERM to all that are left, and one that
+    lost its peer says so.
+    """
+    if word.ended == -signal.SIGTERM:
+        return 2
     if (word.ended or 0) < 0:
         return 0
-    return 2 if _LOST_PEER.search(word.last) else 1
+    return 3 if _LOST_PEER.search(word.last) else _BY_ITSELF

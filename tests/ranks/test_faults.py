@@ -146,6 +146,29 @@ def test_a_rank_that_cannot_import(make_group: MakeGroup, injected: Inject, rank
     assert gone_after(group) < GONE_WITHIN
 
 
+def test_a_keeper_that_is_ended_tells_first_that_its_rank_was(
+    make_group: MakeGroup, injected: Inject, repetition: int
+) -> None:
+    """A launcher ends all keepers once one has ended, which may be that of a rank that only lost its peer."""
+    injected()
+    group = make_group(2, deadlines=QUICK)
+    group.start()
+    group.load()
+    prepare(group)
+    (rank,) = [rank for rank in processes_of(group, "gaudi_perf.runtime.rank") if rank.environ()["RANK"] == "1"]
+    keeper = rank.parent()
+    assert keeper is not None
+    keeper.suspend()
+    rank.kill()
+    while rank.status() != psutil.STATUS_ZOMBIE or rank.num_threads() > 1:
+        time.sleep(0.01)
+    keeper.terminate()
+    keeper.resume()
+    with pytest.raises(GroupFailure, match=rf"rank 1 \(process {rank.pid} on \S+\) was killed by SIGKILL"):
+        rounds(group)
+    assert gone_after(group) < GONE_WITHIN
+
+
 SESSION = [
     *("-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", "bloomz7b-2x-eager-kvcache"),
     *("--accelerator", "cpu", "--devices", "2", "--new-tokens", "4", "--rounds", "400", "--time-budget", "60"),

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -110,5 +111,32 @@ def test_a_host_of_which_nothing_is_heard_is_named(tmp_path: Path) -> None:
         time.sleep(0.01)
     assert trouble is not None and trouble[0] == 5
     assert "nothing was heard of rank 5 (process 7 on worker-1) for 0 s in rounds: is host worker-1 up" in trouble[1]
+    os.close(writer)
+    watch.end()
+
+
+LOST_PEER = "RuntimeError: [pair.cc:538] gloo: Connection closed by peer [127.0.0.1]:1"
+
+
+@pytest.mark.parametrize("consequence", [{"ended": 1, "last": LOST_PEER}, {"ended": -signal.SIGTERM}])
+def test_a_rank_that_ended_because_of_another_is_not_named_while_that_may_still_be_told(
+    tmp_path: Path, consequence: dict[str, Any]
+) -> None:
+    watch = RankWatch(tmp_path / "log")
+    writer = watch.begin()
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="a", pid=2))
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1, **consequence))
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        assert watch.trouble("rounds") is None
+        time.sleep(0.05)
+    assert (told := watch.trouble("rounds", more=False)) is not None and told[0] == 0, "nothing more can come"
+    os.write(
+        writer, WORD.encode() + msgspec.json.encode(RankWord(rank=1, host="a", pid=2, ended=1, last="boom")) + b"\n"
+    )
+    until = time.monotonic() + 10
+    while (trouble := watch.trouble("rounds")) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert trouble == (1, "rank 1 (process 2 on a) ended with exit status 1 in rounds: boom")
     os.close(writer)
     watch.end()
