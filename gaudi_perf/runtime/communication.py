@@ -10,13 +10,20 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psutil
 
 from gaudi_perf.vocabulary.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+
+_FRAME = 16 * 1024
+"""Bytes of the first message of a document. Its length is among them, so that all but long ones need no other."""
+_LENGTH = 8
+_FITS = _FRAME - _LENGTH
 _TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next request, however long it takes
 
 
@@ -64,31 +71,34 @@ class Communication:
         Args:
             document: at rank 0, what to send.
         """
-        import torch
-
-        size = torch.tensor([0 if document is None else len(document)])
-        self._dist.broadcast(size, 0, group=self._control)
-        if document is None:
-            data = torch.empty(int(size), dtype=torch.uint8)
-        else:
-            data = torch.frombuffer(bytearray(document), dtype=torch.uint8)
-        self._dist.broadcast(data, 0, group=self._control)
-        return bytes(data.numpy().tobytes())
+        frame = _frame(document or b"")
+        self._dist.broadcast(frame, 0, group=self._control)
+        begin, left = _read(frame)
+        if not left:
+            return begin
+        rest = _empty(left) if document is None else _tensor(document[_FITS:])
+        self._dist.broadcast(rest, 0, group=self._control)
+        return begin + bytes(rest.numpy().tobytes())
 
     def gather(self, document: bytes) -> list[bytes]:
         """At rank 0, what every rank has, in order; at others nothing."""
-        import torch
-
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.ranks)]
-        self._dist.all_gather(sizes, torch.tensor([len(document)]), group=self._control)
-        longest = max(int(size) for size in sizes)
-        mine = torch.zeros(longest, dtype=torch.uint8)
-        mine[: len(document)] = torch.frombuffer(bytearray(document), dtype=torch.uint8)
-        all_of_them = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.ranks)] if self.rank == 0 else None
-        self._dist.gather(mine, all_of_them, 0, group=self._control)
-        if all_of_them is None:
+        mine = _frame(document)
+        if self.rank != 0:
+            self._dist.gather(mine, None, 0, group=self._control)
+            if len(document) > _FITS:
+                self._dist.send(_tensor(document[_FITS:]), 0, group=self._control)
             return []
-        return [bytes(data.numpy().tobytes()[: int(size)]) for data, size in zip(all_of_them, sizes, strict=True)]
+        frames = [_empty(_FRAME) for _ in range(self.ranks)]
+        self._dist.gather(mine, frames, 0, group=self._control)
+        return [document, *(self._whole(rank, frames[rank]) for rank in range(1, self.ranks))]
+
+    def _whole(self, rank: int, frame: torch.Tensor) -> bytes:
+        begin, left = _read(frame)
+        if not left:
+            return begin
+        rest = _empty(left)
+        self._dist.recv(rest, rank, group=self._control)
+        return begin + bytes(rest.numpy().tobytes())
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -97,6 +107,31 @@ class Communication:
     def close(self) -> None:
         """Leave the groups."""
         self._dist.destroy_process_group()
+
+
+def _empty(size: int) -> torch.Tensor:
+    import torch
+
+    return torch.empty(size, dtype=torch.uint8)
+
+
+def _tensor(document: bytes) -> torch.Tensor:
+    import torch
+
+    return torch.frombuffer(bytearray(document), dtype=torch.uint8)
+
+
+def _frame(document: bytes) -> torch.Tensor:
+    """The length of a document, and as much of it as fits."""
+    begin = len(document).to_bytes(_LENGTH, "big") + document[:_FITS]
+    return _tensor(begin.ljust(_FRAME, b"\0"))
+
+
+def _read(frame: torch.Tensor) -> tuple[bytes, int]:
+    """What a frame has of a document, and how many bytes are still to come."""
+    data = bytes(frame.numpy().tobytes())
+    length = int.from_bytes(data[:_LENGTH], "big")
+    return data[_LENGTH : _LENGTH + length], max(0, length - _FITS)
 
 
 def _interface_towards(address: str) -> str:
