@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import STACK_KINDS, Place, device_names, parse_stack_name, place_of, places_of_device
-from gaudi_perf.stores.results import RunsRead
+from gaudi_perf.stores.results import RunsRead, read_runs
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, differences
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
@@ -110,11 +110,9 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
     refresh.
 
     Raises:
-        UserError: there are no runs, or the comparable ones are of several stacks.
+        UserError: there are no runs, one cannot be read, or the comparable ones are of several stacks.
     """
-    if not read.runs:
-        why = f": {read.problems[0]}" if read.problems else ""
-        raise UserError(f"--against {directory}: holds no run that can be read{why}: name a results directory")
+    _check_read(directory, read)
     same_case = [other for other in read.runs if other.case.id == run.case.id and other.session_id != run.session_id]
     comparable: list[Run] = []
     reasons: dict[str, None] = {}
@@ -139,6 +137,13 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         )
     first = comparable[0]
     return _resolution([Match("named", str(directory), first.device, first.stack, case_baseline(comparable))], [], "")
+
+
+def _check_read(directory: Path, read: RunsRead) -> None:
+    if read.problems:  # it may be one of those that a case is to be held against
+        raise UserError(f"--against {directory}: {read.problems[0]}: remove that file, or name another directory")
+    if not read.runs:
+        raise UserError(f"--against {directory}: holds no run: name a results directory")
 
 
 def newest_earlier(places: Sequence[Place], stack: Stack) -> list[Place]:
@@ -168,15 +173,10 @@ def _published(run: Run, places: Sequence[Place], load: Load) -> Resolution:
 
 def _named_place(run: Run, places: Sequence[Place], directory: Path, against: str) -> Place | None:
     """The file that ``against`` means, or None if it means a results directory."""
-    if "/" in against:
-        file = _named_file(directory, against)
-        if file is not None:
-            return file
-        if os.path.isdir(against):
-            return None
-        raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
-    if against.partition("-")[0] not in STACK_KINDS and os.path.isdir(against):
+    if _means_results(directory, against):
         return None
+    if "/" in against:
+        return _the_named_file(directory, against)
     kind, version = _kind_and_version(against)
     kind = kind or run.stack.kind
     order = parse_version(version)
@@ -198,13 +198,15 @@ def check_against(against: str, directory: Path) -> None:
         directory: where the baselines lie.
 
     Raises:
-        UserError: there is nothing of this name.
+        UserError: there is nothing of this name, or a results directory that cannot be read.
     """
-    if against in ("", PUBLISHED) or os.path.isdir(against):
+    if against in ("", PUBLISHED):
+        return
+    if _means_results(directory, against):
+        _check_read(Path(against), read_runs(Path(against)))
         return
     if "/" in against:
-        if _named_file(directory, against) is None:
-            raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
+        _the_named_file(directory, against)
         return
     kind, version = _kind_and_version(against)
     order = parse_version(version)
@@ -212,6 +214,26 @@ def check_against(against: str, directory: Path) -> None:
     if not any(place.order == order and kind in (None, place.kind) for place in places):
         there = ", ".join(place.label for place in places) or "none"
         raise UserError(f"--against {against}: there is no such baseline in {directory}; there are: {there}")
+
+
+def _means_results(directory: Path, against: str) -> bool:
+    """Whether a results directory is meant; a baseline, stack or version of the same name goes first."""
+    if not os.path.isdir(against):
+        return False
+    if "/" in against:
+        return _named_file(directory, against) is None
+    try:
+        _kind_and_version(against)
+    except UserError:
+        return True
+    return False
+
+
+def _the_named_file(directory: Path, against: str) -> Place:
+    file = _named_file(directory, against)
+    if file is None:
+        raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
+    return file
 
 
 def _named_file(directory: Path, against: str) -> Place | None:

@@ -7,6 +7,7 @@ import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore, Resolution
 from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.making import make_run, make_runs
@@ -178,10 +179,33 @@ def test_against_results_of_several_stacks_is_refused(store: BaselineStore, tmp_
         store.resolve(make_run(session="tuesday"), str(results.directory))
 
 
-def test_against_results_without_a_readable_run_is_refused(store: BaselineStore, tmp_path: Path) -> None:
-    (tmp_path / "run-1.json").write_text("{")
-    with pytest.raises(UserError, match=r"holds no run that can be read.*run-1.json: not a valid run document"):
-        store.resolve(make_run(), str(tmp_path))
+def test_against_results_that_cannot_all_be_read_is_refused_before_anything_is_measured(
+    store: BaselineStore, tmp_path: Path
+) -> None:
+    directory = tmp_path / "results"
+    directory.mkdir()
+    with pytest.raises(UserError, match="holds no run: name a results directory"):
+        check_against(str(directory), tmp_path)
+    ResultsStore(directory).write_run(make_run(session="monday"))
+    check_against(str(directory), tmp_path)
+    (directory / "run-1.json").write_text("{")
+    refused = r"run-1.json: not a valid run document.*: remove that file"
+    with pytest.raises(UserError, match=refused):
+        check_against(str(directory), tmp_path)
+    with pytest.raises(UserError, match=refused):
+        store.resolve(make_run(session="tuesday"), str(directory))
+
+
+def test_a_version_goes_before_a_directory_of_the_same_name(
+    store: BaselineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store, "1.22.0")
+    monkeypatch.chdir(tmp_path)
+    ResultsStore(tmp_path / "1.22.0").write_run(make_run(session="monday"))
+    run = make_run(session="tuesday", version="1.23.0")
+    for named, label in (("1.22.0", "gaudi2/synapse-1.22.0"), ("./1.22.0", "1.22.0")):
+        check_against(named, store.directory)
+        assert [match.label for match in store.resolve(run, named).matches] == [label]
 
 
 @pytest.mark.parametrize(("baseline", "run"), [("gaudi2", "emulated-gaudi2"), ("emulated-gaudi2", "gaudi2")])
