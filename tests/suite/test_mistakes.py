@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -87,22 +90,39 @@ def test_a_profile_of_pytest_benchmark_costs_no_verdict(suite: Suite, scripted: 
     assert outcome.status == 0 and outcome.verdicts() == {ONE[1]: "NO BASELINE"}, outcome.output
 
 
+@contextlib.contextmanager
+def small_file_system(place: Path, limit: str) -> Iterator[None]:
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", limit, "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_a_full_disk(suite: Suite, scripted: Scripted) -> None:
     full = suite.place / "full"
-    full.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(full)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
+    with small_file_system(full, "size=4k"):
         (full / "filler").write_bytes(b"x" * 4096)
         outcome = suite(*ONE, "--results-dir", str(full / "results"), injected=scripted())
         assert outcome.status == 1
         assert "No space left" in outcome.output
         assert "Traceback" not in outcome.output
         assert [path.name for path in full.rglob("*") if path.is_file()] == ["filler"], "no half-written file"
-    finally:
-        subprocess.run(["umount", str(full)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_session_that_cannot_be_written_is_no_success(suite: Suite, scripted: Scripted) -> None:
+    full = suite.place / "full"
+    with small_file_system(full, "nr_inodes=5"):  # itself, two directories, a run and what is made of it at first
+        outcome = suite(*ONE, "--results-dir", str(full / "results"), injected=scripted())
+        assert outcome.status == 1 and "1 no baseline" in outcome.output, outcome.output
+        assert "session.json: cannot be written (No space left on device)" in outcome.output.replace("\n", "")
+        assert "Traceback" not in outcome.output
+        (kept,) = [path.name for path in full.rglob("*") if path.is_file()]
+        assert kept.startswith("run-"), "the run is kept"
 
 
 def test_help_teaches(suite: Suite) -> None:
