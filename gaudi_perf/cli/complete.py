@@ -77,7 +77,7 @@ def complete(
     from gaudi_perf.runtime.completing import dataset_case
     from gaudi_perf.runtime.engines import accelerator_named
     from gaudi_perf.runtime.group import GroupFailure
-    from gaudi_perf.runtime.matrix import why_not
+    from gaudi_perf.runtime.matrix import why_not_batches
     from gaudi_perf.runtime.measuring import Measurer
     from gaudi_perf.runtime.plan import Deadlines, Plan
     from gaudi_perf.runtime.workspace import Workspace
@@ -106,7 +106,7 @@ def complete(
         scale=scale or found.default_scale,  # type: ignore[arg-type]
         weights=told.label,
     )
-    reason = why_not(case, found, found.find())
+    reason = why_not_batches(case, found, found.find())
     if reason:
         raise UserError(f"{case.id} cannot run here: {reason}")
     prompts = Dataset(source=dataset, configuration=configuration, column=column, split=split)

@@ -36,6 +36,14 @@ def why_not(case: Case, accelerator: Accelerator, found: Found | None) -> str:
     return accelerator.cannot_run(configuration.graphs, configuration.devices)
 
 
+def why_not_batches(case: Case, accelerator: Accelerator, found: Found | None) -> str:
+    """The same, where batches of prompts of a dataset are completed."""
+    reason = why_not(case, accelerator, found)
+    if not reason and case.configuration.graphs and not accelerator.batches_with_graphs:
+        return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
+    return reason
+
+
 def _devices(count: int) -> str:
     return f"{count} devices" if count > 1 else "1 device"
 

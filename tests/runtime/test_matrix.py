@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gaudi_perf.runtime.engines.base import Found
 from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-from gaudi_perf.runtime.matrix import configurations, why_not
+from gaudi_perf.runtime.matrix import configurations, why_not, why_not_batches
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import MODELS, Scale
 from gaudi_perf.vocabulary.workload import Dtype, Workload
@@ -67,6 +67,14 @@ def test_the_accelerator_has_the_last_word() -> None:
     assert why_not(case(graphs=True), NoGraphs(), found) == "has no graphs"
     assert why_not(case(graphs=False), NoGraphs(), found) == ""
     assert why_not(case(devices=2), NoGraphs(), found) == "needs 2 devices, found 1"
+
+
+def test_datasets_where_only_eager_completes_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Found("a", 1, None)
+    assert why_not_batches(case(graphs=True), AnyGraphs(), found) == ""
+    monkeypatch.setattr(AnyGraphs, "batches_with_graphs", False)
+    assert "on abacus datasets are completed without graphs" in why_not_batches(case(graphs=True), AnyGraphs(), found)
+    assert why_not_batches(case(graphs=False), AnyGraphs(), found) == ""
 
 
 def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

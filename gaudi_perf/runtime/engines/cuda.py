@@ -238,7 +238,7 @@ class CudaEngine(Engine):
         from gaudi_perf.runtime.generation.plain import PlainGeneration
 
         if not isinstance(self._generation, PlainGeneration):
-            raise UserError("on a GPU datasets are completed without graphs so far: add --eager, or -k eager to pytest")
+            raise UserError("on a GPU batches are completed without graphs so far: add --eager")
         pad = self._model.config.pad_token_id
         ids, mask = padded(prompts, self._batch_size, self._prompt_tokens, pad, self._model.device)
         return list(self._generation(ids, mask=mask)[: len(prompts)].tolist())
