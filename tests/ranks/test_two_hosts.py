@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,9 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
     try:
         for name in names:
             _run("ip", "netns", "add", name)
+            Path("/etc/netns", name).mkdir(parents=True)  # what is there stands in for files of /etc
+            table = [f"{address} {host}\n" for address, host in zip(addresses, names, strict=True)]
+            Path("/etc/netns", name, "hosts").write_text("".join(["127.0.0.1 localhost\n", *table]))
         _run("ip", "link", "add", "gp0", "netns", names[0], "type", "veth", "peer", "name", "gp1", "netns", names[1])
         for name, address, link in zip(names, addresses, ("gp0", "gp1"), strict=True):
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", link)
@@ -83,6 +87,7 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
             server.wait()
         for name in names:
             _delete(name)
+            shutil.rmtree(Path("/etc/netns", name), ignore_errors=True)
 
 
 def _on(name: str) -> list[str]:
@@ -198,9 +203,11 @@ def _scripted(
 ) -> subprocess.Popen[str]:
     injected = json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
     path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
-    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path, "OMPI_MCA_plm_rsh_args": two_hosts.ssh}
+    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
+    ssh = ("OMPI_MCA_plm_rsh_args", "HYDRA_LAUNCHER_EXTRA_ARGS", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS")
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return _started(two_hosts, SCRIPTED, place, [str(round_deadline), launcher], **told, **as_root)
+    words = [str(round_deadline), launcher]
+    return _started(two_hosts, SCRIPTED, place, words, **told, **as_root, **dict.fromkeys(ssh, two_hosts.ssh))
 
 
 def test_a_rank_that_hangs_on_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
@@ -246,11 +253,38 @@ def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp
     assert alive([*left, *marked(str(tmp_path / "g"))]) == []
 
 
-def test_open_mpi_starts_ranks_on_two_hosts_and_a_lost_one_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    if shutil.which("mpirun") is None or shutil.which("ompi_info") is None:
-        pytest.skip("Open MPI is not installed")
+MPI = {
+    "openmpi": ("Open MPI", ("mpirun.openmpi", "mpirun")),
+    "mpich": ("HYDRA", ("mpirun.mpich", "mpirun")),
+    "impi": ("Intel(R) MPI", (os.path.join(os.environ.get("I_MPI_ROOT", ""), "bin", "mpirun"), "mpirun")),
+}
+"""By launcher: what its mpirun says of itself, and where to look for one."""
+
+
+def _path_with(launcher: str, place: Path) -> str:
+    """A PATH on which this launcher's mpirun is the first."""
+    says, names = MPI[launcher]
+    for name in names:
+        found = shutil.which(name)
+        if found is None:
+            continue
+        path = os.pathsep.join([str(place), os.path.dirname(found), os.environ["PATH"]])
+        told = subprocess.run([found, "--version"], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        if says in told.stdout:
+            place.mkdir()
+            (place / "mpirun").write_text(f'#!/bin/sh\nexec {shlex.quote(found)} "$@"\n')
+            (place / "mpirun").chmod(0o755)
+            return path
+    pytest.skip(f"no mpirun of {says} is installed")
+
+
+@pytest.mark.parametrize("launcher", MPI)
+def test_mpi_starts_ranks_on_two_hosts_and_a_lost_one_is_named(
+    two_hosts: TwoHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    monkeypatch.setenv("PATH", _path_with(launcher, tmp_path / "bin"))
     place = tmp_path / "g"
-    controller = _scripted(two_hosts, place, 100.0, "openmpi", kind="kill", phase="generate", after=3, rank=1)
+    controller = _scripted(two_hosts, place, 100.0, launcher, kind="kill", phase="generate", after=3, rank=1)
     output, _ = controller.communicate(timeout=200)
     assert "READY" in output, output
     named = rf"FAILED rank 1 \(process \d+ on {two_hosts.names[1]}\) was killed by SIGKILL .* in rounds"

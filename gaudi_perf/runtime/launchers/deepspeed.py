@@ -28,6 +28,7 @@ from gaudi_perf.vocabulary.errors import UserError
 KEEPER = "gaudi_perf.runtime.keeper"
 _OF_BOTH = ("--no_local_rank", "--log_level=error", "--module")
 _EVEN = ("slurm", "mpich", "impi", "mvapich")
+_FILES_ONLY = ("slurm", "mpich")  # for which DeepSpeed starts files by Python, but no modules
 _PROGRAMS = {"pdsh": "pdsh", "openmpi": "ompi_info", "slurm": "sinfo", "mpich": "mpirun", "impi": "mpirun"}
 
 
@@ -104,7 +105,9 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     arguments = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
     arguments += [f"--master_port={port}", "--no_ssh_check", *_OF_BOTH]
     if hosts.launcher == "slurm":
-        arguments, keeper = _for_slurm(used, arguments, keeper)
+        arguments += _for_slurm(used)
+    if hosts.launcher in _FILES_ONLY:
+        arguments, keeper = _as_file(arguments, keeper)
     words = [*leash, "deepspeed.launcher.runner", *arguments, *keeper, "--meeting", f"tcp://{address}:{port}"]
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
@@ -122,13 +125,17 @@ def _over_hosts(used: tuple[Host, ...], hosts: Hosts, leash: list[str], keeper: 
     )
 
 
-def _for_slurm(used: tuple[Host, ...], arguments: list[str], keeper: list[str]) -> tuple[list[str], list[str]]:
-    """What DeepSpeed needs to be told for Slurm: it chooses no hosts by itself, and knows files but no modules."""
+def _for_slurm(used: tuple[Host, ...]) -> list[str]:
+    """Which hosts Slurm is to take: DeepSpeed chooses none by itself."""
     where = f"--nodelist={','.join(host.name for host in used)} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
+    return [f"--launcher_args={where}"]
+
+
+def _as_file(arguments: list[str], keeper: list[str]) -> tuple[list[str], list[str]]:
+    """A keeper as the file of its module."""
     found = find_spec(KEEPER)
     assert found is not None and found.origin is not None
-    without_module = [word for word in arguments if word != "--module"]
-    return [*without_module, f"--launcher_args={where}"], [found.origin, *keeper[1:]]
+    return [word for word in arguments if word != "--module"], [found.origin, *keeper[1:]]
 
 
 def require_first_host(hosts: Hosts) -> None:

@@ -15,11 +15,12 @@ import re
 import zlib
 from collections.abc import Mapping, MutableMapping
 
-from gaudi_perf.runtime.launchers.leash import KEPT, VISIBLE
 from gaudi_perf.runtime.processes import MARK
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 
+VISIBLE, KEPT = "CUDA_VISIBLE_DEVICES", "_GAUDI_PERF_CUDA_VISIBLE_DEVICES"
+"""DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; keepers undo that."""
 HANDED_ON = "_GAUDI_PERF_HANDED_ON"
 """The variable with all others in it."""
 _FIRST_HOST = "_GAUDI_PERF_FIRST_HOST"

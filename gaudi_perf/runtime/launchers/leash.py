@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from gaudi_perf.runtime.launchers.environment import KEPT, VISIBLE
 from gaudi_perf.runtime.processes import die_with_parent
-
-VISIBLE, KEPT = "CUDA_VISIBLE_DEVICES", "_GAUDI_PERF_CUDA_VISIBLE_DEVICES"
-"""DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; keepers undo that."""
 
 
 def main() -> None:
