@@ -18,6 +18,10 @@ from gaudi_perf.runtime.hosts import Hosts
 from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.processes import alive, marked
 from gaudi_perf.runtime.protocol import GroupSpec, Weights
+from tests.ranks.real_launchers import launcher, slurm
+from tests.ranks.two_hosts import two_hosts
+
+__all__ = ["launcher", "slurm", "two_hosts"]  # fixtures
 
 ROOT = Path(__file__).parents[2]
 MakeGroup = Callable[..., WorkerGroup]

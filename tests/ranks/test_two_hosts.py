@@ -5,116 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gaudi_perf.runtime.processes import alive, marked
 from tests.ranks.conftest import ROOT
-
-
-@dataclass(frozen=True)
-class TwoHosts:
-    names: tuple[str, str]
-    addresses: tuple[str, str]
-    ssh: str
-
-
-def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no network namespaces: {' '.join(words)}: {done.stderr.strip()[:200]}")
-
-
-@pytest.fixture
-def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
-    """Two network namespaces joined by a veth pair, each with an sshd that takes this test's key only."""
-    sshd = shutil.which("sshd") or ("/usr/sbin/sshd" if os.path.exists("/usr/sbin/sshd") else None)
-    missing = [name for name in ("ip", "unshare", "ssh", "ssh-keygen", "pdsh") if shutil.which(name) is None]
-    if sshd is None or missing:
-        pytest.skip(f"not installed: {', '.join([*([] if sshd else ['sshd']), *missing])}")
-    if os.getuid() != 0:
-        pytest.skip("network namespaces need root")
-    names = (f"gpa{os.getpid()}", f"gpb{os.getpid()}")
-    addresses = ("10.231.77.1", "10.231.77.2")
-    servers: list[subprocess.Popen[bytes]] = []
-    try:
-        for name in names:
-            _run("ip", "netns", "add", name)
-            Path("/etc/netns", name).mkdir(parents=True)  # what is there stands in for files of /etc
-            table = [f"{address} {host}\n" for address, host in zip(addresses, names, strict=True)]
-            Path("/etc/netns", name, "hosts").write_text("".join(["127.0.0.1 localhost\n", *table]))
-        _run("ip", "link", "add", "gp0", "netns", names[0], "type", "veth", "peer", "name", "gp1", "netns", names[1])
-        for name, address, link in zip(names, addresses, ("gp0", "gp1"), strict=True):
-            _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", link)
-            _run("ip", "-n", name, "link", "set", link, "up")
-            _run("ip", "-n", name, "link", "set", "lo", "up")
-        for key in ("host", "user"):
-            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key))
-        Path("/run/sshd").mkdir(exist_ok=True)
-        for name, address in zip(names, addresses, strict=True):
-            options = {
-                "ListenAddress": address, "Port": "2222", "HostKey": tmp_path / "host", "UsePAM": "no",
-                "AuthorizedKeysFile": tmp_path / "user.pub", "PidFile": "none", "StrictModes": "no",
-                "PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no",
-            }  # fmt: skip
-            words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
-            servers.append(
-                subprocess.Popen(
-                    [*_on(name), sshd, "-D", "-f", "/dev/null", *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            )
-        told = ["-p 2222", f"-i {tmp_path / 'user'}", "-o StrictHostKeyChecking=no", "-o BatchMode=yes"]
-        ssh = " ".join([*told, "-o UserKnownHostsFile=/dev/null", "-o IdentitiesOnly=yes", "-F /dev/null"])
-        for address in addresses:
-            _wait_for_ssh(names[0], ssh, address)
-        yield TwoHosts(names, addresses, ssh)
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
-        for name in names:
-            _delete(name)
-            shutil.rmtree(Path("/etc/netns", name), ignore_errors=True)
-
-
-def _on(name: str) -> list[str]:
-    """What runs a command on a host: in its network, and with its name."""
-    named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
-    return ["ip", "netns", "exec", name, *named]
-
-
-def _delete(name: str) -> None:
-    """Delete a namespace; while the last process of it ends, it is busy."""
-    for _ in range(50):
-        if subprocess.run(["ip", "netns", "delete", name], capture_output=True).returncode == 0:
-            return
-        if not Path("/run/netns", name).exists():
-            return
-        time.sleep(0.2)
-
-
-def _wait_for_ssh(name: str, ssh: str, address: str) -> None:
-    for _ in range(50):
-        words = ["ip", "netns", "exec", name, "ssh", *ssh.split(), address, "true"]
-        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode == 0:
-            return
-        time.sleep(0.2)
-    pytest.skip(f"sshd takes no connection: {done.stderr.strip()[-200:]}")
-
+from tests.ranks.two_hosts import TwoHosts, run
 
 CONTROLLER = """
 import json, os, sys, time
@@ -152,7 +53,7 @@ def _started(
     """A program on the first host, told a place for its group and both addresses."""
     told = {"PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(
-        [*_on(two_hosts.names[0]), sys.executable, "-c", program, str(place), *two_hosts.addresses, *more],
+        [*two_hosts.on(two_hosts.names[0]), sys.executable, "-c", program, str(place), *two_hosts.names, *more],
         cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -233,15 +134,15 @@ def _wait_until_ready(controller: subprocess.Popen[str]) -> None:
 def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
     controller = _scripted(two_hosts, tmp_path / "g", 100.0)
     _wait_until_ready(controller)
-    _run("ip", "-n", two_hosts.names[1], "link", "set", "gp1", "down")
+    run("ip", "-n", two_hosts.names[1], "link", "set", "gp1", "down")
     output, _ = controller.communicate(timeout=300)
     assert "FAILED nothing was heard of rank 1 (process" in output, output
     assert f"for 3 s in rounds: is host {two_hosts.names[1]} up, and its network?" in output
     assert alive(marked(str(tmp_path / "g"))) == []
 
 
-def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    controller = _scripted(two_hosts, tmp_path / "g", 100.0)
+def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
+    controller = _scripted(two_hosts, tmp_path / "g", 100.0, launcher)
     _wait_until_ready(controller)
     left = marked(str(tmp_path / "g"))
     assert left
@@ -253,36 +154,7 @@ def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp
     assert alive([*left, *marked(str(tmp_path / "g"))]) == []
 
 
-MPI = {
-    "openmpi": ("Open MPI", ("mpirun.openmpi", "mpirun")),
-    "mpich": ("HYDRA", ("mpirun.mpich", "mpirun")),
-    "impi": ("Intel(R) MPI", (os.path.join(os.environ.get("I_MPI_ROOT", ""), "bin", "mpirun"), "mpirun")),
-}
-"""By launcher: what its mpirun says of itself, and where to look for one."""
-
-
-def _path_with(launcher: str, place: Path) -> str:
-    """A PATH on which this launcher's mpirun is the first."""
-    says, names = MPI[launcher]
-    for name in names:
-        found = shutil.which(name)
-        if found is None:
-            continue
-        path = os.pathsep.join([str(place), os.path.dirname(found), os.environ["PATH"]])
-        told = subprocess.run([found, "--version"], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-        if says in told.stdout:
-            place.mkdir()
-            (place / "mpirun").write_text(f'#!/bin/sh\nexec {shlex.quote(found)} "$@"\n')
-            (place / "mpirun").chmod(0o755)
-            return path
-    pytest.skip(f"no mpirun of {says} is installed")
-
-
-@pytest.mark.parametrize("launcher", MPI)
-def test_mpi_starts_ranks_on_two_hosts_and_a_lost_one_is_named(
-    two_hosts: TwoHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
-) -> None:
-    monkeypatch.setenv("PATH", _path_with(launcher, tmp_path / "bin"))
+def test_a_lost_rank_of_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
     place = tmp_path / "g"
     controller = _scripted(two_hosts, place, 100.0, launcher, kind="kill", phase="generate", after=3, rank=1)
     output, _ = controller.communicate(timeout=200)
