@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+
+from gaudi_perf.runtime.processes import descendants
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
         yield hosts
     finally:
         for server in servers:
+            for connection in descendants(server.pid):  # one over a network that is gone would stay
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    connection.kill()
             server.terminate()
             server.wait()
         for name in names:
