@@ -14,7 +14,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,11 +133,16 @@ class Keeper:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
-        told_to_end = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
+        told_to_end = False
+
+        def end(*_: object) -> None:
+            nonlocal told_to_end
+            told_to_end = True
+
+        signal.signal(signal.SIGTERM, end)
         while True:
+            leaving = told_to_end  # before the rank is looked at: what is seen then is not older
             events = dict(poller.poll(_LOOK_SECONDS * 1000))
-            leaving = told_to_end.is_set()
             if sys.stdout.fileno() in events:
                 return 1
             if output in events and not self._pass_on(output):

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -155,6 +156,15 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=False)
     faulthandler.register(signal.SIGALRM, all_threads=False)
     tell_before(float(os.environ[PATIENCE]) if PATIENCE in os.environ else None)
+    try:
+        _serve(arguments)
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # no destructor of a group may wait for the others
+
+
+def _serve(arguments: argparse.Namespace) -> None:
     if os.environ["RANK"] == "0":
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(arguments.socket)

@@ -23,7 +23,12 @@ _LAST_LINES = 12
 _SETTLE_SECONDS = 0.6
 _CAUSE_SECONDS = 5.0
 """How long the word of a rank that ended first may take, where those known to have ended did so because of it."""
-_LOST_PEER = re.compile(r"gloo|nccl|hccl|Connection (reset|closed)|Broken pipe", re.IGNORECASE)
+_LOST_PEER = re.compile(
+    r"connection (was likely )?(reset|closed)|(closed|reset) by peer|peer closed|broken pipe|(got|sent) 0 bytes|"
+    r"remote process (exited|has terminated)|socket timeout",
+    re.IGNORECASE,
+)
+"""What gloo, NCCL and torch's store say of a peer that is gone; their names stand in errors of a rank's own, too."""
 _BY_ITSELF = 1  # of _consequence: at most that for a rank that is a cause
 _ANSWER_SECONDS = 1.0
 _TOP = 4  # frames that tell whether a rank waits for others
@@ -224,8 +229,8 @@ def _consequence(word: RankWord) -> int:
     A killed one did not, nor one with an error of its own; launchers send SIGTERM to all that are left, and one that
     lost its peer says so.
     """
+    if _LOST_PEER.search(word.last) and word.ended not in (-signal.SIGKILL, -signal.SIGTERM):
+        return 3  # NCCL's watchdog aborts the rank that says so
     if word.ended == -signal.SIGTERM:
         return 2
-    if (word.ended or 0) < 0:
-        return 0
-    return 3 if _LOST_PEER.search(word.last) else _BY_ITSELF
+    return 0 if (word.ended or 0) < 0 else _BY_ITSELF

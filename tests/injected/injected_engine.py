@@ -218,7 +218,10 @@ class InjectedEngine(Engine):
             os.kill(os.getpid(), signal.SIGSTOP)
         elif fault["kind"] == "hang":
             time.sleep(3600)
-        elif fault["kind"] == "exit":
+        elif fault["kind"] in ("exit", "slow exit"):
+            if fault["kind"] == "slow exit":  # its keeper sees no more output, and no end yet
+                os.close(1), os.close(2)
+                time.sleep(1)
             os._exit(3)
         raise RuntimeError("injected failure")
 

@@ -12,7 +12,7 @@
   outputs    [{"when": ["graphs"], "shift": 3}]: scripted tokens and logits of such variants are others, and agree with
              themselves; without it, scripted engines tell no logits
   memory     scripted peak memory in bytes
-  fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "lag",
+  fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "slow exit" | "lag",
               "phase": "import" | "load" | "prepare" | "generate" | "lag" (after a generation), "after": 0, "rank": 1}:
               what happens, after how many generations of a variant, and to which rank of several
   wrong      {"kind": "alibi" | "stale" | "all-reduce", "when": ["graphs"], "rank": 1, "everywhere": false}: variants

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -146,11 +147,11 @@ def test_a_rank_that_cannot_import(make_group: MakeGroup, injected: Inject, rank
     assert gone_after(group) < GONE_WITHIN
 
 
-def test_a_keeper_that_is_ended_tells_first_that_its_rank_was(
+def test_a_keeper_that_is_ended_tells_first_that_its_rank_has(
     make_group: MakeGroup, injected: Inject, repetition: int
 ) -> None:
     """A launcher ends all keepers once one has ended, which may be that of a rank that only lost its peer."""
-    injected()
+    injected(kind="slow exit", phase="generate", after=1, rank=1)
     group = make_group(2, deadlines=QUICK)
     group.start()
     group.load()
@@ -158,14 +159,18 @@ def test_a_keeper_that_is_ended_tells_first_that_its_rank_was(
     (rank,) = [rank for rank in processes_of(group, "gaudi_perf.runtime.rank") if rank.environ()["RANK"] == "1"]
     keeper = rank.parent()
     assert keeper is not None
-    keeper.suspend()
-    rank.kill()
-    while rank.status() != psutil.STATUS_ZOMBIE or rank.num_threads() > 1:
-        time.sleep(0.01)
-    keeper.terminate()
-    keeper.resume()
-    with pytest.raises(GroupFailure, match=rf"rank 1 \(process {rank.pid} on \S+\) was killed by SIGKILL"):
-        rounds(group)
+
+    def end_the_keeper() -> None:
+        while os.path.exists(f"/proc/{rank.pid}/fd/2"):
+            time.sleep(0.01)
+        time.sleep(0.2)  # in which the keeper sees that there is no output any more
+        keeper.terminate()
+
+    ending = threading.Thread(target=end_the_keeper)
+    ending.start()
+    with pytest.raises(GroupFailure, match=rf"rank 1 \(process {rank.pid} on \S+\) ended with exit status 3 in rounds"):
+        rounds(group, 3)
+    ending.join()
     assert gone_after(group) < GONE_WITHIN
 
 

@@ -115,13 +115,44 @@ def test_a_host_of_which_nothing_is_heard_is_named(tmp_path: Path) -> None:
     watch.end()
 
 
+@pytest.mark.parametrize(
+    ("of_rank_0", "of_rank_1", "cause"),
+    [
+        ({"ended": 1, "last": "OutOfMemoryError: 80 GiB"}, {"ended": -6, "last": "NCCL: remote process exited"}, 0),
+        (
+            {"ended": 1, "last": "RuntimeError: gloo/transport/tcp/device.cc:84: Unable to find address for: eth9"},
+            {"ended": 1, "last": "DistNetworkError: Failed to recv, got 0 bytes. Connection was likely closed."},
+            0,
+        ),
+        ({"ended": 1, "last": "gloo: Broken pipe"}, {"ended": -9, "last": "Connection closed by peer"}, 1),
+        ({"ended": -15}, {"ended": 1, "last": "ValueError: no"}, 1),
+        ({"ended": 1, "last": "Read error: Connection reset by peer"}, {"ended": -15}, 1),
+        ({"ended": 1, "last": "ValueError: no"}, {"ended": -11, "last": ""}, 1),
+    ],
+)
+def test_the_cause_is_named_of_two_ranks_that_ended(
+    tmp_path: Path, of_rank_0: dict[str, Any], of_rank_1: dict[str, Any], cause: int
+) -> None:
+    watch = RankWatch(tmp_path / "log")
+    writer = watch.begin()
+    ends = (of_rank_0, of_rank_1)
+    tell(watch, writer, *(RankWord(rank=rank, host="a", pid=rank + 1, **end) for rank, end in enumerate(ends)))
+    until = time.monotonic() + 10
+    while (trouble := watch.trouble("rounds")) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert trouble is not None and trouble[0] == cause
+    os.close(writer)
+    watch.end()
+
+
 LOST_PEER = "RuntimeError: [pair.cc:538] gloo: Connection closed by peer [127.0.0.1]:1"
 
 
 @pytest.mark.parametrize("consequence", [{"ended": 1, "last": LOST_PEER}, {"ended": -signal.SIGTERM}])
 def test_a_rank_that_ended_because_of_another_is_not_named_while_that_may_still_be_told(
-    tmp_path: Path, consequence: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, consequence: dict[str, Any]
 ) -> None:
+    monkeypatch.setattr("gaudi_perf.runtime.watching._CAUSE_SECONDS", 60.0)
     watch = RankWatch(tmp_path / "log")
     writer = watch.begin()
     tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="a", pid=2))
