@@ -16,7 +16,7 @@ import msgspec
 from gaudi_perf.runtime import processes, protocol
 from gaudi_perf.runtime.engines.base import Accelerator
 from gaudi_perf.runtime.hosts import Hosts
-from gaudi_perf.runtime.keeper import PATIENCE
+from gaudi_perf.runtime.keeper import ALIVE, PATIENCE
 from gaudi_perf.runtime.launch import Launch
 from gaudi_perf.runtime.launchers import Start, start_of
 from gaudi_perf.runtime.plan import Deadlines
@@ -92,6 +92,7 @@ class WorkerGroup:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._meeting: socket.socket | None = None  # until rank 0 has it
+        self._alive: int | None = None  # open for as long as this process lives, where there are several hosts
         self._buffer = b""
         self._began = 0.0
         self._lost = False  # something of it hangs or is gone: it is not asked to end
@@ -131,6 +132,9 @@ class WorkerGroup:
         path = self._directory / "socket"
         start = start_of(self.spec, self._directory, os.getpid(), self._launch, self._hosts)
         self._meeting = start.meeting
+        if self._meeting is not None:
+            os.mkfifo(self._directory / ALIVE, 0o600)
+            self._alive = os.open(self._directory / ALIVE, os.O_RDWR)
         added = {
             **self._accelerator.environment(self.spec, self._directory),
             **start.environment,
@@ -236,6 +240,8 @@ class WorkerGroup:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self._connection is not None and not self._lost:
                     self._process.wait(timeout=_POLITE_SECONDS)
+            if self._alive is not None:
+                processes.ask_to_end(self._process.pid, known, _POLITE_SECONDS)
             processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
             with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
                 self._process.wait(timeout=_POLITE_SECONDS)
@@ -244,6 +250,9 @@ class WorkerGroup:
             self._connection = None
         if self._watch is not None:
             self._watch.end()
+        if self._alive is not None:
+            os.close(self._alive)
+            self._alive = None
         self._leave_meeting()
 
     def _leave_meeting(self) -> None:

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
+import psutil
 
 from gaudi_perf.runtime.engines import accelerator_named
 from gaudi_perf.runtime.launchers.environment import show_devices, unpacked
-from gaudi_perf.runtime.processes import die_with_parent
+from gaudi_perf.runtime.processes import MARK, die_with_parent, marked
 from gaudi_perf.vocabulary.errors import UserError
 
 WORD = "gaudi-perf-rank "
@@ -31,6 +32,8 @@ STARTED = "_GAUDI_PERF_RANK_STARTED"
 """Environment variable with the time at which a rank was started, in seconds since 1970."""
 PATIENCE = "_GAUDI_PERF_PATIENCE"
 """Environment variable with the seconds after which a rank that still starts tells where it stands."""
+ALIVE = "alive"
+"""Name of a pipe beside the socket, which the controller has open while it lives, where there are several hosts."""
 MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 """Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
 _BEAT_SECONDS = 1.0
@@ -133,6 +136,9 @@ class Keeper:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
+        controller = self._controller()
+        if controller is not None:
+            poller.register(controller, 0)
         told_to_end = False
 
         def end(*_: object) -> None:
@@ -144,6 +150,9 @@ class Keeper:
             leaving = told_to_end  # before the rank is looked at: what is seen then is not older
             events = dict(poller.poll(_LOOK_SECONDS * 1000))
             if sys.stdout.fileno() in events:
+                return 1
+            if controller in events:
+                self._end_launchers()
                 return 1
             if output in events and not self._pass_on(output):
                 poller.unregister(output)
@@ -165,6 +174,24 @@ class Keeper:
             if time.monotonic() >= next_beat:
                 self._say(pid=rank.pid, stopped=stopped)
                 next_beat = time.monotonic() + _BEAT_SECONDS
+
+    def _controller(self) -> int | None:
+        """A pipe that breaks when the controller ends, at rank 0 of several hosts.
+
+        Launchers of MPI and Slurm outlive it, and go on to read what keepers say.
+        """
+        path = os.path.join(os.path.dirname(self._arguments.socket), ALIVE)
+        if self._place.rank != 0 or not os.path.exists(path):
+            return None
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    @staticmethod
+    def _end_launchers() -> None:
+        """End what the controller started on this host; launchers end what they started on others."""
+        for process in marked(os.environ[MARK]):
+            if process.pid != os.getpid():
+                with contextlib.suppress(psutil.Error):
+                    process.terminate()
 
     def _pass_on(self, output: int) -> bool:
         """Pass on what the rank has written, by lines; whether there may be more."""

@@ -90,6 +90,19 @@ def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     return running
 
 
+def ask_to_end(leader: int, known: Sequence[psutil.Process], patience_s: float) -> None:
+    """Have a process group and others end by themselves: launchers of several hosts see to it there.
+
+    Args:
+        leader: the process that leads the process group.
+        known: processes that belong to it wherever they are; they are waited for.
+        patience_s: how long to wait.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGTERM)
+    psutil.wait_procs(known, timeout=patience_s)
+
+
 def end_all(leader: int, known: Sequence[psutil.Process], mark: str, patience_s: float) -> None:
     """Kill a process group, processes known to belong to it, and all that carry its mark.
 

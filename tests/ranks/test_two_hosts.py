@@ -83,7 +83,7 @@ from gaudi_perf.runtime.plan import Deadlines
 from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
 spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
 hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]), launcher=sys.argv[5])
-deadlines = Deadlines(round=float(sys.argv[4]), host=3)
+deadlines = Deadlines(round=float(sys.argv[4]), host=float(sys.argv[6]))
 group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), deadlines, hosts=hosts)
 try:
     group.start()
@@ -100,14 +100,19 @@ finally:
 
 
 def _scripted(
-    two_hosts: TwoHosts, place: Path, round_deadline: float, launcher: str = "pdsh", **fault: Any
+    two_hosts: TwoHosts,
+    place: Path,
+    round_deadline: float = 100.0,
+    launcher: str = "pdsh",
+    silence: float = 60.0,
+    **fault: Any,
 ) -> subprocess.Popen[str]:
     injected = json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
     path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
     told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
     ssh = ("OMPI_MCA_plm_rsh_args", "HYDRA_LAUNCHER_EXTRA_ARGS", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS")
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    words = [str(round_deadline), launcher]
+    words = [str(round_deadline), launcher, str(silence)]
     return _started(two_hosts, SCRIPTED, place, words, **told, **as_root, **dict.fromkeys(ssh, two_hosts.ssh))
 
 
@@ -132,7 +137,7 @@ def _wait_until_ready(controller: subprocess.Popen[str]) -> None:
 
 
 def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    controller = _scripted(two_hosts, tmp_path / "g", 100.0)
+    controller = _scripted(two_hosts, tmp_path / "g", silence=3.0)
     _wait_until_ready(controller)
     run("ip", "-n", two_hosts.names[1], "link", "set", "gp1", "down")
     output, _ = controller.communicate(timeout=300)
@@ -142,8 +147,10 @@ def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> No
 
 
 def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
-    controller = _scripted(two_hosts, tmp_path / "g", 100.0, launcher)
+    told = {"kind": "hang", "phase": "generate", "after": 2, "rank": 1}
+    controller = _scripted(two_hosts, tmp_path / "g", launcher=launcher, **told)
     _wait_until_ready(controller)
+    time.sleep(1)  # by then one rank hangs, and the other one waits for it
     left = marked(str(tmp_path / "g"))
     assert left
     controller.kill()
@@ -156,7 +163,7 @@ def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp
 
 def test_a_lost_rank_of_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
     place = tmp_path / "g"
-    controller = _scripted(two_hosts, place, 100.0, launcher, kind="kill", phase="generate", after=3, rank=1)
+    controller = _scripted(two_hosts, place, launcher=launcher, kind="kill", phase="generate", after=3, rank=1)
     output, _ = controller.communicate(timeout=200)
     assert "READY" in output, output
     named = rf"FAILED rank 1 \(process \d+ on {two_hosts.names[1]}\) was killed by SIGKILL .* in rounds"
