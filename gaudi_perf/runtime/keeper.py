@@ -149,10 +149,11 @@ class Keeper:
         while True:
             leaving = told_to_end  # before the rank is looked at: what is seen then is not older
             events = dict(poller.poll(_LOOK_SECONDS * 1000))
-            if sys.stdout.fileno() in events:
-                return 1
             if controller in events:
                 self._end_launchers()
+            if controller in events or sys.stdout.fileno() in events:
+                rank.kill()
+                _end_deepspeed_s_launcher()
                 return 1
             if output in events and not self._pass_on(output):
                 poller.unregister(output)
@@ -257,6 +258,14 @@ class Keeper:
             "DS_ACCELERATOR": accelerator.kind,
             STARTED: repr(time.time()),
         }
+
+
+def _end_deepspeed_s_launcher() -> None:
+    """End what started this keeper where nobody listens any more; by itself it takes half a minute."""
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(os.getppid())
+        if "deepspeed.launcher.launch" in parent.cmdline():
+            parent.kill()
 
 
 def main() -> None:

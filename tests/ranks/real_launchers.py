@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from gaudi_perf.runtime.processes import descendants
 from tests.ranks.two_hosts import TwoHosts
 
 LAUNCHERS = ("pdsh", "openmpi", "mpich", "impi", "slurm")
@@ -135,5 +137,6 @@ def slurm(two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
             yield
         finally:
             for daemon in reversed(daemons):
-                daemon.terminate()
-                daemon.wait()
+                for process in [*descendants(daemon.pid), psutil.Process(daemon.pid)]:
+                    process.terminate()
+                daemon.wait(timeout=60)

@@ -13,18 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.runtime.processes import alive, marked
+from gaudi_perf.runtime.processes import alive, descendants, marked
 from tests.ranks.conftest import ROOT
 from tests.ranks.two_hosts import TwoHosts, run
 
 CONTROLLER = """
-import json, os, sys, time
+import json, sys
 from pathlib import Path
 from gaudi_perf.runtime.engines import accelerator_named
 from gaudi_perf.runtime.group import WorkerGroup
 from gaudi_perf.runtime.hosts import Host, Hosts
 from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.processes import marked
 from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
 spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
 hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]))
@@ -35,10 +34,8 @@ try:
     variant = Variant(graphs=False, kv_cache=True, new_tokens=int(sys.argv[4]))
     group.ask(Prepare(variant=variant), Prepared, phase="prepare")
     done = group.ask(Rounds(count=1), RoundsDone, phase="rounds")
-    ranks = [p.pid for p in marked(sys.argv[1]) if "gaudi_perf.runtime.rank" in p.cmdline()]
-    spaces = sorted({os.readlink(f"/proc/{pid}/ns/net") for pid in ranks})
-    print("RESULT " + json.dumps({"tokens": done.token_ids, "ranks": len(ranks), "spaces": spaces,
-                                  "prompt": loaded.prompt_ids}), flush=True)
+    print("RESULT " + json.dumps({"tokens": done.token_ids, "prompt": loaded.prompt_ids}), flush=True)
+    sys.stdin.readline()
 except BaseException as error:
     print(error, getattr(error, "log", ""))
     raise
@@ -54,8 +51,20 @@ def _started(
     told = {"PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(
         [*two_hosts.on(two_hosts.names[0]), sys.executable, "-c", program, str(place), *two_hosts.names, *more],
-        cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT, env={**os.environ, **told}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def _wait_for(begin: str, controller: subprocess.Popen[str]) -> str:
+    """The rest of the line that begins like this, once the controller says it."""
+    assert controller.stdout is not None
+    said = []
+    for line in controller.stdout:
+        said.append(line)
+        if line.startswith(begin):
+            return line.removeprefix(begin)
+    raise AssertionError("".join(said))
 
 
 def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> None:
@@ -64,11 +73,10 @@ def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> N
     from tests.ranks.test_tokens import NEW_TOKENS, expected
 
     controller = _started(two_hosts, CONTROLLER, tmp_path / "g", [str(NEW_TOKENS)], PYTHONPATH=str(ROOT))
-    output, _ = controller.communicate(timeout=300)
-    results = [line for line in output.splitlines() if line.startswith("RESULT ")]
-    assert results, output
-    found = json.loads(results[0].removeprefix("RESULT "))
-    assert found["ranks"] == 2 and len(found["spaces"]) == 2, "each in a network of its own"
+    found = json.loads(_wait_for("RESULT ", controller))
+    ranks = [each.pid for each in marked(str(tmp_path / "g")) if "gaudi_perf.runtime.rank" in each.cmdline()]
+    assert len(ranks) == 2 == len({os.readlink(f"/proc/{rank}/ns/net") for rank in ranks}), "in networks of their own"
+    controller.communicate("\n", timeout=100)
     assert found["tokens"] == expected(dummy_model(model_named("bloomz7b").standin, "float32"), found["prompt"])
     assert alive(marked(str(tmp_path / "g"))) == []
 
@@ -126,34 +134,28 @@ def test_a_rank_that_hangs_on_another_host_is_named(two_hosts: TwoHosts, tmp_pat
     assert alive(marked(str(place))) == []
 
 
-def _wait_until_ready(controller: subprocess.Popen[str]) -> None:
-    assert controller.stdout is not None
-    said = []
-    for line in controller.stdout:
-        said.append(line)
-        if line == "READY\n":
-            return
-    raise AssertionError("".join(said))
-
-
 def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
     controller = _scripted(two_hosts, tmp_path / "g", silence=3.0)
-    _wait_until_ready(controller)
+    _wait_for("READY", controller)
     run("ip", "-n", two_hosts.names[1], "link", "set", "gp1", "down")
     output, _ = controller.communicate(timeout=300)
     assert "FAILED nothing was heard of rank 1 (process" in output, output
     assert f"for 3 s in rounds: is host {two_hosts.names[1]} up, and its network?" in output
-    assert alive(marked(str(tmp_path / "g"))) == []
+    here = f"/proc/{two_hosts.first_processes[two_hosts.names[0]]}/ns/net"
+    left = alive(marked(str(tmp_path / "g")))
+    assert [each for each in left if os.path.samefile(f"/proc/{each.pid}/ns/net", here)] == []
 
 
 def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
     told = {"kind": "hang", "phase": "generate", "after": 2, "rank": 1}
     controller = _scripted(two_hosts, tmp_path / "g", launcher=launcher, **told)
-    _wait_until_ready(controller)
+    _wait_for("READY", controller)
     time.sleep(1)  # by then one rank hangs, and the other one waits for it
     left = marked(str(tmp_path / "g"))
     assert left
-    controller.kill()
+    for process in descendants(controller.pid):
+        if process.ppid() == controller.pid:  # which is nsenter
+            process.kill()
     controller.wait()
     until = time.monotonic() + 5
     while alive([*left, *marked(str(tmp_path / "g"))]) and time.monotonic() < until:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -14,21 +13,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.runtime.processes import descendants
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class TwoHosts:
+    """Names, addresses, the options of ssh between them, and the first process of each."""
+
     names: tuple[str, str]
     addresses: tuple[str, str]
     ssh: str
-    table: Path
+    first_processes: dict[str, int]
 
     def on(self, name: str) -> list[str]:
-        """What runs a command on a host: in its network, with its name and the table of both hosts."""
-        become = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && exec "$@"'
-        network = ["nsenter", f"--net=/run/netns/{name}", "unshare", "--uts", "--mount"]
-        return [*network, "sh", "-c", become, name, str(self.table)]
+        """What runs a command on a host, where only that host's network and processes are seen."""
+        there = ["nsenter", f"--target={self.first_processes[name]}", "--net", "--uts", "--mount", "--pid"]
+        return [*there, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
 
 
 def run(*words: str) -> None:
@@ -50,13 +50,16 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
     addresses = ("10.231.77.1", "10.231.77.2")
     told = ["-p 2222", f"-i {tmp_path / 'user'}", "-o StrictHostKeyChecking=no", "-o BatchMode=yes"]
     ssh = " ".join([*told, "-o UserKnownHostsFile=/dev/null", "-o IdentitiesOnly=yes", "-F /dev/null"])
-    hosts = TwoHosts(names, addresses, ssh, tmp_path / "hosts")
+    hosts = TwoHosts(names, addresses, ssh, {})
+    table = tmp_path / "hosts"
     lines = ("127.0.0.1 localhost", *(" ".join(each) for each in zip(addresses, names, strict=True)))
-    hosts.table.write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join(lines) + "\n")
     servers: list[subprocess.Popen[bytes]] = []
     try:
         for name in names:
             run("ip", "netns", "add", name)
+            servers.append(_booted(name, table))
+            hosts.first_processes[name] = psutil.Process(servers[-1].pid).children()[0].pid
         run("ip", "link", "add", "gp0", "netns", names[0], "type", "veth", "peer", "name", "gp1", "netns", names[1])
         for name, address, link in zip(names, addresses, ("gp0", "gp1"), strict=True):
             run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", link)
@@ -84,14 +87,22 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
             _wait_for_ssh(hosts, address)
         yield hosts
     finally:
-        for server in servers:
-            for connection in descendants(server.pid):  # one over a network that is gone would stay
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    connection.kill()
-            server.terminate()
+        for server in servers:  # whatever runs on a host ends with its first process
+            server.kill()
             server.wait()
         for name in names:
             _delete(name)
+
+
+def _booted(name: str, table: Path) -> subprocess.Popen[bytes]:
+    """A host's first process: with a name, a table of hosts and process numbers of its own."""
+    become = 'hostname "$0" && mount --bind "$1" /etc/hosts && echo && exec sleep infinity'
+    spaces = ["--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    words = ["nsenter", f"--net=/run/netns/{name}", "unshare", *spaces, "sh", "-c", become, name, str(table)]
+    host = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert host.stdout is not None
+    assert host.stdout.readline() == b"\n", "the host does not start"
+    return host
 
 
 def _delete(name: str) -> None:
