@@ -39,6 +39,8 @@ MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 _BEAT_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 _READ = 1 << 16
+_PIECE = 900
+"""Bytes of a rank's line that are passed on at once: longer ones may be mixed with other keepers' words."""
 
 # The names that launchers give to rank, number of ranks, rank on this host and number of ranks on this host.
 _NAMES = (
@@ -205,7 +207,8 @@ class Keeper:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._last = line.decode(errors="replace").strip() or self._last
-            self._write(self._prefix + line)
+            for begin in range(0, max(len(line), 1), _PIECE):
+                self._write(self._prefix + line[begin : begin + _PIECE])
         return bool(data)
 
     def _say(self, **words: object) -> None:
@@ -214,8 +217,10 @@ class Keeper:
 
     @staticmethod
     def _write(line: bytes) -> None:
+        left = line + b"\n"
         with contextlib.suppress(OSError):  # the poll finds a broken pipe
-            os.write(sys.stdout.fileno(), line + b"\n")
+            while left:
+                left = left[os.write(sys.stdout.fileno(), left) :]
 
     def _mistake(self) -> str:
         if self._place.rank == 0 and not os.path.exists(self._arguments.socket):

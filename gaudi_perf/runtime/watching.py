@@ -113,11 +113,14 @@ class RankWatch:
             if failed and now - self._first_end < patience:
                 return None  # others may be about to say that they ended, and one of them may be the cause
             stopped = [rank for rank, since in self._stopped.items() if now - since > _STOPPED_SECONDS]
+            quiet = [rank for rank, heard in self._heard.items() if now - heard > _CAUSE_SECONDS]
             silent = [rank for rank, heard in self._heard.items() if now - heard > self._silence_s]
         if failed:
             word = min(failed, key=_consequence)
             assert word.ended is not None
             words = f": {word.last}" if word.ended > 0 and word.last else ""
+            if quiet and more and _consequence(word) > _BY_ITSELF:
+                words += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
             return word.rank, f"{self.name(word.rank)} {status_text(word.ended)} in {phase}{words}"
         if stopped:
             return stopped[0], f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"

@@ -125,13 +125,13 @@ def slurm(two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
                 with Path(place, "output").open("ab") as output:
                     daemons.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output))
             idle = [*two_hosts.on(first), programs["sinfo"], "--noheader", "--format=%D %t"]
-            for _ in range(100):
+            for _ in range(300):
                 told = subprocess.run(idle, capture_output=True, text=True)
                 if told.stdout.split() == ["2", "idle"]:
                     break
                 time.sleep(0.2)
             else:
-                pytest.skip(
+                pytest.fail(
                     f"Slurm does not start here: {told.stdout} {told.stderr} {Path(place, 'output').read_text()[-500:]}"
                 )
             yield

@@ -40,8 +40,10 @@ def test_documents_of_any_length_arrive_whole(tmp_path: Path) -> None:
         for rank in range(RANKS)
     ]
     try:
-        ends = [(rank.communicate(timeout=120)[1], rank.returncode) for rank in ranks]
+        for rank in ranks:
+            rank.wait(timeout=120)
     finally:
         for rank in ranks:
             rank.kill()
-    assert [status for _, status in ends] == [0] * RANKS, "\n".join(text for text, _ in ends)
+        said = [rank.communicate()[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0] * RANKS, "\n".join(said)

@@ -101,6 +101,24 @@ def test_ranks_of_other_hosts_are_held_to_what_they_told(
     watch.end()
 
 
+def test_a_host_that_is_silent_is_named_beside_a_rank_that_lost_its_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaudi_perf.runtime.watching._CAUSE_SECONDS", 1.0)
+    watch = RankWatch(tmp_path / "log")
+    writer = watch.begin()
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="worker-1", pid=2))
+    time.sleep(0.5)
+    tell(watch, writer, RankWord(rank=0, host="a", pid=1, ended=1, last=LOST_PEER))
+    until = time.monotonic() + 10
+    while (trouble := watch.trouble("rounds")) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert trouble is not None and trouble[0] == 0
+    assert trouble[1].endswith("nothing was heard of rank 1 (process 2 on worker-1) for 1 s: is that host up?")
+    os.close(writer)
+    watch.end()
+
+
 def test_a_host_of_which_nothing_is_heard_is_named(tmp_path: Path) -> None:
     watch = RankWatch(tmp_path / "log", silence_s=0.2)
     writer = watch.begin()

@@ -116,10 +116,10 @@ def _delete(name: str) -> None:
 
 
 def _wait_for_ssh(hosts: TwoHosts, address: str) -> None:
-    for _ in range(50):
+    for _ in range(300):
         words = [*hosts.on(hosts.names[0]), "ssh", *hosts.ssh.split(), address, "true"]
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             return
         time.sleep(0.2)
-    pytest.skip(f"sshd takes no connection: {done.stderr.strip()[-200:]}")
+    pytest.fail(f"sshd takes no connection: {done.stderr.strip()[-200:]}")
