@@ -26,6 +26,7 @@ from gaudi_perf.vocabulary.documents import encode_line
 
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
+_LAUNCHER_SECONDS = 4.0  # that a launcher may take to end what it started on other hosts; Open MPI takes 2.4
 _WORD_SECONDS = 8.0  # that keepers may take to tell what is wrong with their ranks, once something is
 _LOOK_SECONDS = 0.2  # how often the ranks of a group are looked after while one of them is waited for
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
@@ -241,7 +242,7 @@ class WorkerGroup:
                 if self._connection is not None and not self._lost:
                     self._process.wait(timeout=_POLITE_SECONDS)
             if self._alive is not None:
-                processes.ask_to_end(self._process.pid, known, _POLITE_SECONDS)
+                processes.ask_to_end(self._process.pid, known, _LAUNCHER_SECONDS)
             processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
             with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
                 self._process.wait(timeout=_POLITE_SECONDS)

@@ -37,6 +37,8 @@ ALIVE = "alive"
 MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 """Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
 _BEAT_SECONDS = 1.0
+_STAY_SECONDS = 5.0
+"""How long a keeper stays once its rank has failed: when one leaves, launchers end the others and lose their words."""
 _LOOK_SECONDS = 0.1
 _READ = 1 << 16
 _PIECE = 900
@@ -133,6 +135,7 @@ class Keeper:
         output = rank.stdout.fileno()
         os.set_blocking(output, False)
         stopped: int | None = None
+        stays_until: float | None = None
         speaks = True
         next_beat = 0.0
         poller = select.poll()
@@ -160,6 +163,10 @@ class Keeper:
             if output in events and not self._pass_on(output):
                 poller.unregister(output)
                 speaks = False
+            if stays_until is not None:
+                if leaving or time.monotonic() >= stays_until:
+                    return 1
+                continue
             pid, status = os.waitpid(rank.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid and os.WIFSTOPPED(status):
                 stopped, next_beat = os.WSTOPSIG(status), 0.0
@@ -170,7 +177,10 @@ class Keeper:
                 while self._pass_on(output):
                     pass
                 self._say(pid=rank.pid, ended=rank.returncode, last=self._last[:500])
-                return 0 if rank.returncode == 0 else 1
+                if rank.returncode in (0, MISTAKE_STATUS):
+                    return rank.returncode
+                stays_until = time.monotonic() + _STAY_SECONDS
+                continue
             # One that is silent is ending, for which a launcher ends all keepers: its word is the cause.
             if leaving and speaks:
                 return 1

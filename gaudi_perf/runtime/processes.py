@@ -100,7 +100,9 @@ def ask_to_end(leader: int, known: Sequence[psutil.Process], patience_s: float) 
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGTERM)
-    psutil.wait_procs(known, timeout=patience_s)
+    until = time.monotonic() + patience_s
+    while alive(known) and time.monotonic() < until:  # an orphan may stay a zombie, which psutil would wait for
+        time.sleep(0.05)
 
 
 def end_all(leader: int, known: Sequence[psutil.Process], mark: str, patience_s: float) -> None:

@@ -87,7 +87,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 def slurm(two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Slurm over the two hosts: its own munge, a controller on the first one, a daemon on each."""
     programs = {}
-    for name in ("munged", "slurmctld", "slurmd", "srun", "sinfo"):
+    for name in ("munged", "slurmctld", "slurmd", "srun", "sinfo", "squeue"):
         found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
         if found is None:
             pytest.skip(f"not installed: {name}, of Slurm")
@@ -135,8 +135,18 @@ def slurm(two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
                     f"Slurm does not start here: {told.stdout} {told.stderr} {Path(place, 'output').read_text()[-500:]}"
                 )
             yield
+            jobs = [*two_hosts.on(first), programs["squeue"], "--noheader"]
+            for _ in range(50):
+                left = subprocess.run(jobs, capture_output=True, text=True, check=True).stdout
+                if not left:
+                    break
+                time.sleep(0.2)
+            assert not left, "a group leaves no job in the queue"
         finally:
             for daemon in reversed(daemons):
-                for process in [*descendants(daemon.pid), psutil.Process(daemon.pid)]:
+                inner = descendants(daemon.pid)  # nsenter's child, which writes files to its end
+                for process in inner:
                     process.terminate()
+                psutil.wait_procs(inner, timeout=60)
+                daemon.terminate()
                 daemon.wait(timeout=60)

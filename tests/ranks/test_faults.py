@@ -81,6 +81,8 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert failure.phase == moment
     assert re.fullmatch(rf"rank {rank} \(process \d+ on \S+\) was killed by SIGKILL .* in {moment}", failure.sentence)
     assert f"[rank {rank}] injected: kill" in failure.log
+    left = processes_of(group, "gaudi_perf.runtime.keeper")
+    assert len(left) == 3, "both keepers stay, and so the launcher, which ends all once one leaves"
     assert gone_after(group) < GONE_WITHIN
 
 
