@@ -238,9 +238,8 @@ class WorkerGroup:
                 self._connection.sendall(encode_line(protocol.Stop()))
                 self._connection.shutdown(socket.SHUT_WR)
         if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if self._connection is not None and not self._lost:
-                    self._process.wait(timeout=_POLITE_SECONDS)
+            if self._connection is not None and not self._lost:
+                self._wait_for_end()
             if self._alive is not None:
                 processes.ask_to_end(self._process.pid, known, _LAUNCHER_SECONDS)
             processes.end_all(self._process.pid, known, str(self._directory), _POLITE_SECONDS)
@@ -255,6 +254,18 @@ class WorkerGroup:
             os.close(self._alive)
             self._alive = None
         self._leave_meeting()
+
+    def _wait_for_end(self) -> None:
+        """Wait until a worker that was asked to end has, or all ranks of this host have.
+
+        DeepSpeed's launcher sleeps for a second after each rank that ended.
+        """
+        assert self._process is not None
+        until = time.monotonic() + _POLITE_SECONDS
+        while self._process.poll() is None and time.monotonic() < until:
+            if self._watch is not None and self._watch.all_ended and self._alive is None:
+                return
+            time.sleep(0.02)
 
     def _leave_meeting(self) -> None:
         if self._meeting is not None:

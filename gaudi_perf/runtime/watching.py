@@ -82,6 +82,12 @@ class RankWatch:
         with self._lock:
             return len(self._words)
 
+    @property
+    def all_ended(self) -> bool:
+        """Whether every rank that was started is known to have ended."""
+        with self._lock:
+            return bool(self._words) and not self._heard
+
     def name(self, rank: int) -> str:
         """A rank with its process and host."""
         with self._lock:

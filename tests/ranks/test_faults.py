@@ -140,6 +140,20 @@ def test_a_lost_launcher(make_group: MakeGroup, injected: Inject, moment: str, r
     assert gone_after(group) < GONE_WITHIN
 
 
+def test_a_launcher_that_does_not_end(
+    make_group: MakeGroup, injected: Inject, monkeypatch: pytest.MonkeyPatch, repetition: int
+) -> None:
+    """It is not waited for where all ranks have ended: DeepSpeed's sleeps for a second after each."""
+    monkeypatch.setattr("gaudi_perf.runtime.group._POLITE_SECONDS", 100.0)
+    injected()
+    group = make_group(2, deadlines=QUICK)
+    group.start()
+    group.load()
+    (launcher,) = processes_of(group, "deepspeed.launcher.launch")
+    launcher.suspend()
+    assert gone_after(group) < GONE_WITHIN
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_cannot_import(make_group: MakeGroup, injected: Inject, rank: int, repetition: int) -> None:
     injected(kind="exit", phase="import", rank=rank)
