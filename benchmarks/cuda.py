@@ -26,8 +26,8 @@ from typing import Any
 from cuda_jobs import Job, run_job, spec_of, write
 from cuda_report import ALL, fastest_step, report
 
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.nvidia.steps import DEFAULT_STEP, STEP, STEPS
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.models import model_named
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.plan import Deadlines
 
 Job = dict[str, Any]
 

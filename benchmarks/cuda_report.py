@@ -8,7 +8,7 @@ from typing import Any
 
 from cuda_jobs import WARM_UP, Job
 
-from gaudi_perf.runtime.nvidia.steps import DEFAULT_STEP, STEP, STEPS
+from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS
 from gaudi_perf.statistics.roofline import generation_bytes
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.workload import Workload

@@ -20,16 +20,16 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from gaudi_perf.runtime import completing
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.measuring import Measurer
-from gaudi_perf.runtime.plan import Deadlines, Plan
-from gaudi_perf.runtime.protocol import Weights
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.protocol import Weights
 from gaudi_perf.stores.completions import CompletionsFile, read_completions
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.workload import Workload
+from gaudi_perf.workers.controller import completing
+from gaudi_perf.workers.controller.measuring import Measurer
+from gaudi_perf.workers.controller.plan import Deadlines, Plan
 
 BATCH, PROMPT, NEW, CHUNK = 8, 16, 50, 5
 
@@ -82,11 +82,11 @@ def _bare(place: Path, source: Path, case: Case, count: int) -> Iterator[float]:
     """Seconds of each chunk of the same batches, without worker, protocol, text or file."""
     import torch
 
-    from gaudi_perf.runtime.generation.batches import padded
-    from gaudi_perf.runtime.generation.dataset import PromptSource
-    from gaudi_perf.runtime.generation.dummy import dummy_model
-    from gaudi_perf.runtime.generation.plain import PlainGeneration
-    from gaudi_perf.runtime.protocol import GroupSpec
+    from gaudi_perf.generation.batches import padded
+    from gaudi_perf.generation.dataset import PromptSource
+    from gaudi_perf.generation.dummy import dummy_model
+    from gaudi_perf.generation.plain import PlainGeneration
+    from gaudi_perf.protocol import GroupSpec
 
     torch.set_num_threads(1)
     model = dummy_model(model_named(case.configuration.model).standin, case.workload.dtype)

@@ -11,11 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.plan import Deadlines
 
 PARTS = ("launcher", "interpreter", "imports", "communication")
 

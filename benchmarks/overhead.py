@@ -12,13 +12,13 @@ import statistics
 import sys
 import time
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.worker import Worker
-from gaudi_perf.runtime.worker import main as worker_main
-from gaudi_perf.runtime.workspace import Workspace
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.workspace import Workspace
+from gaudi_perf.workers.rank.worker import Worker
+from gaudi_perf.workers.rank.worker import main as worker_main
 
 
 class BareWorker(Worker):

@@ -29,11 +29,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.workspace import Workspace
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.workspace import Workspace
 
 Rounds = tuple[list[float], list[float]]
 

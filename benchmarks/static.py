@@ -13,8 +13,8 @@ import statistics
 import time
 from typing import Any
 
-from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.models import Scale
 
 SHAPES: dict[str, tuple[str, Scale]] = {"standin": ("bloomz7b", "standin"), "560m": ("bloomz560m", "full")}

@@ -13,9 +13,9 @@ from gaudi_perf.cli.progress import told_progress
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
-    from gaudi_perf.runtime.completing import Completed
-    from gaudi_perf.runtime.protocol import Weights
+    from gaudi_perf.protocol import Weights
     from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.workers.controller.completing import Completed
 
 _COUNT = click.IntRange(min=1)
 
@@ -73,14 +73,7 @@ def complete(
       gaudi-perf complete prompts.csv --output completions.jsonl
       gaudi-perf complete JulesBelveze/tldr_news --column content --weights hub --output tldr.jsonl --devices 8
     """
-    from gaudi_perf.runtime.completing import complete as complete_dataset
-    from gaudi_perf.runtime.completing import dataset_case
-    from gaudi_perf.runtime.engines import accelerator_named
-    from gaudi_perf.runtime.group import GroupFailure
-    from gaudi_perf.runtime.matrix import why_not_batches
-    from gaudi_perf.runtime.measuring import Measurer
-    from gaudi_perf.runtime.plan import Deadlines, Plan
-    from gaudi_perf.runtime.workspace import Workspace
+    from gaudi_perf.accelerators import accelerator_named
     from gaudi_perf.stores.completions import CompletionsFile, write_layout
     from gaudi_perf.stores.logs import keep
     from gaudi_perf.stores.resolution import check_against
@@ -89,6 +82,13 @@ def complete(
     from gaudi_perf.vocabulary.dataset import Dataset
     from gaudi_perf.vocabulary.models import model_named
     from gaudi_perf.vocabulary.workload import Workload
+    from gaudi_perf.workers.controller.completing import complete as complete_dataset
+    from gaudi_perf.workers.controller.completing import dataset_case
+    from gaudi_perf.workers.controller.group import GroupFailure
+    from gaudi_perf.workers.controller.matrix import why_not_batches
+    from gaudi_perf.workers.controller.measuring import Measurer
+    from gaudi_perf.workers.controller.plan import Deadlines, Plan
+    from gaudi_perf.workers.controller.workspace import Workspace
 
     model_named(model)
     check_against(against, baselines_dir)
@@ -155,11 +155,11 @@ def _judge(run: Run, baselines_dir: Path, results_dir: Path, against: str) -> No
     from gaudi_perf.judging.outcome import fails
     from gaudi_perf.judging.waived import waived
     from gaudi_perf.reports.closing import next_commands
-    from gaudi_perf.runtime.measuring import utc_now
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.results import ResultsStore
     from gaudi_perf.stores.waivers import WaiverStore
     from gaudi_perf.vocabulary.verdict import CaseReport, Session
+    from gaudi_perf.workers.controller.measuring import utc_now
 
     store = BaselineStore(baselines_dir)
     verdicts = judge_runs([run], store, against, history=NoiseHistory.of(results_dir, store))
@@ -178,7 +178,7 @@ def _judge(run: Run, baselines_dir: Path, results_dir: Path, against: str) -> No
 
 
 def _weights(text: str) -> Weights:
-    from gaudi_perf.runtime.protocol import Weights
+    from gaudi_perf.protocol import Weights
 
     if text in ("dummy", "hub"):
         return Weights(kind="dummy" if text == "dummy" else "hub")

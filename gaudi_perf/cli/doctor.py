@@ -34,7 +34,7 @@ def doctor(accelerator: Literal["auto", "hpu", "cuda", "cpu"], strict: bool, as_
       gaudi-perf doctor --accelerator hpu --strict && pytest perf_tests
       gaudi-perf doctor --json
     """
-    from gaudi_perf.runtime.doctor import diagnose, gather
+    from gaudi_perf.accelerators.doctor import diagnose, gather
     from gaudi_perf.vocabulary.documents import encode
 
     diagnosis = diagnose(gather(accelerator))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from emulated_gaudi.control import environment
-from gaudi_perf.runtime.doctor import Diagnosis, Facts, Finding, diagnose
-from gaudi_perf.runtime.doctor.facts import DeviceFacts
-from gaudi_perf.runtime.engines.cpu import _compiler_version
-from gaudi_perf.runtime.gaudi.hl_smi import processes, processes_in
-from gaudi_perf.runtime.gaudi.releases import RELEASES, release_of, synapse_version, validated_with
-from gaudi_perf.runtime.nvidia.devices import nvidia_smi
+from gaudi_perf.accelerators.cpu.engine import _compiler_version
+from gaudi_perf.accelerators.cuda.devices import nvidia_smi
+from gaudi_perf.accelerators.doctor import Diagnosis, Facts, Finding, diagnose
+from gaudi_perf.accelerators.doctor.facts import DeviceFacts
+from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
+from gaudi_perf.accelerators.hpu.releases import RELEASES, release_of, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.runtime.doctor import Diagnosis, Facts, diagnose
-from gaudi_perf.runtime.doctor.gpus import GpuFacts, check_gpus, gather_gpus
+from gaudi_perf.accelerators.cuda.health import GpuFacts, check_gpus, gather_gpus
+from gaudi_perf.accelerators.doctor import Diagnosis, Facts, diagnose
 from gaudi_perf.vocabulary.documents import decode, encode
 
 GIB = 1 << 30
@@ -27,7 +27,7 @@ FIT: dict[str, Any] = {
 
 
 class PretendedNvml:
-    """As gaudi_perf.runtime.nvidia.nvml.Nvml, with answers of our own; what is not told is None."""
+    """As gaudi_perf.accelerators.cuda.nvml.Nvml, with answers of our own; what is not told is None."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers

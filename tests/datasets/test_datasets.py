@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.runtime.completing import settled
-from gaudi_perf.runtime.generation.dataset import PromptSource
-from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.generation.dataset import PromptSource
+from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import WarmUp
+from gaudi_perf.workers.controller.completing import settled
 
 ROOT = Path(__file__).parents[2]
 INJECTED = ROOT / "tests" / "injected"

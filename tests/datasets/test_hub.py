@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
 
 PROGRAM = """
 import sys, time
-from gaudi_perf.runtime.generation.dataset import PromptSource
-from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.generation.dataset import PromptSource
+from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 time.sleep = lambda seconds: None  # the library waits before it asks a hub again that it cannot reach

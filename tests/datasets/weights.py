@@ -13,7 +13,7 @@ def small_weights(directory: Path, prompt_tokens: int) -> Path:
     """A directory as the hub's repositories are, whose tokenizer makes so many tokens (6 or 7) of the prompt."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    from gaudi_perf.runtime.generation.dummy import dummy_model
+    from gaudi_perf.generation.dummy import dummy_model
 
     words = ["a", "quantum", "effect", "the", "rise", "of", "cheap", "small", "satellites", "it", "was"]
     spaced = [f"Ġ{word}" for word in [*words, *PROMPT.split()[1:]]]

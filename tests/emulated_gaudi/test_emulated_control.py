@@ -23,9 +23,9 @@ from emulated_gaudi.control import Fault, Told, ToldError, environment, tell
 from emulated_gaudi.monitor import Monitor
 from emulated_gaudi.settings import PRODUCTS, Settings, load
 from emulated_gaudi.told import Reader, read
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.engines.emulated import Emulation
-from gaudi_perf.runtime.protocol import GroupSpec
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.accelerators.hpu.emulated import Emulation
+from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 
 from .conftest import INSIDE, Environment, run

@@ -12,8 +12,9 @@ from typing import Any
 
 from wrong_kernels import wrong_kernel
 
-from gaudi_perf.runtime.engines.base import Engine, Prompt
-from gaudi_perf.runtime.protocol import GroupSpec, Variant
+from gaudi_perf.accelerators.base import Engine
+from gaudi_perf.generation.prompts import Prompt
+from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS

@@ -51,9 +51,9 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
     """Put it in place of the real one."""
     import torch
 
-    from gaudi_perf.runtime.engines.cuda import CudaEngine
-    from gaudi_perf.runtime.generation import capture
-    from tests.engines.tape import record
+    from gaudi_perf.accelerators.cuda.engine import CudaEngine
+    from gaudi_perf.generation import capture
+    from tests.accelerators.tape import record
 
     for name, answer in told(devices).items():
         set_attribute(torch.cuda, name, answer)
@@ -64,7 +64,7 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
 
 def install() -> None:
     """In a rank, for good: as many GPUs as CUDA_VISIBLE_DEVICES shows."""
-    from gaudi_perf.runtime.engines.cuda import CudaAccelerator
+    from gaudi_perf.accelerators.cuda.engine import CudaAccelerator
 
     CudaAccelerator.backend = "gloo"
     os.environ["DS_ACCELERATOR"] = "cpu"

@@ -33,8 +33,8 @@ from typing import Any
 
 
 def _install() -> None:
-    from gaudi_perf.runtime.engines.cpu import CpuAccelerator
-    from gaudi_perf.runtime.engines.hpu import HpuAccelerator
+    from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+    from gaudi_perf.accelerators.hpu.engine import HpuAccelerator
 
     injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
     if injected.get("cuda"):
@@ -46,7 +46,7 @@ def _install() -> None:
     if injected.get("engine") == "scripted" and not injected.get("sleep"):
         from injected_engine import TOLD_CLOCK
 
-        from gaudi_perf.runtime.probes import HostProbe
+        from gaudi_perf.workers.rank.probes import HostProbe
 
         time.perf_counter_ns = TOLD_CLOCK.now_ns
         HostProbe.seconds = lambda self: 0.001
@@ -62,6 +62,11 @@ def _injecting(make_real: Callable[[Any], Any], injected: dict[str, Any]) -> Cal
     return engine
 
 
-_WORKERS = {"gaudi_perf.runtime.worker", "gaudi_perf.runtime.rank", "--job"}  # the last: of benchmarks/cuda.py
+# The last is a job of benchmarks/cuda.py.
+_WORKERS = {
+    "gaudi_perf.workers.rank.worker",
+    "gaudi_perf.workers.rank.rank",
+    "--job",
+}
 if "GAUDI_PERF_INJECTED" in os.environ and _WORKERS & set(getattr(sys, "orig_argv", [])):
     _install()

@@ -11,13 +11,13 @@ from typing import Any
 import psutil
 import pytest
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.hosts import Hosts
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.processes import alive, marked
-from gaudi_perf.runtime.protocol import GroupSpec, Weights
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.protocol import GroupSpec, Weights
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.hosts import Hosts
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.processes import alive, marked
 from tests.ranks.real_launchers import launcher, slurm
 from tests.ranks.two_hosts import two_hosts
 

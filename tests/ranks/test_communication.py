@@ -12,7 +12,7 @@ from tests.ranks.conftest import ROOT
 RANKS = 3
 SPEAKER = """
 import sys
-from gaudi_perf.runtime.communication import Communication
+from gaudi_perf.workers.rank.communication import Communication
 
 def document(of, length):
     return bytes((of + at) % 251 for at in range(length))

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from gaudi_perf.runtime.generation.dummy import dummy_model
-from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
-from gaudi_perf.runtime.nvidia.steps import STEP
-from gaudi_perf.runtime.rank import Rank
-from gaudi_perf.runtime.worker import Worker
+from gaudi_perf.accelerators.cuda.steps import STEP
+from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
+from gaudi_perf.workers.rank.rank import Rank
+from gaudi_perf.workers.rank.worker import Worker
 from tests.ranks.conftest import ROOT, MakeGroup, prepare, processes_of, rounds
 from tests.ranks.test_tokens import NEW_TOKENS, expected
 
@@ -57,7 +57,7 @@ def test_two_gpus_give_the_tokens_of_one_process(
 
 
 def environments(group: WorkerGroup) -> list[dict[str, str]]:
-    return [rank.environ() for rank in processes_of(group, "gaudi_perf.runtime.rank")]
+    return [rank.environ() for rank in processes_of(group, "gaudi_perf.workers.rank.rank")]
 
 
 def test_graphs_end_before_the_group_does() -> None:

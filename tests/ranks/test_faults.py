@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.processes import alive, marked
-from gaudi_perf.runtime.workspace import Workspace
+from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.workspace import Workspace
+from gaudi_perf.workers.processes import alive, marked
 from tests.ranks.conftest import ROOT, Left, MakeGroup, prepare, processes_of, rounds
 
 Inject = Callable[..., None]
@@ -61,7 +61,7 @@ def _wait_for_imports(group: WorkerGroup) -> None:
     """Wait until a rank has made the file in which they meet, or has ended before."""
     until = time.monotonic() + 60
     meeting = group.directory / "meeting"
-    while time.monotonic() < until and not meeting.exists() and processes_of(group, "gaudi_perf.runtime.rank"):
+    while time.monotonic() < until and not meeting.exists() and processes_of(group, "gaudi_perf.workers.rank.rank"):
         time.sleep(0.1)
 
 
@@ -81,7 +81,7 @@ def test_a_killed_rank(make_group: MakeGroup, injected: Inject, moment: str, ran
     assert failure.phase == moment
     assert re.fullmatch(rf"rank {rank} \(process \d+ on \S+\) was killed by SIGKILL .* in {moment}", failure.sentence)
     assert f"[rank {rank}] injected: kill" in failure.log
-    left = processes_of(group, "gaudi_perf.runtime.keeper")
+    left = processes_of(group, "gaudi_perf.workers.rank.agent")
     assert len(left) == 3, "both keepers stay, and so the launcher, which ends all once one leaves"
     assert gone_after(group) < GONE_WITHIN
 
@@ -125,7 +125,7 @@ def test_a_lost_launcher(make_group: MakeGroup, injected: Inject, moment: str, r
     if moment != "load":
         group.load()
         prepare(group)
-    ranks = processes_of(group, "gaudi_perf.runtime.rank")
+    ranks = processes_of(group, "gaudi_perf.workers.rank.rank")
     assert group.pid is not None
     os.kill(group.pid, signal.SIGKILL)
     with pytest.raises(
@@ -144,7 +144,7 @@ def test_a_launcher_that_does_not_end(
     make_group: MakeGroup, injected: Inject, monkeypatch: pytest.MonkeyPatch, repetition: int
 ) -> None:
     """It is not waited for where all ranks have ended: DeepSpeed's sleeps for a second after each."""
-    monkeypatch.setattr("gaudi_perf.runtime.group._POLITE_SECONDS", 100.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.group._POLITE_SECONDS", 100.0)
     injected()
     group = make_group(2, deadlines=QUICK)
     group.start()
@@ -172,7 +172,7 @@ def test_a_keeper_that_is_ended_tells_first_that_its_rank_has(
     group.start()
     group.load()
     prepare(group)
-    (rank,) = [rank for rank in processes_of(group, "gaudi_perf.runtime.rank") if rank.environ()["RANK"] == "1"]
+    (rank,) = [rank for rank in processes_of(group, "gaudi_perf.workers.rank.rank") if rank.environ()["RANK"] == "1"]
     keeper = rank.parent()
     assert keeper is not None
 
@@ -215,7 +215,7 @@ def test_a_killed_pytest(
     _wait_until_it_is_at(temporary, AT[moment], session)
     (place,) = [str(path) for path in temporary.glob("gaudi-perf-*/0/group-1")]
     left = marked(place)
-    assert any("gaudi_perf.runtime.rank" in process.cmdline() for process in left)
+    assert any("gaudi_perf.workers.rank.rank" in process.cmdline() for process in left)
     session.kill()
     session.wait()
     until = time.monotonic() + GONE_WITHIN

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
-from gaudi_perf.runtime.protocol import GroupSpec, Weights
-from gaudi_perf.runtime.worker import Worker
+from gaudi_perf import protocol
+from gaudi_perf.protocol import GroupSpec, Weights
 from gaudi_perf.vocabulary.dataset import Dataset
+from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
+from gaudi_perf.workers.rank.worker import Worker
 from tests.datasets.weights import small_weights
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
 from tests.ranks.hub import serving
@@ -110,5 +110,5 @@ def test_a_dataset_is_read_by_one_rank_and_completed_by_all(make_group: MakeGrou
 
 def loaded_library(group: WorkerGroup, name: str) -> list[bool]:
     """For each rank, whether a library of this name is in its memory."""
-    ranks = processes_of(group, "gaudi_perf.runtime.rank")
+    ranks = processes_of(group, "gaudi_perf.workers.rank.rank")
     return [name in Path(f"/proc/{rank.pid}/maps").read_text() for rank in ranks]

@@ -16,13 +16,14 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from gaudi_perf.runtime.engines.base import Found
-from gaudi_perf.runtime.group import GroupFailure
-from gaudi_perf.runtime.hosts import Host, Hosts, found_on, read_hostfile
-from gaudi_perf.runtime.keeper import place_in
-from gaudi_perf.runtime.launch import Launch
-from gaudi_perf.runtime.launchers import start_of
-from gaudi_perf.runtime.launchers.environment import (
+from gaudi_perf.accelerators.base import Found
+from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.controller.group import GroupFailure
+from gaudi_perf.workers.controller.hosts import Host, Hosts, found_on, read_hostfile
+from gaudi_perf.workers.controller.launch import Launch
+from gaudi_perf.workers.controller.launchers import start_of
+from gaudi_perf.workers.controller.launchers.environment import (
     HANDED_ON,
     file_for,
     is_handed_on,
@@ -31,9 +32,8 @@ from gaudi_perf.runtime.launchers.environment import (
     require_kept,
     unpacked,
 )
-from gaudi_perf.runtime.processes import MARK
-from gaudi_perf.runtime.protocol import GroupSpec
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.processes import MARK
+from gaudi_perf.workers.rank.agent import place_in
 from tests.ranks.conftest import ROOT, MakeGroup
 
 
@@ -97,7 +97,8 @@ def test_what_other_hosts_are_told_is_no_secret() -> None:
 ODD = "a,b c='d';\n$(touch oops) `id` \"e\" %h \\ é"
 """What no shell and no launcher leaves as it is."""
 LAUNCHED = "import os, sys; sys.path[:0] = sys.argv[1:]; "
-LAUNCHED += "from gaudi_perf.runtime.launchers.environment import unpacked; print(repr(unpacked(os.environ)['PT_ODD']))"
+LAUNCHED += "from gaudi_perf.workers.controller.launchers.environment import unpacked; "
+LAUNCHED += "print(repr(unpacked(os.environ)['PT_ODD']))"
 
 
 def _by_pdsh(exports: list[str]) -> list[str]:
@@ -146,7 +147,7 @@ def test_the_first_host_shows_the_gpus_that_pytest_was_shown(
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     told = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
     done = subprocess.run(
-        [sys.executable, "-m", "gaudi_perf.runtime.keeper", *told],
+        [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *told],
         cwd=ROOT,
         env={**place, "PATH": path, HANDED_ON: handed_on, "CUDA_VISIBLE_DEVICES": "0,1,2"},
         capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.runtime.keeper import WORD, Keeper, Place, RankWord
+from gaudi_perf.workers.rank.agent import WORD, Keeper, Place, RankWord
 
 PIECE = 900
 PREFIX = "[rank 1] "

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.runtime.hosts import Host, Hosts
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.controller.hosts import Host, Hosts
 from tests.ranks.conftest import MakeGroup, prepare, rounds
 
 SRUN = """

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.merging import merged, skew_of
-from gaudi_perf.runtime.protocol import RoundsDone
+from gaudi_perf import protocol
+from gaudi_perf.protocol import RoundsDone
 from gaudi_perf.vocabulary.measurement import RankSkew
+from gaudi_perf.workers.rank.merging import merged, skew_of
 from tests.ranks.conftest import MakeGroup, prepare, rounds
 from tests.ranks.test_faults import Inject
 

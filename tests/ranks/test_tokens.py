@@ -11,14 +11,14 @@ import torch
 from msgspec.structs import replace
 from transformers import BloomForCausalLM
 
-from gaudi_perf.runtime import protocol
-from gaudi_perf.runtime.generation.dummy import dummy_model
-from gaudi_perf.runtime.generation.plain import PlainGeneration
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.protocol import Weights
+from gaudi_perf import protocol
+from gaudi_perf.generation.dummy import dummy_model
+from gaudi_perf.generation.plain import PlainGeneration
+from gaudi_perf.protocol import Weights
 from gaudi_perf.vocabulary.models import Shape, model_named
 from gaudi_perf.vocabulary.workload import PROMPT
-from tests.engines.test_weights import write_tokenizer
+from gaudi_perf.workers.controller.group import WorkerGroup
+from tests.accelerators.test_weights import write_tokenizer
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
 
 TWELVE = Shape(hidden_size=192, layers=2, heads=12, vocabulary=1000)
@@ -94,7 +94,7 @@ def test_two_ranks(
     assert settings["world-size"] == "2" and settings["backend"] == ("gloo" if engine == "cpu" else "hccl")
     assert {"launcher", "imports", "communication"} <= {name.removeprefix("start: ") for name in group.phases_s}
     # Ranks talk over the loopback interface only.
-    for rank in processes_of(group, "gaudi_perf.runtime.rank"):
+    for rank in processes_of(group, "gaudi_perf.workers.rank.rank"):
         listening = [c.laddr.ip for c in rank.net_connections("inet") if c.status == "LISTEN"]
         assert listening and all(address in ("127.0.0.1", "::1") for address in listening)
 

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.runtime.processes import alive, descendants, marked
+from gaudi_perf.workers.processes import alive, descendants, marked
 from tests.ranks.conftest import ROOT
 from tests.ranks.two_hosts import TwoHosts, run
 
 CONTROLLER = """
 import json, sys
 from pathlib import Path
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import WorkerGroup
-from gaudi_perf.runtime.hosts import Host, Hosts
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.hosts import Host, Hosts
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
 spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
 hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]))
 group = WorkerGroup(spec, accelerator_named("cpu", processes=2), Path(sys.argv[1]), Deadlines(), hosts=hosts)
@@ -68,13 +68,13 @@ def _wait_for(begin: str, controller: subprocess.Popen[str]) -> str:
 
 
 def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> None:
-    from gaudi_perf.runtime.generation.dummy import dummy_model
+    from gaudi_perf.generation.dummy import dummy_model
     from gaudi_perf.vocabulary.models import model_named
     from tests.ranks.test_tokens import NEW_TOKENS, expected
 
     controller = _started(two_hosts, CONTROLLER, tmp_path / "g", [str(NEW_TOKENS)], PYTHONPATH=str(ROOT))
     found = json.loads(_wait_for("RESULT ", controller))
-    ranks = [each.pid for each in marked(str(tmp_path / "g")) if "gaudi_perf.runtime.rank" in each.cmdline()]
+    ranks = [each.pid for each in marked(str(tmp_path / "g")) if "gaudi_perf.workers.rank.rank" in each.cmdline()]
     assert len(ranks) == 2 == len({os.readlink(f"/proc/{rank}/ns/net") for rank in ranks}), "in networks of their own"
     controller.communicate("\n", timeout=100)
     assert found["tokens"] == expected(dummy_model(model_named("bloomz7b").standin, "float32"), found["prompt"])
@@ -84,11 +84,11 @@ def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> N
 SCRIPTED = """
 import json, sys
 from pathlib import Path
-from gaudi_perf.runtime.engines import accelerator_named
-from gaudi_perf.runtime.group import GroupFailure, WorkerGroup
-from gaudi_perf.runtime.hosts import Host, Hosts
-from gaudi_perf.runtime.plan import Deadlines
-from gaudi_perf.runtime.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
+from gaudi_perf.workers.controller.hosts import Host, Hosts
+from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.protocol import GroupSpec, Prepare, Prepared, Rounds, RoundsDone, Variant
 spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
 hosts = Hosts(tuple(Host(name, 1) for name in sys.argv[2:4]), launcher=sys.argv[5])
 deadlines = Deadlines(round=float(sys.argv[4]), host=float(sys.argv[6]))

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gaudi_perf.runtime.keeper import WORD, RankWord
-from gaudi_perf.runtime.watching import RankWatch
+from gaudi_perf.workers.controller.rank_monitor import RankWatch
+from gaudi_perf.workers.rank.agent import WORD, RankWord
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ WAITS, BUSY = ("/torch/distributed/c.py", "/model.py"), ("/kernel.py", "/model.p
 def test_ranks_of_other_hosts_are_held_to_what_they_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stacks: dict[int, tuple[str, ...]], told: str
 ) -> None:
-    monkeypatch.setattr("gaudi_perf.runtime.watching._ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.rank_monitor._ANSWER_SECONDS", 0.0)
     watch = RankWatch(tmp_path / "log")
     writer = watch.begin()
     words = [RankWord(rank=rank, host="b", pid=10 + rank) for rank in (0, 1)]
@@ -104,7 +104,7 @@ def test_ranks_of_other_hosts_are_held_to_what_they_told(
 def test_a_host_that_is_silent_is_named_beside_a_rank_that_lost_its_peer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaudi_perf.runtime.watching._CAUSE_SECONDS", 1.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.rank_monitor._CAUSE_SECONDS", 1.0)
     watch = RankWatch(tmp_path / "log")
     writer = watch.begin()
     tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="worker-1", pid=2))
@@ -170,7 +170,7 @@ LOST_PEER = "RuntimeError: [pair.cc:538] gloo: Connection closed by peer [127.0.
 def test_a_rank_that_ended_because_of_another_is_not_named_while_that_may_still_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, consequence: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("gaudi_perf.runtime.watching._CAUSE_SECONDS", 60.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.rank_monitor._CAUSE_SECONDS", 60.0)
     watch = RankWatch(tmp_path / "log")
     writer = watch.begin()
     tell(watch, writer, RankWord(rank=0, host="a", pid=1), RankWord(rank=1, host="a", pid=2))

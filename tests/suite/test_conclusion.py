@@ -15,12 +15,12 @@ from fixtures.performance import PerfSession
 from fixtures.progress import Progress
 from fixtures.session import SESSION_KEY, take_accelerator
 from gaudi_perf.judging.family import Conclusion
-from gaudi_perf.runtime.passes import Passes, Side
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
+from gaudi_perf.workers.controller.passes import Passes, Side
 from tests.stores.making import make_run
 
 RUN = make_run(device="gaudi2")

@@ -103,6 +103,6 @@ def _wait_for_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return "gaudi_perf.runtime.worker" in process.cmdline()
+        return "gaudi_perf.workers.rank.worker" in process.cmdline()
     except psutil.Error:  # gone meanwhile
         return False

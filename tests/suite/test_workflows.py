@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.runtime.gaudi.releases import RELEASES
+from gaudi_perf.accelerators.hpu.releases import RELEASES
 from gaudi_perf.vocabulary.stacks import decode_stacks
 
 yaml = pytest.importorskip("yaml")

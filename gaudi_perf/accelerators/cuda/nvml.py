@@ -1,0 +1,185 @@
+"""What the driver of NVIDIA's GPUs tells, by NVML.
+
+nvidia-ml-py (the ``cuda`` extra) is optional, and so is every single answer: GPUs, drivers, containers and
+multi-instance GPUs leave out different ones. What is not told is None or not there; nothing raises but opening. Errors
+that mean more than that something is not to be had (a GPU is lost, an unknown error) are kept for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from gaudi_perf.accelerators.cuda.devices import visible
+
+VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
+"""nvmlGpuVirtualizationMode_t of a guest."""
+
+
+_EXPECTED = (
+    *("NOT_SUPPORTED", "VGPU_ECC_NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "NO_DATA"),
+    *("FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH", "DEPRECATED"),
+)
+"""Errors of GPUs, drivers and containers that are well, of other releases of them, and of processes that have ended."""
+
+
+class NvmlUnavailable(Exception):
+    """NVML cannot be asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class NvmlFacts:
+    """How a GPU is driven and set.
+
+    Attributes:
+        driver: the driver's version, or ``unknown``.
+        cuda: the newest CUDA that the driver can run, or ``unknown``.
+        settings: what the latency depends on, by name; without what is not told.
+        nvlinks: how many NVLinks of the GPU are up; None where it has none or does not tell.
+    """
+
+    driver: str = "unknown"
+    cuda: str = "unknown"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    nvlinks: int | None = None
+
+
+class Nvml:
+    """NVML, opened. ``api`` is the module pynvml."""
+
+    def __init__(self) -> None:
+        """Open it.
+
+        Raises:
+            NvmlUnavailable: nvidia-ml-py is not installed, or there is no driver.
+        """
+        try:
+            import pynvml
+        except ImportError:
+            raise NvmlUnavailable('nvidia-ml-py is not installed: pip install -e ".[cuda]"') from None
+        self.api: Any = pynvml
+        self.failures: dict[str, str] = {}
+        """What failed although it is to be had, by function: NVML's words."""
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            raise NvmlUnavailable(f"NVML does not start: {error}") from None
+
+    def close(self) -> None:
+        """Close it; NVML counts how often it was opened."""
+        self.ask("nvmlShutdown")
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        """Call a function of pynvml; None where it is not there, not supported, not permitted, or the GPU is lost."""
+        call: Callable[..., Any] | None = getattr(self.api, function, None)
+        if call is None:
+            return None
+        try:
+            return call(*arguments)
+        except self.api.NVMLError as error:
+            if getattr(error, "value", None) not in self._expected():
+                self.failures[function] = str(error)
+        except (ValueError, TypeError) as error:  # a name that is no text; arguments that another release knows
+            self.failures[function] = f"{type(error).__name__}: {error}"
+        return None
+
+    def _expected(self) -> set[int]:
+        return {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}
+
+    def handles(self, shown: str | None) -> dict[int, Any]:
+        """The GPUs that CUDA_VISIBLE_DEVICES shows, by index.
+
+        Args:
+            shown: the variable's value, or None if it is not set. A part of a multi-instance GPU stands for its GPU.
+        """
+        if shown is not None and shown.strip().startswith("MIG-"):
+            return self._whole_of(shown.split(",")[0].strip())
+        found = [
+            (str(index), str(self.ask("nvmlDeviceGetUUID", handle) or ""), handle)
+            for index in range(self.ask("nvmlDeviceGetCount") or 0)
+            if (handle := self.ask("nvmlDeviceGetHandleByIndex", index)) is not None
+        ]
+        return {int(index): handle for index, _, handle in visible(found, shown)}
+
+    def part(self, handle: Any, shown: str | None) -> Any:
+        """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
+
+        Args:
+            handle: of the GPU.
+            shown: as for ``handles``; where it names no part, CUDA takes the first.
+        """
+        if shown is not None and shown.strip().startswith("MIG-"):
+            return self.ask("nvmlDeviceGetHandleByUUID", shown.split(",")[0].strip())
+        mode = self.ask("nvmlDeviceGetMigMode", handle)
+        if not mode or not mode[0]:
+            return None
+        numbers = range(self.ask("nvmlDeviceGetMaxMigDeviceCount", handle) or 0)
+        parts = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
+        return next((part for part in parts if part is not None), None)
+
+    def _whole_of(self, uuid: str) -> dict[int, Any]:
+        part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
+        whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
+        index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
+        return {} if index is None else {int(index): whole}
+
+    def facts(self, uuid: str) -> NvmlFacts:
+        """Driver and settings of a GPU.
+
+        Args:
+            uuid: with or without ``GPU-``; empty for the first.
+        """
+        cuda = self.ask("nvmlSystemGetCudaDriverVersion_v2")
+        if uuid:
+            handle = self.ask("nvmlDeviceGetHandleByUUID", uuid if "-" in uuid[:4] else f"GPU-{uuid}")
+        else:
+            handle = self.ask("nvmlDeviceGetHandleByIndex", 0)
+        return NvmlFacts(
+            driver=str(self.ask("nvmlSystemGetDriverVersion") or "unknown"),
+            cuda="unknown" if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+            settings={} if handle is None else self._settings(handle),
+            nvlinks=None if handle is None else self._nvlinks(handle),
+        )
+
+    def _nvlinks(self, handle: Any) -> int | None:
+        links = range(getattr(self.api, "NVML_NVLINK_MAX_LINKS", 0))
+        states = [self.ask("nvmlDeviceGetNvLinkState", handle, link) for link in links]
+        told = [state for state in states if state is not None]
+        return sum(1 for state in told if state) if told else None
+
+    def _settings(self, handle: Any) -> dict[str, str]:
+        api = self.api
+        milliwatts = self.ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+        ecc, mig = self.ask("nvmlDeviceGetEccMode", handle), self.ask("nvmlDeviceGetMigMode", handle)
+        told = {
+            "sm-clock-max": _mhz(self.ask("nvmlDeviceGetMaxClockInfo", handle, api.NVML_CLOCK_SM)),
+            "memory-clock-max": _mhz(self.ask("nvmlDeviceGetMaxClockInfo", handle, api.NVML_CLOCK_MEM)),
+            "application-sm-clock": _mhz(self.ask("nvmlDeviceGetApplicationsClock", handle, api.NVML_CLOCK_SM)),
+            "power-limit": None if milliwatts is None else f"{milliwatts / 1000:g} W",
+            "ecc": None if ecc is None else _on(ecc[0]),
+            "mig": None if mig is None else _on(mig[0]),
+            "persistence-mode": _on(self.ask("nvmlDeviceGetPersistenceMode", handle)),
+            "vbios": self.ask("nvmlDeviceGetVbiosVersion", handle),
+            "virtualization": VIRTUALIZATION.get(self.ask("nvmlDeviceGetVirtualizationMode", handle) or 0),
+        }
+        return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def nvml_facts(uuid: str) -> NvmlFacts:
+    """How the GPU of that UUID is driven and set, as far as NVML can be asked."""
+    try:
+        nvml = Nvml()
+    except NvmlUnavailable:
+        return NvmlFacts()
+    with closing(nvml):
+        return nvml.facts(uuid)
+
+
+def _mhz(clock: int | None) -> str | None:
+    return None if clock is None else f"{clock} MHz"
+
+
+def _on(state: int | None) -> str | None:
+    return None if state is None else "on" if state else "off"

@@ -1,0 +1,74 @@
+"""The stack of a Gaudi: SynapseAI's release, driver, firmware, every component, settings as they take effect."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from gaudi_perf.accelerators.hpu import hl_smi
+from gaudi_perf.accelerators.hpu.hlml import opened
+from gaudi_perf.accelerators.hpu.matching import PLUGIN, mismatches
+from gaudi_perf.vocabulary.stack import Stack
+
+# Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
+_SETTINGS = {
+    "PT_HPU_ENABLE_LAZY_COLLECTIVES": "false",
+    "PT_HPU_MAX_COMPOUND_OP_SIZE": "default",
+    "PT_HPU_RECIPE_CACHE_CONFIG": "none",
+    "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": "false",
+    "PT_HPU_POOL_MEM_ACQUIRE_PERC": "100",
+    "PT_ENABLE_INT64_SUPPORT": "false",
+    "LD_PRELOAD": "none",
+    "OMP_NUM_THREADS": "default",
+}
+
+
+def synapse_stack(lazy: bool) -> Stack:
+    """The stack of this process.
+
+    Args:
+        lazy: whether the bridge says that it is in lazy mode, whatever the variables say.
+    """
+    release, _, build = installed(PLUGIN).rpartition(".")
+    driver = _driver()
+    components = {
+        "synapse-build": build,
+        "python": platform.python_version(),
+        "pytorch": installed("torch"),
+        "transformers": installed("transformers"),
+        "optimum-habana": installed("optimum-habana"),
+        "deepspeed": installed("deepspeed"),
+        **driver,
+    }
+    settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
+    settings["lazy-mode"] = str(lazy).lower()
+    versions = {name: installed(name) for name in (PLUGIN, "torch", "optimum-habana") if installed(name) != "none"}
+    return Stack(
+        kind="synapse",
+        version=release,
+        components=components,
+        settings=settings,
+        mismatches=mismatches(versions, [driver["driver"]]),
+    )
+
+
+def installed(distribution: str) -> str:
+    """The version that is installed, or ``none``."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _driver() -> dict[str, str]:
+    """Driver and firmware, from pyhlml or hl-smi; whichever is there."""
+    found: dict[str, str] = {}
+    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
+        found["driver"] = hlml.hlmlGetDriverVersion().decode()
+        found["firmware"] = hlml.hlmlDeviceGetFirmwareFITVersion(hlml.hlmlDeviceGetHandleByIndex(0)).decode()
+    if "driver" not in found:
+        rows = hl_smi.query("driver_version")
+        found["driver"] = rows[0][0] if rows else "unknown"
+    return found

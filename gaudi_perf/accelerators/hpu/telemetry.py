@@ -1,0 +1,62 @@
+"""Telemetry of Gaudi: pyhlml for the devices' instruments, hl-smi's table for processes, which pyhlml does not list."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gaudi_perf.accelerators.hpu import hl_smi
+from gaudi_perf.accelerators.hpu.hlml import open_hlml, throttle_reasons
+from gaudi_perf.accelerators.telemetry.base import TelemetrySource
+from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
+
+_CLOCK_SOC, _ON_AIP = 0, 0  # hlml.h: hlml_clock_type_t, hlml_temperature_sensors_t
+
+T = TypeVar("T")
+
+
+class PyhlmlSource(TelemetrySource):
+    """Gaudi, through pyhlml."""
+
+    name = "pyhlml"
+
+    def __init__(self) -> None:
+        """Open the library.
+
+        Raises:
+            Exception: pyhlml or the driver's library is not there.
+        """
+        self._hlml = open_hlml()
+        count = int(self._hlml.hlmlDeviceGetCount())
+        self._devices = [self._hlml.hlmlDeviceGetHandleByIndex(index) for index in range(count)]
+
+    def sample(self) -> list[DeviceSample]:
+        """Every device; what one does not tell is None."""
+        return [self._sample(index, device) for index, device in enumerate(self._devices)]
+
+    def processes(self) -> list[DeviceProcess]:
+        """What hl-smi's table lists."""
+        return hl_smi.processes()
+
+    def close(self) -> None:
+        """Close the library."""
+        self._hlml.hlmlShutdown()
+
+    def _sample(self, index: int, device: Any) -> DeviceSample:
+        hlml = self._hlml
+        power = _told(lambda: float(hlml.hlmlDeviceGetPowerUsage(device)))
+        return DeviceSample(
+            device=index,
+            clock_mhz=_told(lambda: float(hlml.hlmlDeviceGetClockInfo(device, _CLOCK_SOC))),
+            temperature_c=_told(lambda: float(hlml.hlmlDeviceGetTemperature(device, _ON_AIP))),
+            power_w=None if power is None else power / 1000,  # pyhlml tells mW
+            memory_used_bytes=_told(lambda: int(hlml.hlmlDeviceGetMemoryInfo(device).used)),
+            throttle_reasons=_told(lambda: throttle_reasons(hlml, device)) or [],
+        )
+
+
+def _told(read: Callable[[], T]) -> T | None:
+    with contextlib.suppress(Exception):  # pyhlml's own kinds: this device does not tell
+        return read()
+    return None

@@ -1,0 +1,103 @@
+"""One token through BLOOM with as few kernels as PyTorch allows: what ``graphs`` runs on GPUs, with the KV cache.
+
+transformers' forward pass is written for every case: a mask made anew in every layer, a GELU of nine kernels, a bias
+folded into products where torch.compile can then no longer fuse or tune them. At batch 1 every kernel of a token is a
+pause in reading weights. The arithmetic here is the same but for the order of rounding.
+
+Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers tell in which group
+the parts are added up.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+from transformers import BloomForCausalLM
+
+from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
+
+
+class LeanGeneration(CachedStaticGeneration):
+    """Generation with static shapes, of which every token but the first goes the lean way."""
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompt_tokens: int,
+        new_tokens: int,
+        batch_size: int = 1,
+        wrap: Wrap | None = None,
+        wrap_prompt: Wrap | None = None,
+        biases_apart: bool = False,
+        ranks: int = 1,
+    ) -> None:
+        """Makes the buffers; for the other arguments see ``CachedStaticGeneration``.
+
+        Args:
+            biases_apart: add biases after the products instead of within them, so that torch.compile makes its own
+                kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not ``addmm``).
+        """
+        transformer = model.transformer
+        length = prompt_tokens + new_tokens - 1
+        mask = torch.ones(batch_size, length, dtype=torch.long, device=model.device)
+        # (batch x heads, 1, positions): the further back a key is, the smaller its score.
+        self._alibi = transformer.build_alibi_tensor(mask, transformer.num_heads, dtype=model.dtype)
+        self._keys_at = torch.arange(length, device=model.device)
+        self._biases_apart = biases_apart
+        self._divided = ranks > 1
+        super().__init__(model, prompt_tokens, new_tokens, batch_size, wrap=wrap, wrap_prompt=wrap_prompt, ranks=ranks)
+
+    def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        transformer = self._model.transformer
+        hidden = transformer.word_embeddings_layernorm(transformer.word_embeddings(token[:, 0]))
+        bias = self._alibi.masked_fill(self._keys_at > position, torch.finfo(hidden.dtype).min)
+        for block, layer in zip(transformer.h, self._cache.layers, strict=True):
+            normal = block.input_layernorm(hidden)
+            residual = normal if block.apply_residual_connection_post_layernorm else hidden
+            hidden = residual + self._attend(block.self_attention, normal, bias, layer.keys, layer.values, position)
+            normal = block.post_attention_layernorm(hidden)
+            residual = normal if block.apply_residual_connection_post_layernorm else hidden
+            inner = functional.gelu(self._linear(block.mlp.dense_h_to_4h, normal), approximate="tanh")
+            hidden = residual + self._summed(block.mlp.dense_4h_to_h, inner)
+        logits = self._head(transformer.ln_f(hidden))
+        return logits.argmax(-1, keepdim=True), logits
+
+    def _attend(
+        self,
+        attention: torch.nn.Module,
+        normal: torch.Tensor,
+        bias: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        position: torch.Tensor,
+    ) -> torch.Tensor:
+        """Attention of one position, whose key and value are put into the cache (batch, heads, positions, width)."""
+        batch, heads, length, width = keys.shape
+        query, key, value = self._linear(attention.query_key_value, normal).view(batch, heads, 3, width).unbind(2)
+        keys.index_copy_(2, position, key[:, :, None])
+        values.index_copy_(2, position, value[:, :, None])
+        products = torch.bmm(
+            query.reshape(batch * heads, 1, width), keys.view(batch * heads, length, width).transpose(1, 2)
+        )
+        scores = torch.add(bias, products, alpha=attention.inv_norm_factor)
+        weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
+        context = torch.bmm(weights, values.view(batch * heads, length, width))
+        return self._summed(attention.dense, context.view(batch, heads * width))
+
+    def _summed(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
+        """A product to which every rank adds its part; the bias is added once."""
+        if not self._divided:
+            return self._linear(module, value)
+        product = functional.linear(value, module.weight)
+        torch.distributed.all_reduce(product, group=module.mp_group)
+        return product + module.bias
+
+    def _head(self, normal: torch.Tensor) -> torch.Tensor:
+        if not self._divided:
+            return self._model.lm_head(normal)
+        return self._model.lm_head(normal[:, None])[:, 0]  # DeepSpeed's takes three dimensions
+
+    def _linear(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
+        if self._biases_apart:
+            return functional.linear(value, module.weight) + module.bias
+        return functional.linear(value, module.weight, module.bias)

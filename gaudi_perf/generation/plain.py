@@ -1,0 +1,70 @@
+"""Generation by transformers' own ``generate``: what ``eager`` measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from transformers import BloomForCausalLM, GenerationConfig
+from transformers.generation.streamers import BaseStreamer
+
+from gaudi_perf.generation.tracing import Tracer
+
+
+class PlainGeneration:
+    """Greedy generation of a fixed number of tokens, whatever tokens come out."""
+
+    def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
+        """Replaces the model's own generation configuration."""
+        self._model = model
+        self._config = GenerationConfig(
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            use_cache=kv_cache,
+            eos_token_id=None,
+            pad_token_id=model.config.pad_token_id,
+        )
+        # generate() takes what is unset in ours from the model's own, the end-of-sequence token above all: it would
+        # stop there, or with a minimum of new tokens forbid that token and give others than the model's.
+        model.generation_config = self._config
+
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens).
+
+        ``mask`` is 0 where the prompt is padded.
+        """
+        output = self._model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt) if mask is None else mask,
+            generation_config=self._config,
+            streamer=None if on_token is None else Ticker(on_token),
+        )
+        return output[:, prompt.shape[1] :]
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation in the same way, led by a tracer."""
+        self._model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            generation_config=self._config,
+            logits_processor=tracer.processor(),
+        )
+
+
+class Ticker(BaseStreamer):  # type: ignore[misc]
+    """Calls a function for every new token; ``generate`` gives a streamer the prompt first."""
+
+    def __init__(self, on_token: Callable[[], None]) -> None:
+        self._on_token = on_token
+        self._prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take new tokens, or at first the prompt."""
+        if self._prompt_seen:
+            self._on_token()
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Nothing is left to do."""

@@ -1,0 +1,186 @@
+"""Generation with static shapes: what ``graphs`` measures, since only fixed shapes can be compiled or captured once.
+
+Every step has the same shapes and works in buffers that are made once, so that a compiled or captured step can be
+replayed. transformers' ``generate`` is not used: it grows its inputs by a token a step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from transformers import BloomForCausalLM
+from transformers.cache_utils import StaticCache
+
+from gaudi_perf.generation.tracing import Tracer
+
+Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
+"""One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their
+logits, of shape (batch, vocabulary). They are made in any case, so that giving them away costs nothing."""
+Wrap = Callable[[Step], Step]
+
+
+class _StaticGeneration(ABC):
+    """What both ways of generating have in common: the mask and the output, which are buffers made once."""
+
+    _mask: torch.Tensor
+    _output: torch.Tensor
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The attention mask of every step, (batch, positions)."""
+        return self._mask
+
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
+
+        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        """
+        if mask is not None:
+            self._mask[:, : mask.shape[1]] = mask
+        return self._generate(prompt, on_token, None)
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation by the same steps, led by a tracer."""
+        self._generate(prompt, None, tracer)
+
+    @abstractmethod
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor: ...
+
+
+class CachedStaticGeneration(_StaticGeneration):
+    """Greedy generation with a KV cache of fixed length.
+
+    The prompt is processed by a step at its own length, every following token by the wrapped step, whose shapes never
+    change. Keys and values after the current position are left from earlier rounds; the causal mask,
+    which follows from the position, hides them.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompt_tokens: int,
+        new_tokens: int,
+        batch_size: int = 1,
+        wrap: Wrap | None = None,
+        wrap_prompt: Wrap | None = None,
+        ranks: int = 1,
+    ) -> None:
+        """Makes the buffers; nothing is compiled yet.
+
+        Args:
+            wrap: makes the compiled or captured form of the step; without it the step stays as it is.
+            wrap_prompt: the same for the step that processes the prompt.
+            ranks: among how many ranks the attention heads are divided.
+        """
+        length = prompt_tokens + new_tokens
+        device = model.device
+        self._model = model
+        # The last token is never fed back, so the cache never holds it.
+        self._cache = StaticCache(
+            config=model.config,
+            max_batch_size=batch_size,
+            max_cache_len=length - 1,
+            device=device,
+            dtype=model.dtype,
+            tp_size=ranks,
+        )
+        self._mask = torch.ones(batch_size, length - 1, dtype=torch.long, device=device)
+        positions = torch.arange(length, device=device)
+        self._prompt_positions = positions[:prompt_tokens]
+        self._positions = positions[prompt_tokens:].split(1)
+        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
+        self._step = self._decode if wrap is None else wrap(self._decode)
+        self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
+
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            self._cache.reset()  # transformers 5 counts its positions itself
+            token, logits = self._prompt_step(prompt, self._prompt_positions)
+            for index in range(self._output.shape[1]):
+                if index > 0:
+                    token, logits = self._step(token, self._positions[index - 1])
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
+                self._output[:, index : index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
+
+    def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step of every token but the first."""
+        return self._forward(token, position)
+
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self._model.transformer(
+            input_ids=input_ids,
+            past_key_values=self._cache,
+            attention_mask=self._mask,
+            cache_position=positions,
+            use_cache=True,
+        ).last_hidden_state
+        logits = self._model.lm_head(hidden[:, -1:])[:, 0]  # DeepSpeed's head takes three dimensions
+        return logits.argmax(-1, keepdim=True), logits
+
+
+class UncachedStaticGeneration(_StaticGeneration):
+    """Greedy generation without a KV cache: every step processes the whole sequence at its final length.
+
+    The sequence is padded on the right. Attention is causal, so the padding changes nothing to its left, and alibi
+    depends on the distance of positions alone.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompt_tokens: int,
+        new_tokens: int,
+        batch_size: int = 1,
+        wrap: Wrap | None = None,
+        ranks: int = 1,
+    ) -> None:
+        """Makes the buffers; nothing is compiled yet. For the arguments see ``CachedStaticGeneration``."""
+        length = prompt_tokens + new_tokens
+        device = model.device
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+        self._sequence = torch.full(
+            (batch_size, length - 1), model.config.pad_token_id, dtype=torch.long, device=device
+        )
+        self._mask = torch.ones_like(self._sequence)
+        self._last = torch.arange(prompt_tokens - 1, length - 1, device=device).split(1)
+        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
+        self._step = self._forward if wrap is None else wrap(self._forward)
+
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            self._sequence[:, : self._prompt_tokens] = prompt
+            self._sequence[:, self._prompt_tokens :] = self._model.config.pad_token_id
+            for index, last in enumerate(self._last):
+                token, logits = self._step(self._sequence, last)
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
+                self._output[:, index : index + 1] = token
+                if index + 1 < len(self._last):
+                    self._sequence[:, self._prompt_tokens + index : self._prompt_tokens + index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
+
+    def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self._model.transformer(
+            input_ids=sequence, attention_mask=self._mask, use_cache=False
+        ).last_hidden_state
+        logits = self._model.lm_head(hidden.index_select(1, last))[:, 0]
+        return logits.argmax(-1, keepdim=True), logits

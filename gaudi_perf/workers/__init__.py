@@ -1,0 +1,1 @@
+"""Worker groups: ``controller`` starts, asks, monitors and ends them; ``rank`` is what runs in their processes."""

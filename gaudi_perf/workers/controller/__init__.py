@@ -1,0 +1,1 @@
+"""The controller's side: launching worker groups, monitoring ranks, measuring."""

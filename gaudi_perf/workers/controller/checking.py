@@ -1,0 +1,115 @@
+"""Checks what was generated: every configuration of a model must say the same, as far as its arithmetic allows.
+
+After the rounds of a run its worker generates once more, led along the tokens of the rounds. The logits of every step
+are compared with those of one plain pass in the same worker, and with those of the session's first configuration of the
+model. docs/outputs.md says what that finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from gaudi_perf import protocol
+from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_tokens, compare_traces
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.models import Shape, model_named
+from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.workers.controller.group import WorkerGroup
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check came to.
+
+    Attributes:
+        trace: the logits along the run's own tokens, without samples; None where the engine cannot tell.
+        problems: wrong output, in words.
+        contradicts: the case whose outputs differ by more than rounding, if there is one.
+        notes: differences by rounding, in words.
+    """
+
+    trace: TokenTrace | None = None
+    problems: list[str] = field(default_factory=list)
+    contradicts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    case_id: str
+    trace: TokenTrace
+
+
+class OutputChecker:
+    """Checks the runs of a session against each other."""
+
+    def __init__(self) -> None:
+        self._references: dict[tuple[object, ...], _Reference] = {}
+
+    def check(self, group: WorkerGroup, case: Case, token_ids: list[int]) -> Checked:
+        """Check the tokens that the prepared variant of a group has generated.
+
+        Raises:
+            GroupFailure: the worker died, hung or failed.
+        """
+        done = _ask(group, token_ids, plain=False)
+        if done.problem:
+            return Checked(problems=[f"{WRONG}: {done.problem}"])
+        if done.trace is None:
+            return Checked()
+        plain = _ask(group, token_ids, plain=True)
+        if plain.problem or plain.trace is None:
+            return Checked(problems=[f"{WRONG}: in one pass over the same tokens, {plain.problem or 'nothing'}"])
+        found = _Findings()
+        shape = model_named(case.configuration.model).shape_at(case.scale)
+        found.add("its own rounds", _again(done.trace, token_ids, case, shape))
+        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, case.workload.dtype, shape))
+        contradicts = self._against_reference(group, case, done.trace, shape, found)
+        return Checked(replace(done.trace, sample=[]), found.problems, contradicts, found.notes)
+
+    def _against_reference(
+        self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: _Findings
+    ) -> list[str]:
+        key = (case.configuration.model, case.scale, case.weights, case.workload)
+        reference = self._references.get(key)
+        if reference is None:
+            if not found.problems:
+                self._references[key] = _Reference(case.id, trace)
+            return []
+        ours = trace
+        if trace.token_ids != reference.trace.token_ids:
+            done = _ask(group, reference.trace.token_ids, plain=False)
+            if done.trace is None:
+                found.add(reference.case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
+                return []
+            ours = done.trace
+        agreement = compare_traces(ours, reference.trace, case.workload.dtype, shape)
+        if found.problems or agreement.kind != "wrong" or reference.case_id == case.id:
+            found.add(reference.case_id, agreement)
+            return []
+        found.add(reference.case_id, Agreement("wrong", f"{agreement.sentence}: one of the two is wrong"))
+        return [reference.case_id]
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+
+    def add(self, other: str, agreement: Agreement) -> None:
+        if agreement.kind == "wrong":
+            self.problems.append(f"{WRONG}: against {other}, {agreement.sentence}")
+        elif agreement.kind == "rounding":
+            self.notes.append(f"differs by rounding from {other}: {agreement.sentence}")
+
+
+def _again(trace: TokenTrace, token_ids: list[int], case: Case, shape: Shape) -> Agreement:
+    """Whether the traced generation would have taken the tokens of the timed ones."""
+    chosen = [ids[0] for ids in trace.likeliest]
+    return compare_tokens(trace, chosen, token_ids, case.workload.dtype, shape)
+
+
+def _ask(group: WorkerGroup, token_ids: list[int], plain: bool) -> protocol.Traced:
+    return group.ask(protocol.Trace(token_ids=token_ids, plain=plain), protocol.Traced, phase="check of the outputs")

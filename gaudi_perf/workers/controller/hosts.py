@@ -1,0 +1,90 @@
+"""Hosts: a hostfile in DeepSpeed's format, and which of its devices a group uses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gaudi_perf.accelerators.base import Found
+from gaudi_perf.vocabulary.errors import UserError
+
+_LINE = re.compile(r"(?P<name>[A-Za-z0-9][\w.:-]*)\s+slots=(?P<slots>[1-9][0-9]{0,3})\s*(?:#.*)?\Z")
+LAUNCHERS = ("pdsh", "openmpi", "mpich", "impi", "slurm", "mvapich")
+"""DeepSpeed's ways of starting processes on several hosts."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host and how many devices of it may be used."""
+
+    name: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Where the devices of a group are.
+
+    Attributes:
+        hosts: in order of their ranks; the first is the machine on which pytest runs.
+        launcher: one of ``LAUNCHERS``.
+        address: the address of the first host at which the others reach it; empty: DeepSpeed asks it.
+    """
+
+    hosts: tuple[Host, ...]
+    launcher: str = "pdsh"
+    address: str = ""
+
+    @property
+    def devices(self) -> int:
+        """All of them."""
+        return sum(host.slots for host in self.hosts)
+
+    def for_devices(self, count: int) -> tuple[Host, ...]:
+        """The first hosts that have so many devices together, the last with those that are still needed."""
+        used = []
+        for host in self.hosts:
+            slots = min(host.slots, count)
+            if slots:
+                used.append(Host(host.name, slots))
+            count -= slots
+        return tuple(used)
+
+
+def read_hostfile(path: Path) -> tuple[Host, ...]:
+    """The hosts of a file with lines like ``worker-0 slots=8``.
+
+    Raises:
+        UserError: a line is not like that, a host stands twice, or there is none.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--hostfile {path}: cannot be read ({error})") from None
+    hosts: dict[str, Host] = {}
+    for number, line in enumerate((line.strip() for line in lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            raise UserError(f"--hostfile {path}, line {number}: {line[:60]!r} is not like 'worker-0 slots=8'")
+        if match["name"] in hosts:
+            raise UserError(f"--hostfile {path}, line {number}: {match['name']} stands there twice")
+        hosts[match["name"]] = Host(match["name"], int(match["slots"]))
+    if not hosts:
+        raise UserError(f"--hostfile {path}: names no host; write lines like 'worker-0 slots=8'")
+    return tuple(hosts.values())
+
+
+def read_hosts(hostfile: Path | None, launcher: str) -> Hosts | None:
+    """The hosts of a file, or None without one."""
+    return None if hostfile is None else Hosts(read_hostfile(hostfile), launcher)
+
+
+def found_on(hosts: Hosts | None, here: Found | None) -> Found | None:
+    """The devices that there are: those of all hosts, which are of the kind found here.
+
+    Every host counts its own before anything is loaded.
+    """
+    return here if hosts is None or here is None else replace(here, count=hosts.devices)

@@ -1,0 +1,146 @@
+"""How the workers of a stack are started: by this interpreter, by another one, or by a command, as in a container."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gaudi_perf
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.stacks import StackEntry, decode_stacks
+
+_OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How workers are started.
+
+    Attributes:
+        name: of the stack; empty for that of this interpreter.
+        program: words that run its Python interpreter.
+        environment: variables that the stack adds; nobody else gets them.
+        own: whether it is this interpreter, with this environment.
+        container: whether ``program`` is a command that may hide the worker's process, files and environment.
+    """
+
+    name: str = ""
+    program: tuple[str, ...] = (sys.executable,)
+    environment: tuple[tuple[str, str], ...] = ()
+    own: bool = True
+    container: bool = False
+
+    def command(self, directory: Path, parent: int) -> list[str]:
+        """The words that start a worker.
+
+        Args:
+            directory: the private directory of its group.
+            parent: the controller's process.
+        """
+        watched = str(self.watched(parent))
+        return [
+            *self.interpreter(directory), "-m", "gaudi_perf.workers.rank.worker", "--socket", str(directory / "socket"),
+            "--parent", watched,
+        ]  # fmt: skip
+
+    def interpreter(self, directory: Path) -> list[str]:
+        """The words that run the stack's interpreter, for a group with this private directory."""
+        return [
+            word.replace("{directory}", str(directory)).replace("{environment}", str(directory / "environment"))
+            for word in self.program
+        ]
+
+    def watched(self, parent: int) -> int:
+        """The process whose end a worker can be told to watch for: none where others may stand between."""
+        # A command may put processes, or a namespace of them, between the controller and the worker.
+        return 0 if self.container else parent
+
+    def variables(self, accelerator: Mapping[str, str], directory: Path) -> dict[str, str]:
+        """The environment of a worker; writes what it needs into the private directory.
+
+        Another interpreter gets the suite that runs here, and nothing else that is installed here.
+
+        Args:
+            accelerator: what the accelerator adds.
+            directory: the private directory of its group.
+        """
+        mine = dict(self.environment)
+        added = {**accelerator, **mine}
+        if self.own:
+            return {**os.environ, **added}
+        if self.container:
+            _write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
+        else:
+            # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
+            paths = [str(_suite(directory)), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
+            added["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+            if "PATH" not in mine:  # as if its virtual environment were active
+                before = added.get("PATH", os.environ.get("PATH", os.defpath))
+                added["PATH"] = os.pathsep.join([str(Path(self.program[0]).parent), before])
+        inherited = {name: value for name, value in os.environ.items() if name not in _OF_THIS_INTERPRETER}
+        return {**inherited, **added}
+
+
+def stack_launch(name: str, file: Path, option: str) -> Launch:
+    """How the workers of a listed stack are started.
+
+    Args:
+        name: of the stack.
+        file: that lists it.
+        option: that named it, for errors.
+
+    Raises:
+        UserError: the file is missing or malformed, does not list the stack, or its program is not there.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{option} {name}: {file}, which lists the stacks, cannot be read ({error.strerror}): write it, or name "
+            "another with --stacks"
+        ) from None
+    entries = {entry.name: entry for entry in decode_stacks(data, str(file)).stack}
+    if name not in entries:
+        raise UserError(f"{option} {name}: {file} lists no such stack; it lists {', '.join(sorted(entries))}")
+    entry = entries[name]
+    return Launch(
+        name=name,
+        program=_program(entry, file),
+        environment=tuple(sorted(entry.environment.items())),
+        own=False,
+        container=entry.command is not None,
+    )
+
+
+def _program(entry: StackEntry, file: Path) -> tuple[str, ...]:
+    if entry.command is not None:
+        found = shutil.which(entry.command[0])
+        if found is None:
+            raise UserError(f"{file}: stack {entry.name!r}: command: there is no program {entry.command[0]!r}")
+        return (found, *entry.command[1:])
+    assert entry.python is not None
+    # Not resolved: a virtual environment is found by the path of its interpreter, which is a link.
+    path = Path(os.path.abspath(file.parent / Path(entry.python).expanduser()))
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise UserError(f"{file}: stack {entry.name!r}: python: {path} is no program: write the path of an interpreter")
+    return (str(path),)
+
+
+def _suite(directory: Path) -> Path:
+    """A directory with this suite's package alone."""
+    path = directory / "suite"
+    path.mkdir(mode=0o700, exist_ok=True)
+    link = path / "gaudi_perf"
+    if not link.is_symlink():
+        link.symlink_to(Path(gaudi_perf.__file__).parent, target_is_directory=True)
+    return path
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

@@ -1,0 +1,111 @@
+"""Measures the cases that share a worker group, in passes: each pass has fresh groups, and a run of every case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.workers.controller.group import GroupFailure
+from gaudi_perf.workers.controller.measuring import Measurer
+
+
+@dataclass
+class Side:
+    """One stack of a session.
+
+    Attributes:
+        measurer: measures on it.
+        runs: what was measured, by case id.
+    """
+
+    measurer: Measurer
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+
+
+class Passes:
+    """Measures on one stack, or on two in the order ABBA: what drifts slowly meets both alike.
+
+    Only one worker group lives at a time unless told, for an accelerator can usually be held by one process alone.
+    """
+
+    def __init__(self, sides: Sequence[Side], keep: Callable[[Run], None], *, rounds_in_turns: bool = False) -> None:
+        """Nothing is measured yet.
+
+        Args:
+            sides: the stacks; the first is the one in question.
+            keep: stores a run.
+            rounds_in_turns: whether the worker groups of two stacks live at once and take their rounds in turns, in the
+                order ABBA, too; else one lives at a time.
+        """
+        self.sides = list(sides)
+        self.failures: dict[str, GroupFailure] = {}
+        self._keep = keep
+        self._rounds_in_turns = rounds_in_turns and len(self.sides) == 2
+
+    def measure(self, cases: Sequence[Case], enough: Callable[[Case, int], bool]) -> None:
+        """Measure until every case has enough runs, or failed.
+
+        Args:
+            cases: they share a worker group.
+            enough: whether a case needs no more runs, given how many it has.
+
+        Raises:
+            UserError: a run could not be stored, or an accelerator cannot be used as asked.
+        """
+        done = 0
+        while left := [case for case in cases if case.id not in self.failures and not enough(case, done)]:
+            order = self.sides if done % 2 == 0 else self.sides[::-1]
+            if self._rounds_in_turns:
+                self._end_groups()
+                for case in left:
+                    self._pair(order, case)
+            else:
+                for side in order:
+                    if done > 0 or len(self.sides) > 1:
+                        self._end_groups()
+                    for case in left:
+                        self._run(side, case)
+            done += 1
+
+    def _run(self, side: Side, case: Case) -> None:
+        if case.id in self.failures:
+            return
+        try:
+            run = side.measurer.measure(case)
+        except GroupFailure as failure:
+            self.failures[case.id] = failure
+            return
+        self._add(side, run)
+
+    def _pair(self, order: Sequence[Side], case: Case) -> None:
+        """A run on each stack, whose rounds alternate: whatever lasts longer than a round meets both alike."""
+        steps = [side.measurer.steps(case, one_by_one=True) for side in order]
+        runs: dict[int, Run] = {}
+        try:
+            for one in steps:
+                next(one)  # until it is warm
+            turn = 0
+            while len(runs) < len(steps):
+                for number in (0, 1) if turn % 2 == 0 else (1, 0):
+                    if number not in runs:
+                        try:
+                            next(steps[number])
+                        except StopIteration as done:
+                            runs[number] = done.value
+                turn += 1
+        except GroupFailure as failure:
+            self.failures[case.id] = failure
+            self._end_groups()  # the other one is in the midst of its run
+            return
+        for number, side in enumerate(order):
+            self._add(side, runs[number])
+
+    def _add(self, side: Side, run: Run) -> None:
+        self._keep(run)
+        side.runs.setdefault(run.case.id, []).append(run)
+
+    def _end_groups(self) -> None:
+        for side in self.sides:
+            side.measurer.end_group()

@@ -1,0 +1,112 @@
+"""Holds completions of this machine against references: text that a page shows of the same weights.
+
+Where the texts differ, the model is led along the reference, and says whether rounding explains that. docs/outputs.md
+has the rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from gaudi_perf import protocol
+from gaudi_perf.statistics.outputs import Agreement, compare_reference, first_difference
+from gaudi_perf.stores.completions import CompletionsFile, read_completions
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.dataset import Batch, Dataset
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.workers.controller.completing import complete
+from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.measuring import Measurer
+
+_AROUND = 30
+"""Characters of a text that are shown around the place where it parts from another."""
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A prompt, and the prompt with its completion."""
+
+    input: str
+    output: str
+
+
+def judge_references(
+    measurer: Measurer, case: Case, references: Sequence[Reference], directory: Path
+) -> list[Agreement]:
+    """Complete the prompts of references in one batch, and judge each completion.
+
+    Args:
+        measurer: starts the worker group, and ends it.
+        case: the configuration, and the workload with the shape of the batch: as many prompts as there are references.
+        references: what the completions are held against.
+        directory: a private one, for what is read and written.
+
+    Raises:
+        GroupFailure: the worker group failed.
+        UserError: a reference does not go on where its input ends, or the weights have no tokenizer.
+    """
+    source, out = directory / "references.jsonl", directory / "completions.jsonl"
+    lines = [{"prompt": one.input, "completion": _completion(number, one)} for number, one in enumerate(references, 1)]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with CompletionsFile(out) as file:
+        complete(measurer, case, Dataset(source=str(source), column="prompt"), file)
+    (batch,) = read_completions(out)[1]
+    with measurer.group_of(case) as group:
+        prompts = _tokens(group, measurer, source, "prompt", case.workload.prompt_tokens, len(references))
+        completions = _tokens(group, measurer, source, "completion", case.workload.new_tokens, len(references))
+        return list(_judged(group, case, references, batch, prompts, completions))
+
+
+def _completion(number: int, reference: Reference) -> str:
+    rest = reference.output.removeprefix(reference.input)
+    if not reference.input or not rest or rest == reference.output:
+        raise UserError(f"reference completion {number}: its output does not begin with its input, and go on")
+    return rest
+
+
+def _tokens(
+    group: WorkerGroup, measurer: Measurer, source: Path, column: str, most: int, count: int
+) -> list[list[int]]:
+    """The token ids of a column of the references, by the tokenizer of the weights."""
+    request = protocol.OpenDataset(
+        dataset=Dataset(source=str(source), column=column), prompt_tokens=most, cache=str(group.directory / "dataset")
+    )
+    phase = "reading the references"
+    group.ask(request, protocol.DatasetOpened, phase=phase, deadline=measurer.deadlines.load)
+    return group.ask(protocol.ReadPrompts(first=0, count=count), protocol.Prompts, phase=phase).token_ids
+
+
+def _judged(
+    group: WorkerGroup,
+    case: Case,
+    references: Sequence[Reference],
+    batch: Batch,
+    prompts: list[list[int]],
+    completions: list[list[int]],
+) -> Iterator[Agreement]:
+    shape = model_named(case.configuration.model).shape_at(case.scale)
+    for index, reference in enumerate(references):
+        if batch.outputs[index] == reference.output:
+            yield Agreement("same")
+            continue
+        if batch.inputs[index] != reference.input:
+            yield Agreement("wrong", f"the tokenizer makes {batch.inputs[index]!r} of its input {reference.input!r}")
+            continue
+        request = protocol.Trace(token_ids=completions[index], plain=True, prompt_ids=prompts[index])
+        done = group.ask(request, protocol.Traced, phase="check of the outputs")
+        if done.trace is None:
+            yield Agreement("wrong", done.problem or "the engine tells no logits by which to judge it")
+            continue
+        found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, shape)
+        yield Agreement(found.kind, f"{found.sentence}; {_parting(batch.outputs[index], reference.output)}")
+
+
+def _parting(ours: str, theirs: str) -> str:
+    """Where two texts part, in words."""
+    at = first_difference(ours, theirs) or 0
+    before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
+    return f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"

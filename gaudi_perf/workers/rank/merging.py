@@ -1,0 +1,104 @@
+"""One reply of many: what the ranks of a group answered, told as the group's answer."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from gaudi_perf import protocol
+from gaudi_perf.vocabulary.measurement import RankSkew
+
+_RANKS_APART = 0.01
+"""How far logits of two ranks may be apart, as a share of their spread. They compute the same numbers from the same
+sums, so that nothing but the order within a kernel can make them differ."""
+
+
+def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
+    """The group's answer to a request, from the answers of its ranks in order.
+
+    A round lasts as long as on its slowest rank; memory is that of the fullest. Everything else is rank 0's.
+    """
+    first = replies[0]
+    if isinstance(first, protocol.RoundsDone):
+        return _rounds([reply for reply in replies if isinstance(reply, protocol.RoundsDone)])
+    if isinstance(first, protocol.TokenRoundsDone):
+        all_of_them = [reply for reply in replies if isinstance(reply, protocol.TokenRoundsDone)]
+        return protocol.TokenRoundsDone(
+            first_token_s=[max(times) for times in zip(*(done.first_token_s for done in all_of_them), strict=True)],
+            per_output_token_s=[
+                max(times) for times in zip(*(done.per_output_token_s for done in all_of_them), strict=True)
+            ],
+        )
+    if isinstance(first, protocol.PassesAloneDone):
+        alone = [reply for reply in replies if isinstance(reply, protocol.PassesAloneDone)]
+        passes = [one for done in alone for one in done.rank_passes_s]
+        return protocol.PassesAloneDone(rank_passes_s=passes if len(passes) == len(replies) else [])
+    if isinstance(first, protocol.Traced):
+        return _traced([reply for reply in replies if isinstance(reply, protocol.Traced)])
+    if isinstance(first, protocol.Completed):
+        latencies = [reply.latency_s for reply in replies if isinstance(reply, protocol.Completed)]
+        return msgspec.structs.replace(first, latency_s=max(latencies))
+    return first
+
+
+def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
+    """Rank 0's trace, if all ranks say the same: after the last all-reduce of a step they hold the same sums."""
+    for index, done in enumerate(ranks):
+        if done.problem:
+            return protocol.Traced(problem=f"rank {index}: {done.problem}")
+        ours, theirs = ranks[0].trace, done.trace
+        if ours is None or theirs is None:
+            continue
+        for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
+            apart = max(abs(left - right) for left, right in zip(mine, other, strict=True))
+            if apart > _RANKS_APART * ours.spread[step]:
+                return protocol.Traced(
+                    problem=f"at step {step + 1} the logits of rank {index} are {apart:.3g} away from those of rank 0"
+                )
+    return ranks[0]
+
+
+def skew_of(rank_latencies_s: Sequence[Sequence[float]]) -> RankSkew | None:
+    """How far apart ranks ended, and which lags; None for one rank.
+
+    Args:
+        rank_latencies_s: per rank, the duration of each round in seconds.
+    """
+    if len(rank_latencies_s) < 2:
+        return None
+    rounds = list(zip(*rank_latencies_s, strict=True))
+    lagging = [max(range(len(round_)), key=round_.__getitem__) for round_ in rounds]
+    ((rank, times),) = Counter(lagging).most_common(1)
+    median = statistics.median(max(round_) - min(round_) for round_ in rounds)
+    return RankSkew(median_s=median, lagging_rank=rank, lagging_share=times / len(rounds))
+
+
+def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
+    problems: list[str] = []
+    for index, done in enumerate(ranks):
+        for problem in done.problems:
+            if not any(problem in told for told in problems):
+                problems.append(f"rank {index}: {problem}")
+    for index, done in enumerate(ranks):
+        if done.token_ids != ranks[0].token_ids:
+            problems.append(f"rank {index} gave other tokens than rank 0")
+    peaks = [done.peak_memory_bytes for done in ranks if done.peak_memory_bytes is not None]
+    return msgspec.structs.replace(
+        ranks[0],
+        latencies_s=[max(round_) for round_ in zip(*(done.latencies_s for done in ranks), strict=True)],
+        rank_latencies_s=[done.latencies_s for done in ranks],
+        probes_s=_slowest_probes(ranks),
+        same_tokens=all(done.same_tokens for done in ranks),
+        peak_memory_bytes=max(peaks, default=None),
+        problems=problems,
+    )
+
+
+def _slowest_probes(ranks: Sequence[protocol.RoundsDone]) -> list[float] | None:
+    probes = [done.probes_s for done in ranks if done.probes_s is not None]
+    if len(probes) < len(ranks):
+        return None
+    return [max(round_) for round_ in zip(*probes, strict=True)]

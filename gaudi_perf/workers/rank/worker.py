@@ -1,0 +1,258 @@
+"""The worker: holds one model, and generates when asked. Started as ``python -m gaudi_perf.workers.rank.worker``.
+
+It runs in a process of its own, so that a crash, a hang or an out-of-memory kill of an accelerator is a result, not
+the end of pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import io
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gaudi_perf import protocol
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.accelerators.base import Engine
+from gaudi_perf.generation.tracing import NotNumbersError
+from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.processes import die_with_connection, die_with_parent
+from gaudi_perf.workers.rank.probes import HostProbe
+
+if TYPE_CHECKING:
+    from gaudi_perf.generation.dataset import PromptSource
+
+Send = Callable[[protocol.AnyReply], None]
+Fetch = Callable[[protocol.GroupSpec, Callable[[str], None]], protocol.GroupSpec]
+
+
+class Worker:
+    """Answers requests with the engine of its group."""
+
+    def __init__(
+        self,
+        send: Send,
+        align: Callable[[], None] = lambda: None,
+        engine: Engine | None = None,
+        fetch: Fetch = lambda group, progress: group,
+    ) -> None:
+        """Nothing is loaded.
+
+        Args:
+            send: sends a reply.
+            align: called before each timed generation; where there are several ranks, it waits for all.
+            engine: what to load the model into; by default a new one of the accelerator.
+            fetch: gets the hub's files before a model is loaded, and tells where they are; by default whatever reads
+                them does.
+        """
+        self._send = send
+        self._align = align
+        self._prepared_engine = engine
+        self._fetch = fetch
+        self.engine: Engine | None = None
+        self.prompt_ids: list[int] = []
+        self._group: protocol.GroupSpec | None = None
+        self._prompts: PromptSource | None = None
+        self._probe = HostProbe()
+
+    def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        """The final reply to a request; faults become ``Failed``."""
+        try:
+            return self._answer(request)
+        except UserError as error:
+            return protocol.Failed(message=str(error), mistake=True)
+        except Exception as error:  # any fault of an engine is reported, not raised
+            _print_traceback()
+            first_line = (str(error).strip().splitlines() or [""])[0]
+            return protocol.Failed(message=f"{type(error).__name__}: {first_line}")
+
+    def close(self) -> None:
+        """Before ranks part: have the engine let go of their group."""
+        if self.engine is not None:
+            self.engine.close()
+
+    def _answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        if isinstance(request, protocol.Ping):
+            return protocol.Pong()
+        if isinstance(request, protocol.Load):
+            return self._load(request.group)
+        if self.engine is None:
+            return protocol.Failed(message="nothing is loaded yet")
+        if isinstance(request, protocol.Prepare):
+            gc.unfreeze()  # what belonged to the variant before may go
+            self.engine.prepare(request.variant)
+            return protocol.Prepared()
+        if isinstance(request, protocol.Rounds):
+            return self._rounds(self.engine, request.count)
+        if isinstance(request, protocol.TokenRounds):
+            return self._token_rounds(self.engine, request.count)
+        if isinstance(request, protocol.PassesAlone):
+            return self._passes_alone(self.engine, request.count)
+        if isinstance(request, protocol.Trace):
+            return self._trace(self.engine, request)
+        if isinstance(request, protocol.Complete):
+            return self._complete(self.engine, request.prompts)
+        if isinstance(request, protocol.OpenDataset):
+            return self._open_dataset(request)
+        if isinstance(request, protocol.ReadPrompts) and self._prompts is not None:
+            token_ids, texts = self._prompts.prompts(request.first, request.count)
+            return protocol.Prompts(token_ids=token_ids, texts=texts)
+        return protocol.Failed(message=f"cannot answer {type(request).__name__}")
+
+    def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
+        self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
+        group = self._group = self._fetch(group, self._progress)
+        self.engine.load(group, self._progress)
+        prompt = self.engine.prompt()
+        self.prompt_ids = prompt.ids
+        return protocol.Loaded(
+            device=self.engine.device(),
+            stack=self.engine.stack(),
+            prompt_ids=prompt.ids,
+            tokenization_s=prompt.tokenization_s,
+            memory_bandwidth=self.engine.memory_bandwidth(),
+        )
+
+    def _progress(self, text: str) -> None:
+        self._send(protocol.Progress(text=text))
+
+    def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
+        latencies: list[float] = []
+        probes: list[float] = []
+        outputs: list[list[int]] = []
+        # What is there stays, and the collector need not look at it again: walking the 100 000 objects of torch before
+        # each request empties the processor's caches, and makes the round after it several percent slower.
+        gc.collect()
+        gc.freeze()
+        engine.reset_peak_memory()
+        engine.begin_rounds()
+        probes.append(self._probe.seconds())
+        for _ in range(count):
+            self._align()
+            engine.synchronize()
+            begin = time.perf_counter_ns()
+            token_ids = engine.generate(self.prompt_ids)
+            engine.synchronize()
+            end = time.perf_counter_ns()
+            latencies.append((end - begin) / 1e9)
+            outputs.append(token_ids)
+            probes.append(self._probe.seconds())
+        return protocol.RoundsDone(
+            latencies_s=latencies,
+            probes_s=[(before + after) / 2 for before, after in itertools.pairwise(probes)],
+            token_ids=outputs[-1],
+            same_tokens=all(output == outputs[-1] for output in outputs),
+            peak_memory_bytes=engine.peak_memory_bytes(),
+            graph_compilation=engine.graph_compilation(),
+            problems=engine.problems(),
+        )
+
+    def _token_rounds(self, engine: Engine, count: int) -> protocol.TokenRoundsDone:
+        first: list[float] = []
+        following: list[float] = []
+        for _ in range(count):
+            times: list[int] = []
+            self._align()
+            engine.synchronize()
+            begin = time.perf_counter_ns()
+            engine.generate(self.prompt_ids, on_token=_stopwatch(times))
+            first.append((times[0] - begin) / 1e9)
+            if len(times) > 1:
+                following.append((times[-1] - times[0]) / 1e9 / (len(times) - 1))
+        return protocol.TokenRoundsDone(first_token_s=first, per_output_token_s=following)
+
+    def _passes_alone(self, engine: Engine, count: int) -> protocol.PassesAloneDone:
+        seconds: list[float] = []
+        try:
+            for _ in range(count + 1):  # the first one compiles what it needs
+                engine.synchronize()
+                begin = time.perf_counter_ns()
+                if not engine.pass_alone(self.prompt_ids):
+                    return protocol.PassesAloneDone(rank_passes_s=[])
+                engine.synchronize()
+                seconds.append((time.perf_counter_ns() - begin) / 1e9)
+        except Exception:  # a run that is measured already is not lost for want of it
+            _print_traceback()
+            return protocol.PassesAloneDone(rank_passes_s=[])
+        return protocol.PassesAloneDone(rank_passes_s=[seconds[1:]])
+
+    def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
+        try:
+            prompt_ids = request.prompt_ids or self.prompt_ids
+            return protocol.Traced(trace=engine.trace(prompt_ids, request.token_ids, request.plain))
+        except NotNumbersError as error:
+            return protocol.Traced(problem=str(error))
+
+    def _open_dataset(self, request: protocol.OpenDataset) -> protocol.DatasetOpened:
+        from gaudi_perf.generation.dataset import PromptSource
+
+        assert self._group is not None
+        source = PromptSource(request.dataset, request.prompt_tokens, self._group, request.cache)
+        self._prompts = source
+        return protocol.DatasetOpened(
+            column=source.column, split=source.split, rows=len(source), content=source.content, tokens=source.tokens
+        )
+
+    def _complete(self, engine: Engine, prompts: list[list[int]]) -> protocol.Completed:
+        engine.synchronize()
+        self._align()
+        begin = time.perf_counter_ns()
+        token_ids = engine.complete(prompts)
+        engine.synchronize()
+        seconds = (time.perf_counter_ns() - begin) / 1e9
+        texts = [] if self._prompts is None else self._prompts.texts(token_ids)
+        return protocol.Completed(latency_s=seconds, token_ids=token_ids, texts=texts)
+
+
+def _stopwatch(times: list[int]) -> Callable[[], None]:
+    return lambda: times.append(time.perf_counter_ns())
+
+
+def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
+    """Answer the requests of a stream until it ends or says ``Stop``."""
+
+    def send(reply: protocol.AnyReply) -> None:
+        stream.write(encode_line(reply))
+        stream.flush()
+
+    decoder = msgspec.json.Decoder(protocol.AnyRequest)
+    worker = make_worker(send)
+    send(protocol.Hello(pid=os.getpid()))
+    for line in stream:
+        request = decoder.decode(line)
+        if isinstance(request, protocol.Stop):
+            return
+        send(worker.answer(request))
+
+
+def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
+    """Connect to the controller and serve it."""
+    parser = argparse.ArgumentParser(description="A worker of gaudi-perf; started by the suite, not by hand.")
+    parser.add_argument("--socket", required=True, help="path of the controller's Unix domain socket")
+    parser.add_argument("--parent", required=True, type=int, help="process id of the controller; 0 if out of sight")
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(arguments.socket)
+        if arguments.parent == 0:
+            die_with_connection(connection)
+        with connection.makefile("rwb") as stream:
+            serve(stream, make_worker)
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()  # into the worker's log
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaudi_perf.accelerators.base import Found
+from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.models import MODELS, Scale
+from gaudi_perf.vocabulary.workload import Dtype, Workload
+from gaudi_perf.workers.controller.matrix import configurations, why_not, why_not_batches
+
+
+class AnyGraphs(CpuAccelerator):
+    """Runs whatever fits."""
+
+    name = "abacus"
+
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        return ""
+
+
+class NoGraphs(AnyGraphs):
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        return "has no graphs" if variant_graphs else ""
+
+
+def case(
+    model: str = "bloomz7b", devices: int = 1, graphs: bool = True, scale: Scale = "full", dtype: Dtype = "bfloat16"
+) -> Case:
+    configuration = Configuration(model=model, devices=devices, graphs=graphs, kv_cache=True)
+    return Case(configuration=configuration, accelerator="cpu", workload=Workload(dtype=dtype), scale=scale)
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "sentence"),
+    [
+        (case(), None, "no abacus device found"),
+        (case(devices=8), Found("a", 1, None), "needs 8 devices, found 1"),
+        (case(devices=8), Found("a", 7, None), "needs 8 devices, found 7"),
+        (case(), Found("a", 0, None), "needs 1 device, found 0"),
+        (case("bloomz176b"), Found("a", 8, 96 * GB), "352 GB of weights do not fit in 1 x 96 GB"),
+        (case("bloomz176b", 8), Found("a", 8, 32 * GB), "352 GB of weights do not fit in 8 x 32 GB"),
+        (case("bloomz176b", 8), Found("a", 8, 96 * GB), ""),
+        (case("bloomz176b", 8), Found("a", 8, None), ""),
+        (case("bloomz176b", scale="standin"), Found("a", 1, GB), ""),
+        (case("bloomz7b"), Found("a", 1, 8 * GB), "14 GB of weights do not fit in 1 x 8.0 GB"),
+        (case("bloomz7b", dtype="float32"), Found("a", 1, 24 * GB), "28 GB of weights do not fit in 1 x 24 GB"),
+        (case("bloomz560m"), Found("a", 1, GB), "1.1 GB of weights do not fit in 1 x 1.0 GB"),
+        (case("bloomz7b", 3), Found("a", 8, None), "32 attention heads do not divide among 3 devices"),
+        (case("bloomz176b", 7), Found("a", 8, None), ""),
+        (case("bloomz176b", 7, scale="standin"), Found("a", 8), "16 attention heads do not divide among 7 devices"),
+    ],
+)
+def test_why_not_in_numbers(wanted: Case, found: Found | None, sentence: str) -> None:
+    assert why_not(wanted, AnyGraphs(), found) == sentence
+
+
+def test_the_accelerator_has_the_last_word() -> None:
+    found = Found("a", 1, None)
+    assert why_not(case(graphs=True), NoGraphs(), found) == "has no graphs"
+    assert why_not(case(graphs=False), NoGraphs(), found) == ""
+    assert why_not(case(devices=2), NoGraphs(), found) == "needs 2 devices, found 1"
+
+
+def test_datasets_where_only_eager_completes_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Found("a", 1, None)
+    assert why_not_batches(case(graphs=True), AnyGraphs(), found) == ""
+    monkeypatch.setattr(AnyGraphs, "batches_with_graphs", False)
+    assert "on abacus datasets are completed without graphs" in why_not_batches(case(graphs=True), AnyGraphs(), found)
+    assert why_not_batches(case(graphs=False), AnyGraphs(), found) == ""
+
+
+def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    sentence = why_not(case(scale="standin"), CpuAccelerator(), Found("cpu", 1))
+    assert "no C++ compiler was found" in sentence and "CXX" in sentence
+    assert why_not(case(scale="standin", graphs=False), CpuAccelerator(), Found("cpu", 1)) == ""
+
+
+@given(st.lists(st.integers(1, 16), min_size=1, max_size=5))
+def test_every_configuration_is_there_once_and_groups_are_together(devices: list[int]) -> None:
+    found = list(configurations(devices))
+    wanted = itertools.product(MODELS, set(devices), (True, False), (True, False))
+    assert {(c.model, c.devices, c.graphs, c.kv_cache) for c in found} == set(wanted)
+    assert len({c.id for c in found}) == len(found) == len(MODELS) * len(set(devices)) * 4
+    groups = [key for key, _ in itertools.groupby((c.model, c.devices) for c in found)]
+    assert len(groups) == len(set(groups)), "a group's cases come one after the other: it is loaded once"
