@@ -92,7 +92,7 @@ def refresh_verdicts(
         if run.measurement.valid and run.measurement.warm_up.steady:
             groups.setdefault(run.case.id, []).append(run)
     alike = {case_id: same for case_id, same in groups.items() if _alike(same)}
-    family = SessionFamily(len(alike))
+    family = SessionFamily[str](len(alike))
     rules = rules or Rules()
     rules = replace(rules, gates=rules.gates | {LATENCY})
     judged: dict[str, Judgement] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -11,13 +12,16 @@ from gaudi_perf.judging.case import Judgement
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.statistics.family import regressed_among_all, what_all_share
 from gaudi_perf.statistics.online import FAMILY_RATE, online_level
+from gaudi_perf.statistics.verdict import Comparison
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+
+K = TypeVar("K", bound=Hashable)
 
 _CERTAIN = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 
 @dataclass(frozen=True)
-class Conclusion:
+class Conclusion(Generic[K]):
     """What all cases come to together.
 
     Attributes:
@@ -26,13 +30,16 @@ class Conclusion:
         remark: what the cases have in common, or empty.
     """
 
-    added: Mapping[str, Verdict]
+    added: Mapping[K, Verdict]
     statement: str
     remark: str
 
 
-class SessionFamily:
-    """Gives each case its level before it is measured, and looks at all of them in the end."""
+class SessionFamily(Generic[K]):
+    """Gives each case its level before it is measured, and looks at all of them in the end.
+
+    Cases are told apart by keys: a session's by the whole case.
+    """
 
     def __init__(self, cases: int, rate: float = FAMILY_RATE) -> None:
         """No case is judged yet.
@@ -43,7 +50,7 @@ class SessionFamily:
         """
         self._cases = max(cases, 1)
         self._rate = rate
-        self._judged: dict[str, Judgement] = {}
+        self._judged: dict[K, Judgement] = {}
 
     def rules(self, rules: Rules) -> Rules:
         """The rules for a case that is measured now: with the levels that those judged before leave it."""
@@ -57,25 +64,25 @@ class SessionFamily:
             cases=self._cases,
         )
 
-    def add(self, case_id: str, judgement: Judgement) -> None:
+    def add(self, key: K, judgement: Judgement) -> None:
         """A case is judged."""
-        self._judged[case_id] = judgement
+        self._judged[key] = judgement
 
-    def conclude(self) -> Conclusion:
+    def conclude(self) -> Conclusion[K]:
         """Look at all cases together. Only REGRESSED is added: no test's verdict is taken back."""
-        comparisons = {}
-        for case_id, judgement in self._judged.items():
+        comparisons: dict[K, Comparison] = {}
+        for key, judgement in self._judged.items():
             one = judgement.comparison
             if one is not None:
                 kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
-                comparisons[case_id] = replace(one, kind=kind)
+                comparisons[key] = replace(one, kind=kind)
         if not comparisons:
             return Conclusion({}, "", "")
         regressed = regressed_among_all(comparisons, self._rate)
         added = {
-            case_id: msgspec.structs.replace(alone, reason=f"{alone.reason}; certain among all cases of the session")
-            for case_id, judgement in self._judged.items()
-            if case_id in regressed and (alone := judgement.alone) is not None
+            key: msgspec.structs.replace(alone, reason=f"{alone.reason}; certain among all cases of the session")
+            for key, judgement in self._judged.items()
+            if key in regressed and (alone := judgement.alone) is not None
         }
         remark = what_all_share(comparisons, regressed)
         return Conclusion(added, _statement(self._cases, self._rate), remark)

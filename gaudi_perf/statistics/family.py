@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
 from gaudi_perf.statistics.verdict import Comparison
 from gaudi_perf.vocabulary.verdict import VerdictKind
+
+K = TypeVar("K", bound=Hashable)
 
 _COMMON_SHARE = 0.8
 _MANY = 4
 
 
-def regressed_among_all(comparisons: Mapping[str, Comparison], rate: float) -> set[str]:
-    """The names of those that are REGRESSED among the comparisons of a session.
+def regressed_among_all(comparisons: Mapping[K, Comparison], rate: float) -> set[K]:
+    """The keys of those that are REGRESSED among the comparisons of a session.
 
     Each must be REGRESSED by itself, at its own permitted error, and pass the step-up procedure of Benjamini and
     Hochberg (1995) among all. Cases of a night share its luck, which is positive dependence; the procedure's rate
     holds under it (Benjamini and Yekutieli 2001).
 
     Args:
-        comparisons: one for each case that could be compared, by its id.
+        comparisons: one for each case that could be compared.
         rate: the permitted expected share of false ones among those REGRESSED. If nothing changed in any case, also the
             probability of any REGRESSED at all.
 
@@ -40,7 +43,7 @@ def regressed_among_all(comparisons: Mapping[str, Comparison], rate: float) -> s
     }
 
 
-def what_all_share(comparisons: Mapping[str, Comparison], regressed: set[str]) -> str:
+def what_all_share(comparisons: Mapping[K, Comparison], regressed: set[K]) -> str:
     """A change that nearly all cases share is what a slow machine looks like, too; empty if there is none."""
     if len(comparisons) < _MANY or len(regressed) < _COMMON_SHARE * len(comparisons):
         return ""

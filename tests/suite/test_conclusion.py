@@ -9,11 +9,11 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
-
 from fixtures.matrix import OPTIONS_KEY
 from fixtures.performance import PerfSession
 from fixtures.progress import Progress
 from fixtures.session import SESSION_KEY, take_accelerator
+
 from gaudi_perf.judging.family import Conclusion
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError

@@ -8,8 +8,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-
 from fixtures.matrix import named
+
 from tests.suite.conftest import ROOT, Scripted, Suite
 
 ALL_DEFAULT = {

@@ -1,0 +1,514 @@
+"""The session of one invocation: measures cases, judges them, and writes down what it found.
+
+pytest's fixtures and ``gaudi-perf complete`` are its faces: they show what it says. Everything is kept by the whole
+case, so that two tests of one configuration with different workloads have nothing in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from gaudi_perf.judging import refresh_verdicts
+from gaudi_perf.judging.outcome import fails, with_added
+from gaudi_perf.judging.waived import waived
+from gaudi_perf.reports.terminal import failure_text
+from gaudi_perf.session.judge import SessionJudge
+from gaudi_perf.session.settings import DatasetSettings, Settings
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.completions import CompletionsFile, write_layout
+from gaudi_perf.stores.files import make_directory
+from gaudi_perf.stores.logs import keep
+from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.results import ResultsStore, new_session_id
+from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
+from gaudi_perf.workers.controller import completing
+from gaudi_perf.workers.controller.group import GroupFailure
+from gaudi_perf.workers.controller.hosts import found_on
+from gaudi_perf.workers.controller.launch import Launch
+from gaudi_perf.workers.controller.matrix import why_not, why_not_batches
+from gaudi_perf.workers.controller.measuring import Measurer, utc_now
+from gaudi_perf.workers.controller.passes import Passes, Side
+from gaudi_perf.workers.controller.time_left import TimeLeft, bar
+from gaudi_perf.workers.controller.workspace import Workspace
+
+
+class CannotRunError(Exception):
+    """Why a case cannot be measured here, in numbers: no fault of anybody."""
+
+
+class Progress(Protocol):
+    """Shows what is being done."""
+
+    def __call__(self, text: str) -> None:
+        """Show a line in the place of the one before."""
+
+    def clear(self) -> None:
+        """Take the line away."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __call__(self, text: str) -> None:
+        """Show nothing."""
+
+    def clear(self) -> None:
+        """Nothing to take away."""
+
+
+class PerfSession:
+    """The session of one invocation.
+
+    Attributes:
+        found: the devices that there are; None if there are none.
+        reports: what was found of each case so far.
+        notes: what else to print, a line each.
+        failed: whether the session fails though its tests may pass: a case is REGRESSED only among all cases, a
+            baseline is refused, or the session's document cannot be written.
+        refreshed: whether what was measured is stored as baselines.
+    """
+
+    def __init__(
+        self, settings: Settings, cases: Iterable[Case] = (), *, more: int = 0, progress: Progress | None = None
+    ) -> None:
+        """Nothing is started.
+
+        Args:
+            settings: what was asked for.
+            cases: those that are known to be measured, in the order of their tests.
+            more: how many are measured that are not known yet; they share the false-alarm rate.
+            progress: shows what is being done.
+        """
+        self.settings = settings
+        self.session_id = new_session_id()
+        self.baselines = BaselineStore(settings.baselines_directory)
+        self.results = ResultsStore(settings.results_directory)
+        self.reports: dict[Case, CaseReport] = {}
+        self.notes: list[str] = []
+        self.failed = False
+        self.refreshed = False
+        self._waivers = WaiverStore(settings.baselines_directory)
+        self._stopped: dict[Case, UserError] = {}
+        self._selected = list(dict.fromkeys(cases))
+        self._more = more
+        self._progress = progress or Silent()
+        self._started_at = utc_now()
+        self.found = found_on(settings.hosts, settings.accelerator.find())
+        self._resources = contextlib.ExitStack()
+        launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
+        self._launches = launches
+        self._runs: list[dict[Case, list[Run]]] = [{} for _ in launches]
+        self._passes: Passes | None = None
+        self._workspace: Workspace | None = None
+        self._directories = itertools.count()
+        self._ended_at = ""
+        self._statement = ""
+        runnable = sum(not self.why_not(case) for case in self._selected) + more
+        self._judging = SessionJudge(settings, self.baselines, runnable)
+
+    @property
+    def runs(self) -> dict[Case, list[Run]]:
+        """The runs on the stack in question."""
+        return self._runs[0]
+
+    @property
+    def runs_by_id(self) -> dict[str, list[Run]]:
+        """The same by case id, as reports take them."""
+        return {case.id: runs for case, runs in self.runs.items()}
+
+    @property
+    def selected(self) -> int:
+        """How many cases were known from the beginning."""
+        return len(self._selected)
+
+    @property
+    def missing(self) -> int:
+        """Of how many of these nothing was found: the session ended early."""
+        return sum(case not in self.reports for case in self._selected)
+
+    @property
+    def document(self) -> Session:
+        """The session as a document."""
+        baseline = self.settings.baseline
+        order = dict.fromkeys([*self._selected, *self.reports])
+        return Session(
+            session_id=self.session_id,
+            started_at=self._started_at,
+            ended_at=self._ended_at or utc_now(),
+            cases=[self.reports[case] for case in order if case in self.reports],
+            candidate_stack=self.settings.candidate.name,
+            baseline_stack="" if baseline is None else baseline.name,
+            family=self._statement,
+            waivers=self._all_waivers(),
+        )
+
+    def why_not(self, case: Case) -> str:
+        """Why this machine cannot run a case, in numbers; empty if it can."""
+        kind = why_not_batches if _of_dataset(case) else why_not
+        return kind(case, self.settings.accelerator, self.found)
+
+    def measure(self, case: Case) -> list[Run]:
+        """The runs of a case on the stack in question.
+
+        Several runs of cases that share a worker group are made in passes over all of them.
+
+        Raises:
+            CannotRunError: this machine cannot run it.
+            UserError: it cannot be measured as asked, a run failed or could not be stored, or a baseline that is needed
+                is malformed.
+        """
+        with self._reported(case):
+            self._require_measurable(case)
+            self._require_runnable(case)
+            passes = self._passes_now()
+            if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
+                raise self._stopped[case]
+            if case not in self.runs and case not in passes.failures:
+                several = self.settings.runs > 1 or len(passes.sides) > 1
+                sharing = self._sharing(case) if several else [case]
+                pending = [
+                    other
+                    for other in self._selected
+                    if not any(other in runs for runs in self._runs) and not self.why_not(other)
+                ]
+                unknown = self._more - sum(other not in self._selected for other in self.reports)
+                share = len(sharing) / max(len(pending) + unknown, len(sharing))
+                try:
+                    passes.measure(sharing, self._judging.enough(self._runs, share))
+                except UserError as error:
+                    self._stopped.update(dict.fromkeys(sharing, error))
+                    raise
+                finally:
+                    self._progress.clear()
+            if case in passes.failures:
+                raise passes.failures[case]
+        return self.runs[case]
+
+    def complete(
+        self, case: Case, asked: DatasetSettings, path: Path, progress: completing.Progress | None = None
+    ) -> list[Run]:
+        """Complete a dataset as often as runs are asked for; only the first run's completions are kept.
+
+        Args:
+            case: the configuration, and the shape of a batch.
+            asked: the dataset, and how much of it.
+            path: where completions go; those that are there already are not made again.
+            progress: is told how many batches are done; by default they are shown as a bar.
+
+        Returns:
+            The runs; empty if all batches were there already.
+
+        Raises:
+            CannotRunError: this machine cannot run it.
+            UserError: the dataset cannot be read, a run failed, or something could not be stored.
+        """
+        if self.settings.baseline is not None:
+            raise UserError(
+                "a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack"
+            )
+        with self._reported(case, kept=path):
+            self._require_runnable(case)
+            for index in range(self.settings.runs):
+                number, workspace = next(self._directories), self._workspace_now()
+                target = path if index == 0 else workspace.path / f"again-{number}.jsonl"
+                try:
+                    with (
+                        self._measurer(Launch(), workspace.path / str(number)) as measurer,
+                        CompletionsFile(target) as file,
+                    ):
+                        done = completing.complete(
+                            measurer,
+                            case,
+                            asked.dataset,
+                            file,
+                            limit=asked.limit,
+                            progress=progress or self._bar(case),
+                        )
+                finally:
+                    self._progress.clear()
+                if index == 0:
+                    self.notes.append(_completed(case, done, path, write_layout(path)))
+                if done.run is not None:
+                    self._store(done.run)
+                    self.runs.setdefault(case, []).append(done.run)
+        runs = self.runs.get(case, [])
+        if runs:
+            prompts, tokens = completing.throughput(runs)
+            self.notes.append(f"{case.id}: {prompts:.4g} prompts/s, {tokens:.4g} new tokens/s (median batch)")
+        return runs
+
+    def judge(self, case: Case) -> CaseReport:
+        """Hold the runs of a case against the other stack's, or against its baselines.
+
+        Raises:
+            UserError: a baseline or the waivers are malformed, ``--against`` names none, or nothing was measured.
+        """
+        if not self.runs.get(case):
+            raise UserError(f"{case.id}: nothing was measured that could be judged: measure this case first")
+        with self._reported(case):
+            judgement = self._judging.judge(case, self._runs)
+            report = CaseReport(
+                case=case,
+                run_ids=[run.run_id for run in self.runs[case]],
+                baseline_run_ids=[run.run_id for runs in self._runs[1:] for run in runs[case]],
+                verdicts=[self._without_refresh(verdict) for verdict in judgement.verdicts],
+                others=list(judgement.others),
+                waived=waived(self._waivers, self.baselines, self.runs[case][-1], judgement.verdicts),
+                notes=list(judgement.notes),
+            )
+        self.reports[case] = report
+        return report
+
+    def fails(self, report: CaseReport) -> bool:
+        """Whether what a case came to makes its test fail."""
+        return fails(
+            report.verdicts,
+            report.waived,
+            accept_regression=bool(self.settings.accept_regression),
+            require_baseline=self.settings.require_baseline,
+        )
+
+    def measurer(self) -> Measurer:
+        """A measurer of its own, for other requests than those of a run; use it as a context manager."""
+        return self._measurer(Launch(), self.directory())
+
+    def directory(self) -> Path:
+        """A new private directory, which goes when the session ends."""
+        path = self._workspace_now().path / str(next(self._directories))
+        path.mkdir()
+        return path
+
+    def end_groups(self) -> None:
+        """Leave the accelerator to somebody else."""
+        for side in [] if self._passes is None else self._passes.sides:
+            side.measurer.end_group()
+
+    def close(self) -> None:
+        """End what was started, and nothing else."""
+        self._progress.clear()
+        self._resources.close()
+
+    def finish(self, *, interrupted: bool = False) -> None:
+        """End what was started, judge all cases together, store baselines if asked, and write the session's document.
+
+        Args:
+            interrupted: whether not all tests came to their end; then no baseline is stored.
+        """
+        self.close()
+        self._ended_at = utc_now()
+        if not self.reports:
+            return
+        try:
+            self._conclude()
+            self.results.write_session(self.document)
+        except UserError as error:
+            self.failed = True
+            self.notes.append(str(error))
+        if self.settings.refresh_baselines and self.runs:
+            if interrupted:
+                self.notes.append("baselines not refreshed: the session was interrupted")
+            else:
+                self.refreshed = self._refresh()
+                self.failed |= not self.refreshed
+
+    def _store(self, run: Run) -> None:
+        """Store a run among the results."""
+        self._progress.clear()
+        self.results.write_run(run)
+
+    def _refresh(self) -> bool:
+        """Store what was measured as baselines, and say what was done; whether nothing was refused."""
+        runs = [run for those in self.runs.values() for run in those]
+        try:
+            judged = refresh_verdicts(runs, self.baselines, self.settings.rules, self._judging.history)
+            plan = plan_refresh(
+                self.baselines,
+                runs,
+                minimum_runs=self.settings.runs,
+                accept_regression=self.settings.accept_regression or None,
+                margin=self.settings.tolerances[LATENCY],
+                verdicts=judged.latencies,
+                worse=judged.worse,
+                noted=judged.noted,
+            )
+            done = apply(plan)
+        except UserError as error:
+            self.notes.append(f"baselines not refreshed: {error}")
+            return False
+        self.notes.append(f"baselines in {self.baselines.directory}:")
+        self.notes += [f"  {change.sentence}" for change in done.changes]
+        return not done.refused
+
+    def _conclude(self) -> None:
+        """Add what is REGRESSED only among all cases together; no verdict is taken back."""
+        conclusion = self._judging.conclude()
+        self._statement = conclusion.statement
+        added = []
+        for case, verdict in conclusion.added.items():
+            report = with_added(self.reports[case], verdict, "")
+            report = with_added(report, verdict, self._waived_or_not(case, report.verdicts))
+            self.reports[case] = report
+            if fails(report.verdicts, report.waived, accept_regression=bool(self.settings.accept_regression)):
+                added.append(case.id)
+        if conclusion.remark:
+            self.notes.append(conclusion.remark)
+        if added:
+            self.failed = True
+            self.notes.append(f"REGRESSED among all cases, not when its test ended: {', '.join(added)}")
+
+    def _waived_or_not(self, case: Case, verdicts: Sequence[Verdict]) -> str:
+        """Waivers that cannot be read waive nothing; all tests are over, so that none can fail for it."""
+        try:
+            return waived(self._waivers, self.baselines, self.runs[case][-1], verdicts)
+        except UserError as error:
+            if str(error) not in self.notes:
+                self.notes.append(str(error))
+            return ""
+
+    def _without_refresh(self, verdict: Verdict) -> Verdict:
+        """A verdict without the advice to store this level, where this session does just that."""
+        if verdict.kind is VerdictKind.NO_BASELINE and self.settings.refresh_baselines:
+            return replace(verdict, advice="")
+        return verdict
+
+    def _all_waivers(self) -> list[str]:
+        """Every waiver in words, expired ones too; a file that cannot be read was told when a case needed it."""
+        stack = next((runs[0].stack for runs in self.runs.values() if runs), None)
+        with contextlib.suppress(UserError):
+            return [waiver.sentence(stack) for waiver in self._waivers.list()]
+        return []
+
+    @contextlib.contextmanager
+    def _reported(self, case: Case, kept: Path | None = None) -> Iterator[None]:
+        """Reports of a case that it has no measurement, and why, if so.
+
+        Args:
+            case: what is measured.
+            kept: the file whose completions are kept, whatever comes.
+        """
+        notes: list[str] = []
+        try:
+            yield
+        except CannotRunError as error:
+            self.reports[case] = CaseReport(case=case, skipped=str(error))
+            raise
+        except GroupFailure as failure:
+            text = failure_text(case, failure.phase, failure.sentence, failure.log)
+            # The log goes with the workspace.
+            notes += [keep(failure.log_path, os.environ, self.results, self.session_id, case.id)]
+            if kept is not None and kept.exists():
+                notes.append(f"what was completed is kept in {kept}; the same command goes on there")
+            notes = [note for note in notes if note]
+            self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)
+            raise UserError("\n".join([text, *notes])) from None
+        except UserError as error:
+            run_ids = [run.run_id for run in self.runs.get(case, [])]
+            self.reports[case] = CaseReport(case=case, run_ids=run_ids, failed=str(error))
+            raise
+
+    def _require_measurable(self, case: Case) -> None:
+        """Refuse a case that the options contradict, or whose prompt no worker would get."""
+        settings, workload = self.settings, case.workload
+        if case.accelerator != settings.accelerator.kind:
+            raise UserError(
+                f"{case.id}: the case is for {case.accelerator!r}, and this session measures on "
+                f"{settings.accelerator.name!r}: name another with --accelerator"
+            )
+        if case.weights != settings.weights.label:
+            raise UserError(
+                f"{case.id}: the case has {case.weights!r} weights, and this session {settings.weights.label!r}: name "
+                "them with --weights"
+            )
+        if (workload.prompt, workload.prompt_tokens) != (PROMPT, PROMPT_TOKENS):
+            raise UserError(
+                f"{case.id}: the latency is that of the prompt {PROMPT!r}, and of no other: leave prompt and "
+                "prompt_tokens of the workload as they are"
+            )
+
+    def _require_runnable(self, case: Case) -> None:
+        reason = self.why_not(case)
+        if reason and self.found is None and self.settings.require_baseline:
+            raise UserError(reason)
+        if reason:
+            raise CannotRunError(reason)
+
+    def _sharing(self, case: Case) -> list[Case]:
+        """The case, and those that were selected and share its worker group, in the order of their tests."""
+        spec_of = self._passes_now().sides[0].measurer.group_spec
+        cases = dict.fromkeys([*self._selected, case])
+        return [one for one in cases if one == case or (spec_of(one) == spec_of(case) and not self.why_not(one))]
+
+    def _passes_now(self) -> Passes:
+        if self._passes is None:
+            self._workspace_now()
+            sides = [
+                Side(self._resources.enter_context(self._measurer(launch, self.directory())), runs)
+                for launch, runs in zip(self._launches, self._runs, strict=True)
+            ]
+            self._passes = Passes(sides, self._store, rounds_in_turns=self.settings.rounds_in_turns)
+        return self._passes
+
+    def _workspace_now(self) -> Workspace:
+        if self._workspace is None:
+            make_directory(self.settings.results_directory)  # told now, not after the first run
+            self._workspace = Workspace()
+            self._resources.callback(self._workspace.close)
+            self.notes += self._workspace.earlier
+        return self._workspace
+
+    def _measurer(self, launch: Launch, directory: Path) -> Measurer:
+        settings = self.settings
+        return Measurer(
+            settings.accelerator.of_stack(dict(launch.environment)),
+            settings.weights,
+            settings.plan,
+            settings.deadlines,
+            directory,
+            self.session_id,
+            self._at,
+            launch,
+            settings.hosts,
+        )
+
+    def _at(self, text: str) -> None:
+        """Show what is being done, and note it for the next session, should this one be killed."""
+        self._progress(text)
+        if self._workspace is not None:
+            self._workspace.doing(text)
+
+    def _bar(self, case: Case) -> completing.Progress:
+        left = TimeLeft()
+        return lambda done, total: self._at(f"{case.id}: {bar(done, total)} {left.text(done, total)}")
+
+
+def _of_dataset(case: Case) -> bool:
+    return case.workload.prompt.startswith("dataset ")
+
+
+def _completed(case: Case, done: completing.Completed, path: Path, text: Path) -> str:
+    """What was completed, and where it is."""
+    header = done.header
+    words = f"{case.id}: {header.dataset}: {_count(header.rows, 'prompt')} in {_count(header.batches, 'batch')}"
+    words += f", in {path} and {text.name}"
+    if done.before:
+        words += f"; {done.before} of {header.batches} batches were there already"
+    if header.tokens == "stand-in":
+        words += "; dummy weights have no tokenizer: ids made of the words stand for tokens, completions are ids"
+    return words
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"

@@ -1,0 +1,165 @@
+"""What the values of options mean, for pytest and the command line alike.
+
+Each function raises ValueError with a sentence's end that says what the option takes: ``it takes a whole number``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+
+if TYPE_CHECKING:
+    from gaudi_perf.protocol import Weights
+
+AUTO = 0
+"""What ``runs`` makes of ``auto``."""
+
+DATASET_PROMPT_TOKENS, DATASET_NEW_TOKENS, DATASET_BATCH_SIZE = 16, 50, 8
+"""The shape in which a dataset is completed by default: that of the article's script."""
+
+_METRICS: dict[str, Metric] = {str(metric): metric for metric in TITLES}
+
+_MOST = 10**9
+"""The largest number that an option takes: clocks and documents hold it."""
+
+
+def choice(names: Iterable[str]) -> Callable[[str], str]:
+    """A parser of one of these names."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"it takes one of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """Whether an option without a value was asked for by its environment variable."""
+    if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+        raise ValueError("it takes 1 or 0")
+    return text.lower() in ("1", "true", "yes")
+
+
+def positive_integer(text: str, meaning: str = f"it takes a whole number from 1 to {_MOST}") -> int:
+    """A whole number from 1."""
+    if not (text.isdecimal() and len(text) < 20 and 1 <= int(text) <= _MOST):
+        raise ValueError(meaning)
+    return int(text)
+
+
+def runs(text: str) -> int:
+    """A number of runs, or ``AUTO``."""
+    return AUTO if text == "auto" else positive_integer(text, "it takes a whole number from 1, or auto")
+
+
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    value = _number(text)
+    if value is None or not 0 < value <= _MOST:
+        raise ValueError(f"it takes a number above 0, at most {_MOST}")
+    return value
+
+
+def share(text: str, most: float = 1.0) -> float:
+    """A share: ``5%`` and ``0.05`` are the same, and a ``5`` that may mean either is refused.
+
+    Args:
+        text: what was written.
+        most: the share must be below it; one of 1 or more can be written in percent only.
+    """
+    number, percent = text.strip(), text.rstrip().endswith("%")
+    value = _number(number.removesuffix("%"))
+    if value is not None and percent:
+        value /= 100
+    if value is None or not 0 < value < (most if percent else 1):
+        what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most:.0%}"
+        raise ValueError(f"it takes {what}: write {_spellings(value)}")
+    return round(value, 12)
+
+
+def _spellings(value: float | None) -> str:
+    """Both ways to write a share: those of the number that was given, where it looks like percent."""
+    percent = value if value is not None and 1 <= value < 100 else 5
+    return f"{percent:g}% or {percent / 100:g}"
+
+
+def tolerances(text: str) -> dict[Metric, float]:
+    """``5%`` for the latency, or ``latency=5%,memory=2%``."""
+    found: dict[Metric, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().rpartition("=")
+        name = name if equals else LATENCY
+        if name not in _METRICS or _METRICS[name] in found:
+            raise ValueError(f"it takes a share, or METRIC=SHARE with each metric once: {', '.join(TITLES)}")
+        found[_METRICS[name]] = share(value)
+    return found
+
+
+def gates(text: str) -> frozenset[Metric]:
+    """``latency,memory``, or ``all``."""
+    names = [part.strip() for part in text.split(",")]
+    if names == ["all"]:
+        return frozenset(TITLES)
+    if not all(name in _METRICS for name in names):
+        raise ValueError(f"it takes all, or some of {', '.join(TITLES)}")
+    return frozenset(_METRICS[name] for name in names)
+
+
+def device_counts(text: str) -> tuple[int, ...]:
+    """The counts of ``1,8``, in order."""
+    meaning = "it takes device counts like 1,8"
+    return tuple(sorted({positive_integer(part.strip(), meaning) for part in text.split(",")}))
+
+
+def weights(text: str) -> Weights:
+    """Where weights come from."""
+    from gaudi_perf.protocol import Weights
+
+    if text in ("dummy", "hub"):
+        return Weights(kind="dummy" if text == "dummy" else "hub")
+    if not Path(text).expanduser().is_dir():
+        raise ValueError("it takes dummy, hub, or a directory that exists")
+    return Weights(kind="path", path=str(Path(text).expanduser().resolve()))
+
+
+def file(text: str) -> Path:
+    """A file to read."""
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def new_file(text: str) -> Path:
+    """A file to write; that its directory is there is asked now, not after hours of measuring."""
+    path = Path(text).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError("it takes a file in a directory that is there")
+    return path
+
+
+def directory(text: str) -> Path:
+    """A directory to read, which is there."""
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise ValueError("there is no such directory")
+    return path
+
+
+def new_directory(text: str) -> Path:
+    """A directory to write, which may be made."""
+    path = Path(text).absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("there is no such directory")
+    return path
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
