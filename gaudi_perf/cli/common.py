@@ -114,7 +114,7 @@ def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
     try:
         return parse(text)
     except ValueError as error:
-        raise UserError(f"{option} is {text!r}: {error}") from None
+        raise UserError(f"{option} {text}: {error}") from None
 
 
 def share(text: str, option: str) -> float:

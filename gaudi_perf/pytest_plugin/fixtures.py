@@ -149,7 +149,7 @@ def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -
         settings,
         [case for those in cases for case in those],
         more=sum(not those for those in cases),
-        progress=TerminalProgress(config),
+        notify=TerminalProgress(config),
     )
     config.stash.setdefault(SESSIONS_KEY, {})[fixture] = session
     return session

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -27,20 +28,128 @@ from gaudi_perf.workers.controller.plan import Deadlines, Plan
 SETTINGS_KEY = pytest.StashKey[Settings]()
 
 
-@dataclass(frozen=True)
-class Option:
-    """An option of pytest.
+def _help() -> dict[str, str]:
+    """The options by the title of their group, as ``pytest --help`` shows them; those without a value are flags."""
+    defaults = ", ".join(f"{metric} {tolerance * 100:.0f}%%" for metric, tolerance in TOLERANCES.items())
+    shape = DatasetSettings
+    return {
+        "what is measured": f"""
+--accelerator NAME: What to measure on: {", ".join(accelerator_names())}. 'auto' (default) takes the first that is
+    there; the CPU always is.
+--devices N[,N...]: Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are
+    skipped; on the CPU, naming a count starts that many processes.
+--hostfile FILE: Hosts with the devices of cases that need several, in DeepSpeed's format (lines like 'worker-0
+    slots=8'); the first is this machine. docs/devices.md.
+--launcher NAME: How DeepSpeed starts processes on several hosts: {", ".join(LAUNCHERS)} (default: {Hosts.launcher}).
+--scale SCALE: 'full': the published shapes; 'standin': small shapes of the same architecture, for machines without an
+    accelerator. Default: standin on the CPU and on the emulated Gaudi, full elsewhere.
+--weights WEIGHTS: 'dummy' (default): values made up at once, since latency does not depend on them; 'hub': the model's
+    repository on the Hugging Face hub; or a directory with config.json, *.safetensors and the tokenizer.
+--dtype DTYPE: Type of weights and activations: {", ".join(DTYPES)} (default: {Settings.dtype}).
+--new-tokens N: Tokens to generate in a round (default: {Settings.new_tokens}, as in the article).
+--emulated-synapse RELEASE: The SynapseAI release that an emulated Gaudi pretends to have (default:
+    {Emulation.synapse}).
+--emulated-faults FILE: What goes wrong with an emulated Gaudi, as JSON: slowness, throttling, crashes;
+    docs/emulated_gaudi.md.
+""",
+        "how much is measured": f"""
+--runs N: Runs of each case (and stack), every one in a fresh worker group: runs, not rounds, are the unit of evidence
+    (default: {Settings.runs}; {RUNS_FOR_BASELINES} with --refresh-baselines). 'auto': as many as the verdict takes.
+--max-runs N: With --runs auto: the most runs of a case (default: {MOST_RUNS}).
+--max-minutes MINUTES: With --runs auto: time for the runs of all cases (default: no limit).
+--rounds N: Timed generations of a run, as far as the time budget goes (default: {Plan.rounds}).
+--warm-up-limit N: Most rounds before those that count; warm-up ends when steady (default: {Plan.warm_up_limit}).
+--time-budget SECONDS: Time for warm-up and rounds of a case in a run (default: {Plan.budget_s:g}). Three rounds are
+    taken whatever they cost.
+--start-deadline SECONDS: How long a worker may take to start (default: {Deadlines.start:g}).
+--load-deadline SECONDS: How long a model may take to load (default: {Deadlines.load:g}).
+--round-deadline SECONDS: How long one generation may take, compilation of its graphs included (default:
+    {Deadlines.round:g}). A worker that is silent for longer is ended and its case fails.
+""",
+        "two stacks side by side": """
+--candidate-stack NAME: Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and hold one against
+    the other. Nothing tells two stacks apart better.
+--baseline-stack NAME: The stack of --stacks that the candidate is held against.
+--stacks FILE: Lists stacks, as TOML: [[stack]] with a name, the path of a python or a command that runs one (as in a
+    container), and an environment table (default: stacks.toml of the project).
+--turns TURNS: What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with both
+    alive, which cancels more of the machine's noise. The CPU alone can be held by both at once.
+""",
+        "what it is held against": f"""
+--baselines-dir DIR: Where baselines are stored (default: baselines/ of the project).
+--against BASELINE: Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a
+    directory of results. Default: the same stack version if stored, and the newest earlier one.
+--tolerance SHARE: The slowdown that nobody minds, as 0.05 or 5%% (default: 5%%); that of other metrics by name, as
+    latency=5%%,memory=2%% (defaults: {defaults}).
+--gate METRIC[,METRIC...]: Metrics whose regression fails a test: {", ".join(TITLES)}, or 'all' (default: latency). The
+    others are judged all the same, and shown when they regress.
+--require-baseline: Fail cases without a clear verdict: NO BASELINE and INCONCLUSIVE, and all where no device is found.
+--refresh-baselines: Store what is measured as the baseline of this stack. Nothing gets worse silently: a slower level
+    needs --accept-regression.
+--accept-regression REASON: With --refresh-baselines: accept slower levels for this reason, which is stored with date
+    and ratio.
+--results-dir DIR: Where every run is kept as a document (default: results/ of the project). From ten nights of a case
+    on, they teach what noise is usual here.
+""",
+        "what is shown": """
+--perf-html FILE: Write the session as one page that needs no network.
+--perf-markdown FILE: Write a short summary for a CI job or a pull request.
+""",
+        "datasets": f"""
+--dataset DATASET: A dataset of the hub, or a CSV, JSON Lines, Parquet or text file.
+--dataset-configuration NAME: A configuration of a hub's dataset.
+--dataset-column NAME: Default: the first column of strings.
+--dataset-split NAME: Default: test, validation or train.
+--dataset-prompt-tokens N: Prompts are cut to their first N tokens (default: {shape.prompt_tokens}).
+--dataset-new-tokens N: Tokens that each prompt gets (default: {shape.new_tokens}).
+--dataset-batch-size N: Prompts at once (default: {shape.batch_size}).
+--dataset-limit N: Complete the first N prompts only (default: all).
+--completions-dir DIR: Where completions go (default: completions/ of the project).
+--reference-completions FILE: Completions that real weights must give (default: the article's,
+    perf_tests/reference_completions.json).
+""",
+    }
 
-    Attributes:
-        metavar: what its value is called; empty for an option without one.
-        about: its help.
-        parse: what its value means; raises ValueError with the end of a sentence.
-    """
 
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "--accelerator": values.choice(accelerator_names()),
+    "--devices": values.device_counts,
+    "--hostfile": values.file,
+    "--launcher": values.choice(LAUNCHERS),
+    "--scale": values.choice(SCALES),
+    "--weights": values.weights,
+    "--dtype": values.choice(DTYPES),
+    "--emulated-faults": values.file,
+    "--runs": values.runs,
+    "--stacks": values.path,
+    "--turns": values.choice(("runs", "rounds")),
+    "--baselines-dir": values.new_directory,
+    "--tolerance": values.tolerances,
+    "--gate": values.gates,
+    "--require-baseline": values.flag,
+    "--refresh-baselines": values.flag,
+    "--results-dir": values.new_directory,
+    "--perf-html": values.new_file,
+    "--perf-markdown": values.new_file,
+    "--completions-dir": values.new_directory,
+    "--reference-completions": values.path,
+}
+"""What options mean where their value is no plain text, nor what its name in the help says."""
+_BY_METAVAR: dict[str, Callable[[str], Any]] = {
+    "N": values.positive_integer,
+    "SECONDS": values.positive_number,
+    "MINUTES": values.positive_number,
+}
+
+
+class Option(NamedTuple):
+    """An option of pytest; without a metavar, it is a flag. ``parse`` raises ValueError with the end of a sentence."""
+
+    group: str
     flag: str
     metavar: str
     about: str
-    parse: Callable[[str], Any] = str
+    parse: Callable[[str], Any]
 
     @property
     def variable(self) -> str:
@@ -48,278 +157,57 @@ class Option:
         return "GAUDI_PERF_" + self.flag.lstrip("-").replace("-", "_").upper()
 
 
-def _groups() -> dict[str, list[Option]]:
-    names = accelerator_names()
-    percentages = ", ".join(f"{metric} {tolerance * 100:.0f}%%" for metric, tolerance in TOLERANCES.items())
-    count, seconds, shape = values.positive_integer, values.positive_number, DatasetSettings
-    return {
-        "what is measured": [
-            Option(
-                "--accelerator",
-                "NAME",
-                f"What to measure on: {', '.join(names)}. 'auto' (default) takes the first that is there; the CPU "
-                "always is.",
-                values.choice(names),
-            ),
-            Option(
-                "--devices",
-                "N[,N...]",
-                "Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are skipped; "
-                "on the CPU, naming a count starts that many processes.",
-                values.device_counts,
-            ),
-            Option(
-                "--hostfile",
-                "FILE",
-                "Hosts with the devices of cases that need several, in DeepSpeed's format (lines like 'worker-0 "
-                "slots=8'); the first is this machine. docs/devices.md.",
-                values.file,
-            ),
-            Option(
-                "--launcher",
-                "NAME",
-                f"How DeepSpeed starts processes on several hosts: {', '.join(LAUNCHERS)} (default: {Hosts.launcher}).",
-                values.choice(LAUNCHERS),
-            ),
-            Option(
-                "--scale",
-                "SCALE",
-                "'full': the published shapes; 'standin': small shapes of the same architecture, for machines without "
-                "an accelerator. Default: standin on the CPU and on the emulated Gaudi, full elsewhere.",
-                values.choice(SCALES),
-            ),
-            Option(
-                "--weights",
-                "WEIGHTS",
-                "'dummy' (default): values made up at once, since latency does not depend on them; 'hub': the model's "
-                "repository on the Hugging Face hub; or a directory with config.json, *.safetensors and the tokenizer.",
-                values.weights,
-            ),
-            Option(
-                "--dtype",
-                "DTYPE",
-                f"Type of weights and activations: {', '.join(DTYPES)} (default: bfloat16).",
-                values.choice(DTYPES),
-            ),
-            Option(
-                "--new-tokens",
-                "N",
-                f"Tokens of a round (default: {Settings.new_tokens}, as in the article).",
-                count,
-            ),
-            Option(
-                "--emulated-synapse",
-                "RELEASE",
-                "The SynapseAI release that an emulated Gaudi pretends to have (default: 1.24.0).",
-            ),
-            Option(
-                "--emulated-faults",
-                "FILE",
-                "Faults of an emulated Gaudi, as JSON: slowness, throttling, crashes (docs/emulated_gaudi.md).",
-                values.file,
-            ),
-        ],
-        "how much is measured": [
-            Option(
-                "--runs",
-                "N",
-                "Runs of each case (and stack), every one in a fresh worker group: runs, not rounds, are the unit of "
-                f"evidence (default: 1; {RUNS_FOR_BASELINES} with --refresh-baselines). 'auto': as many as the verdict "
-                "takes.",
-                values.runs,
-            ),
-            Option("--max-runs", "N", f"With --runs auto: the most runs of a case (default: {MOST_RUNS}).", count),
-            Option(
-                "--max-minutes",
-                "MINUTES",
-                "With --runs auto: time for the runs of all cases (default: no limit).",
-                seconds,
-            ),
-            Option("--rounds", "N", "Timed generations of a run, as far as the time budget goes (default: 10).", count),
-            Option(
-                "--warm-up-limit",
-                "N",
-                "Most rounds before those that count; warm-up ends when steady (default: 20).",
-                count,
-            ),
-            Option(
-                "--time-budget",
-                "SECONDS",
-                "Time for warm-up and rounds of a case in a run (default: 20). Three rounds are taken whatever they "
-                "cost.",
-                seconds,
-            ),
-            Option("--start-deadline", "SECONDS", "How long a worker may take to start (default: 120).", seconds),
-            Option("--load-deadline", "SECONDS", "How long a model may take to load (default: 1800).", seconds),
-            Option(
-                "--round-deadline",
-                "SECONDS",
-                "How long one generation may take, compilation of its graphs included (default: 900). A worker that is "
-                "silent for longer is ended and its case fails.",
-                seconds,
-            ),
-        ],
-        "two stacks side by side": [
-            Option(
-                "--candidate-stack",
-                "NAME",
-                "Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and hold one against the "
-                "other. Nothing tells two stacks apart better.",
-            ),
-            Option("--baseline-stack", "NAME", "The stack of --stacks that the candidate is held against."),
-            Option(
-                "--stacks",
-                "FILE",
-                "Lists stacks, as TOML: [[stack]] with a name, the path of a python or a command that runs one (as in "
-                "a container), and an environment table (default: stacks.toml of the project).",
-                lambda text: Path(text).absolute(),
-            ),
-            Option(
-                "--turns",
-                "TURNS",
-                "What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with "
-                "both alive, which cancels more of the machine's noise. The CPU alone can be held by both at once.",
-                values.choice(("runs", "rounds")),
-            ),
-        ],
-        "what it is held against": [
-            Option(
-                "--baselines-dir",
-                "DIR",
-                "Where baselines are stored (default: baselines/ of the project).",
-                values.new_directory,
-            ),
-            Option(
-                "--against",
-                "BASELINE",
-                "Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a directory "
-                "of results. Default: the same stack version if stored, and the newest earlier one.",
-            ),
-            Option(
-                "--tolerance",
-                "SHARE",
-                "The slowdown that nobody minds, as 0.05 or 5%% (default: 5%%); that of other metrics by name, as "
-                f"latency=5%%,memory=2%% (defaults: {percentages}).",
-                values.tolerances,
-            ),
-            Option(
-                "--gate",
-                "METRIC[,METRIC...]",
-                f"Metrics whose regression fails a test: {', '.join(TITLES)}, or 'all' (default: latency). The others "
-                "are judged all the same, and shown when they regress.",
-                values.gates,
-            ),
-            Option(
-                "--require-baseline",
-                "",
-                "Fail cases without a clear verdict: NO BASELINE and INCONCLUSIVE, and all where no device is found.",
-            ),
-            Option(
-                "--refresh-baselines",
-                "",
-                "Store what is measured as the baseline of this stack. Nothing gets worse silently: a slower level "
-                "needs --accept-regression.",
-            ),
-            Option(
-                "--accept-regression",
-                "REASON",
-                "With --refresh-baselines: accept slower levels for this reason, which is stored with date and ratio.",
-            ),
-            Option(
-                "--results-dir",
-                "DIR",
-                "Where every run is kept as a document (default: results/ of the project). From ten nights of a case "
-                "on, they teach what noise is usual here.",
-                values.new_directory,
-            ),
-        ],
-        "what is shown": [
-            Option("--perf-html", "FILE", "Write the session as one page that needs no network.", values.new_file),
-            Option("--perf-markdown", "FILE", "Write a short summary for a CI job or a pull request.", values.new_file),
-        ],
-        "datasets": [
-            Option("--dataset", "DATASET", "A dataset of the hub, or a CSV, JSON Lines, Parquet or text file."),
-            Option("--dataset-configuration", "NAME", "A configuration of a hub's dataset."),
-            Option("--dataset-column", "NAME", "Default: the first column of strings."),
-            Option("--dataset-split", "NAME", "Default: test, validation or train."),
-            Option(
-                "--dataset-prompt-tokens",
-                "N",
-                f"Prompts are cut to N tokens (default: {shape.prompt_tokens}).",
-                count,
-            ),
-            Option(
-                "--dataset-new-tokens",
-                "N",
-                f"Tokens that each prompt gets (default: {shape.new_tokens}).",
-                count,
-            ),
-            Option("--dataset-batch-size", "N", f"Prompts at once (default: {shape.batch_size}).", count),
-            Option("--dataset-limit", "N", "Complete the first N prompts only (default: all).", count),
-            Option(
-                "--completions-dir",
-                "DIR",
-                "Where completions go (default: completions/ of the project).",
-                values.new_directory,
-            ),
-            Option(
-                "--reference-completions",
-                "FILE",
-                "Completions that real weights must give (default: the article's, "
-                "perf_tests/reference_completions.json).",
-                lambda text: Path(text).absolute(),
-            ),
-        ],
-    }
+@functools.cache
+def _options() -> list[Option]:
+    found = []
+    for group, text in _help().items():
+        for flag, metavar, about in re.findall(r"^(--[a-z-]+)(?: (\S+))?: (.+(?:\n .+)*)", text, re.MULTILINE):
+            parse = _PARSERS.get(flag, _BY_METAVAR.get(metavar, str))
+            found.append(Option(group, flag, metavar, " ".join(about.split()), parse))
+    return found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, in groups that ``pytest --help`` shows."""
-    for title, options in _groups().items():
-        group = parser.getgroup(f"gaudi-perf: {title}")
-        for option in options:
-            if option.metavar:
-                text = f"{option.about} [{option.variable}]"
-                group.addoption(option.flag, metavar=option.metavar, default=None, help=text)
-            else:
-                text = f"{option.about} [{option.variable}=1]"
-                group.addoption(option.flag, action="store_true", default=None, help=text)
+    for option in _options():
+        kind = {"metavar": option.metavar} if option.metavar else {"action": "store_const", "const": "1"}
+        text = f"{option.about} [{option.variable}{'' if option.metavar else '=1'}]"
+        parser.getgroup(f"gaudi-perf: {option.group}").addoption(option.flag, default=None, help=text, **kind)
 
 
 class Given:
     """What was given on the command line, and in environment variables where that is silent."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Reads nothing yet."""
-        self._config = config
-        self._options = {option.flag: option for options in _groups().values() for option in options}
-
-    def anything(self) -> bool:
-        """Whether there is an option or a variable of the suite."""
-        return any(self.raw(flag)[0] is not None for flag in self._options)
-
-    def raw(self, flag: str) -> tuple[str | None, str]:
-        """The text of an option, None where there is none, and what gave it."""
-        option = self._options[flag]
-        given = self._config.getoption(flag)
-        if given is not None:
-            return (given if option.metavar else "1"), flag
-        return os.environ.get(option.variable) or None, option.variable
-
-    def __call__(self, flag: str, default: Any = None) -> Any:
-        """The value of an option.
+        """Read all of it.
 
         Raises:
-            UserError: it makes no sense; the sentence says what the option takes.
+            UserError: a value makes no sense; the sentence says what the option takes.
         """
-        option = self._options[flag]
-        text, name = self.raw(flag)
-        if text is None:
-            return default
-        try:
-            return option.parse(text) if option.metavar else values.flag(text)
-        except ValueError as error:
-            raise UserError(f"{name} is {text!r}: {error}") from None
+        self._texts: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        for option in _options():
+            text, name = config.getoption(option.flag), option.flag
+            if text is None:
+                text, name = os.environ.get(option.variable) or None, option.variable
+            if text is not None:
+                self._texts[option.flag] = f"{name} is {text!r}"
+                try:
+                    self._values[option.flag] = option.parse(text)
+                except ValueError as error:
+                    raise self.mistake(option.flag, str(error)) from None
+
+    def mistake(self, flag: str, words: str) -> UserError:
+        """What is wrong with a value that was given."""
+        return UserError(f"{self._texts[flag]}: {words}")
+
+    def __bool__(self) -> bool:
+        """Whether anything was."""
+        return bool(self._values)
+
+    def __call__(self, flag: str, default: Any = None) -> Any:
+        """The value of an option."""
+        return self._values.get(flag, default)
 
     def those(self, *names: str, **flags: str) -> dict[str, Any]:
         """The values of the options that were given, by field: defaults stand where the fields are.
@@ -329,7 +217,7 @@ class Given:
             flags: the option of each other field.
         """
         flags |= {name: f"--{name.replace('_', '-')}" for name in names}
-        return {name: value for name, flag in flags.items() if (value := self(flag)) is not None}
+        return {name: self._values[flag] for name, flag in flags.items() if flag in self._values}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -339,7 +227,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings", "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
     )
     try:
-        if Given(config).anything():
+        if Given(config):
             settings_of(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -368,9 +256,8 @@ def _settings(given: Given, project: Path) -> Settings:
         raise UserError("--max-runs and --max-minutes are limits of --runs auto: add it, or leave them out")
     candidate, baseline = _stacks(given, project)
     baselines = given("--baselines-dir", project / "baselines")
-    text, name = given.raw("--baselines-dir")
-    if text is not None and not refresh and not baselines.is_dir():
-        raise UserError(f"{name} is {text!r}: there is no such directory")
+    if given("--baselines-dir") and not refresh and not baselines.is_dir():
+        raise given.mistake("--baselines-dir", "there is no such directory")
     against = given("--against", "")
     check_against(against, baselines)
     if baseline is not None and (refresh or against):

@@ -63,7 +63,7 @@ def _print(
     terminal.write(encodable(table, encoding))
     if counts := verdict_counts(document):
         terminal.write_line(f"verdicts: {counts}")
-    if session.reports and session.missing:
-        terminal.write_line(f"ended early: {session.selected - session.missing} of {session.selected} cases are done")
+    if session.reports and session.ended_early:
+        terminal.write_line(session.ended_early)
     for line in last_lines(session, config.invocation_params.dir, ending=ending):
         terminal.write_line(encodable(harmless(line), encoding))

@@ -11,7 +11,6 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -39,7 +38,7 @@ from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.matrix import why_not, why_not_batches
-from gaudi_perf.workers.controller.measuring import Measurer, utc_now
+from gaudi_perf.workers.controller.measuring import Measurer, Notify, utc_now
 from gaudi_perf.workers.controller.passes import Passes, Side
 from gaudi_perf.workers.controller.time_left import TimeLeft, bar
 from gaudi_perf.workers.controller.workspace import Workspace
@@ -47,26 +46,6 @@ from gaudi_perf.workers.controller.workspace import Workspace
 
 class CannotRunError(Exception):
     """Why a case cannot be measured here, in numbers: no fault of anybody."""
-
-
-class Progress(Protocol):
-    """Shows what is being done."""
-
-    def __call__(self, text: str) -> None:
-        """Show a line in the place of the one before."""
-
-    def clear(self) -> None:
-        """Take the line away."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def __call__(self, text: str) -> None:
-        """Show nothing."""
-
-    def clear(self) -> None:
-        """Nothing to take away."""
 
 
 class PerfSession:
@@ -82,7 +61,7 @@ class PerfSession:
     """
 
     def __init__(
-        self, settings: Settings, cases: Iterable[Case] = (), *, more: int = 0, progress: Progress | None = None
+        self, settings: Settings, cases: Iterable[Case] = (), *, more: int = 0, notify: Notify = lambda text: None
     ) -> None:
         """Nothing is started.
 
@@ -90,7 +69,7 @@ class PerfSession:
             settings: what was asked for.
             cases: those that are known to be measured, in the order of their tests.
             more: how many are measured that are not known yet; they share the false-alarm rate.
-            progress: shows what is being done.
+            notify: shows a line about what is being done, in the place of the one before; an empty one takes it away.
         """
         self.settings = settings
         self.session_id = new_session_id()
@@ -103,8 +82,7 @@ class PerfSession:
         self._waivers = WaiverStore(settings.baselines_directory)
         self._stopped: dict[Case, UserError] = {}
         self._selected = list(dict.fromkeys(cases))
-        self._more = more
-        self._progress = progress or Silent()
+        self._notify = notify
         self._started_at = utc_now()
         self.found = found_on(settings.hosts, settings.accelerator.find())
         self._resources = contextlib.ExitStack()
@@ -116,8 +94,8 @@ class PerfSession:
         self._directories = itertools.count()
         self._ended_at = ""
         self._statement = ""
-        runnable = sum(not self.why_not(case) for case in self._selected) + more
-        self._judging = SessionJudge(settings, self.baselines, runnable)
+        self._runnable = sum(not self.why_not(case) for case in self._selected) + more
+        self._judging = SessionJudge(settings, self.baselines, self._runnable)
 
     @property
     def runs(self) -> dict[Case, list[Run]]:
@@ -130,14 +108,10 @@ class PerfSession:
         return {case.id: runs for case, runs in self.runs.items()}
 
     @property
-    def selected(self) -> int:
-        """How many cases were known from the beginning."""
-        return len(self._selected)
-
-    @property
-    def missing(self) -> int:
-        """Of how many of these nothing was found: the session ended early."""
-        return sum(case not in self.reports for case in self._selected)
+    def ended_early(self) -> str:
+        """How many of the cases that were known from the beginning are done, in words; empty if all are."""
+        done = sum(case in self.reports for case in self._selected)
+        return "" if done == len(self._selected) else f"ended early: {done} of {len(self._selected)} cases are done"
 
     @property
     def document(self) -> Session:
@@ -179,20 +153,15 @@ class PerfSession:
             if case not in self.runs and case not in passes.failures:
                 several = self.settings.runs > 1 or len(passes.sides) > 1
                 sharing = self._sharing(case) if several else [case]
-                pending = [
-                    other
-                    for other in self._selected
-                    if not any(other in runs for runs in self._runs) and not self.why_not(other)
-                ]
-                unknown = self._more - sum(other not in self._selected for other in self.reports)
-                share = len(sharing) / max(len(pending) + unknown, len(sharing))
+                left = self._runnable - len({*self.runs, *passes.failures})
+                share = len(sharing) / max(left, len(sharing))
                 try:
                     passes.measure(sharing, self._judging.enough(self._runs, share))
                 except UserError as error:
                     self._stopped.update(dict.fromkeys(sharing, error))
                     raise
                 finally:
-                    self._progress.clear()
+                    self._notify("")
             if case in passes.failures:
                 raise passes.failures[case]
         return self.runs[case]
@@ -238,7 +207,7 @@ class PerfSession:
                             progress=progress or self._bar(case),
                         )
                 finally:
-                    self._progress.clear()
+                    self._notify("")
                 if index == 0:
                     self.notes.append(_completed(case, done, path, write_layout(path)))
                 if done.run is not None:
@@ -298,7 +267,7 @@ class PerfSession:
 
     def close(self) -> None:
         """End what was started, and nothing else."""
-        self._progress.clear()
+        self._notify("")
         self._resources.close()
 
     def finish(self, *, interrupted: bool = False) -> None:
@@ -326,7 +295,7 @@ class PerfSession:
 
     def _store(self, run: Run) -> None:
         """Store a run among the results."""
-        self._progress.clear()
+        self._notify("")
         self.results.write_run(run)
 
     def _refresh(self) -> bool:
@@ -485,7 +454,7 @@ class PerfSession:
 
     def _at(self, text: str) -> None:
         """Show what is being done, and note it for the next session, should this one be killed."""
-        self._progress(text)
+        self._notify(text)
         if self._workspace is not None:
             self._workspace.doing(text)
 

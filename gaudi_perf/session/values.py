@@ -126,36 +126,30 @@ def weights(text: str) -> Weights:
     return Weights(kind="path", path=str(Path(text).expanduser().resolve()))
 
 
+def path(text: str) -> Path:
+    """A path, from where the command was called."""
+    return Path(text).absolute()
+
+
 def file(text: str) -> Path:
     """A file to read."""
-    path = Path(text).absolute()
-    if not path.is_file():
+    if not path(text).is_file():
         raise ValueError("there is no such file")
-    return path
+    return path(text)
 
 
 def new_file(text: str) -> Path:
     """A file to write; that its directory is there is asked now, not after hours of measuring."""
-    path = Path(text).absolute()
-    if path.is_dir() or not path.parent.is_dir():
+    if path(text).is_dir() or not path(text).parent.is_dir():
         raise ValueError("it takes a file in a directory that is there")
-    return path
-
-
-def directory(text: str) -> Path:
-    """A directory to read, which is there."""
-    path = Path(text).absolute()
-    if not path.is_dir():
-        raise ValueError("there is no such directory")
-    return path
+    return path(text)
 
 
 def new_directory(text: str) -> Path:
-    """A directory to write, which may be made."""
-    path = Path(text).absolute()
-    if path.exists() and not path.is_dir():
+    """A directory to read and write, which may be made."""
+    if path(text).exists() and not path(text).is_dir():
         raise ValueError("there is no such directory")
-    return path
+    return path(text)
 
 
 def _number(text: str) -> float | None:
