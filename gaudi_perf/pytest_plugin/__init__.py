@@ -15,10 +15,19 @@ from collections.abc import Callable
 
 from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.session.settings import Settings
-from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.measurement import Run
 
-__all__ = ["CompleteDataset", "Judge", "Measure", "Settings", "WrongCompletions", "settings_of"]
+__all__ = [
+    "Case",
+    "CompleteDataset",
+    "Configuration",
+    "Judge",
+    "Measure",
+    "Settings",
+    "WrongCompletions",
+    "settings_of",
+]
 
 pytest_plugins = (
     "gaudi_perf.pytest_plugin.options",

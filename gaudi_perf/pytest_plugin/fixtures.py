@@ -143,7 +143,7 @@ def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -
 
     config = request.config
     if hasattr(config, "workerinput"):  # pytest-xdist's
-        pytest.fail("cases measured at once disturb each other: run pytest perf_tests without -n", pytrace=False)
+        pytest.fail("cases measured at once disturb each other: run them without -n", pytrace=False)
     cases = [cases_of(item) for item in request.session.items if fixture in getattr(item, "fixturenames", ())]
     session = PerfSession(
         settings,

@@ -12,7 +12,7 @@ import pytest
 
 from gaudi_perf.judging.family import Conclusion
 from gaudi_perf.pytest_plugin import settings_of
-from gaudi_perf.pytest_plugin.fixtures import SESSIONS_KEY, take_accelerator
+from gaudi_perf.pytest_plugin.fixtures import SESSIONS_KEY, _session, take_accelerator
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError
@@ -64,7 +64,7 @@ def test_waivers_that_cannot_be_read_waive_nothing(session: PerfSession) -> None
     assert "waivers.json: not a valid waivers document" in note and CASE.id in added
 
 
-def test_other_tests_have_the_accelerator_alone(session: PerfSession, request: pytest.FixtureRequest) -> None:
+def test_other_tests_have_the_accelerator_alone(session: PerfSession) -> None:
     measurer, mine = Mock(), Mock()
     session._passes = Passes([Side(measurer)], lambda run: None)
     config = SimpleNamespace(stash=pytest.Stash())
@@ -72,6 +72,9 @@ def test_other_tests_have_the_accelerator_alone(session: PerfSession, request: p
     take_accelerator(config, mine)  # type: ignore[arg-type]
     measurer.end_group.assert_called_once_with()
     mine.end_groups.assert_not_called()
+    at_once = SimpleNamespace(config=SimpleNamespace(workerinput={}))
+    with pytest.raises(pytest.fail.Exception, match="without -n"):
+        _session(at_once, session.settings, "measure")  # type: ignore[arg-type]
 
 
 def test_a_disk_that_is_full_in_the_midst_of_passes_fails_all_cases_that_shared_them(
