@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gaudi_perf.pytest_plugin import CompleteDataset, Judge, Measure, Settings, WrongCompletions
-from gaudi_perf.pytest_plugin.benchmark import ReplayClock, show
+from gaudi_perf.pytest_plugin.benchmark import ShowRuns
 from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.pytest_plugin.progress import TerminalProgress
 from gaudi_perf.vocabulary.configuration import Case
@@ -18,8 +18,6 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
 
 if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
-
     from gaudi_perf.session.session import PerfSession
     from gaudi_perf.vocabulary.verdict import CaseReport
 
@@ -51,13 +49,13 @@ def dataset_session(request: pytest.FixtureRequest) -> PerfSession:
 
 
 @pytest.fixture
-def measure(perf_session: PerfSession, replay_clock: ReplayClock, benchmark: BenchmarkFixture) -> Measure:
+def measure(perf_session: PerfSession, show_runs: ShowRuns) -> Measure:
     """Measures a case, and lets pytest-benchmark show its latencies."""
 
     def measure_case(case: Case) -> list[Run]:
         with _as_outcome():
             runs = perf_session.measure(case)
-        show(runs, benchmark, replay_clock)
+        show_runs(runs)
         return runs
 
     return measure_case

@@ -123,15 +123,15 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "--runs": values.runs,
     "--stacks": values.path,
     "--turns": values.choice(("runs", "rounds")),
-    "--baselines-dir": values.new_directory,
+    "--baselines-dir": values.directory,
     "--tolerance": values.tolerances,
     "--gate": values.gates,
     "--require-baseline": values.flag,
     "--refresh-baselines": values.flag,
-    "--results-dir": values.new_directory,
+    "--results-dir": values.directory,
     "--perf-html": values.new_file,
     "--perf-markdown": values.new_file,
-    "--completions-dir": values.new_directory,
+    "--completions-dir": values.directory,
     "--reference-completions": values.path,
 }
 """What options mean where their value is no plain text, nor what its name in the help says."""

@@ -86,9 +86,8 @@ class PerfSession:
         self._started_at = utc_now()
         self.found = found_on(settings.hosts, settings.accelerator.find())
         self._resources = contextlib.ExitStack()
-        launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
-        self._launches = launches
-        self._runs: list[dict[Case, list[Run]]] = [{} for _ in launches]
+        self._launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
+        self._runs: list[dict[Case, list[Run]]] = [{} for _ in self._launches]
         self._passes: Passes | None = None
         self._workspace: Workspace | None = None
         self._directories = itertools.count()
@@ -160,8 +159,6 @@ class PerfSession:
                 except UserError as error:
                     self._stopped.update(dict.fromkeys(sharing, error))
                     raise
-                finally:
-                    self._notify("")
             if case in passes.failures:
                 raise passes.failures[case]
         return self.runs[case]
@@ -191,23 +188,11 @@ class PerfSession:
         with self._reported(case, kept=path):
             self._require_runnable(case)
             for index in range(self.settings.runs):
-                number, workspace = next(self._directories), self._workspace_now()
-                target = path if index == 0 else workspace.path / f"again-{number}.jsonl"
-                try:
-                    with (
-                        self._measurer(Launch(), workspace.path / str(number)) as measurer,
-                        CompletionsFile(target) as file,
-                    ):
-                        done = completing.complete(
-                            measurer,
-                            case,
-                            asked.dataset,
-                            file,
-                            limit=asked.limit,
-                            progress=progress or self._bar(case),
-                        )
-                finally:
-                    self._notify("")
+                target = path if index == 0 else self.directory() / "again.jsonl"
+                with self.measurer() as measurer, CompletionsFile(target) as file:
+                    done = completing.complete(
+                        measurer, case, asked.dataset, file, limit=asked.limit, progress=progress or self._bar(case)
+                    )
                 if index == 0:
                     self.notes.append(_completed(case, done, path, write_layout(path)))
                 if done.run is not None:
@@ -250,13 +235,29 @@ class PerfSession:
             require_baseline=self.settings.require_baseline,
         )
 
-    def measurer(self) -> Measurer:
-        """A measurer of its own, for other requests than those of a run; use it as a context manager."""
-        return self._measurer(Launch(), self.directory())
+    def measurer(self, launch: Launch | None = None) -> Measurer:
+        """A measurer of its own, of a stack if not of this interpreter's; use it as a context manager."""
+        settings, launch = self.settings, launch or Launch()
+        return Measurer(
+            settings.accelerator.of_stack(dict(launch.environment)),
+            settings.weights,
+            settings.plan,
+            settings.deadlines,
+            self.directory(),
+            self.session_id,
+            self._at,
+            launch,
+            settings.hosts,
+        )
 
     def directory(self) -> Path:
         """A new private directory, which goes when the session ends."""
-        path = self._workspace_now().path / str(next(self._directories))
+        if self._workspace is None:
+            make_directory(self.settings.results_directory)  # told now, not after the first run
+            self._workspace = Workspace()
+            self._resources.callback(self._workspace.close)
+            self.notes += self._workspace.earlier
+        path = self._workspace.path / str(next(self._directories))
         path.mkdir()
         return path
 
@@ -295,7 +296,6 @@ class PerfSession:
 
     def _store(self, run: Run) -> None:
         """Store a run among the results."""
-        self._notify("")
         self.results.write_run(run)
 
     def _refresh(self) -> bool:
@@ -368,7 +368,6 @@ class PerfSession:
             case: what is measured.
             kept: the file whose completions are kept, whatever comes.
         """
-        notes: list[str] = []
         try:
             yield
         except CannotRunError as error:
@@ -376,36 +375,30 @@ class PerfSession:
             raise
         except GroupFailure as failure:
             text = failure_text(case, failure.phase, failure.sentence, failure.log)
-            # The log goes with the workspace.
-            notes += [keep(failure.log_path, os.environ, self.results, self.session_id, case.id)]
+            log = keep(failure.log_path, os.environ, self.results, self.session_id, case.id)  # goes with the workspace
+            notes = [log] if log else []
             if kept is not None and kept.exists():
                 notes.append(f"what was completed is kept in {kept}; the same command goes on there")
-            notes = [note for note in notes if note]
             self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)
             raise UserError("\n".join([text, *notes])) from None
         except UserError as error:
             run_ids = [run.run_id for run in self.runs.get(case, [])]
             self.reports[case] = CaseReport(case=case, run_ids=run_ids, failed=str(error))
             raise
+        finally:
+            self._notify("")
 
     def _require_measurable(self, case: Case) -> None:
-        """Refuse a case that the options contradict, or whose prompt no worker would get."""
+        """Refuse a case that is not measured as it says."""
         settings, workload = self.settings, case.workload
-        if case.accelerator != settings.accelerator.kind:
-            raise UserError(
-                f"{case.id}: the case is for {case.accelerator!r}, and this session measures on "
-                f"{settings.accelerator.name!r}: name another with --accelerator"
-            )
-        if case.weights != settings.weights.label:
-            raise UserError(
-                f"{case.id}: the case has {case.weights!r} weights, and this session {settings.weights.label!r}: name "
-                "them with --weights"
-            )
-        if (workload.prompt, workload.prompt_tokens) != (PROMPT, PROMPT_TOKENS):
-            raise UserError(
-                f"{case.id}: the latency is that of the prompt {PROMPT!r}, and of no other: leave prompt and "
-                "prompt_tokens of the workload as they are"
-            )
+        for what, theirs, ours, remedy in (
+            ("accelerator", case.accelerator, settings.accelerator.kind, "name another with --accelerator"),
+            ("weights", case.weights, settings.weights.label, "name them with --weights"),
+            ("prompt", workload.prompt, PROMPT, "leave it out, latencies are those of one prompt"),
+            ("prompt_tokens", workload.prompt_tokens, PROMPT_TOKENS, "leave it out, latencies are those of one prompt"),
+        ):
+            if theirs != ours:
+                raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
 
     def _require_runnable(self, case: Case) -> None:
         reason = self.why_not(case)
@@ -422,35 +415,12 @@ class PerfSession:
 
     def _passes_now(self) -> Passes:
         if self._passes is None:
-            self._workspace_now()
             sides = [
-                Side(self._resources.enter_context(self._measurer(launch, self.directory())), runs)
+                Side(self._resources.enter_context(self.measurer(launch)), runs)
                 for launch, runs in zip(self._launches, self._runs, strict=True)
             ]
             self._passes = Passes(sides, self._store, rounds_in_turns=self.settings.rounds_in_turns)
         return self._passes
-
-    def _workspace_now(self) -> Workspace:
-        if self._workspace is None:
-            make_directory(self.settings.results_directory)  # told now, not after the first run
-            self._workspace = Workspace()
-            self._resources.callback(self._workspace.close)
-            self.notes += self._workspace.earlier
-        return self._workspace
-
-    def _measurer(self, launch: Launch, directory: Path) -> Measurer:
-        settings = self.settings
-        return Measurer(
-            settings.accelerator.of_stack(dict(launch.environment)),
-            settings.weights,
-            settings.plan,
-            settings.deadlines,
-            directory,
-            self.session_id,
-            self._at,
-            launch,
-            settings.hosts,
-        )
 
     def _at(self, text: str) -> None:
         """Show what is being done, and note it for the next session, should this one be killed."""

@@ -77,14 +77,9 @@ def share(text: str, most: float = 1.0) -> float:
         value /= 100
     if value is None or not 0 < value < (most if percent else 1):
         what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most:.0%}"
-        raise ValueError(f"it takes {what}: write {_spellings(value)}")
+        meant = value if value is not None and not percent and 1 <= value < 100 else 5
+        raise ValueError(f"it takes {what}: write {meant:g}% or {meant / 100:g}")
     return round(value, 12)
-
-
-def _spellings(value: float | None) -> str:
-    """Both ways to write a share: those of the number that was given, where it looks like percent."""
-    percent = value if value is not None and 1 <= value < 100 else 5
-    return f"{percent:g}% or {percent / 100:g}"
 
 
 def tolerances(text: str) -> dict[Metric, float]:
@@ -131,25 +126,20 @@ def path(text: str) -> Path:
     return Path(text).absolute()
 
 
-def file(text: str) -> Path:
-    """A file to read."""
-    if not path(text).is_file():
-        raise ValueError("there is no such file")
-    return path(text)
+def _path(accepted: Callable[[Path], bool], meaning: str) -> Callable[[str], Path]:
+    def parse(text: str) -> Path:
+        if not accepted(path(text)):
+            raise ValueError(meaning)
+        return path(text)
+
+    return parse
 
 
-def new_file(text: str) -> Path:
-    """A file to write; that its directory is there is asked now, not after hours of measuring."""
-    if path(text).is_dir() or not path(text).parent.is_dir():
-        raise ValueError("it takes a file in a directory that is there")
-    return path(text)
-
-
-def new_directory(text: str) -> Path:
-    """A directory to read and write, which may be made."""
-    if path(text).exists() and not path(text).is_dir():
-        raise ValueError("there is no such directory")
-    return path(text)
+file = _path(Path.is_file, "there is no such file")
+directory = _path(lambda one: one.is_dir() or not one.exists(), "there is no such directory")
+"""A directory to read or write, which may be made."""
+new_file = _path(lambda one: not one.is_dir() and one.parent.is_dir(), "it takes a file in a directory that is there")
+"""A file to write; that its directory is there is asked now, not after hours of measuring."""
 
 
 def _number(text: str) -> float | None:

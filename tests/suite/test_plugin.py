@@ -120,19 +120,22 @@ def test_tests_of_one_configuration_have_rows_of_their_own(tmp_path: Path) -> No
 def test_a_case_that_the_session_cannot_measure_is_refused(tmp_path: Path) -> None:
     other = LATENCY.replace("WORKLOADS", repr([{"prompt": "another", "prompt_tokens": 3}]))
     refused = Project(tmp_path, other).scripted()
-    assert refused.returncode == 1 and "and of no other: leave prompt and prompt_tokens" in refused.stdout
+    assert refused.returncode == 1 and "its prompt is 'another', and that of this session" in refused.stdout
     assert not list(tmp_path.glob("results/*/run-*.json"))
 
 
 def test_collecting_imports_nothing_heavy_and_finds_no_devices(tmp_path: Path) -> None:
-    project = Project(tmp_path / "project", latency(*TOKENS))
+    example = (ROOT / "README.md").read_text().partition("# test_latency.py\n")[2].partition("```")[0]
+    project = Project(
+        tmp_path / "project", f"{latency(*TOKENS)}\n{example.replace('test_latency', 'test_of_the_readme')}"
+    )
     heavy = "{'numpy', 'scipy', 'torch', 'transformers', 'pandas', 'rich', 'jinja2'}"
     (tmp_path / "project" / "conftest.py").write_text(
         'import sys\n\npytest_plugins = ["gaudi_perf.pytest_plugin"]\n\n\n'
         f"def pytest_sessionfinish() -> None:\n    print('heavy:', sorted({heavy} & set(sys.modules)))\n"
     )
     done = project.run("--collect-only", "-q", "-s")
-    assert done.returncode == 0 and "2 tests collected" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "3 tests collected" in done.stdout, done.stdout + done.stderr
     assert "heavy: []" in done.stdout
 
 
