@@ -38,17 +38,14 @@ def pytest_terminal_summary(
         yield
     finally:
         sessions = config.stash.get(SESSIONS_KEY, {})
-        latencies = sessions.get("measure")
-        if latencies is not None:
-            _print(terminalreporter, config, latencies, "gaudi-perf")
-        datasets = sessions.get("complete_dataset")
-        if datasets is not None:
-            ending = "-dataset" if latencies is not None and latencies.reports else ""
-            _print(terminalreporter, config, datasets, "gaudi-perf: datasets", ending)
+        for fixture, title in (("measure", "gaudi-perf"), ("complete_dataset", "gaudi-perf: datasets")):
+            if (session := sessions.get(fixture)) is not None:
+                others = [one for name, one in sessions.items() if name == "measure" != fixture and one.reports]
+                _print(terminalreporter, config, session, title, "-dataset" if others else "")
 
 
 def _print(
-    terminal: pytest.TerminalReporter, config: pytest.Config, session: PerfSession, title: str, ending: str = ""
+    terminal: pytest.TerminalReporter, config: pytest.Config, session: PerfSession, title: str, ending: str
 ) -> None:
     from gaudi_perf.reports.terminal import summary, verdict_counts
     from gaudi_perf.reports.text import encodable, harmless

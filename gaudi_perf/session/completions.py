@@ -25,18 +25,6 @@ class References(msgspec.Struct, frozen=True):
     completions: list[Reference]
 
 
-def read_references(path: Path) -> list[Reference]:
-    """The references of a file.
-
-    Raises:
-        UserError: it cannot be read, or is malformed.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=References).completions
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"--reference-completions {path}: {error}") from None
-
-
 def wrong_completions(session: PerfSession, model: str, path: Path) -> list[str]:
     """Complete the references' prompts in one batch; what differs by rounding only is noted in the session.
 
@@ -54,7 +42,10 @@ def wrong_completions(session: PerfSession, model: str, path: Path) -> list[str]
     """
     if session.settings.weights.kind == "dummy":
         raise CannotRunError(f"needs the weights of {model_named(model).hub_id}: --weights hub, or --weights DIR")
-    references = read_references(path)
+    try:
+        references = msgspec.json.decode(path.read_bytes(), type=References).completions
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(f"--reference-completions {path}: {error}") from None
     case = _case(session, model, references)
     reason = session.why_not(case)
     if reason:

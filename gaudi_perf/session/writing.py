@@ -33,25 +33,25 @@ def last_lines(session: PerfSession, here: Path, *, ending: str = "") -> list[st
 
 def _reports(session: PerfSession, commands: Sequence[str], ending: str) -> list[str]:
     """Write what ``--perf-html`` and ``--perf-markdown`` ask for, and say where, a line each."""
-    settings, document, lines = session.settings, session.document, []
-    runs = session.runs_by_id
-    try:
-        if document.cases and settings.html_file is not None:
-            from gaudi_perf.reports.page import session_page
+    settings, document, runs = session.settings, session.document, session.runs_by_id
 
-            path = _ending(settings.html_file, ending)
-            write_atomic(path, session_page(document, runs, session.results, settings.baselines_directory, commands))
-            lines.append(f"page: {path}")
-        if document.cases and settings.markdown_file is not None:
-            from gaudi_perf.reports.markdown import session_markdown
+    def page() -> bytes:
+        from gaudi_perf.reports.page import session_page
 
-            path = _ending(settings.markdown_file, ending)
-            write_atomic(path, session_markdown(document, runs, commands).encode())
-            lines.append(f"summary: {path}")
-    except UserError as error:
-        lines.append(f"report not written: {error}")
+        return session_page(document, runs, session.results, settings.baselines_directory, commands)
+
+    def short() -> bytes:
+        from gaudi_perf.reports.markdown import session_markdown
+
+        return session_markdown(document, runs, commands).encode()
+
+    lines = []
+    for name, file, make in (("page", settings.html_file, page), ("summary", settings.markdown_file, short)):
+        if file is not None and document.cases:
+            path = file.with_name(f"{file.stem}{ending}{file.suffix}")
+            try:
+                write_atomic(path, make())
+                lines.append(f"{name}: {path}")
+            except UserError as error:
+                lines.append(f"report not written: {error}")
     return lines
-
-
-def _ending(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.stem}{ending}{path.suffix}")

@@ -101,7 +101,7 @@ def test_tests_of_one_configuration_have_the_numbers_of_their_own_workloads(
         assert all(getattr(by_run[run].workload, field) == workload[field] for run in benchmark["extra_info"]["runs"])
 
     shutil.rmtree(tmp_path / "results")
-    again = project.scripted("--runs", "2")
+    again = project.scripted("--runs", "2", "-p", "no:benchmark")
     assert again.returncode == 0 and "NO BASELINE" not in again.stdout, again.stdout
     assert len(project.session.cases) == len(expected)
     assert "no baseline" not in again.stdout.splitlines()[-1]
@@ -121,6 +121,7 @@ def test_a_case_that_the_session_cannot_measure_is_refused(tmp_path: Path) -> No
     other = LATENCY.replace("WORKLOADS", repr([{"prompt": "another", "prompt_tokens": 3}]))
     refused = Project(tmp_path, other).scripted()
     assert refused.returncode == 1 and "its prompt is 'another', and that of this session" in refused.stdout
+    assert "Benchmark fixture was not used" not in refused.stdout + refused.stderr
     assert not list(tmp_path.glob("results/*/run-*.json"))
 
 
