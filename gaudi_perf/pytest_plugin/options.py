@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,118 +27,123 @@ from gaudi_perf.workers.controller.plan import Deadlines, Plan
 SETTINGS_KEY = pytest.StashKey[Settings]()
 
 
-def _help() -> dict[str, str]:
-    """The options by the title of their group, as ``pytest --help`` shows them; those without a value are flags."""
+def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
+    """The options by the title of their group: flag, name of the value (none for a switch), its parser, help."""
+    names, shape, switch = accelerator_names(), DatasetSettings, values.flag
+    count, seconds, listed = values.positive_integer, values.positive_number, ", ".join
     defaults = ", ".join(f"{metric} {tolerance * 100:.0f}%%" for metric, tolerance in TOLERANCES.items())
-    shape = DatasetSettings
+    # fmt: off
     return {
-        "what is measured": f"""
---accelerator NAME: What to measure on: {", ".join(accelerator_names())}. 'auto' (default) takes the first that is
-    there; the CPU always is.
---devices N[,N...]: Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are
-    skipped; on the CPU, naming a count starts that many processes.
---hostfile FILE: Hosts with the devices of cases that need several, in DeepSpeed's format (lines like 'worker-0
-    slots=8'); the first is this machine. docs/devices.md.
---launcher NAME: How DeepSpeed starts processes on several hosts: {", ".join(LAUNCHERS)} (default: {Hosts.launcher}).
---scale SCALE: 'full': the published shapes; 'standin': small shapes of the same architecture, for machines without an
-    accelerator. Default: standin on the CPU and on the emulated Gaudi, full elsewhere.
---weights WEIGHTS: 'dummy' (default): values made up at once, since latency does not depend on them; 'hub': the model's
-    repository on the Hugging Face hub; or a directory with config.json, *.safetensors and the tokenizer.
---dtype DTYPE: Type of weights and activations: {", ".join(DTYPES)} (default: {Settings.dtype}).
---new-tokens N: Tokens to generate in a round (default: {Settings.new_tokens}, as in the article).
---emulated-synapse RELEASE: The SynapseAI release that an emulated Gaudi pretends to have (default:
-    {Emulation.synapse}).
---emulated-faults FILE: What goes wrong with an emulated Gaudi, as JSON: slowness, throttling, crashes;
-    docs/emulated_gaudi.md.
-""",
-        "how much is measured": f"""
---runs N: Runs of each case (and stack), every one in a fresh worker group: runs, not rounds, are the unit of evidence
-    (default: {Settings.runs}; {RUNS_FOR_BASELINES} with --refresh-baselines). 'auto': as many as the verdict takes.
---max-runs N: With --runs auto: the most runs of a case (default: {MOST_RUNS}).
---max-minutes MINUTES: With --runs auto: time for the runs of all cases (default: no limit).
---rounds N: Timed generations of a run, as far as the time budget goes (default: {Plan.rounds}).
---warm-up-limit N: Most rounds before those that count; warm-up ends when steady (default: {Plan.warm_up_limit}).
---time-budget SECONDS: Time for warm-up and rounds of a case in a run (default: {Plan.budget_s:g}). Three rounds are
-    taken whatever they cost.
---start-deadline SECONDS: How long a worker may take to start (default: {Deadlines.start:g}).
---load-deadline SECONDS: How long a model may take to load (default: {Deadlines.load:g}).
---round-deadline SECONDS: How long one generation may take, compilation of its graphs included (default:
-    {Deadlines.round:g}). A worker that is silent for longer is ended and its case fails.
-""",
-        "two stacks side by side": """
---candidate-stack NAME: Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and hold one against
-    the other. Nothing tells two stacks apart better.
---baseline-stack NAME: The stack of --stacks that the candidate is held against.
---stacks FILE: Lists stacks, as TOML: [[stack]] with a name, the path of a python or a command that runs one (as in a
-    container), and an environment table (default: stacks.toml of the project).
---turns TURNS: What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with both
-    alive, which cancels more of the machine's noise. The CPU alone can be held by both at once.
-""",
-        "what it is held against": f"""
---baselines-dir DIR: Where baselines are stored (default: baselines/ of the project).
---against BASELINE: Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a
-    directory of results. Default: the same stack version if stored, and the newest earlier one.
---tolerance SHARE: The slowdown that nobody minds, as 0.05 or 5%% (default: 5%%); that of other metrics by name, as
-    latency=5%%,memory=2%% (defaults: {defaults}).
---gate METRIC[,METRIC...]: Metrics whose regression fails a test: {", ".join(TITLES)}, or 'all' (default: latency). The
-    others are judged all the same, and shown when they regress.
---require-baseline: Fail cases without a clear verdict: NO BASELINE and INCONCLUSIVE, and all where no device is found.
---refresh-baselines: Store what is measured as the baseline of this stack. Nothing gets worse silently: a slower level
-    needs --accept-regression.
---accept-regression REASON: With --refresh-baselines: accept slower levels for this reason, which is stored with date
-    and ratio.
---results-dir DIR: Where every run is kept as a document (default: results/ of the project). From ten nights of a case
-    on, they teach what noise is usual here.
-""",
-        "what is shown": """
---perf-html FILE: Write the session as one page that needs no network.
---perf-markdown FILE: Write a short summary for a CI job or a pull request.
-""",
-        "datasets": f"""
---dataset DATASET: A dataset of the hub, or a CSV, JSON Lines, Parquet or text file.
---dataset-configuration NAME: A configuration of a hub's dataset.
---dataset-column NAME: Default: the first column of strings.
---dataset-split NAME: Default: test, validation or train.
---dataset-prompt-tokens N: Prompts are cut to their first N tokens (default: {shape.prompt_tokens}).
---dataset-new-tokens N: Tokens that each prompt gets (default: {shape.new_tokens}).
---dataset-batch-size N: Prompts at once (default: {shape.batch_size}).
---dataset-limit N: Complete the first N prompts only (default: all).
---completions-dir DIR: Where completions go (default: completions/ of the project).
---reference-completions FILE: Completions that real weights must give (default: the article's,
-    perf_tests/reference_completions.json).
-""",
+        "what is measured": [
+            ("--accelerator", "NAME", values.choice(names),
+             f"What to measure on: {listed(names)}. 'auto' (default) takes the first that is there; the CPU "
+             "always is."),
+            ("--devices", "N[,N...]", values.device_counts,
+             "Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are "
+             "skipped; on the CPU, naming a count starts that many processes."),
+            ("--hostfile", "FILE", values.file,
+             "Hosts with the devices of cases that need several, in DeepSpeed's format (lines like 'worker-0 "
+             "slots=8'); the first is this machine. docs/devices.md."),
+            ("--launcher", "NAME", values.choice(LAUNCHERS),
+             f"How DeepSpeed starts processes on several hosts: {listed(LAUNCHERS)} (default: "
+             f"{Hosts.launcher})."),
+            ("--scale", "SCALE", values.choice(SCALES),
+             "'full': the published shapes; 'standin': small shapes of the same architecture, for machines without "
+             "an accelerator. Default: standin on the CPU and on the emulated Gaudi, full elsewhere."),
+            ("--weights", "WEIGHTS", values.weights,
+             "'dummy' (default): values made up at once, since latency does not depend on them; 'hub': the model's "
+             "repository on the Hugging Face hub; or a directory with config.json, *.safetensors and the "
+             "tokenizer."),
+            ("--dtype", "DTYPE", values.choice(DTYPES),
+             f"Type of weights and activations: {listed(DTYPES)} (default: {Settings.dtype})."),
+            ("--new-tokens", "N", count,
+             f"Tokens to generate in a round (default: {Settings.new_tokens}, as in the article)."),
+            ("--emulated-synapse", "RELEASE", str,
+             f"The SynapseAI release that an emulated Gaudi pretends to have (default: {Emulation.synapse})."),
+            ("--emulated-faults", "FILE", values.file,
+             "What goes wrong with an emulated Gaudi, as JSON: slowness, throttling, crashes; "
+             "docs/emulated_gaudi.md."),
+        ],
+        "how much is measured": [
+            ("--runs", "N", values.runs,
+             "Runs of each case (and stack), every one in a fresh worker group: runs, not rounds, are the unit of "
+             f"evidence (default: {Settings.runs}; {RUNS_FOR_BASELINES} with --refresh-baselines). 'auto': as many "
+             "as the verdict takes."),
+            ("--max-runs", "N", count, f"With --runs auto: the most runs of a case (default: {MOST_RUNS})."),
+            ("--max-minutes", "MINUTES", seconds,
+             "With --runs auto: time for the runs of all cases (default: no limit)."),
+            ("--rounds", "N", count,
+             f"Timed generations of a run, as far as the time budget goes (default: {Plan.rounds})."),
+            ("--warm-up-limit", "N", count,
+             f"Most rounds before those that count; warm-up ends when steady (default: {Plan.warm_up_limit})."),
+            ("--time-budget", "SECONDS", seconds,
+             f"Time for warm-up and rounds of a case in a run (default: {Plan.budget_s:g}). Three rounds are taken "
+             "whatever they cost."),
+            ("--start-deadline", "SECONDS", seconds,
+             f"How long a worker may take to start (default: {Deadlines.start:g})."),
+            ("--load-deadline", "SECONDS", seconds,
+             f"How long a model may take to load (default: {Deadlines.load:g})."),
+            ("--round-deadline", "SECONDS", seconds,
+             "How long one generation may take, compilation of its graphs included (default: "
+             f"{Deadlines.round:g}). A worker that is silent for longer is ended and its case fails."),
+        ],
+        "two stacks side by side": [
+            ("--candidate-stack", "NAME", str,
+             "Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and hold one against the "
+             "other. Nothing tells two stacks apart better."),
+            ("--baseline-stack", "NAME", str, "The stack of --stacks that the candidate is held against."),
+            ("--stacks", "FILE", values.path,
+             "Lists stacks, as TOML: [[stack]] with a name, the path of a python or a command that runs one (as in "
+             "a container), and an environment table (default: stacks.toml of the project)."),
+            ("--turns", "TURNS", values.choice(("runs", "rounds")),
+             "What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with "
+             "both alive, which cancels more of the machine's noise. The CPU alone can be held by both at once."),
+        ],
+        "what it is held against": [
+            ("--baselines-dir", "DIR", values.directory,
+             "Where baselines are stored (default: baselines/ of the project)."),
+            ("--against", "BASELINE", str,
+             "Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a "
+             "directory of results. Default: the same stack version if stored, and the newest earlier one."),
+            ("--tolerance", "SHARE", values.tolerances,
+             "The slowdown that nobody minds, as 0.05 or 5%% (default: 5%%); that of other metrics by name, as "
+             f"latency=5%%,memory=2%% (defaults: {defaults})."),
+            ("--gate", "METRIC[,METRIC...]", values.gates,
+             f"Metrics whose regression fails a test: {listed(TITLES)}, or 'all' (default: latency). The others "
+             "are judged all the same, and shown when they regress."),
+            ("--require-baseline", "", switch,
+             "Fail cases without a clear verdict: NO BASELINE and INCONCLUSIVE, and all where no device is found."),
+            ("--refresh-baselines", "", switch,
+             "Store what is measured as the baseline of this stack. Nothing gets worse silently: a slower level "
+             "needs --accept-regression."),
+            ("--accept-regression", "REASON", str,
+             "With --refresh-baselines: accept slower levels for this reason, which is stored with date and ratio."),
+            ("--results-dir", "DIR", values.directory,
+             "Where every run is kept as a document (default: results/ of the project). From ten nights of a case "
+             "on, they teach what noise is usual here."),
+        ],
+        "what is shown": [
+            ("--perf-html", "FILE", values.new_file, "Write the session as one page that needs no network."),
+            ("--perf-markdown", "FILE", values.new_file, "Write a short summary for a CI job or a pull request."),
+        ],
+        "datasets": [
+            ("--dataset", "DATASET", str, "A dataset of the hub, or a CSV, JSON Lines, Parquet or text file."),
+            ("--dataset-configuration", "NAME", str, "A configuration of a hub's dataset."),
+            ("--dataset-column", "NAME", str, "Default: the first column of strings."),
+            ("--dataset-split", "NAME", str, "Default: test, validation or train."),
+            ("--dataset-prompt-tokens", "N", count,
+             f"Prompts are cut to their first N tokens (default: {shape.prompt_tokens})."),
+            ("--dataset-new-tokens", "N", count, f"Tokens that each prompt gets (default: {shape.new_tokens})."),
+            ("--dataset-batch-size", "N", count, f"Prompts at once (default: {shape.batch_size})."),
+            ("--dataset-limit", "N", count, "Complete the first N prompts only (default: all)."),
+            ("--completions-dir", "DIR", values.directory,
+             "Where completions go (default: completions/ of the project)."),
+            ("--reference-completions", "FILE", values.path,
+             "Completions that real weights must give (default: the article's, "
+             "perf_tests/reference_completions.json)."),
+        ],
     }
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "--accelerator": values.choice(accelerator_names()),
-    "--devices": values.device_counts,
-    "--hostfile": values.file,
-    "--launcher": values.choice(LAUNCHERS),
-    "--scale": values.choice(SCALES),
-    "--weights": values.weights,
-    "--dtype": values.choice(DTYPES),
-    "--emulated-faults": values.file,
-    "--runs": values.runs,
-    "--stacks": values.path,
-    "--turns": values.choice(("runs", "rounds")),
-    "--baselines-dir": values.directory,
-    "--tolerance": values.tolerances,
-    "--gate": values.gates,
-    "--require-baseline": values.flag,
-    "--refresh-baselines": values.flag,
-    "--results-dir": values.directory,
-    "--perf-html": values.new_file,
-    "--perf-markdown": values.new_file,
-    "--completions-dir": values.directory,
-    "--reference-completions": values.path,
-}
-"""What options mean where their value is no plain text, nor what its name in the help says."""
-_BY_METAVAR: dict[str, Callable[[str], Any]] = {
-    "N": values.positive_integer,
-    "SECONDS": values.positive_number,
-    "MINUTES": values.positive_number,
-}
+    # fmt: on
 
 
 class Option(NamedTuple):
@@ -148,8 +152,8 @@ class Option(NamedTuple):
     group: str
     flag: str
     metavar: str
-    about: str
     parse: Callable[[str], Any]
+    about: str
 
     @property
     def variable(self) -> str:
@@ -159,12 +163,7 @@ class Option(NamedTuple):
 
 @functools.cache
 def _options() -> list[Option]:
-    found = []
-    for group, text in _help().items():
-        for flag, metavar, about in re.findall(r"^(--[a-z-]+)(?: (\S+))?: (.+(?:\n .+)*)", text, re.MULTILINE):
-            parse = _PARSERS.get(flag, _BY_METAVAR.get(metavar, str))
-            found.append(Option(group, flag, metavar, " ".join(about.split()), parse))
-    return found
+    return [Option(group, *row) for group, rows in _table().items() for row in rows]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
