@@ -70,6 +70,7 @@ def complete(
       gaudi-perf complete JulesBelveze/tldr_news --column content --weights hub --output tldr.jsonl --devices 8
     """
     from gaudi_perf.accelerators import accelerator_named
+    from gaudi_perf.session.dataset import complete_dataset
     from gaudi_perf.session.session import CannotRunError, PerfSession
     from gaudi_perf.session.settings import DatasetSettings, Settings
     from gaudi_perf.session.writing import last_lines
@@ -96,7 +97,7 @@ def complete(
     session = PerfSession(settings, [case])
     try:
         with told_progress() as progress:
-            runs = session.complete(case, dataset, output, progress)
+            runs = complete_dataset(session, case, dataset, output, progress)
     except CannotRunError as error:
         raise UserError(f"{case.id} cannot run here: {error}") from None
     finally:

@@ -76,6 +76,7 @@ def judge(perf_session: PerfSession, request: pytest.FixtureRequest) -> Judge:
 @pytest.fixture
 def complete_dataset(dataset_session: PerfSession, request: pytest.FixtureRequest) -> CompleteDataset:
     """Completes the dataset, as often as ``--runs`` says; only the first run's completions are kept."""
+    from gaudi_perf.session import dataset
     from gaudi_perf.session.session import CannotRunError
     from gaudi_perf.workers.controller.completing import throughput
 
@@ -87,11 +88,11 @@ def complete_dataset(dataset_session: PerfSession, request: pytest.FixtureReques
             if asked is None:
                 raise CannotRunError("no dataset: name one of the hub or a file with --dataset")
             path = asked.path(case)
-            runs = dataset_session.complete(case, asked, path)
+            runs = dataset.complete_dataset(dataset_session, case, asked, path)
             if not runs:  # what an earlier session completed says nothing of this one: it is no pass
                 text = f"all batches were there already, and nothing was measured: delete {path} to complete it anew"
                 raise UserError(text) if dataset_session.settings.require_baseline else CannotRunError(text)
-            report = dataset_session.judge(case)
+            report = dataset_session.judge(runs[0].case)
         for name, value in zip(("prompts/s", "new tokens/s"), throughput(runs), strict=True):
             request.node.user_properties.append((f"gaudi-perf {name}", f"{value:.6g}"))
         _judged(request, dataset_session, report, runs)

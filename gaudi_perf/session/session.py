@@ -19,9 +19,8 @@ from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.waived import waived
 from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.session.judge import SessionJudge
-from gaudi_perf.session.settings import DatasetSettings, Settings
+from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.completions import CompletionsFile, write_layout
 from gaudi_perf.stores.files import make_directory
 from gaudi_perf.stores.logs import keep
 from gaudi_perf.stores.refresh import apply, plan_refresh
@@ -33,14 +32,12 @@ from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
-from gaudi_perf.workers.controller import completing
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.matrix import why_not, why_not_batches
 from gaudi_perf.workers.controller.measuring import Measurer, Notify, utc_now
 from gaudi_perf.workers.controller.passes import Passes, Side
-from gaudi_perf.workers.controller.time_left import TimeLeft, bar
 from gaudi_perf.workers.controller.workspace import Workspace
 
 
@@ -143,9 +140,9 @@ class PerfSession:
             UserError: it cannot be measured as asked, a run failed or could not be stored, or a baseline that is needed
                 is malformed.
         """
-        with self._reported(case):
+        with self.reported(case):
             self._require_measurable(case)
-            self._require_runnable(case)
+            self.require_runnable(case)
             passes = self._passes_now()
             if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
                 raise self._stopped[case]
@@ -163,47 +160,6 @@ class PerfSession:
                 raise passes.failures[case]
         return self.runs[case]
 
-    def complete(
-        self, case: Case, asked: DatasetSettings, path: Path, progress: completing.Progress | None = None
-    ) -> list[Run]:
-        """Complete a dataset as often as runs are asked for; only the first run's completions are kept.
-
-        Args:
-            case: the configuration, and the shape of a batch.
-            asked: the dataset, and how much of it.
-            path: where completions go; those that are there already are not made again.
-            progress: is told how many batches are done; by default they are shown as a bar.
-
-        Returns:
-            The runs; empty if all batches were there already.
-
-        Raises:
-            CannotRunError: this machine cannot run it.
-            UserError: the dataset cannot be read, a run failed, or something could not be stored.
-        """
-        if self.settings.baseline is not None:
-            raise UserError(
-                "a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack"
-            )
-        with self._reported(case, kept=path):
-            self._require_runnable(case)
-            for index in range(self.settings.runs):
-                target = path if index == 0 else self.directory() / "again.jsonl"
-                with self.measurer() as measurer, CompletionsFile(target) as file:
-                    done = completing.complete(
-                        measurer, case, asked.dataset, file, limit=asked.limit, progress=progress or self._bar(case)
-                    )
-                if index == 0:
-                    self.notes.append(_completed(case, done, path, write_layout(path)))
-                if done.run is not None:
-                    self._store(done.run)
-                    self.runs.setdefault(case, []).append(done.run)
-        runs = self.runs.get(case, [])
-        if runs:
-            prompts, tokens = completing.throughput(runs)
-            self.notes.append(f"{case.id}: {prompts:.4g} prompts/s, {tokens:.4g} new tokens/s (median batch)")
-        return runs
-
     def judge(self, case: Case) -> CaseReport:
         """Hold the runs of a case against the other stack's, or against its baselines.
 
@@ -212,7 +168,7 @@ class PerfSession:
         """
         if not self.runs.get(case):
             raise UserError(f"{case.id}: nothing was measured that could be judged: measure this case first")
-        with self._reported(case):
+        with self.reported(case):
             judgement = self._judging.judge(case, self._runs)
             report = CaseReport(
                 case=case,
@@ -245,7 +201,7 @@ class PerfSession:
             settings.deadlines,
             self.directory(),
             self.session_id,
-            self._at,
+            self.doing,
             launch,
             settings.hosts,
         )
@@ -260,6 +216,53 @@ class PerfSession:
         path = self._workspace.path / str(next(self._directories))
         path.mkdir()
         return path
+
+    @contextlib.contextmanager
+    def reported(self, case: Case, kept: Path | None = None) -> Iterator[None]:
+        """Reports of a case that it has no measurement, and why, if so.
+
+        Args:
+            case: what is measured.
+            kept: the file whose completions are kept, whatever comes.
+        """
+        try:
+            yield
+        except CannotRunError as error:
+            self.reports[case] = CaseReport(case=case, skipped=str(error))
+            raise
+        except GroupFailure as failure:
+            text = failure_text(case, failure.phase, failure.sentence, failure.log)
+            log = keep(failure.log_path, os.environ, self.results, self.session_id, case.id)  # goes with the workspace
+            notes = [log] if log else []
+            if kept is not None and kept.exists():
+                notes.append(f"what was completed is kept in {kept}; the same command goes on there")
+            self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)
+            raise UserError("\n".join([text, *notes])) from None
+        except UserError as error:
+            run_ids = [run.run_id for run in self.runs.get(case, [])]
+            self.reports[case] = CaseReport(case=case, run_ids=run_ids, failed=str(error))
+            raise
+        finally:
+            self._notify("")
+
+    def require_runnable(self, case: Case) -> None:
+        """Raise CannotRunError where this machine cannot run a case; UserError where a clear verdict is required."""
+        reason = self.why_not(case)
+        if reason and self.found is None and self.settings.require_baseline:
+            raise UserError(reason)
+        if reason:
+            raise CannotRunError(reason)
+
+    def add(self, run: Run) -> None:
+        """Store a run that was measured otherwise, and have it judged with those of its case."""
+        self.results.write_run(run)
+        self.runs.setdefault(run.case, []).append(run)
+
+    def doing(self, text: str) -> None:
+        """Show what is being done, and note it for the next session, should this one be killed."""
+        self._notify(text)
+        if self._workspace is not None:
+            self._workspace.doing(text)
 
     def end_groups(self) -> None:
         """Leave the accelerator to somebody else."""
@@ -293,10 +296,6 @@ class PerfSession:
             else:
                 self.refreshed = self._refresh()
                 self.failed |= not self.refreshed
-
-    def _store(self, run: Run) -> None:
-        """Store a run among the results."""
-        self.results.write_run(run)
 
     def _refresh(self) -> bool:
         """Store what was measured as baselines, and say what was done; whether nothing was refused."""
@@ -360,34 +359,6 @@ class PerfSession:
             return [waiver.sentence(stack) for waiver in self._waivers.list()]
         return []
 
-    @contextlib.contextmanager
-    def _reported(self, case: Case, kept: Path | None = None) -> Iterator[None]:
-        """Reports of a case that it has no measurement, and why, if so.
-
-        Args:
-            case: what is measured.
-            kept: the file whose completions are kept, whatever comes.
-        """
-        try:
-            yield
-        except CannotRunError as error:
-            self.reports[case] = CaseReport(case=case, skipped=str(error))
-            raise
-        except GroupFailure as failure:
-            text = failure_text(case, failure.phase, failure.sentence, failure.log)
-            log = keep(failure.log_path, os.environ, self.results, self.session_id, case.id)  # goes with the workspace
-            notes = [log] if log else []
-            if kept is not None and kept.exists():
-                notes.append(f"what was completed is kept in {kept}; the same command goes on there")
-            self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)
-            raise UserError("\n".join([text, *notes])) from None
-        except UserError as error:
-            run_ids = [run.run_id for run in self.runs.get(case, [])]
-            self.reports[case] = CaseReport(case=case, run_ids=run_ids, failed=str(error))
-            raise
-        finally:
-            self._notify("")
-
     def _require_measurable(self, case: Case) -> None:
         """Refuse a case that is not measured as it says."""
         settings, workload = self.settings, case.workload
@@ -399,13 +370,6 @@ class PerfSession:
         ):
             if theirs != ours:
                 raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
-
-    def _require_runnable(self, case: Case) -> None:
-        reason = self.why_not(case)
-        if reason and self.found is None and self.settings.require_baseline:
-            raise UserError(reason)
-        if reason:
-            raise CannotRunError(reason)
 
     def _sharing(self, case: Case) -> list[Case]:
         """The case, and those that were selected and share its worker group, in the order of their tests."""
@@ -419,35 +383,12 @@ class PerfSession:
                 Side(self._resources.enter_context(self.measurer(launch)), runs)
                 for launch, runs in zip(self._launches, self._runs, strict=True)
             ]
-            self._passes = Passes(sides, self._store, rounds_in_turns=self.settings.rounds_in_turns)
+            self._passes = Passes(sides, self._keep, rounds_in_turns=self.settings.rounds_in_turns)
         return self._passes
 
-    def _at(self, text: str) -> None:
-        """Show what is being done, and note it for the next session, should this one be killed."""
-        self._notify(text)
-        if self._workspace is not None:
-            self._workspace.doing(text)
-
-    def _bar(self, case: Case) -> completing.Progress:
-        left = TimeLeft()
-        return lambda done, total: self._at(f"{case.id}: {bar(done, total)} {left.text(done, total)}")
+    def _keep(self, run: Run) -> None:
+        self.results.write_run(run)
 
 
 def _of_dataset(case: Case) -> bool:
     return case.workload.prompt.startswith("dataset ")
-
-
-def _completed(case: Case, done: completing.Completed, path: Path, text: Path) -> str:
-    """What was completed, and where it is."""
-    header = done.header
-    words = f"{case.id}: {header.dataset}: {_count(header.rows, 'prompt')} in {_count(header.batches, 'batch')}"
-    words += f", in {path} and {text.name}"
-    if done.before:
-        words += f"; {done.before} of {header.batches} batches were there already"
-    if header.tokens == "stand-in":
-        words += "; dummy weights have no tokenizer: ids made of the words stand for tokens, completions are ids"
-    return words
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
