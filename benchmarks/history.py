@@ -24,7 +24,7 @@ import numpy as np
 from gaudi_perf.stores.history import INDEX_FILE
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.documents import encode
-from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from detection_rules.noise import QuietServer
 
-from gaudi_perf.judging.usual import learned_from
+from gaudi_perf.judging.noise import estimated_from
 from gaudi_perf.statistics.evidence import from_stored, with_slowdown
 from gaudi_perf.statistics.noise import UsualNoise
 from gaudi_perf.statistics.sample import RunSample
@@ -41,7 +41,7 @@ def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[R
 def known(server: QuietServer, nights: int, kind: str, rng: np.random.Generator) -> UsualNoise:
     """What so many nights of two runs teach."""
     history = [run for number in range(nights) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
-    learned = learned_from(history, probes=kind != "published")
+    learned = estimated_from(history, probes=kind != "published")
     return UsualNoise() if learned is None else learned.noise
 
 

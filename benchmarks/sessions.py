@@ -25,9 +25,9 @@ from gaudi_perf.judging.family import SessionFamily
 from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.statistics.sequential import Plan
-from gaudi_perf.vocabulary.baseline import BaselineRun
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.run import Measurement, Run
+from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload
 
@@ -44,19 +44,33 @@ CASES = tuple(
     for kv_cache in (True, False)
 )
 STACK = Stack(kind="synapse", version="1.24.0")
+DEVICE = Device(name="gaudi2", accelerator="hpu")
+HOST = Host(cpu="a processor", cores=160, memory_bytes=2**40)
+CASE = Case(
+    configuration=Configuration(model="bloomz7b", devices=1, graphs=True, kv_cache=True),
+    accelerator="hpu",
+    workload=Workload(),
+    scale="full",
+)
+"""What is measured is one case by its documents; which of the session's cases it is shows in the latencies alone."""
 ROUNDS = 10
 
 
-def run_of(
-    server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator
-) -> BaselineRun:
+def run_of(server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator) -> Run:
     """A run of a night as it is stored, made longer by a factor."""
     made = server.run_of(luck, night, ROUNDS, rng)
-    return BaselineRun(
+    return Run(
         run_id=f"{night}-{number:08x}",
-        measured_at="2026-01-31T12:00:00Z",
-        latencies_s=(factor * made.rounds).tolist(),
-        probes_s=None if made.probes is None else made.probes.tolist(),
+        session_id=night,
+        started_at="2026-01-31T12:00:00Z",
+        case=CASE,
+        device=DEVICE,
+        stack=STACK,
+        host=HOST,
+        measurement=Measurement(
+            latencies_s=(factor * made.rounds).tolist(),
+            probes_s=None if made.probes is None else made.probes.tolist(),
+        ),
     )
 
 

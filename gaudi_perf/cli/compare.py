@@ -42,7 +42,7 @@ def compare(
       gaudi-perf compare results gaudi2/synapse-1.23.0 --exit-code
     """
     from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
-    from gaudi_perf.judging.usual import NoiseHistory
+    from gaudi_perf.judging.noise import NoiseHistory
     from gaudi_perf.reports.baselines import comparison
     from gaudi_perf.reports.tabular import markdown
     from gaudi_perf.stores.baselines import BaselineStore

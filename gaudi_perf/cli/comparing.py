@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gaudi_perf.judging.evidence import latency_samples
-from gaudi_perf.judging.usual import NoiseHistory
+from gaudi_perf.judging.noise import NoiseHistory
+from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name
 from gaudi_perf.stores.results import read_runs
+from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.versions import parse_version
 
 FORMS = (
@@ -75,14 +76,14 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHi
         partners = [
             other
             for other in baseline.entries
-            if (other.case.id, other.device.name) == (entry.case.id, entry.device.name)
+            if (other.case.case.configuration, other.device.name) == (entry.case.case.configuration, entry.device.name)
         ]
         used.update(id(other) for other in partners)
         if not partners:
             alone.append(f"{entry.device.name} {entry.case.id}: only in {candidate.name}")
             continue
-        best = min(partners, key=lambda other: (len(differences(entry, other)), other.case.provenance != "measured"))
-        differing = tuple(differences(entry, best))
+        best = min(partners, key=lambda other: (len(entry.differences(other)), other.case.provenance != "measured"))
+        differing = tuple(entry.differences(best))
         judged = None if differing else judge(entry, best, tolerance, history)
         pairs.append(Pair(entry, best, differing, judged))
     alone += [
@@ -93,28 +94,6 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHi
     return pairs, list(dict.fromkeys(alone))
 
 
-def differences(candidate: Entry, baseline: Entry) -> list[str]:
-    """Why two entries cannot be compared, in words; empty if they can.
-
-    A published number is of real weights on an unknown host; it is compared with any.
-    """
-    ours, theirs = candidate.case, baseline.case
-    pairs: list[tuple[str, object, object]] = [
-        ("scale", ours.scale, theirs.scale),
-        ("dtype", ours.workload.dtype, theirs.workload.dtype),
-        ("new tokens", ours.workload.new_tokens, theirs.workload.new_tokens),
-        ("batch size", ours.workload.batch_size, theirs.workload.batch_size),
-        ("prompt tokens", ours.workload.prompt_tokens, theirs.workload.prompt_tokens),
-        ("prompt", ours.workload.prompt, theirs.workload.prompt),
-        ("kind of stack", candidate.stack.kind, baseline.stack.kind),
-    ]
-    if "published" not in (ours.provenance, theirs.provenance):
-        pairs.append(("weights", ours.weights, theirs.weights))
-    if ours.host_class is not None and theirs.host_class is not None:
-        pairs.append(("host class", ours.host_class, theirs.host_class))
-    return [f"{field} {mine!r} is not {other!r}" for field, mine, other in pairs if mine != other]
-
-
 def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Judged | None:
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
     candidate, baseline = ours.case, theirs.case
@@ -123,34 +102,36 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
     from gaudi_perf.statistics.verdict import UsualNoise, compare, compare_with_published
 
     measured = ours if candidate.published is None else theirs
-    learned = history.usual(
-        measured.case,
-        measured.device.name,
-        measured.case.host_class or "",
+    runs = (*candidate.runs, *baseline.runs)
+    learned = history.estimate(
+        measured.comparability,
         measured.stack,
-        {run.night for run in (*candidate.runs, *baseline.runs)},
+        {run.session_id for run in runs},
         probes="published" not in (candidate.provenance, baseline.provenance)
-        and all(run.probes_s is not None for run in (*candidate.runs, *baseline.runs)),
+        and all(run.measurement.probes_s is not None for run in runs),
     )
     usual = None if learned is None else learned.noise
+    ours_numbers = [sample_of(run) for run in candidate.runs]
+    theirs_numbers = [sample_of(run) for run in baseline.runs]
     if baseline.published is not None:
         outcome = compare_with_published(
-            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance, usual_noise=usual
+            [sample_of(run) for run in candidate.runs],
+            baseline.published.latency_s,
+            tolerance=tolerance,
+            usual_noise=usual,
         )
     elif candidate.published is not None:
         single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
         outcome = compare(
             [single],
-            [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)],
+            [RunSample(rounds=numbers.rounds) for numbers in theirs_numbers],
             tolerance=tolerance,
             usual_noise=replace(usual or UsualNoise(), slow_nights=0.0),  # as against a published number
         )
     else:
-        outcome = compare(
-            latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance, usual_noise=usual
-        )
+        outcome = compare(ours_numbers, theirs_numbers, tolerance=tolerance, usual_noise=usual)
     reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
-    return Judged(outcome.kind, outcome.low, outcome.high, reason, outcome.advice)
+    return Judged(outcome.kind, outcome.ratio, outcome.low, outcome.high, reason, outcome.advice)
 
 
 def _places(text: str, store: BaselineStore) -> list[Place]:
@@ -167,29 +148,27 @@ def _places(text: str, store: BaselineStore) -> list[Place]:
 
 def _results(path: Path) -> Side:
     read = read_runs(path)
-    groups: dict[tuple[str, ...], list[Run]] = {}
+    groups: dict[tuple[Case, str, str, str], list[Run]] = {}
     left_out = list(read.problems)
     for run in read.runs:
-        if not run.measurement.valid:
-            left_out.append(f"run {run.run_id} is INVALID: {run.measurement.problems[0]}")
-        elif not run.measurement.warm_up.steady:
-            left_out.append(f"run {run.run_id} never became steady: {run.measurement.warm_up.reason}")
+        if run.not_usable:
+            left_out.append(f"run {run.run_id} {run.not_usable}")
         else:
-            key = (run.device.name, run.stack.name, *case_baseline([run]).key)
+            key = (run.case, run.device.name, run.stack.name, run.host.host_class)
             groups.setdefault(key, []).append(run)
     if not groups:
         why = f": {left_out[0]}" if left_out else ""
         raise UserError(f"{path}: holds no run that can be compared{why}")
-    stacks: dict[tuple[str, str], str] = {}
+    stacks: dict[tuple[str, Case], str] = {}
     for runs in groups.values():
         for run in runs:
-            other = stacks.setdefault((run.device.name, run.case.id), run.stack.name)
+            other = stacks.setdefault((run.device.name, run.case), run.stack.name)
             if run.stack != runs[0].stack or other != run.stack.name:
                 raise UserError(
                     f"{path}: holds runs of {run.case.id} on several stacks ({other}, {run.stack.name}, or one with "
                     "differing components): name the directory of one session"
                 )
-    entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, case_baseline(runs)) for runs in groups.values())
+    entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, CaseBaseline.of(runs)) for runs in groups.values())
     return Side(str(path), entries, tuple(left_out))
 
 

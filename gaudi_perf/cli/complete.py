@@ -14,7 +14,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.protocol import Weights
-    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.run import Run
     from gaudi_perf.workers.controller.completing import Completed
 
 _COUNT = click.IntRange(min=1)

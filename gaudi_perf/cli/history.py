@@ -13,7 +13,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.trends import Change, Trend
-    from gaudi_perf.vocabulary.summary import RunSummary
+    from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 
@@ -59,6 +59,7 @@ def history(
       gaudi-perf history --stack 1.24.0 --csv runs.csv
       gaudi-perf history --rounds --parquet rounds.parquet
     """
+    from gaudi_perf.reports.text import counted
     from gaudi_perf.stores.history import read_history
 
     minded = share(tolerance, "--tolerance")
@@ -76,7 +77,7 @@ def history(
     ]
     if not runs:
         asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to list")
+        raise UserError(f"{results_dir}: {counted(len(read.runs), 'run')} can be read{asked}: nothing to list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return
@@ -88,20 +89,21 @@ def history(
         _changes(runs, minded)
 
 
-def _write(runs: Sequence[RunSummary], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
-    from gaudi_perf.stores.export import csv_text, round_rows, run_rows, write_csv, write_parquet
+def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
+    from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 
-    rows = round_rows if rounds else run_rows
+    frame = rounds_frame(runs) if rounds else runs_frame(runs)
     if parquet_file is not None:
-        count = write_parquet(Path(parquet_file), rows(runs))
-        click.echo(f"{count} rows written: {parquet_file}", err=csv_file == "-")
+        write_parquet(Path(parquet_file), frame)
+        click.echo(f"{len(frame)} rows written: {parquet_file}", err=csv_file == "-")
     if csv_file == "-":
-        click.echo(csv_text(rows(runs), "\n"), nl=False)
+        click.echo(csv_text(frame, "\n"), nl=False)
     elif csv_file is not None:
-        click.echo(f"{write_csv(Path(csv_file), rows(runs))} rows written: {csv_file}")
+        write_csv(Path(csv_file), frame)
+        click.echo(f"{len(frame)} rows written: {csv_file}")
 
 
-def _list(runs: Sequence[RunSummary]) -> None:
+def _list(runs: Sequence[Run]) -> None:
     from gaudi_perf.reports.text import seconds
 
     echo_table(
@@ -119,8 +121,8 @@ def _list(runs: Sequence[RunSummary]) -> None:
                 run.started_at[:19],
                 run.case.id,
                 run.device.name,
-                run.stack.name,
-                str(len(run.latencies_s)),
+                run.stack.name + (f" ({run.stack_label})" if run.stack_label else ""),
+                str(len(run.measurement.latencies_s)),
                 seconds(run.level_s),
                 _state(run),
             )
@@ -129,16 +131,17 @@ def _list(runs: Sequence[RunSummary]) -> None:
     )
 
 
-def _state(run: RunSummary) -> tuple[str, str]:
-    if not run.valid:
+def _state(run: Run) -> tuple[str, str]:
+    if run.problems:
         return (f"INVALID: {'; '.join(run.problems)}", "magenta")
     return ("", "") if run.steady else ("never steady", "yellow")
 
 
-def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
+def _changes(runs: Sequence[Run], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
+    from gaudi_perf.reports.text import counted
 
-    found = trends(runs)
+    found = list(trends(runs).values())
     quiet: list[int] = []
     for trend in found:
         changes = changes_of(trend, tolerance=tolerance)
@@ -146,10 +149,13 @@ def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
             text = shown(_sentence(trend, change))
             click.echo(click.style(text, fg=_STYLES[change.point.kind.value]) if colored() else text)
         if not changes:
-            quiet.append(len(trend.nights))
+            quiet.append(len(trend.sessions))
     if quiet:
-        nights = str(min(quiet)) if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)}"
-        click.echo(f"no change of level was found in {len(quiet)} of {len(found)} cases ({nights} nights each)")
+        sessions = (
+            counted(max(quiet), "session") if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)} sessions"
+        )
+        cases = counted(len(found), "case")
+        click.echo(f"no change of level was found in {len(quiet)} of {cases} ({sessions} each)")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
@@ -162,4 +168,5 @@ def _sentence(trend: Trend, change: Change) -> str:
         what = f"changed in the stack: {', '.join(change.stack_changes)}"
     else:
         what = "nothing that is recorded changed in the stack"
-    return f"{trend.device.name} {trend.case.id}: {ratio} {when}; {what}"
+    label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
+    return f"{trend.key.device} {trend.key.case.id}{label}: {ratio} {when}; {what}"

@@ -12,7 +12,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
-    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.run import Run
 
 DEFAULT_MINIMUM_RUNS = 5  # gaudi_perf.stores.refresh's, which a test holds it to; importing that takes long
 

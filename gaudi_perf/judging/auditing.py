@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gaudi_perf.judging.trends import sample_of
-from gaudi_perf.judging.usual import learned_from
+from gaudi_perf.judging.noise import estimated_from
+from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.audit import Audit, Design, audit
 from gaudi_perf.statistics.noise import UsualNoise
 from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.summary import RunSummary
+from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,26 @@ class History:
         return len({sample.night for sample in self.samples})
 
 
-def histories(runs: Iterable[RunSummary]) -> tuple[list[History], int]:
+def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
     """Put runs together that are of the same code.
 
     Returns:
         A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
         INVALID, or never steady.
     """
-    groups: dict[tuple[bytes, ...], list[RunSummary]] = {}
+    groups: dict[tuple[Comparability, bytes], list[Run]] = {}
     left_out = 0
-    for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):
-        if not run.valid or not run.steady:
+    for run in in_order(runs):
+        if run.not_usable:
             left_out += 1
-            continue
-        key = (
-            encode_line(run.case),
-            run.device.name.encode(),
-            encode_line(run.stack),
-            run.stack_label.encode(),
-            run.host_class.encode(),
-        )
-        groups.setdefault(key, []).append(run)
+        else:
+            groups.setdefault((run.comparability, encode_line(run.stack)), []).append(run)
     found = [
         History(
             case_id=same[0].case.id,
             device=same[0].device.name,
             stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
-            host=same[0].host_class,
+            host=same[0].host.host_class,
             samples=tuple(sample_of(run) for run in same),
         )
         for same in groups.values()
@@ -115,7 +108,7 @@ def audit_history(history: History, design: Design, tolerance: float, repeats: i
     def usual(sides: Sides) -> UsualNoise:
         compared = {sample.night for sample in (*sides.candidate, *sides.baseline)}
         probes = all(sample.probes is not None for sample in (*sides.candidate, *sides.baseline))
-        learned = None if design.side_by_side else learned_from(history.samples, compared, probes=probes)
+        learned = None if design.side_by_side else estimated_from(history.samples, compared, probes=probes)
         taught.append(learned is not None)
         return UsualNoise() if learned is None else learned.noise
 

@@ -228,7 +228,7 @@ class CaseJudge:
             learned_noise=None
             if learned is None
             else LearnedNoise(
-                runs=learned.runs, nights=learned.nights, run=learned.noise.run, night=learned.noise.night
+                runs=learned.runs, nights=learned.sessions, run=learned.noise.run, night=learned.noise.night
             ),
         )
 

@@ -35,7 +35,7 @@ def article_table(
         prices: what servers cost; the latest of each device counts.
         everything: every configuration, not just the fastest of each model, device count, device and stack.
     """
-    real = [entry for entry in entries if entry.case.scale == "full" and not entry.device.emulated]
+    real = [entry for entry in entries if entry.case.case.scale == "full" and not entry.device.emulated]
     chosen = sorted(real if everything else _fastest(real), key=_order)
     references: dict[tuple[object, ...], Entry] = {}
     for entry in real:
@@ -67,7 +67,7 @@ def newest_of_each(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _row(entry: Entry, reference: Entry | None, prices: tuple[Price, ...]) -> Sequence[Cell]:
-    configuration, workload = entry.case.configuration, entry.case.workload
+    configuration, workload = entry.case.case.configuration, entry.case.case.workload
     model = MODELS[configuration.model].title if configuration.model in MODELS else configuration.model
     level = entry.case.level_s
     speed_up = _UNKNOWN if reference is None else f"{reference.case.level_s / level:.2f}x"
@@ -97,7 +97,7 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: tuple
     notes = []
     workloads: Mapping[str, None] = dict.fromkeys(
         f"{w.new_tokens} new tokens, {w.prompt_tokens} prompt tokens, batch {w.batch_size}, {w.dtype}"
-        for w in (entry.case.workload for entry in chosen)
+        for w in (entry.case.case.workload for entry in chosen)
     )
     notes.append(f"latency of one greedy generation: {'; '.join(workloads)}")
     notes.append(f"speed-up: the fastest latency of {reference} with the same model and device count, by this one")
@@ -135,10 +135,10 @@ def _fastest(entries: Sequence[Entry]) -> list[Entry]:
 
 def _same(entry: Entry) -> tuple[object, ...]:
     """What must be equal for a speed-up: the model, the device count, and what is generated."""
-    workload = entry.case.workload
+    workload = entry.case.case.workload
     return (
-        entry.case.configuration.model,
-        entry.case.configuration.devices,
+        entry.case.case.configuration.model,
+        entry.case.case.configuration.devices,
         workload.new_tokens,
         workload.batch_size,
         workload.prompt_tokens,
@@ -146,7 +146,7 @@ def _same(entry: Entry) -> tuple[object, ...]:
 
 
 def _order(entry: Entry) -> tuple[object, ...]:
-    configuration = entry.case.configuration
+    configuration = entry.case.case.configuration
     models = list(MODELS)
     place = models.index(configuration.model) if configuration.model in models else len(models)
     return (

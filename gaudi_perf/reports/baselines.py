@@ -9,7 +9,8 @@ from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
 from gaudi_perf.reports.text import change, interval, seconds, slower_or_faster
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
+from gaudi_perf.vocabulary.run import Comparability, differences
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
@@ -29,17 +30,32 @@ class Entry:
     stack: Stack
     case: CaseBaseline
 
+    @property
+    def comparability(self) -> Comparability:
+        """What it may be compared with."""
+        return comparability_of(self.case, self.device, self.stack)
+
+    def differences(self, other: Entry) -> list[str]:
+        """Why it cannot be compared with another, in words; empty if it can.
+
+        A published number is of real weights on an unknown host; it is compared with any.
+        """
+        published = "published" in (self.case.provenance, other.case.provenance)
+        return differences(self.comparability, other.comparability, ignore=("weights",) if published else ())
+
 
 @dataclass(frozen=True)
 class Judged:
     """What the comparison of two entries came to, where at least one has runs.
 
     Attributes:
+        ratio: the estimate, candidate to baseline; 1.10 is 10 % slower.
         low: lower end of the interval of the ratio.
         high: upper end.
     """
 
     kind: VerdictKind
+    ratio: float
     low: float
     high: float
     reason: str
@@ -62,7 +78,9 @@ class Pair:
 
     @property
     def ratio(self) -> float:
-        """Candidate to baseline; 1.10 is 10 % slower."""
+        """Candidate to baseline, 1.10 is 10 % slower: the comparison's estimate, or the ratio of published numbers."""
+        if self.judged is not None:
+            return self.judged.ratio
         return self.candidate.case.level_s / self.baseline.case.level_s
 
 
@@ -76,7 +94,7 @@ def description(baseline: Baseline) -> Words:
     rows: list[Sequence[Cell]] = []
     notes: list[str] = []
     for case in baseline.cases:
-        medians = [run.median_s for run in case.runs]
+        medians = [run.level_s for run in case.runs]
         spread = _UNKNOWN
         if len(medians) > 1:
             spread = f"{(max(medians) / min(medians) - 1) * 100:.1f} %"
@@ -178,9 +196,9 @@ def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
 
 
 def _what(case: CaseBaseline) -> str:
-    workload = case.workload
-    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.weights} weights"
-    return words if case.scale == "full" else f"{words}, stand-in"
+    workload = case.case.workload
+    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.case.weights} weights"
+    return words if case.case.scale == "full" else f"{words}, stand-in"
 
 
 def _case_notes(case: CaseBaseline) -> list[str]:
@@ -199,7 +217,7 @@ def _case_notes(case: CaseBaseline) -> list[str]:
     if case.published is not None:
         about = f"; {case.published.note}" if case.published.note else ""
         notes.append(f"published on {case.published.published_on}: {case.published.address}{about}")
-    if case.host_class is not None:
+    if case.host_class:
         notes.append(f"measured on {case.host_class}")
     return notes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.text import harmless, interval, slower_or_faster
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack, component_changes
 from gaudi_perf.vocabulary.verdict import Session, Verdict, VerdictKind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 
 def limit_note(run: Run) -> str:

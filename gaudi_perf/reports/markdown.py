@@ -11,7 +11,7 @@ from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
 from gaudi_perf.reports.text import change, harmless, interval, seconds
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
 LONGEST = 60_000

@@ -8,7 +8,7 @@ from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.stores.tokens import sharing_reference
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
 STEADY_CLOCK = 0.95

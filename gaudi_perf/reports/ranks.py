@@ -8,7 +8,7 @@ from statistics import median
 
 from gaudi_perf.reports.text import seconds
 from gaudi_perf.statistics.ranks import slow_rank
-from gaudi_perf.vocabulary.measurement import Measurement, Run
+from gaudi_perf.vocabulary.run import Measurement, Run
 
 _LAST = 0.9
 """A rank that is last in this share of the rounds is always last."""

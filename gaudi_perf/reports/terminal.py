@@ -24,8 +24,8 @@ from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 

@@ -45,6 +45,11 @@ def share_of(value: float) -> str:
     return f"{value * 100:.1f} %" if value <= _MOST_SHARE else f"over {_MOST_SHARE * 100:.0f} %"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 run``, ``2 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def interval(low: float, high: float) -> str:
     """An interval of ratios as changes: ``[+4.1 %, +15.2 %]``."""
     return f"[{change(low)}, {change(high)}]"

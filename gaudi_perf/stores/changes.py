@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gaudi_perf.vocabulary.baseline import Anchor, CaseBaseline
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 ChangeKind = Literal["new", "better", "unchanged", "slower", "refused"]
 
@@ -37,7 +37,7 @@ class Level:
         case = self.case
         if case.anchor is not None and case.anchor.latency_s <= case.level_s:
             return case.anchor
-        return Anchor(latency_s=case.level_s, accepted_on=case.runs[-1].measured_at[:10], stack=self.stack_name)
+        return Anchor(latency_s=case.level_s, accepted_on=case.runs[-1].started_at[:10], stack=self.stack_name)
 
     @property
     def accepted_s(self) -> float:
@@ -59,6 +59,7 @@ class CaseChange:
         level_s: the new level in seconds: the median over runs of each run's median latency; None if there is none.
         before_s: the level that it is held against.
         before: the stack of that level.
+        verdict: how the new runs compare with that level, where that was judged.
         anchor: the best level accepted before.
         accepted_ratio: for a slower level, the ratio that the reason accepts; None if nothing needs a reason.
         reason: why a slower level is accepted.
@@ -72,6 +73,7 @@ class CaseChange:
     level_s: float | None = None
     before_s: float | None = None
     before: str = ""
+    verdict: Verdict | None = None
     anchor: Anchor | None = None
     accepted_ratio: float | None = None
     reason: str = ""
@@ -79,8 +81,15 @@ class CaseChange:
     notes: tuple[str, ...] = ()
 
     @property
+    def judged(self) -> bool:
+        """Whether a verdict says what the new level is to the one before; else the margin does."""
+        return self.verdict is not None and self.verdict.kind in _KINDS and self.verdict.ratio is not None
+
+    @property
     def ratio(self) -> float | None:
-        """New level to the level before; 1.10 is 10 % slower."""
+        """New level to the level before, 1.10 is 10 % slower: a clear verdict's estimate, else that of the medians."""
+        if self.judged:
+            return self.verdict.ratio if self.verdict is not None else None
         return None if self.level_s is None or self.before_s is None else self.level_s / self.before_s
 
     @property
@@ -109,7 +118,11 @@ class CaseChange:
         if ratio is None or self.before_s is None:
             return f"new at {self.level_s:.4g} s"
         kind = {"slower": "slower: ", "better": "better: "}.get(self.kind, "unchanged: ")
-        words = f"{kind}{in_percent(ratio)} than {self.before} ({self.before_s:.4g} s to {self.level_s:.4g} s)"
+        medians = f"{self.before_s:.4g} s to {self.level_s:.4g} s"
+        if self.judged:
+            words = f"{kind}{in_percent(ratio)} than {self.before} (medians {medians})"
+        else:
+            words = f"{kind}medians {in_percent(ratio)} than {self.before} ({medians})"
         if anchor_ratio is not None and self.anchor is not None and anchor_ratio > 1:
             of = f", {self.anchor.stack}" if self.anchor.stack else ""
             best = f"{self.anchor.latency_s:.4g} s of {self.anchor.accepted_on}{of}"
@@ -129,7 +142,7 @@ def decide(
     *,
     reason: str | None,
     margin: float,
-    verdict: VerdictKind | None,
+    verdict: Verdict | None,
     worse: str = "",
 ) -> CaseChange:
     """Decide what a new entry is to the current level, and whether it may take its place.
@@ -147,12 +160,14 @@ def decide(
     if current is None:
         return CaseChange(entry.id, label, "new", level_s=level)
     before = current.case.level_s
-    if current.own and current.case.runs == entry.runs:
+    if current.own and current.case.evidence == entry.evidence:
         kind: ChangeKind = "unchanged"
         accepted_ratio = None
     else:
         kind = _kind(level / before, margin, verdict)
-        accepted_ratio = level / before if kind == "slower" else None
+        clear = verdict is not None and verdict.kind in _KINDS and verdict.ratio is not None
+        ratio = verdict.ratio if clear and verdict is not None else level / before
+        accepted_ratio = ratio if kind == "slower" else None
         if kind != "slower" and level > current.accepted_s * (1 + CREEP_MARGINS * margin):
             kind = "slower"  # step by step
             accepted_ratio = level / current.accepted_s
@@ -163,12 +178,13 @@ def decide(
         level_s=level,
         before_s=before,
         before="the current level" if current.own else current.stack_name,
+        verdict=verdict,
         anchor=current.anchor,
         accepted_ratio=accepted_ratio,
         reason=(reason or "") + (f" ({worse})" if reason and worse else ""),
     )
     if worse and accepted_ratio is None:
-        change = dataclasses.replace(change, accepted_ratio=level / before)
+        change = dataclasses.replace(change, accepted_ratio=change.ratio)
     if current.case.token_ids and entry.token_ids and current.case.token_ids != entry.token_ids:
         change = change.with_notes(["the generated tokens have changed"])
     if change.accepted_ratio is not None and reason is None:
@@ -179,13 +195,16 @@ def decide(
     return change
 
 
-def _kind(ratio: float, margin: float, verdict: VerdictKind | None) -> ChangeKind:
-    if verdict is VerdictKind.REGRESSED:
-        return "slower"
-    if verdict is VerdictKind.IMPROVED:
-        return "better"
-    if verdict is VerdictKind.UNCHANGED:
-        return "unchanged"
+_KINDS: dict[VerdictKind, ChangeKind] = {
+    VerdictKind.REGRESSED: "slower",
+    VerdictKind.IMPROVED: "better",
+    VerdictKind.UNCHANGED: "unchanged",
+}
+
+
+def _kind(ratio: float, margin: float, verdict: Verdict | None) -> ChangeKind:
+    if verdict is not None and verdict.kind in _KINDS:
+        return _KINDS[verdict.kind]
     if ratio > 1 + margin:
         return "slower"
     return "better" if ratio < 1 - margin else "unchanged"

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import STACK_KINDS, Place, device_names, parse_stack_name, place_of, places_of_device
 from gaudi_perf.stores.results import RunsRead, read_runs
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run, differences
 from gaudi_perf.vocabulary.stack import Device, Stack, StackKind
 from gaudi_perf.vocabulary.verdict import BaselineRole
 from gaudi_perf.vocabulary.versions import parse_version
@@ -113,15 +112,17 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         UserError: there are no runs, one cannot be read, or the comparable ones are of several stacks.
     """
     _check_read(directory, read)
-    same_case = [other for other in read.runs if other.case.id == run.case.id and other.session_id != run.session_id]
+    same_case = [
+        other
+        for other in read.runs
+        if other.case.configuration == run.case.configuration and other.session_id != run.session_id
+    ]
     comparable: list[Run] = []
     reasons: dict[str, None] = {}
     for other in same_case:
-        differing = differences(case_baseline([other]), run.device, run, other.device)
-        if not other.measurement.valid:
-            differing.append(f"run {other.run_id} is INVALID: {other.measurement.problems[0]}")
-        elif not other.measurement.warm_up.steady:
-            differing.append(f"run {other.run_id} never became steady: {other.measurement.warm_up.reason}")
+        differing = differences(run.comparability, other.comparability)
+        if other.not_usable:
+            differing.append(f"run {other.run_id} {other.not_usable}")
         if differing:
             reasons.update(dict.fromkeys(differing))
         else:
@@ -136,7 +137,7 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
             "one with differing components): name the directory of one session"
         )
     first = comparable[0]
-    return _resolution([Match("named", str(directory), first.device, first.stack, case_baseline(comparable))], [], "")
+    return _resolution([Match("named", str(directory), first.device, first.stack, CaseBaseline.of(comparable))], [], "")
 
 
 def _check_read(directory: Path, read: RunsRead) -> None:
@@ -280,11 +281,11 @@ def _pick(
     """The comparable entry of a file, measured before published; else how the closest differs."""
     baseline = load(place)
     closest: list[str] | None = None
-    entries = [case for case in baseline.cases if case.id == run.case.id]
+    entries = [case for case in baseline.cases if case.case.configuration == run.case.configuration]
     for case in sorted(entries, key=lambda case: case.provenance != "measured"):
         if published_only and case.provenance != "published":
             continue
-        differing = differences(case, run.device, run, baseline.device)
+        differing = baseline.differences(case, run.comparability)
         if not differing:
             return Match(role, place.label, baseline.device, baseline.stack_of(case), case), None
         if closest is None or len(differing) < len(closest):

@@ -16,7 +16,7 @@ from pathlib import Path
 from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_new
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session
 
 SESSION_FILE = "session.json"

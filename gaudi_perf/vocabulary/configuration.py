@@ -51,5 +51,24 @@ class Case(Document, frozen=True):
 
     @property
     def id(self) -> str:
-        """The id of the configuration, which is what tests and baselines are called by."""
-        return self.configuration.id
+        """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``.
+
+        What is not the default of the workload shows in it; scale and weights do not, and the whole case is what is
+        compared.
+        """
+        return "-".join((self.configuration.id, *self.workload.differing))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The whole case as texts, by which cases are sorted."""
+        workload = self.workload
+        return (
+            self.configuration.id,
+            self.scale,
+            self.weights,
+            workload.dtype,
+            f"{workload.new_tokens:06d}",
+            f"{workload.batch_size:06d}",
+            f"{workload.prompt_tokens:06d}",
+            workload.prompt,
+        )

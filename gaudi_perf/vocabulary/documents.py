@@ -49,8 +49,13 @@ def decode(data: bytes | str, kind: type[DocumentT], source: str) -> DocumentT:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        reason = _other_schema(data, kind) or sentence(error)
-        raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
+        reason = other_schema(data, kind) or sentence(error)
+        raise invalid(source, kind, reason) from None
+
+
+def invalid(source: str, kind: type, reason: str) -> UserError:
+    """The error of data that is no such document: the source, and what is wrong with it."""
+    return UserError(f"{source}: not a valid {_title(kind)} document: {reason}")
 
 
 def encode(document: msgspec.Struct) -> bytes:
@@ -58,7 +63,11 @@ def encode(document: msgspec.Struct) -> bytes:
 
     What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
     """
-    value = msgspec.to_builtins(document)
+    return encode_value(msgspec.to_builtins(document))
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode what ``msgspec.to_builtins`` gives in the same form."""
     return (_block(value, 0) + "\n").encode()
 
 
@@ -78,7 +87,7 @@ class _AnySchema(msgspec.Struct):
     schema: str
 
 
-def _other_schema(data: bytes | str, kind: type) -> str:
+def other_schema(data: bytes | str, kind: type) -> str:
     """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
     ours = getattr(kind, "__struct_fields__", ())
     if "schema" not in ours:

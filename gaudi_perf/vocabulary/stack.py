@@ -91,6 +91,10 @@ def component_changes(old: Stack, new: Stack) -> list[str]:
     ]
 
 
+UNKNOWN_CPU = "unknown"
+"""The processor of a host of which nothing is known, as of imported numbers."""
+
+
 class Host(Document, frozen=True):
     """The machine around the devices, as it was during the measurement.
 
@@ -115,6 +119,8 @@ class Host(Document, frozen=True):
 
     @property
     def host_class(self) -> str:
-        """What must be equal for two hosts to be comparable: processor and cores, and how many hosts there are."""
+        """What must be equal for hosts to be comparable: processor, cores, how many hosts; empty if not known."""
+        if self.cpu == UNKNOWN_CPU:
+            return ""
         one = f"{self.cpu}, {self.cores} cores"
         return one if self.hosts == 1 else f"{self.hosts} hosts of {one}"

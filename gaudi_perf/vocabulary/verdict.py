@@ -9,8 +9,8 @@ import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds
-from gaudi_perf.vocabulary.measurement import require_timestamp
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
+from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
 
 SESSION_SCHEMA = "gaudi-perf/session/1"

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run
 

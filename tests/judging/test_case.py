@@ -7,11 +7,10 @@ import pytest
 
 from gaudi_perf.judging import CaseJudge, Rules, evidence_side_by_side
 from gaudi_perf.judging.cost import seconds_per_run
-from gaudi_perf.judging.evidence import latency_samples
+from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.sequential import Plan
-from gaudi_perf.stores.convert import baseline_run
-from gaudi_perf.vocabulary.measurement import Measurement, Run
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
+from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.making import against, noisy_runs
 from tests.stores.making import make_run
@@ -72,17 +71,13 @@ def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
     stored = [
         run for n, level in zip(nights, levels, strict=True) for run in noisy_runs(3, level=level, session=n, seed=n)
     ]
-    assert [sample.night for sample in latency_samples([baseline_run(run) for run in stored])][::3] == nights
+    assert [sample_of(run).night for run in stored][::3] == nights
     evidence = against(noisy_runs(3, level=1.06, session="20260201T120000.000000Z-00000009", seed="tonight"), stored)
     (verdict,) = CaseJudge(Rules()).judge(evidence).verdicts
     assert verdict.kind is VerdictKind.INCONCLUSIVE, "nights lie so far apart that 6 % may be one of them"
     single = [run for run in noisy_runs(12, session=nights[0], seed="one")]
     evidence = against(noisy_runs(3, level=1.10, session="20260201T120000.000000Z-00000009", seed="tonight"), single)
     assert CaseJudge(Rules()).judge(evidence).verdicts[0].kind is VerdictKind.REGRESSED
-
-
-def test_a_run_without_a_session_in_its_name_belongs_to_its_day() -> None:
-    assert baseline_run(make_run(run_id="run-1", started_at="2026-01-31T12:00:00Z")).night == "2026-01-31"
 
 
 def test_inconclusive_says_runs_and_minutes() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.making import noisy_runs
 from tests.stores.making import make_run, make_runs
@@ -24,7 +25,7 @@ def store(directory: Path, *levels: Sequence[Run]) -> BaselineStore:
     """Baselines of these runs, each of its own stack."""
     for runs in levels:
         first = runs[0]
-        baseline = Baseline(device=first.device, stack=first.stack, cases=[case_baseline(list(runs))])
+        baseline = Baseline(device=first.device, stack=first.stack, cases=[CaseBaseline.of(list(runs))])
         write(directory, baseline)
     return BaselineStore(directory)
 
@@ -104,12 +105,7 @@ def test_runs_that_never_became_steady_are_inconclusive(tmp_path: Path, level: f
 def test_a_published_number_is_held_against(tmp_path: Path) -> None:
     run = make_run(1.0)
     case = CaseBaseline(
-        configuration=run.case.configuration,
-        workload=run.case.workload,
-        scale="full",
-        weights="hub",
-        host_class=None,
-        provenance="published",
+        case=msgspec.structs.replace(run.case, weights="hub"),
         published=Published(latency_s=0.5, source="a page", address="https://example.org", published_on="2023-03-28"),
     )
     write(tmp_path, Baseline(device=run.device, stack=run.stack, cases=[case]))
@@ -128,27 +124,31 @@ def test_a_malformed_baseline_is_a_mistake_that_names_the_file(tmp_path: Path) -
 
 def test_a_refresh_is_judged_by_the_level_that_it_replaces(tmp_path: Path) -> None:
     (tmp_path / "both").mkdir()
-    case = make_run().case.id
+    case = make_run().case
     both = store(tmp_path / "both", make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
+
+    def kinds(runs: list[Run]) -> dict[Case, VerdictKind]:
+        return {case: verdict.kind for case, verdict in refresh_verdicts(runs, both).latencies.items()}
+
     same, slower = make_runs(1.0, version="1.22.0"), make_runs(1.3, version="1.22.0")
     assert judge_runs(same, both, "")[0].kind is VerdictKind.REGRESSED, "against the earlier version"
-    assert refresh_verdicts(same, both).latencies == {case: VerdictKind.UNCHANGED}
-    assert refresh_verdicts(slower, both).latencies == {case: VerdictKind.REGRESSED}
+    assert kinds(same) == {case: VerdictKind.UNCHANGED}
+    assert kinds(slower) == {case: VerdictKind.REGRESSED}
     new = make_runs(1.0, version="1.23.0")
-    assert refresh_verdicts(new, both).latencies == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
-    assert refresh_verdicts([*same[:2], *new[:2]], both).latencies == {}, "of several stacks"
+    assert kinds(new) == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
+    assert kinds([*same[:2], *new[:2]]) == {}, "of several stacks"
 
 
 def test_what_gates_beside_the_latency_is_not_rebased_in_silence(tmp_path: Path) -> None:
     stored, more = noisy_runs(5, seed="stored"), noisy_runs(5, seed="now", memory=1_500_000_000)
-    baselines, case = store(tmp_path, stored), stored[0].case.id
+    baselines, case = store(tmp_path, stored), stored[0].case
     shown = refresh_verdicts(more, baselines)
     assert (shown.worse, shown.noted) == ({}, {case: "peak memory 50.0 % more (it does not gate)"})
     assert "peak memory 50.0 % more" in plan_refresh(baselines, more, noted=shown.noted).text
 
     gated = refresh_verdicts(more, baselines, Rules(gates=frozenset({"memory"})))
     assert gated.worse == {case: "peak memory 50.0 % more"} and gated.noted == {}
-    assert gated.latencies == {case: VerdictKind.UNCHANGED}
+    assert gated.latencies[case].kind is VerdictKind.UNCHANGED
     (refused,) = plan_refresh(baselines, more, verdicts=gated.latencies, worse=gated.worse).refused
     assert refused.refused == 'peak memory 50.0 % more: say why with --accept-regression "..."'
 

@@ -19,8 +19,8 @@ from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.waived import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.judging.making import against, noisy_runs

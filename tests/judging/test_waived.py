@@ -12,7 +12,7 @@ from gaudi_perf.judging.waived import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 from tests.stores.making import make_runs
 

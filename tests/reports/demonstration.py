@@ -14,7 +14,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.measurement import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload

@@ -6,7 +6,7 @@ import msgspec
 
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.terminal import summary
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.stores.making import make_run
 

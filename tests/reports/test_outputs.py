@@ -23,9 +23,9 @@ from gaudi_perf.reports.markdown import LONGEST, session_markdown
 from gaudi_perf.reports.tabular import escaped
 from gaudi_perf.reports.terminal import smallest_visible, summary
 from gaudi_perf.reports.text import encodable
-from gaudi_perf.reports.verdict_rows import verdict_rows
-from gaudi_perf.stores.export import csv_text, spreadsheet_safe
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.verdict_rows import verdicts_frame
+from gaudi_perf.stores.frames import csv_text, spreadsheet_safe
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.reports.test_page import EVIL, REGRESSED, session_of
 from tests.stores.making import make_run
@@ -108,7 +108,7 @@ def test_csv_has_a_row_for_every_verdict_and_every_case_without() -> None:
     whole = Session(
         session_id="s", started_at=session.started_at, ended_at=session.ended_at, cases=[*session.cases, skipped]
     )
-    rows = list(csv.DictReader(io.StringIO(csv_text(verdict_rows(whole, {run.case.id: [run]})))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(verdicts_frame(whole, {run.case.id: [run]})))))
     assert [row["verdict"] for row in rows] == ["REGRESSED", "UNCHANGED", ""]
     assert rows[0]["ratio"] == "1.1" and rows[0]["latency_s"] == "1.0" and rows[0]["stack"] == "synapse-1.22.0"
     assert rows[2]["skipped"] == "'=needs 8 devices" and rows[2]["latency_s"] == ""

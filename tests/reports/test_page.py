@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gaudi_perf.judging.trends import trends
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.reports.page.data import Comparison
-from gaudi_perf.reports.page.past import nights, past_runs
 from gaudi_perf.reports.page.render import bar
+from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
@@ -255,10 +256,11 @@ def test_unreadable_documents_are_counted(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     store.write_run(make_run(1.5, started_at="2026-01-30T12:00:00.123Z"))
     (tmp_path / "session-1" / "run-broken.json").write_text("{")
-    runs, unreadable = past_runs(tmp_path)
-    assert (len(runs), unreadable) == (1, 1)
-    ((night,),) = nights(runs).values()
-    assert night.level_s == 1.5 and night.at.isoformat() == "2026-01-30T12:00:00+00:00" and night.valid
+    session = Session(
+        session_id="session-1", started_at="2026-01-30T12:00:00Z", ended_at="2026-01-30T12:00:00Z", cases=[]
+    )
+    page = Page(session_page(session, {}, store, tmp_path / "baselines"))
+    assert f"1 document under {tmp_path} could not be read: see gaudi-perf history" in "".join(page.texts)
 
 
 def test_runs_of_other_workloads_hosts_and_devices_are_other_trends(tmp_path: Path) -> None:
@@ -271,7 +273,7 @@ def test_runs_of_other_workloads_hosts_and_devices_are_other_trends(tmp_path: Pa
     ]
     for run in runs:
         ResultsStore(tmp_path).write_run(run)
-    assert len(nights(past_runs(tmp_path)[0])) == 5
+    assert len(trends(read_history(tmp_path).runs)) == 5
 
 
 @pytest.mark.parametrize(("low", "ratio", "high"), [(0.98, 1.0, 1.02), (0.2, 0.3, 0.4), (3.0, 9.0, 99.0)])
@@ -288,7 +290,7 @@ def test_changes_of_level_are_looked_for_in_the_worst_cases(tmp_path: Path, monk
     monkeypatch.setattr("gaudi_perf.reports.page.build.MOST_SEARCHED", 2)
     page = Page(session_page(session, runs, made.results, made.baselines.directory))
     slower = page.case(made.cases[3].id)["trend"]
-    assert slower["shifts"][-1]["index"] == 32 and 1.08 < slower["shifts"][-1]["ratio"] < 1.18  # type: ignore[index]
-    assert "driver 1.23.0-695 -> 1.24.0-817" in slower["shifts"][-1]["changed"]  # type: ignore[index]
+    assert slower["changes"][-1]["index"] == 32 and 1.08 < slower["changes"][-1]["ratio"] < 1.18  # type: ignore[index]
+    assert "driver 1.23.0-695 -> 1.24.0-817" in slower["changes"][-1]["changed"]  # type: ignore[index]
     assert sum("searched" in case["trend"] for case in page.data["cases"]) == 2  # type: ignore[attr-defined, misc]
     assert "changes of level were looked for in the 2 worst cases" in "".join(page.texts)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.terminal import failure_text, summary, verdict_counts, verdict_message
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 from tests.stores.making import make_run

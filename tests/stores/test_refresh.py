@@ -11,8 +11,8 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 from tests.stores.making import make_run, make_runs
 
 CASE = "bloomz7b-1x-graphs-kvcache"
@@ -60,12 +60,12 @@ def test_what_was_measured_is_stored(store: BaselineStore) -> None:
     runs = make_runs(0.5)
     refresh(store, runs)
     case = entry(store)
-    assert {run.run_id: run.latencies_s for run in case.runs} == {
+    assert {run.run_id: run.measurement.latencies_s for run in case.runs} == {
         run.run_id: pytest.approx(run.measurement.latencies_s) for run in runs
     }
     assert (case.provenance, case.host_class, case.token_ids) == ("measured", "Xeon 8380, 80 cores", [3, 1, 4])
-    assert case.runs[0].first_token_s == [0.1]
-    assert case.runs[0].peak_memory_bytes == 10**9
+    assert case.runs[0].values("first-token") == [0.1]
+    assert case.runs[0].values("memory") == [1e9]
     assert case.anchor is not None
     assert (case.anchor.latency_s, case.anchor.accepted_on, case.anchor.stack) == (0.5, "2026-01-01", "synapse-1.22.0")
     baseline = store.read("gaudi2", "synapse-1.22.0")
@@ -106,10 +106,13 @@ def test_better_unchanged_slower_in_words(store: BaselineStore) -> None:
     )
     assert [change.kind for change in plan.changes] == ["better", "slower", "unchanged"]
     better, slower, unchanged = plan.text.splitlines()
-    assert better.endswith(f"{CASE}: better: 20.0 % faster than the current level (1 s to 0.8 s)")
-    assert "slower: 20.0 % slower than the current level (1 s to 1.2 s), 20.0 % slower than the best (1 s of" in slower
+    assert better.endswith(f"{CASE}: better: medians 20.0 % faster than the current level (1 s to 0.8 s)")
+    assert (
+        "slower: medians 20.0 % slower than the current level (1 s to 1.2 s), 20.0 % slower than the best (1 s of"
+        in slower
+    )
     assert slower.endswith("accepted: the price of correctness")
-    assert "unchanged: 2.0 % slower than the current level (1 s to 1.02 s)" in unchanged
+    assert "unchanged: medians 2.0 % slower than the current level (1 s to 1.02 s)" in unchanged
 
 
 def test_slower_without_a_reason_is_refused_and_the_rest_is_written(store: BaselineStore) -> None:
@@ -173,7 +176,7 @@ def test_a_new_release_is_held_against_the_one_before(store: BaselineStore) -> N
     refresh(store, make_runs(0.9, version="1.21.0"), on=2)
     plan = refresh(store, make_runs(0.972, version="1.22.0"), on=3)
     (refused,) = plan.refused
-    assert "8.0 % slower than synapse-1.21.0 (0.9 s to 0.972 s)" in refused.sentence
+    assert "medians 8.0 % slower than synapse-1.21.0 (0.9 s to 0.972 s)" in refused.sentence
     assert not (store.directory / "gaudi2" / "synapse-1.22.0.json").exists()
     refresh(store, make_runs(0.972, version="1.22.0"), "waits for a fix", on=3)
     case = entry(store)
@@ -237,8 +240,13 @@ def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
         (VerdictKind.NO_BASELINE, "slower", True),
         (VerdictKind.INVALID, "refused", True),
     ]:
-        (change,) = plan_refresh(store, noisy, verdicts={CASE: verdict}).changes
+        judged = Verdict(kind=verdict, reason="x", ratio=1.055)
+        (change,) = plan_refresh(store, noisy, verdicts={noisy[0].case: judged}).changes
         assert (change.kind, bool(change.refused)) == (kind, refused), verdict
+        if verdict is not VerdictKind.INVALID:
+            clear = verdict in (VerdictKind.UNCHANGED, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+            number = "5.5 % slower than the current level (medians 1 s" if clear else "medians 6.0 % slower than the"
+            assert number in change.sentence, "one number, that of the decision"
 
 
 def test_a_margin_of_ones_own(store: BaselineStore) -> None:

@@ -10,7 +10,7 @@ from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.page.instruments import telemetry_facts
 from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless, seconds
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 
 def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:

@@ -8,8 +8,8 @@ from gaudi_perf.reports.family import of_metric, slower_or_more
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
 from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
 _ROLES = {

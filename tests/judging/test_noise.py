@@ -12,17 +12,15 @@ import numpy as np
 import pytest
 
 from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
-from gaudi_perf.judging.usual import FEWEST_NIGHTS, NEWEST_NIGHTS, Learned, learned_from
+from gaudi_perf.judging.noise import FEWEST_SESSIONS, NEWEST_SESSIONS, NoiseEstimate, estimated_from
 from gaudi_perf.reports.family import usual_noise
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.sequential import Plan
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import decode, encode
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.summary import summarize
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.stores.making import make_run
 
@@ -51,9 +49,9 @@ def nights(count: int, spread: float, *, runs: int = 2, first: int = 0, seed: in
     return made
 
 
-def learned(history: Sequence[Run], run: Run, without: Sequence[str] = ()) -> Learned | None:
-    found = NoiseHistory(lambda: [summarize(one) for one in history])
-    return found.usual(run.case, run.device.name, run.host.host_class, run.stack, without, probes=False)
+def learned(history: Sequence[Run], run: Run, without: Sequence[str] = ()) -> NoiseEstimate | None:
+    found = NoiseHistory(lambda: list(history))
+    return found.estimate(run.comparability, run.stack, without, probes=False)
 
 
 def stored(directory: Path, *entries: tuple[Run, CaseBaseline]) -> BaselineStore:
@@ -65,9 +63,7 @@ def stored(directory: Path, *entries: tuple[Run, CaseBaseline]) -> BaselineStore
 
 def published(run: Run, latency: float) -> CaseBaseline:
     number = Published(latency_s=latency, source="a page", address="https://example.org", published_on="2023-03-28")
-    return msgspec.structs.replace(
-        case_baseline([run]), runs=[], token_ids=[], host_class=None, provenance="published", published=number
-    )
+    return CaseBaseline(case=run.case, published=number)
 
 
 def test_how_far_nights_lie_apart_is_learned() -> None:
@@ -75,14 +71,14 @@ def test_how_far_nights_lie_apart_is_learned() -> None:
     quiet, restless = (learned(nights(30, spread), tonight) for spread in (0.003, 0.04))
     assert quiet is not None and restless is not None
     assert quiet.noise.night < 0.01 < 0.02 < restless.noise.night
-    assert (restless.runs, restless.nights) == (60, 30)
+    assert (restless.runs, restless.sessions) == (60, 30)
     assert str(restless) == "usual noise learned from 60 runs of 30 nights"
 
 
 def test_it_takes_nights_of_the_same_case_device_host_and_workload() -> None:
     tonight = make_run(session="tonight")
-    assert learned(nights(FEWEST_NIGHTS - 1, 0.01, runs=9), tonight) is None
-    assert learned(nights(FEWEST_NIGHTS, 0.01, runs=1), tonight) is not None
+    assert learned(nights(FEWEST_SESSIONS - 1, 0.01, runs=9), tonight) is None
+    assert learned(nights(FEWEST_SESSIONS, 0.01, runs=1), tonight) is not None
     for other in ({"cpu": "EPYC"}, {"graphs": False}, {"device": "gaudi3"}, {"new_tokens": 8}, {"steady": False}):
         assert learned(nights(30, 0.01, **other), tonight) is None  # type: ignore[arg-type]
     assert learned(nights(30, 0.01, problems=["throttled"]), tonight) is None
@@ -101,7 +97,7 @@ def test_levels_of_different_stacks_are_no_noise() -> None:
         for run in nights(12, 0.01, first=40, version="1.23.0")
     ]
     found = learned([*nights(20, 0.01, version="1.22.0"), *faster], tonight)
-    assert found is not None and found.nights == 20 and found.noise.night < 0.03
+    assert found is not None and found.sessions == 20 and found.noise.night < 0.03
     own = learned([*nights(12, 0.04, version="1.24.0"), *faster], tonight)
     assert own is not None and own.noise.night > 0.015, "its own stack goes before another with as many nights"
 
@@ -114,32 +110,32 @@ def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
         for _ in range(3):
             probes = np.exp(luck + rng.normal(0, 0.002, 5))
             samples.append(RunSample(np.exp(0.8 * luck + rng.normal(0, 0.003, 5)), probes, str(night)))
-    blind, seeing = (learned_from(samples, probes=probes) for probes in (False, True))
+    blind, seeing = (estimated_from(samples, probes=probes) for probes in (False, True))
     assert blind is not None and seeing is not None
     assert seeing.noise.night < 0.01 < 0.025 < blind.noise.night
     without = [*samples[:-1], RunSample(samples[-1].rounds, None, samples[-1].night)]
-    assert learned_from(without, probes=True) == learned_from(without, probes=False), "one run has none"
+    assert estimated_from(without, probes=True) == estimated_from(without, probes=False), "one run has none"
 
 
 def test_only_the_newest_nights_count() -> None:
     tonight = make_run(session="tonight")
-    history = [*nights(40, 0.2), *nights(NEWEST_NIGHTS, 0.005, first=40)]
+    history = [*nights(40, 0.2), *nights(NEWEST_SESSIONS, 0.005, first=40)]
     found = learned(history, tonight)
-    assert found is not None and found.nights == NEWEST_NIGHTS and found.noise.night < 0.015
+    assert found is not None and found.sessions == NEWEST_SESSIONS and found.noise.night < 0.015
     assert found == learned(history[::-1], tonight), "in whatever order it is read"
 
 
 def test_what_is_compared_teaches_nothing(tmp_path: Path) -> None:
     history = nights(12, 0.02)
     baseline, candidate = history[:4], nights(1, 0.02, first=12)
-    store = stored(tmp_path, (baseline[0], case_baseline(baseline)))
-    known = NoiseHistory(lambda: [summarize(run) for run in [*history, *candidate]], store)
+    store = stored(tmp_path, (baseline[0], CaseBaseline.of(baseline)))
+    known = NoiseHistory(lambda: [*history, *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", known).references
-    assert reference.usual is not None and reference.usual.nights == 10
-    fewer = NoiseHistory(lambda: [summarize(run) for run in [*history[2:], *candidate]], store)
+    assert reference.usual is not None and reference.usual.sessions == 10
+    fewer = NoiseHistory(lambda: [*history[2:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
     assert reference.usual is not None, "the baseline's nights are not among them"
-    fewer = NoiseHistory(lambda: [summarize(run) for run in [*history[6:], *candidate]], store)
+    fewer = NoiseHistory(lambda: [*history[6:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
     assert reference.usual is None, "nine nights are left"
 
@@ -151,7 +147,7 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
     tonight = nights(1, 0.0, runs=5, first=99)
     level = 1 / 1.2
     before = make_run(level, session="20251231T000000.000000Z-00000001", version="1.21.0")
-    entry = published(before, level) if single else case_baseline([before, make_run(level * 1.001, version="1.21.0")])
+    entry = published(before, level) if single else CaseBaseline.of([before, make_run(level * 1.001, version="1.21.0")])
     store = stored(tmp_path, (before, entry))
 
     def verdict(history: NoiseHistory | None) -> Verdict:
@@ -160,7 +156,7 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
 
     unknown = verdict(None)
     assert unknown.kind == VerdictKind.REGRESSED and unknown.learned_noise is None
-    known = verdict(NoiseHistory(lambda: [summarize(run) for run in nights(30, 0.06)]))
+    known = verdict(NoiseHistory(lambda: list(nights(30, 0.06))))
     assert known.kind == VerdictKind.INCONCLUSIVE, known.reason
     assert known.learned_noise is not None
     assert (known.learned_noise.runs, known.learned_noise.nights) == (60, 30)
@@ -181,8 +177,8 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
 
 def test_other_metrics_have_noise_of_their_own(tmp_path: Path) -> None:
     before, tonight = nights(1, 0.0), nights(1, 0.0, first=99)
-    store = stored(tmp_path, (before[0], case_baseline(before)))
-    history = NoiseHistory(lambda: [summarize(run) for run in nights(30, 0.05, first=10)])
+    store = stored(tmp_path, (before[0], CaseBaseline.of(before)))
+    history = NoiseHistory(lambda: list(nights(30, 0.05, first=10)))
     judged = CaseJudge(Rules()).judge(evidence_against_baselines(tonight, store, "", history))
     assert judged.verdicts[0].learned_noise is not None and judged.others
     assert all(other.learned_noise is None and "learned" not in other.reason for other in judged.others)
@@ -194,15 +190,15 @@ def test_a_directory_teaches_and_so_do_baselines(tmp_path: Path) -> None:
     for run in history:
         results.write_run(run)
 
-    def usual(results: Path, baselines: BaselineStore) -> Learned | None:
+    def usual(results: Path, baselines: BaselineStore) -> NoiseEstimate | None:
         found = NoiseHistory.of(results, baselines)
-        return found.usual(tonight.case, tonight.device.name, tonight.host.host_class, tonight.stack, probes=False)
+        return found.estimate(tonight.comparability, tonight.stack, probes=False)
 
     found = usual(results.directory, empty)
-    assert found is not None and found.nights == 12
-    baselines = stored(tmp_path / "baselines", (history[0], case_baseline(history)))
+    assert found is not None and found.sessions == 12
+    baselines = stored(tmp_path / "baselines", (history[0], CaseBaseline.of(history)))
     again = usual(tmp_path / "nowhere", baselines)
-    assert again is not None and (again.runs, again.nights) == (24, 12)
+    assert again is not None and (again.runs, again.sessions) == (24, 12)
     assert usual(results.directory, baselines) == found, "a run that is in both counts once"
 
 
@@ -213,7 +209,7 @@ def test_bad_history_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
     paths[0].write_bytes(b"{torn")
     (results.directory / ".history-index").write_bytes(b"\x00")
     baseline, tonight = nights(1, 0.0, first=50), nights(1, 0.0, first=60)
-    store = stored(tmp_path / "baselines", (baseline[0], case_baseline(baseline)))
+    store = stored(tmp_path / "baselines", (baseline[0], CaseBaseline.of(baseline)))
     broken = tmp_path / "baselines" / "gaudi2" / "synapse-1.0.0.json"
     broken.write_text("[]")
     (verdict,) = judge_runs(tonight, store, "1.22.0", history=NoiseHistory.of(results.directory, store))
