@@ -45,9 +45,9 @@ def share_of(value: float) -> str:
     return f"{value * 100:.1f} %" if value <= _MOST_SHARE else f"over {_MOST_SHARE * 100:.0f} %"
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """A number of things: ``1 run``, ``2 runs``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def interval(low: float, high: float) -> str:

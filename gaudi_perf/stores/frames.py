@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,7 @@ _TYPES = {
 """Types of columns; durations, which end with ``_s``, are floats, and all others are texts."""
 
 
-def history(directory: Path | str) -> pandas.DataFrame:
+def history(directory: str | os.PathLike[str]) -> pandas.DataFrame:
     """Every run under a results directory as a data frame, a row a run; see ``runs_frame``.
 
     Raises:

@@ -8,7 +8,8 @@ import pandas
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.stores.frames import history, rounds_frame, runs_frame, write_csv, write_parquet
+from gaudi_perf import history
+from gaudi_perf.stores.frames import rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.making import make_run

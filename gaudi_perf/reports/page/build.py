@@ -28,7 +28,7 @@ from gaudi_perf.reports.page.data import (
 from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.page.facts import facts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
-from gaudi_perf.reports.page.words import case_headline, cost_of, problems_of, reasoning, title
+from gaudi_perf.reports.page.words import case_headline, problems_of, reasoning, title
 from gaudi_perf.reports.terminal import DEFAULT_TOLERANCE, smallest_visible
 from gaudi_perf.reports.text import harmless, interval, seconds, slower_or_faster
 from gaudi_perf.statistics.roofline import roofline_of
@@ -173,12 +173,6 @@ class _Builder:
         ]
         comparisons = [self._comparison(verdict, runs, facts, partners, gates=True) for verdict in report.verdicts]
         comparisons += [self._comparison(verdict, runs, facts, partners, gates=False) for verdict in report.others]
-        judged = [verdict for verdict in report.verdicts if verdict.metric == LATENCY]
-        level = judged[0].baseline_median_s if judged else None
-        shown_facts = facts_of(runs, facts)
-        cost = cost_of(first, facts, level)
-        if cost:
-            shown_facts["Cost, one request at a time"] = cost
         return msgspec.structs.replace(
             shown,
             comparisons=comparisons,
@@ -187,7 +181,7 @@ class _Builder:
             first=None if facts.first_token_s is None else _rounded(facts.first_token_s),
             per=None if facts.per_output_token_s is None else _rounded(facts.per_output_token_s),
             rounds=[_rounds(run) for run in runs],
-            facts=shown_facts,
+            facts=facts_of(runs, facts),
             trend=None if trend is None else self._trend(trend, report),
             stack=self._places[first.stack.name],
             levels=self._levels(trend, first, facts),

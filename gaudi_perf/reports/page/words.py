@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gaudi_perf.reports.family import of_metric, slower_or_more
 from gaudi_perf.reports.figures import Figures
-from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
 from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.run import Run
@@ -83,21 +82,6 @@ def reasoning(verdict: Verdict, facts: Figures) -> list[str]:
     if verdict.advice:
         said.append(_sentence(harmless(verdict.advice)))
     return list(dict.fromkeys(said))
-
-
-def cost_of(run: Run, facts: Figures, baseline_s: float | None) -> list[tuple[str, str]]:
-    """What a generation costs where the price of a server is known, and what it cost at the baseline's level."""
-    price = price_of(run.device.name)
-    devices = run.case.configuration.devices
-    if price is None or devices > price.devices or run.case.scale != "full":
-        return []
-    tokens = run.case.workload.new_tokens * run.case.workload.batch_size
-    now = usd_per_million_tokens(price, devices, facts.latency_s, tokens)
-    text = f"${now:.2f}"
-    if baseline_s is not None:
-        text += f" ({now - usd_per_million_tokens(price, devices, baseline_s, tokens):+.2f} against the baseline)"
-    source = f"${price.usd_per_hour:.2f} an hour for {price.devices} devices, {price.offer}, as of {price.as_of}"
-    return [("per million new tokens", text), ("price", harmless(source))]
 
 
 def problems_of(runs: Sequence[Run]) -> str:
