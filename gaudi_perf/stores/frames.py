@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,22 +63,26 @@ def runs_frame(runs: Iterable[Run]) -> pandas.DataFrame:
 
 def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     """One row a round, in order. Durations are in seconds."""
-    frame = _frame(
-        {
-            **_identity(run),
-            "round": range(len(run.measurement.latencies_s)),
-            "latency_s": run.measurement.latencies_s,
-            "probe_s": run.measurement.probes_s or [None] * len(run.measurement.latencies_s),
-            "valid": run.valid,
-        }
-        for run in runs
+    runs = list(runs)
+    rounds = [run.measurement.latencies_s for run in runs]
+    probes = [run.measurement.probes_s or [math.nan] * len(run.measurement.latencies_s) for run in runs]
+    frame = _frame({**_identity(run), "valid": run.valid} for run in runs)
+    texts = frame.select_dtypes("object").columns
+    frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
+    repeated: pandas.DataFrame = frame.loc[frame.index.repeat([len(latencies) for latencies in rounds])].reset_index(
+        drop=True
     )
-    return _typed(frame.explode(["round", "latency_s", "probe_s"], ignore_index=True))
+    repeated.insert(
+        len(repeated.columns) - 1, "round", [index for latencies in rounds for index in range(len(latencies))]
+    )
+    repeated.insert(len(repeated.columns) - 1, "latency_s", [latency for latencies in rounds for latency in latencies])
+    repeated.insert(len(repeated.columns) - 1, "probe_s", [probe for values in probes for probe in values])
+    return repeated
 
 
 def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
     """A frame as CSV (RFC 4180) with a header."""
-    texts = frame.select_dtypes("object").columns
+    texts = frame.select_dtypes(["object", "category"]).columns
     return str(
         frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts}).to_csv(
             index=False, lineterminator=lineterminator
@@ -122,11 +127,9 @@ def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
 
 
 def _typed(frame: pandas.DataFrame) -> pandas.DataFrame:
-    types = {
-        str(name): _TYPES.get(str(name), "float64" if str(name).endswith("_s") else "object") for name in frame.columns
-    }
-    lists = [name for name in frame.columns if len(frame) and isinstance(frame[name].iloc[0], (list, range))]
-    typed: pandas.DataFrame = frame.astype({name: kind for name, kind in types.items() if name not in lists})
+    names = [str(name) for name in frame.columns]
+    types = {name: _TYPES.get(name, "float64" if name.endswith("_s") else "object") for name in names}
+    typed: pandas.DataFrame = frame.astype(types)
     return typed
 
 
