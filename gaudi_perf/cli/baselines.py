@@ -64,7 +64,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines show gaudi2/synapse-1.10.0 --json
     """
     from gaudi_perf.reports.baselines import description
-    from gaudi_perf.vocabulary.documents import encode
+    from gaudi_perf.vocabulary.baseline import encode_baseline
 
     device, slash, stack_name = baseline.partition("/")
     store = existing_store(baselines_dir)
@@ -73,7 +73,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
         raise UserError(f"{baseline!r}: write a device and a stack, as gaudi2/synapse-1.24.0; there are: {there}")
     document = store.read(device, stack_name)
     if as_json:
-        click.echo(encode(document).decode(), nl=False)
+        click.echo(encode_baseline(document).decode(), nl=False)
         return
     echo_words(description(document))
 

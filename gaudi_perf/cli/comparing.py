@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +13,12 @@ from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name
+from gaudi_perf.stores.naming import baselines_named
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.versions import parse_version
-
-FORMS = (
-    "write a device and a stack (gaudi2/synapse-1.24.0), a stack (synapse-1.24.0), a version (1.24.0), or a results "
-    "directory (./results)"
-)
 
 
 @dataclass(frozen=True)
@@ -49,18 +42,10 @@ def side(text: str, store: BaselineStore) -> Side:
     Raises:
         UserError: there is nothing of this name, or a file is malformed.
     """
-    device, slash, stack_name = text.partition("/")
-    if slash and (store.directory / device / f"{stack_name}.json").is_file():
-        return Side(text, tuple(entries_of(store.read(device, stack_name), text)))
-    places = [] if slash else _places(text, store)
-    if places:
-        return Side(text, tuple(entry for place in places for entry in entries_of(store.load(place), place.label)))
-    if os.path.exists(text):
-        return _results(Path(text))
-    there = ", ".join(place.label for place in store.list()) or "none"
-    raise UserError(
-        f"{text}: there is no such baseline in {store.directory} and no such directory: {FORMS}; there are: {there}"
-    )
+    named = baselines_named(store.directory, text, text)
+    if isinstance(named, Path):
+        return _results(named)
+    return Side(text, tuple(entry for place in named for entry in entries_of(store.load(place), place.label)))
 
 
 def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHistory) -> tuple[list[Pair], list[str]]:
@@ -132,18 +117,6 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
         outcome = compare(ours_numbers, theirs_numbers, tolerance=tolerance, usual_noise=usual)
     reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
     return Judged(outcome.kind, outcome.ratio, outcome.low, outcome.high, reason, outcome.advice)
-
-
-def _places(text: str, store: BaselineStore) -> list[Place]:
-    """The baselines of a stack or a version, on any device."""
-    kind = None
-    if text.partition("-")[0] in STACK_KINDS:
-        kind, text = parse_stack_name(text, text)
-    try:
-        order = parse_version(text)
-    except UserError:
-        return []
-    return [place for place in store.list() if place.order == order and kind in (None, place.kind)]
 
 
 def _results(path: Path) -> Side:

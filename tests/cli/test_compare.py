@@ -110,7 +110,7 @@ def test_invalid_runs_are_left_out_and_named(invoke: Invoke, store_runs: StoreRu
     ("arguments", "words"),
     [
         (("gaudi2/synapse-9.9.9", "1.8.0"), "no such baseline"),
-        (("nonsense", "1.8.0"), "write a device and a stack"),
+        (("nonsense", "1.8.0"), "a device and a stack (gaudi2/"),
         (("1.10.0", "1.8.0", "--case", "bloomz9"), "no case of the same device"),
         (("1.10.0", "1.8.0", "--tolerance", "much"), "--tolerance much"),
     ],
