@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
+from gaudi_perf.cli.runs import chosen_runs, filter_options
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 
 
 @click.command(cls=Command)
-@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
-@click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
-@click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+@filter_options
 @click.option("--last", type=click.IntRange(min=0), default=20, show_default=True, help="Runs that are listed.")
 @click.option("--changes/--no-changes", default=True, show_default=True, help="Look for changes of level.")
 @click.option(
-    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="Changes below half of this are not told."
+    "--tolerance",
+    metavar="PERCENT",
+    default="5%",
+    show_default=True,
+    help="Changes below half of this are not reported.",
 )
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")
@@ -45,10 +48,10 @@ def history(
 ) -> None:
     """Say since when a case is slower, and list the runs under the results directory.
 
-    First the newest runs, oldest first; one that never became steady, or is INVALID, says so. Then, for each case, the
-    nights at which its level changed, by how much, and what changed in the stack there. Nights are ordered by version,
-    and by time within a version. A change is told if two voters agree: ruptures, which splits the whole series, and the
-    comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
+    First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each case,
+    the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are ordered by
+    version, and by time within a version. A change is reported if two methods agree: ruptures, which splits the whole
+    series, and the comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
     .history-index in the results directory, so that the next time is faster; it may be deleted.
@@ -59,25 +62,10 @@ def history(
       gaudi-perf history --stack 1.24.0 --csv runs.csv
       gaudi-perf history --rounds --parquet rounds.parquet
     """
-    from gaudi_perf.reports.text import counted
-    from gaudi_perf.stores.history import read_history
-
     minded = share(tolerance, "--tolerance")
     if rounds and csv_file is None and parquet_file is None:
         raise UserError("--rounds: goes with --csv or --parquet: add --csv FILE")
-    read = read_history(results_dir)
-    for problem in read.problems:
-        click.echo(shown(f"left out: {problem}"), err=True)
-    runs = [
-        run
-        for run in read.runs
-        if case in run.case.id
-        and device in (None, run.device.name)
-        and stack in (None, run.stack.name, run.stack.version)
-    ]
-    if not runs:
-        asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {counted(len(read.runs), 'run')} can be read{asked}: nothing to list")
+    runs = chosen_runs(results_dir, case, device, stack, "list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return

@@ -92,6 +92,7 @@ def _read(
 ) -> Imported:
     from gaudi_perf.stores import importing
     from gaudi_perf.stores.places import check_device_name, parse_stack_name
+    from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.stack import Stack
 
     stack_kind, version = parse_stack_name(stack, f"--stack {stack}")
@@ -106,7 +107,7 @@ def _read(
     circumstances = _circumstances(stack_document, day, device, workload, scale, weights)
     if kind == "pytest-benchmark":
         return importing.import_pytest_benchmark(path, circumstances)
-    configuration = importing.configuration_in(case or "")
+    configuration = configuration_of(case or "")
     if configuration is None:
         raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
     return importing.import_run_generation(path, configuration, circumstances)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
+from gaudi_perf.cli.runs import case_option
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ _minimum_runs = click.option(
     show_default=True,
     help="How many valid runs of a case it takes.",
 )
-_case = click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
 
 
 @click.command(cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
-@_case
+@case_option
 @_minimum_runs
 @baselines_option
 @results_option
@@ -53,7 +53,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, resul
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@_case
+@case_option
 @_minimum_runs
 @baselines_option
 @results_option

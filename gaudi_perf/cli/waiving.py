@@ -116,8 +116,8 @@ def _add(
 
     import msgspec
 
-    from gaudi_perf.stores.importing import configuration_in
     from gaudi_perf.stores.waivers import WaiverStore
+    from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.models import model_named
     from gaudi_perf.vocabulary.stack import StackKind
     from gaudi_perf.vocabulary.waiver import Waiver
@@ -125,8 +125,8 @@ def _add(
     if until is None or reason is None:
         missing = "--until" if until is None else "--reason"
         raise UserError(f"waive: {missing} is missing: a waiver has a version at which it ends, and a reason")
-    configuration = configuration_in(case)
-    if configuration is None or configuration.id != case:
+    configuration = configuration_of(case)
+    if configuration is None:
         raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
     model_named(configuration.model)
     if kind not in get_args(StackKind):

@@ -1,4 +1,4 @@
-"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by night."""
+"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class History:
         device: its name.
         stack: its name.
         host: its class.
-        samples: in the order of measurement, each with its night.
+        samples: in the order of measurement, each with its session.
     """
 
     case_id: str
@@ -35,7 +35,7 @@ class History:
     samples: tuple[RunSample, ...] = field(repr=False)
 
     @property
-    def nights(self) -> int:
+    def sessions(self) -> int:
         """How many sessions they were measured in."""
         return len({sample.night for sample in self.samples})
 
@@ -74,7 +74,7 @@ def usual_design(
 
     Args:
         samples: a history.
-        candidates: runs of the candidate; None for as many as its nights usually have.
+        candidates: runs of the candidate; None for as many as its sessions usually have.
         baselines: runs of the baseline; None for five, which is what a refresh stores.
         side_by_side: whether runs are compared in pairs of neighbours.
     """
@@ -82,7 +82,7 @@ def usual_design(
         sizes = sorted(Counter(sample.night for sample in samples).values())
         usual = sizes[len(sizes) // 2]
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
-        if len(sizes) == 1:  # both sides must come from the only night
+        if len(sizes) == 1:  # both sides must come from the only session
             candidates = max(1, min(usual // 2, 5))
     return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
 
@@ -93,7 +93,7 @@ class Audited:
 
     Attributes:
         audit: the error rates.
-        learned: share of the comparisons whose usual noise was learned from the history's other nights, as the suite
+        learned: share of the comparisons whose noise was estimated from the history's other sessions, as the suite
             does; for the others, that of a quiet server was assumed.
     """
 

@@ -19,7 +19,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.places import Place, place_of
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Date, Published
-from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.configuration import Case, Configuration, configuration_in
 from gaudi_perf.vocabulary.documents import Seconds, decode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import MODELS, Scale
@@ -239,21 +239,6 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
             cases[configuration.id] = CaseBaseline.of([run])
     baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_key))
     return Imported((baseline,) if cases else (), tuple(passed_over))
-
-
-def configuration_in(name: str) -> Configuration | None:
-    """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
-    match = re.search(
-        r"(?P<model>[a-z0-9]+)-(?P<devices>[0-9]{1,6})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache", name
-    )
-    if match is None or int(match["devices"]) < 1:
-        return None
-    return Configuration(
-        model=match["model"],
-        devices=int(match["devices"]),
-        graphs=match["mode"] == "graphs",
-        kv_cache=match["cache"] == "kv",
-    )
 
 
 def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
@@ -72,3 +73,30 @@ class Case(Document, frozen=True):
             f"{workload.prompt_tokens:06d}",
             workload.prompt,
         )
+
+
+_CASE_ID = re.compile(
+    r"(?P<model>[a-z0-9]+)-(?P<devices>[1-9][0-9]{0,5})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache"
+    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]*|prompt[0-9a-f]{8}))*)"
+)
+
+
+def configuration_of(case_id: str) -> Configuration | None:
+    """The configuration of a case id like ``bloomz7b-8x-graphs-kvcache-n4``; None if it is none."""
+    match = _CASE_ID.fullmatch(case_id)
+    return None if match is None else _configuration(match)
+
+
+def configuration_in(text: str) -> Configuration | None:
+    """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
+    match = _CASE_ID.search(text)
+    return None if match is None else _configuration(match)
+
+
+def _configuration(match: re.Match[str]) -> Configuration:
+    return Configuration(
+        model=match["model"],
+        devices=int(match["devices"]),
+        graphs=match["mode"] == "graphs",
+        kv_cache=match["cache"] == "kv",
+    )

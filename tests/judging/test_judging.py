@@ -66,7 +66,7 @@ def test_against_names_one_baseline(tmp_path: Path) -> None:
     baselines = store(tmp_path, make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
     (verdict,) = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "1.21.0")
     assert verdict.role == "named" and verdict.kind is VerdictKind.REGRESSED
-    with pytest.raises(UserError, match=r"--against 1\.7\.0: there is no baseline"):
+    with pytest.raises(UserError, match=r"--against 1\.7\.0: there is no such baseline"):
         judge_runs(make_runs(1.0), baselines, "1.7.0")
 
 
