@@ -15,7 +15,7 @@ from scipy.stats import nct, norm, t
 
 from detection_rules.noise import Recorded, load
 from gaudi_perf.statistics.evidence import from_stored
-from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.replay import draw_stored
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels
 
@@ -92,7 +92,7 @@ def _of_the_rule(samples: list[RunSample], ours: int, theirs: int) -> Iterator[s
     errors, nights, shifts = [], [], []
     for _ in range(_DRAWS):
         sides = draw_stored(samples, ours, theirs, rng)
-        evidence = from_stored(sides.candidate, sides.baseline, UsualNoise())
+        evidence = from_stored(sides.candidate, sides.baseline, NoisePrior())
         known = evidence.posterior
         errors.append(math.sqrt(float(known.weights @ (known.deviations**2 + (known.means - known.mean) ** 2))))
         nights.append(evidence.noise.night)

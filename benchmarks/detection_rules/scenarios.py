@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from detection_rules.noise import QuietServer, SharedMachine, load
-from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
 from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import Layout
+from gaudi_perf.statistics.evidence import Layout
 
 Draw = Callable[[np.random.Generator], Sides]
 
@@ -40,7 +40,7 @@ class Scenario:
     layout: Layout
     tolerance: float
     draw: Draw
-    usual: Callable[[np.random.Generator], UsualNoise] | None = None
+    usual: Callable[[np.random.Generator], NoisePrior] | None = None
     first: int = 3
     most: int = 0
     draw_most: Draw | None = None
@@ -76,17 +76,17 @@ def _shared_pairs(machine: SharedMachine, pairs: int) -> Draw:
     return draw
 
 
-def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], UsualNoise]:
-    def learn(rng: np.random.Generator) -> UsualNoise:
-        return learn_usual_noise([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
+def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], NoisePrior]:
+    def learn(rng: np.random.Generator) -> NoisePrior:
+        return learn_noise_prior([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
 
     return learn
 
 
-def _known(rng: np.random.Generator) -> UsualNoise:
+def _known(rng: np.random.Generator) -> NoisePrior:
     """All that there is to know about the quiet server: what no rule can do better than."""
     sure = 400.0
-    return UsualNoise(
+    return NoisePrior(
         night_freedom=sure, lone_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01
     )
 

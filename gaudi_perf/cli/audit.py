@@ -9,6 +9,7 @@ import click
 
 from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.auditing import Audited, History
@@ -26,7 +27,7 @@ _MANY_ALARMS = 0.05
     "--candidates",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a night usually has.",
+    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a session usually has.",
 )
 @click.option(
     "--baselines",
@@ -58,12 +59,12 @@ def audit(
     false alarm. Then the same candidates are made slower by 2 to 50 %, to see which slowdowns are found in nine of ten
     comparisons, and how often twice the tolerance is called UNCHANGED, which is wrong. Nothing is measured or written.
 
-    As in the suite, the usual noise is learned where at least ten other nights are left to learn it from; side by side
-    needs none.
+    As in the suite, the noise prior is learned where at least ten other sessions are left to learn it from; side by
+    side needs none.
 
-    A candidate is drawn from one night (session) and its baseline from others, as in life; a history of one night is
+    A candidate is drawn from one session and its baseline from others, as in life; a history of one session is
     cut into stretches. It takes more runs than a comparison has, better ten times as many: what a short history says is
-    said of few runs, drawn again and again. To grow one, measure the same stack on many nights, say with --runs 5.
+    said of few runs, drawn again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
 
     Examples:
       gaudi-perf audit
@@ -100,8 +101,8 @@ def audit(
             replayed.append((history, design, outcome))
     if not replayed:
         raise UserError(
-            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack on more nights, "
-            "or replay smaller comparisons with --candidates and --baselines"
+            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack in more "
+            "sessions, or replay smaller comparisons with --candidates and --baselines"
         )
     _show(replayed, minded, repeats)
     for sentence in too_short:
@@ -109,9 +110,8 @@ def audit(
 
 
 def _too_short(history: History, reason: str) -> str:
-    nights = "1 night" if history.nights == 1 else f"{history.nights} nights"
-    runs = "1 run" if len(history.samples) == 1 else f"{len(history.samples)} runs"
-    return f"{runs} of {nights}: {reason}"
+    runs, sessions = counted(len(history.samples), "run"), counted(history.nights, "session")
+    return f"{runs} of {sessions}: {reason}"
 
 
 def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
@@ -124,7 +124,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         echo_table(
             [
                 ("case", "left"),
-                ("runs/nights", "right"),
+                ("runs/sessions", "right"),
                 ("replayed", "right"),
                 ("false alarms", "right"),
                 ("finds", "right"),
@@ -138,10 +138,10 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
                     f"{design.candidates}+{design.candidates} pairs"
                     if design.side_by_side
                     else f"{design.candidates} of {design.baselines}",
-                    f"{audited.audit.false_alarms:.1%} (< {audited.audit.false_alarms_high:.1%})",
+                    f"{percent(audited.audit.false_alarms)} (< {percent(audited.audit.false_alarms_high)})",
                     _finds(audited.audit),
-                    f"{audited.audit.wrong_unchanged:.1%}",
-                    f"{audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
+                    percent(audited.audit.wrong_unchanged),
+                    percent(audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]),
                 )
                 for history, design, audited in own
             ],
@@ -151,19 +151,21 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         "0.5 % is permitted"
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
-    click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
+    click.echo(
+        f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
+    )
     taught = [history.case_id for history, _, audited in replayed if audited.learned == 1]
     untaught = [
         history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
     ]
     if taught:
-        click.echo("usual noise: learned from the nights that a comparison does not draw, as the suite learns it")
+        click.echo("noise prior: learned from the sessions that a comparison does not draw, as the suite learns it")
     if untaught:
         whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
-        click.echo(shown(f"usual noise: that of a quiet server{whose}; the suite learns it from ten others on"))
+        click.echo(shown(f"noise prior: that of a quiet server{whose}; the suite learns it from ten others on"))
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
-            "so many false alarms mean that something changed between the nights which the stack does not name: look "
+            "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
     few = [
@@ -178,4 +180,4 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
 
 def _finds(audit: Audit) -> str:
     smallest = audit.smallest_detectable_slowdown
-    return f"over {max(audit.shares):.0%}" if smallest is None else f"{smallest:.0%}"
+    return f"over {percent_set(max(audit.shares))}" if smallest is None else percent_set(smallest)

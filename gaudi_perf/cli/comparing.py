@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import msgspec
 
+from gaudi_perf.judging.case import verdict_of
 from gaudi_perf.judging.evidence import latency_samples
 from gaudi_perf.judging.usual import NoiseHistory
-from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.reports.baselines import Entry, Pair, entries_of
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import case_baseline
 from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.verdict import Verdict
 from gaudi_perf.vocabulary.versions import parse_version
 
 FORMS = (
@@ -28,7 +29,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Side:
+class NamedSide:
     """One side of a comparison.
 
     Attributes:
@@ -42,7 +43,7 @@ class Side:
     left_out: tuple[str, ...] = ()
 
 
-def side(text: str, store: BaselineStore) -> Side:
+def side(text: str, store: BaselineStore) -> NamedSide:
     """Find what a side of a comparison names; a baseline goes before a directory of the same name.
 
     Raises:
@@ -50,10 +51,10 @@ def side(text: str, store: BaselineStore) -> Side:
     """
     device, slash, stack_name = text.partition("/")
     if slash and (store.directory / device / f"{stack_name}.json").is_file():
-        return Side(text, tuple(entries_of(store.read(device, stack_name), text)))
+        return NamedSide(text, tuple(entries_of(store.read(device, stack_name), text)))
     places = [] if slash else _places(text, store)
     if places:
-        return Side(text, tuple(entry for place in places for entry in entries_of(store.load(place), place.label)))
+        return NamedSide(text, tuple(entry for place in places for entry in entries_of(store.load(place), place.label)))
     if os.path.exists(text):
         return _results(Path(text))
     there = ", ".join(place.label for place in store.list()) or "none"
@@ -62,7 +63,9 @@ def side(text: str, store: BaselineStore) -> Side:
     )
 
 
-def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHistory) -> tuple[list[Pair], list[str]]:
+def pairs_of(
+    candidate: NamedSide, baseline: NamedSide, tolerance: float, history: NoiseHistory
+) -> tuple[list[Pair], list[str]]:
     """Put the cases of two sides together.
 
     Returns:
@@ -115,12 +118,12 @@ def differences(candidate: Entry, baseline: Entry) -> list[str]:
     return [f"{field} {mine!r} is not {other!r}" for field, mine, other in pairs if mine != other]
 
 
-def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Judged | None:
+def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Verdict | None:
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
     candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import UsualNoise, compare, compare_with_published
+    from gaudi_perf.statistics.verdict import as_published, compare
 
     measured = ours if candidate.published is None else theirs
     learned = history.usual(
@@ -132,25 +135,15 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
         probes="published" not in (candidate.provenance, baseline.provenance)
         and all(run.probes_s is not None for run in (*candidate.runs, *baseline.runs)),
     )
-    usual = None if learned is None else learned.noise
+    prior = None if learned is None else learned.prior
+    mine, other = latency_samples(candidate.runs), latency_samples(baseline.runs)
     if baseline.published is not None:
-        outcome = compare_with_published(
-            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance, usual_noise=usual
-        )
+        mine, other, prior = as_published(mine, baseline.published.latency_s, prior)
     elif candidate.published is not None:
-        single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
-        outcome = compare(
-            [single],
-            [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)],
-            tolerance=tolerance,
-            usual_noise=replace(usual or UsualNoise(), slow_nights=0.0),  # as against a published number
-        )
-    else:
-        outcome = compare(
-            latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance, usual_noise=usual
-        )
-    reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
-    return Judged(outcome.kind, outcome.low, outcome.high, reason, outcome.advice)
+        other, mine, prior = as_published(other, candidate.published.latency_s, prior)
+    verdict = verdict_of(compare(mine, other, tolerance=tolerance, prior=prior), learned)
+    published = "published" in (candidate.provenance, baseline.provenance)
+    return msgspec.structs.replace(verdict, published=published, baseline=theirs.label, baseline_stack=theirs.stack)
 
 
 def _places(text: str, store: BaselineStore) -> list[Place]:
@@ -165,7 +158,7 @@ def _places(text: str, store: BaselineStore) -> list[Place]:
     return [place for place in store.list() if place.order == order and kind in (None, place.kind)]
 
 
-def _results(path: Path) -> Side:
+def _results(path: Path) -> NamedSide:
     read = read_runs(path)
     groups: dict[tuple[str, ...], list[Run]] = {}
     left_out = list(read.problems)
@@ -190,7 +183,7 @@ def _results(path: Path) -> Side:
                     "differing components): name the directory of one session"
                 )
     entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, case_baseline(runs)) for runs in groups.values())
-    return Side(str(path), entries, tuple(left_out))
+    return NamedSide(str(path), entries, tuple(left_out))
 
 
 def slowest_first(pairs: Sequence[Pair]) -> list[Pair]:

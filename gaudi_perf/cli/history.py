@@ -102,7 +102,7 @@ def _write(runs: Sequence[RunSummary], csv_file: str | None, parquet_file: str |
 
 
 def _list(runs: Sequence[RunSummary]) -> None:
-    from gaudi_perf.reports.text import seconds
+    from gaudi_perf.vocabulary.formats import seconds
 
     echo_table(
         [
@@ -137,6 +137,7 @@ def _state(run: RunSummary) -> tuple[str, str]:
 
 def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
+    from gaudi_perf.vocabulary.formats import counted
 
     found = trends(runs)
     quiet: list[int] = []
@@ -148,12 +149,15 @@ def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
         if not changes:
             quiet.append(len(trend.nights))
     if quiet:
-        nights = str(min(quiet)) if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)}"
-        click.echo(f"no change of level was found in {len(quiet)} of {len(found)} cases ({nights} nights each)")
+        cases = f"{len(quiet)} of {counted(len(found), 'case')}"
+        sessions = (
+            counted(max(quiet), "session") if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)} sessions"
+        )
+        click.echo(f"no change of level was found in {cases} ({sessions} each)")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
-    from gaudi_perf.reports.text import interval, slower_or_faster
+    from gaudi_perf.vocabulary.formats import interval, slower_or_faster
 
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"

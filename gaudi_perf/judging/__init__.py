@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
-from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.judging.usual import NoiseHistory
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.vocabulary.formats import slower_or_faster
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
@@ -80,7 +81,7 @@ def refresh_verdicts(
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
     a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
-    that is replaced. Cases are judged as one family.
+    that is replaced. Cases are judged as one testing.
     Cases with runs on several devices or stacks, and those whose comparison is INCONCLUSIVE, are left out: the refresh
     then goes by its margin.
 
@@ -92,7 +93,7 @@ def refresh_verdicts(
         if run.measurement.valid and run.measurement.warm_up.steady:
             groups.setdefault(run.case.id, []).append(run)
     alike = {case_id: same for case_id, same in groups.items() if _alike(same)}
-    family = SessionFamily(len(alike))
+    testing = MultipleTesting(len(alike))
     rules = rules or Rules()
     rules = replace(rules, gates=rules.gates | {LATENCY})
     judged: dict[str, Judgement] = {}
@@ -101,9 +102,9 @@ def refresh_verdicts(
         measured = [reference for reference in evidence.references if not reference.published]
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))
-        judged[case_id] = CaseJudge(family.rules(rules)).judge(evidence)
-        family.add(case_id, judged[case_id])
-    added = family.conclude().added
+        judged[case_id] = CaseJudge(testing.rules(rules)).judge(evidence)
+        testing.add(case_id, judged[case_id])
+    added = testing.conclude().added
     deciding = {
         case_id: [added[case_id], *one.verdicts] if case_id in added else one.verdicts
         for case_id, one in judged.items()
@@ -127,7 +128,7 @@ def _other_regressions(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, s
     found: dict[str, str] = {}
     for case_id, those in verdicts.items():
         words = {
-            f"{TITLES[one.metric]} {(one.ratio - 1) * 100:.1f} % {'more' if one.metric == 'memory' else 'slower'}": None
+            f"{TITLES[one.metric]} {slower_or_faster(one.ratio, one.metric)}": None
             for one in those
             if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY and one.ratio is not None
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaudi_perf.judging.usual import Learned, NoiseHistory
+from gaudi_perf.judging.usual import NoiseEstimate, NoiseHistory
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.convert import baseline_run
@@ -17,12 +17,11 @@ from gaudi_perf.vocabulary.baseline import BaselineRun
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import BaselineRole
+from gaudi_perf.vocabulary.verdict import Advice, BaselineRole
 
 _BY_ROUNDING = (
     "tokens differ by rounding from those of another configuration (docs/outputs.md; the runs say at which step)"
 )
-_REFRESH = "Store this level with --refresh-baselines."
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Reference:
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
         rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
-        usual: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
+        noise: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
     """
 
     role: BaselineRole
@@ -47,7 +46,7 @@ class Reference:
     level_s: float
     published: bool = False
     rounds_in_turns: bool = False
-    usual: Learned | None = None
+    noise: NoiseEstimate | None = None
 
     @property
     def side_by_side(self) -> bool:
@@ -74,7 +73,7 @@ class CaseEvidence:
     invalid: tuple[str, ...] = ()
     never_steady: tuple[str, ...] = ()
     no_reference: str = ""
-    advice: str = ""
+    advice: Advice = Advice.NONE
     notes: tuple[str, ...] = ()
 
 
@@ -124,7 +123,7 @@ def evidence_against_baselines(
             runs=tuple(match.case.runs),
             level_s=match.case.level_s,
             published=match.case.published is not None,
-            usual=None if history is None else _usual(history, runs, match.case.runs),
+            noise=None if history is None else _usual(history, runs, match.case.runs),
         )
         for match in resolution.matches
     )
@@ -132,8 +131,8 @@ def evidence_against_baselines(
         ours,
         references,
         never_steady=_never_steady(runs),
-        no_reference="" if references else f"{resolution.reason}.",
-        advice="" if references else _REFRESH,
+        no_reference="" if references else resolution.reason,
+        advice=Advice.NONE if references else Advice.STORE,
         notes=(*_rounding(runs), *(note for _, notes in found for note in notes)),
     )
 
@@ -160,7 +159,7 @@ def evidence_side_by_side(
         return CaseEvidence(ours, invalid=tuple(wrong))
     if mine.device.name != other.device.name:
         reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
-        return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
+        return CaseEvidence(ours, no_reference=reason, advice=Advice.SAME_DEVICE)
     level = float(np.median([run.median_s for run in theirs]))
     reference = Reference(
         "side by side", other.stack_label, other.stack, theirs, level, rounds_in_turns=rounds_in_turns
@@ -207,7 +206,7 @@ def _sample(metric: Metric, run: BaselineRun) -> RunSample | None:
         probes = None if run.probes_s is None else np.asarray(run.probes_s, dtype=np.float64)
         return RunSample(np.asarray(run.latencies_s, dtype=np.float64), probes, run.night)
     values = [value for value in _VALUES[metric](run) if value is not None and value > 0]
-    return RunSample(np.asarray(values, dtype=np.float64), night=run.night) if values else None
+    return RunSample(np.asarray(values, dtype=np.float64), session=run.night) if values else None
 
 
 _VALUES: dict[Metric, Callable[[BaselineRun], Sequence[float | None]]] = {
@@ -244,7 +243,7 @@ def _same_before(
     return kept[0], kept[1], ""
 
 
-def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[BaselineRun]) -> Learned | None:
+def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[BaselineRun]) -> NoiseEstimate | None:
     one = runs[-1]
     compared = {*(run.session_id for run in runs), *(run.night for run in stored)}
     probes = bool(stored) and all(run.probes_s is not None for run in stored)

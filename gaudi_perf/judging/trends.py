@@ -78,7 +78,7 @@ def sample_of(run: RunSummary) -> RunSample:
     return RunSample(
         rounds=np.asarray(run.latencies_s, dtype=np.float64),
         probes=None if run.probes_s is None else np.asarray(run.probes_s, dtype=np.float64),
-        night=run.session_id,
+        session=run.session_id,
     )
 
 

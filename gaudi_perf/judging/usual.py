@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
 from gaudi_perf.statistics.sample import RunSample, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
@@ -33,22 +33,18 @@ _MOST = 2.0
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a history taught.
+class NoiseEstimate:
+    """What a history taught of the noise.
 
     Attributes:
-        noise: how far runs and nights lie apart.
+        prior: what is known about the noise by now.
         runs: of how many runs.
-        nights: of how many nights (sessions).
+        sessions: of how many sessions.
     """
 
-    noise: UsualNoise
+    prior: NoisePrior
     runs: int
-    nights: int
-
-    def __str__(self) -> str:
-        """In words."""
-        return f"usual noise learned from {self.runs} runs of {self.nights} nights"
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ class NoiseHistory:
         self._baselines = baselines
         self._results: dict[_Key, dict[_Code, dict[str, _Known]]] | None = None
         self._stored: dict[_Key, dict[_Code, dict[str, _Known]]] = {}
-        self._learned: dict[tuple[_Key, bytes, frozenset[str], bool], Learned | None] = {}
+        self._learned: dict[tuple[_Key, bytes, frozenset[str], bool], NoiseEstimate | None] = {}
 
     @classmethod
     def of(cls, results: Path, baselines: BaselineStore) -> NoiseHistory:
@@ -103,7 +99,7 @@ class NoiseHistory:
         without: Iterable[str] = (),
         *,
         probes: bool,
-    ) -> Learned | None:
+    ) -> NoiseEstimate | None:
         """What noise is usual for a case on a device and a host.
 
         It is learned from runs of one and the same stack: the one with the most nights, and that in question, where it
@@ -126,7 +122,7 @@ class NoiseHistory:
             self._learned[asked] = self._learn(*asked)
         return self._learned[asked]
 
-    def _learn(self, key: _Key, own: bytes, kept_out: frozenset[str], probes: bool) -> Learned | None:
+    def _learn(self, key: _Key, own: bytes, kept_out: frozenset[str], probes: bool) -> NoiseEstimate | None:
         best: list[_Known] = []
         for _, known in sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0])):
             runs = sorted(known.values(), key=lambda one: (one.started_at, one.run_id))
@@ -171,7 +167,7 @@ class NoiseHistory:
         return codes
 
 
-def learned_from(samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool) -> Learned | None:
+def learned_from(samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool) -> NoiseEstimate | None:
     """Learn the usual noise from runs of the same code.
 
     Args:
@@ -185,17 +181,17 @@ def learned_from(samples: Sequence[RunSample], without: Collection[str] = (), *,
     """
     nights: dict[str, list[RunSample]] = {}
     for sample in samples:
-        if sample.night not in without:
-            nights.setdefault(sample.night, []).append(sample)
+        if sample.session not in without:
+            nights.setdefault(sample.session, []).append(sample)
     if len(nights) < FEWEST_NIGHTS:
         return None
     newest = list(nights.values())[-NEWEST_NIGHTS:]
     those = [sample for night in newest for sample in night]
-    noise = learn_usual_noise(those)
+    noise = learn_noise_prior(those)
     if probes and (corrected := _corrected(those)) is not None:
-        left = learn_usual_noise(corrected)
-        noise = replace(noise, run=left.run, night=left.night)
-    return Learned(noise, len(those), len(newest))
+        left = learn_noise_prior(corrected)
+        noise = replace(noise, run=left.run, session=left.session)
+    return NoiseEstimate(noise, len(those), len(newest))
 
 
 def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:

@@ -9,7 +9,7 @@ from packaging.version import Version
 from gaudi_perf.reports.baselines import Entry
 from gaudi_perf.reports.prices import PRICES, Price, price_of, usd_per_million_tokens
 from gaudi_perf.reports.tabular import Cell, Words
-from gaudi_perf.reports.text import seconds
+from gaudi_perf.vocabulary.formats import seconds
 from gaudi_perf.vocabulary.models import MODELS
 
 REFERENCE = "a100-80gb"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.wording import advice, reason
 from gaudi_perf.stores.export import Row
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
@@ -65,6 +66,6 @@ def _verdict(verdict: Verdict | None) -> Row:
         "tolerance": verdict.tolerance if verdict else None,
         "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
         "baseline_s": verdict.baseline_median_s if verdict else None,
-        "reason": verdict.reason if verdict else None,
-        "advice": verdict.advice if verdict else None,
+        "reason": reason(verdict) if verdict else None,
+        "advice": advice(verdict) if verdict else None,
     }

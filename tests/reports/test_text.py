@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of, slower_or_faster
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 
 DANGEROUS = {
     "a colour": "\x1b[31mred\x1b[0m",
@@ -114,7 +115,7 @@ def test_changes(ratio: float, text: str) -> None:
 
 
 def test_bounds_that_say_nothing_have_no_digits() -> None:
-    assert [share_of(value) for value in (0.031, 9.99, 4.7e21)] == ["3.1 %", "999.0 %", "over 1000 %"]
+    assert [percent(value) for value in (0.031, 9.99, 4.7e21)] == ["3.1 %", "999.0 %", "over 1000 %"]
 
 
 def test_intervals() -> None:

@@ -8,8 +8,10 @@ from statistics import median
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.page.instruments import telemetry_facts
+from gaudi_perf.reports.prices import price_of, usd_per_million_tokens
 from gaudi_perf.reports.ranks import rank_facts
-from gaudi_perf.reports.text import harmless, seconds
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.vocabulary.formats import percent, seconds, span
 from gaudi_perf.vocabulary.measurement import Run
 
 
@@ -26,6 +28,21 @@ def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
     return {heading: [(name, harmless(value)) for name, value in pairs] for heading, pairs in groups.items() if pairs}
 
 
+def cost_of(run: Run, facts: Figures, baseline_s: float | None) -> list[tuple[str, str]]:
+    """What a generation costs where the price of a server is known, and what it cost at the baseline's level."""
+    price = price_of(run.device.name)
+    devices = run.case.configuration.devices
+    if price is None or devices > price.devices or run.case.scale != "full":
+        return []
+    tokens = run.case.workload.new_tokens * run.case.workload.batch_size
+    now = usd_per_million_tokens(price, devices, facts.latency_s, tokens)
+    text = f"${now:.2f}"
+    if baseline_s is not None:
+        text += f" ({now - usd_per_million_tokens(price, devices, baseline_s, tokens):+.2f} against the baseline)"
+    source = f"${price.usd_per_hour:.2f} an hour for {price.devices} devices, {price.offer}, as of {price.as_of}"
+    return [("per million new tokens", text), ("price", harmless(source))]
+
+
 def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
     found = [("new tokens a second", f"{facts.tokens_per_s:.1f}")]
     batch = runs[0].case.workload.batch_size
@@ -33,7 +50,7 @@ def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
         found.append(("prompts a second", f"{batch / facts.latency_s:.4g}"))
     if facts.peak_memory_bytes is not None:
         capacity = runs[0].device.memory_bytes
-        share = f", {facts.peak_memory_bytes / capacity * 100:.0f} % of {_bytes(capacity)}" if capacity else ""
+        share = f", {percent(facts.peak_memory_bytes / capacity)} of {_bytes(capacity)}" if capacity else ""
         found.append(("peak memory", _bytes(facts.peak_memory_bytes) + share))
     times = [run.measurement.tokenization_s for run in runs if run.measurement.tokenization_s]
     if times:
@@ -61,7 +78,7 @@ def _host(runs: Sequence[Run]) -> list[Pair]:
     if load:
         found.append(("load when it began", _range(load, lambda value: f"{value:.2f}")))
     if steal:
-        found.append(("steal", _range(steal, lambda value: f"{value:.1f} %")))
+        found.append(("steal", _range(steal, lambda value: percent(value / 100))))
     if hosts[0].governor:
         found.append(("frequency governor", hosts[0].governor))
     probes = [median(run.measurement.probes_s) for run in runs if run.measurement.probes_s]
@@ -79,8 +96,7 @@ def _phases(runs: Sequence[Run]) -> list[Pair]:
 
 
 def _range(values: Sequence[float], text: Callable[[float], str]) -> str:
-    low, high = text(min(values)), text(max(values))
-    return low if low == high else f"{low} to {high}"
+    return span([text(min(values)), text(max(values))])
 
 
 def _bytes(value: int) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gaudi_perf.judging.trends import sample_of
-from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.page.data import Shift
 from gaudi_perf.reports.page.past import Night
-from gaudi_perf.reports.text import interval, slower_or_faster
+from gaudi_perf.reports.wording import stack_differences
 from gaudi_perf.statistics.change_points import change_points
+from gaudi_perf.vocabulary.formats import interval, slower_or_faster
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def shifts_of(series: Sequence[Night], find: FindShifts) -> list[Shift]:
     return [
         Shift(
             index=found.index,
-            ratio=round(found.ratio, 4),
+            ratio=found.ratio,
             text=_text(series[found.index], found),
             changed=_changed(series, found),
         )
