@@ -132,7 +132,7 @@ class Sequential:
         enough = [count for count in counts if self.detected[count] / self.repeats >= power]
         equal = enough[0] if enough else scenario.most
         used = {slowdown: statistics.fmean(self.tally.runs[slowdown]) for slowdown in slowdowns_of(scenario)}
-        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; interim analyses use"
+        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; analyses use"
         yield "    " + ", ".join(f"{slowdown:.0%}: {mean:.1f} ({mean / equal:.0%})" for slowdown, mean in used.items())
         stops = ", ".join(f"{stop.value} {count / self.repeats:.1%}" for stop, count in self.tally.stops.items())
         yield f"    stopped without a slowdown: {stops}"

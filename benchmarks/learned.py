@@ -54,10 +54,10 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
         if kind == "published":
             candidate = [RunSample(run.rounds, session=run.session) for run in candidate]
         for nights in (0, 10, 30):
-            usual = known(server, nights, kind, rng)
+            prior = known(server, nights, kind, rng)
             if kind == "published":  # as in ``as_published``
-                usual = replace(usual, slow_nights=0.0)
-            evidence = gather(candidate, stored, Layout.STORED, usual)
+                prior = replace(prior, slow_sessions=0.0)
+            evidence = gather(candidate, stored, Layout.STORED, prior)
             tally = counts.setdefault(nights, {slowdown: Counter() for slowdown in SLOWDOWNS})
             for slowdown in SLOWDOWNS:
                 tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1

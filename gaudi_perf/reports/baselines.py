@@ -46,7 +46,7 @@ class Pair:
 
     @property
     def ratio(self) -> float:
-        """The estimate, candidate to baseline; the ratio of the levels where nothing was judged. 1.10 is 10 % slower."""
+        """The estimate, or where nothing was judged the ratio of the levels; 1.10 is 10 % slower."""
         if self.judged is not None and self.judged.ratio is not None:
             return self.judged.ratio
         return self.candidate.case.level_s / self.baseline.case.level_s

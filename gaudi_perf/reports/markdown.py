@@ -21,7 +21,7 @@ from gaudi_perf.reports.wording import (
     stacks_side_by_side,
     verdict_counts,
 )
-from gaudi_perf.vocabulary.formats import change, interval, seconds
+from gaudi_perf.vocabulary.formats import change, counted, interval, seconds
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
@@ -108,7 +108,7 @@ def _with_details(
     """Add the part that opens, as far as it fits."""
     shown = [harmless(command).replace("`", "'") for command in commands]
     tail = "\n".join(["", "```", *shown, "```", ""]) if shown else ""
-    opening = f"<details><summary>All {len(measured)} measured cases, and why</summary>\n\n"
+    opening = f"<details><summary>{counted(len(measured), 'measured case')}, and why</summary>\n\n"
     closing = "\n\n</details>\n"
     head = _table([], runs)
     room = LONGEST - len(text) - len(tail) - len(opening) - len(closing) - len(head) - 100

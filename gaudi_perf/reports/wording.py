@@ -214,6 +214,8 @@ def case_headline(report: CaseReport) -> str:
         return f"Not measured: {harmless(report.failed)}"
     if report.skipped:
         return f"Skipped: {harmless(report.skipped)}"
+    if not report.verdicts:
+        return "Not judged: the session's document has no verdict of this case"
     verdict = report.verdicts[0]
     if not estimate(verdict):
         return reason(verdict)
