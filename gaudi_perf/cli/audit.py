@@ -86,10 +86,10 @@ def audit(
         and stack in (None, run.stack.name, run.stack.version)
     )
     if unusable:
-        click.echo(f"left out: {unusable} runs that are INVALID or never became steady", err=True)
+        click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to audit")
+        raise UserError(f"{results_dir}: {counted(len(read.runs), 'run')} can be read{asked}: nothing to audit")
     replayed: list[tuple[History, Design, Audited]] = []
     too_short: list[str] = []
     for history in found:

@@ -10,6 +10,7 @@ import click
 
 from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.trends import Change, Trend
@@ -76,14 +77,14 @@ def history(
     ]
     if not runs:
         asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to list")
+        raise UserError(f"{results_dir}: {counted(len(read.runs), 'run')} can be read{asked}: nothing to list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return
     if last:
         _list(runs[-last:])
     if len(runs) > last:
-        click.echo(f"the newest {last} of {len(runs)} runs: --last shows more, --csv has all")
+        click.echo(f"the newest {last} of {counted(len(runs), 'run')}: --last shows more, --csv has all")
     if changes:
         _changes(runs, minded)
 
@@ -94,11 +95,11 @@ def _write(runs: Sequence[RunSummary], csv_file: str | None, parquet_file: str |
     rows = round_rows if rounds else run_rows
     if parquet_file is not None:
         count = write_parquet(Path(parquet_file), rows(runs))
-        click.echo(f"{count} rows written: {parquet_file}", err=csv_file == "-")
+        click.echo(f"{counted(count, 'row')} written: {parquet_file}", err=csv_file == "-")
     if csv_file == "-":
         click.echo(csv_text(rows(runs), "\n"), nl=False)
     elif csv_file is not None:
-        click.echo(f"{write_csv(Path(csv_file), rows(runs))} rows written: {csv_file}")
+        click.echo(f"{counted(write_csv(Path(csv_file), rows(runs)), 'row')} written: {csv_file}")
 
 
 def _list(runs: Sequence[RunSummary]) -> None:
@@ -137,7 +138,6 @@ def _state(run: RunSummary) -> tuple[str, str]:
 
 def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
-    from gaudi_perf.vocabulary.formats import counted
 
     found = trends(runs)
     quiet: list[int] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.vocabulary.formats import counted
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
         return Sides(own[begin : begin + candidates], pool[:baselines])
     spare = len(history) - candidates - baselines
     if spare < 0:
-        raise ValueError(f"the history has {len(history)} runs, and {candidates + baselines} are needed")
+        raise ValueError(f"the history has {counted(len(history), 'run')}, and {candidates + baselines} are needed")
     gap = int(rng.integers(spare + 1))
     begin = int(rng.integers(len(history)))
     rolled = [history[(begin + offset) % len(history)] for offset in range(len(history))]
@@ -71,7 +72,7 @@ def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generato
     """
     available = len(history) // 2
     if available < pairs:
-        raise ValueError(f"the history has {available} pairs of runs, and {pairs} are needed")
+        raise ValueError(f"the history has {counted(available, 'pair')} of runs, and {pairs} are needed")
     begin = int(rng.integers(available))
     sides = Sides([], [])
     for offset in range(pairs):

@@ -72,7 +72,7 @@ def test_since_when_is_it_slower(invoke: Invoke, store_runs: StoreRuns) -> None:
     assert change.startswith("gaudi2 bloomz7b-8x-graphs-kvcache: 10.0 % slower [")
     assert "since 2026-01-08 (synapse-1.22.0, session night-08)" in change
     assert change.endswith("changed in the stack: driver 1.22.0 -> 1.22.1")
-    assert quiet == "no change of level was found in 1 of 2 cases (12 nights each)"
+    assert quiet == "no change of level was found in 1 of 2 cases (12 sessions each)"
     assert "slower" not in invoke("history", "--results-dir", results, "--no-changes").output
 
 

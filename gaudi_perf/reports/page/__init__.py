@@ -1,6 +1,6 @@
 """A session as one page: it needs no network, no server and no other file.
 
-Documents are read (``past``, ``stored``), turned into what is shown (``build``, ``words``, ``facts``), and written into
+Documents are read (``past``, ``stored``), turned into what is shown (``build``, ``facts``), and written into
 a template (``render``), whose script draws the figures of a case when it is opened.
 """
 
@@ -37,12 +37,15 @@ def session_page(
     from gaudi_perf.reports.page.render import render_page
     from gaudi_perf.reports.page.shifts import find_shifts
     from gaudi_perf.reports.page.stored import stored_baselines
+    from gaudi_perf.vocabulary.formats import counted
 
     past, unreadable = past_runs(results.directory)
     baselines = stored_baselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
     notes = list(baselines.problems)
     if unreadable:
-        notes.append(f"{unreadable} documents under {results.directory} could not be read: see gaudi-perf history")
+        notes.append(
+            f"could not be read under {results.directory}: {counted(unreadable, 'document')}; see gaudi-perf history"
+        )
     partners = _partners(session, results)
     documents = Documents(session, runs, nights(past), baselines, find_shifts, partners, commands, notes)
     return render_page(build_page(documents))
