@@ -17,9 +17,9 @@ from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation
 
 
 class Compilations:

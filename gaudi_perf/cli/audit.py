@@ -10,6 +10,7 @@ import click
 from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
 from gaudi_perf.cli.runs import chosen_runs, filter_options, tolerance_option
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.auditing import Audited, History
@@ -70,12 +71,11 @@ def audit(
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
     from gaudi_perf.judging.auditing import audit_history, histories, usual_design
-    from gaudi_perf.reports.text import counted
 
     minded = share(tolerance, "--tolerance")
     found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
     if unusable:
-        click.echo(f"left out as INVALID or never steady: {counted(unusable, 'run')}", err=True)
+        click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[tuple[History, Design, Audited]] = []
@@ -98,7 +98,6 @@ def audit(
 
 
 def _too_short(history: History, reason: str) -> str:
-    from gaudi_perf.reports.text import counted
 
     return f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}: {reason}"
 
@@ -127,10 +126,10 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
                     f"{design.candidates}+{design.candidates} pairs"
                     if design.side_by_side
                     else f"{design.candidates} of {design.baselines}",
-                    f"{audited.audit.false_alarms:.1%} (< {audited.audit.false_alarms_high:.1%})",
+                    f"{percent(audited.audit.false_alarms)} (< {percent(audited.audit.false_alarms_high)})",
                     _finds(audited.audit),
-                    f"{audited.audit.wrong_unchanged:.1%}",
-                    f"{audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
+                    percent(audited.audit.wrong_unchanged),
+                    percent(audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]),
                 )
                 for history, design, audited in own
             ],
@@ -140,7 +139,9 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         "0.5 % is permitted"
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
-    click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
+    click.echo(
+        f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
+    )
     taught = [history.case_id for history, _, audited in replayed if audited.learned == 1]
     untaught = [
         history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
@@ -167,4 +168,4 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
 
 def _finds(audit: Audit) -> str:
     smallest = audit.smallest_detectable_slowdown
-    return f"over {max(audit.shares):.0%}" if smallest is None else f"{smallest:.0%}"
+    return f"over {percent_set(max(audit.shares))}" if smallest is None else percent_set(smallest)

@@ -12,6 +12,7 @@ from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
 from gaudi_perf.cli.waiving import echo_waivers, waive
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
@@ -116,7 +117,7 @@ def verify(baselines_dir: Path) -> None:
                     f"a baseline of {over[-1].stack_name}: it fails again there; remove the waiver when it is mended"
                 )
             )
-    click.echo(f"{len(places)} baselines and {waived} waivers are well-formed")
+    click.echo(f"well-formed: {counted(len(places), 'baseline')} and {counted(waived, 'waiver')}")
 
 
 baselines.add_command(diff)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import msgspec
 
+from gaudi_perf.judging.case import verdict_of
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.reports.baselines import Entry, Pair, entries_of
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.naming import baselines_named
 from gaudi_perf.stores.results import read_runs
@@ -19,10 +19,11 @@ from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Side:
+class NamedSide:
     """One side of a comparison.
 
     Attributes:
@@ -36,7 +37,7 @@ class Side:
     left_out: tuple[str, ...] = ()
 
 
-def side(text: str, store: BaselineStore) -> Side:
+def side(text: str, store: BaselineStore) -> NamedSide:
     """Find what a side of a comparison names; a baseline goes before a directory of the same name.
 
     Raises:
@@ -45,10 +46,12 @@ def side(text: str, store: BaselineStore) -> Side:
     named = baselines_named(store.directory, text, text)
     if isinstance(named, Path):
         return _results(named)
-    return Side(text, tuple(entry for place in named for entry in entries_of(store.load(place), place.label)))
+    return NamedSide(text, tuple(entry for place in named for entry in entries_of(store.load(place), place.label)))
 
 
-def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHistory) -> tuple[list[Pair], list[str]]:
+def pairs_of(
+    candidate: NamedSide, baseline: NamedSide, tolerance: float, history: NoiseHistory
+) -> tuple[list[Pair], list[str]]:
     """Put the cases of two sides together.
 
     Returns:
@@ -79,12 +82,12 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHi
     return pairs, list(dict.fromkeys(alone))
 
 
-def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Judged | None:
+def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Verdict | None:
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
     candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import UsualNoise, compare, compare_with_published
+    from gaudi_perf.statistics.verdict import as_published, compare
 
     measured = ours if candidate.published is None else theirs
     runs = (*candidate.runs, *baseline.runs)
@@ -95,31 +98,18 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
         probes="published" not in (candidate.provenance, baseline.provenance)
         and all(run.measurement.probes_s is not None for run in runs),
     )
-    usual = None if learned is None else learned.noise
-    ours_numbers = [sample_of(run) for run in candidate.runs]
-    theirs_numbers = [sample_of(run) for run in baseline.runs]
+    prior = None if learned is None else learned.prior
+    mine, other = ([sample_of(run) for run in side.runs] for side in (candidate, baseline))
     if baseline.published is not None:
-        outcome = compare_with_published(
-            [sample_of(run) for run in candidate.runs],
-            baseline.published.latency_s,
-            tolerance=tolerance,
-            usual_noise=usual,
-        )
+        mine, other, prior = as_published(mine, baseline.published.latency_s, prior)
     elif candidate.published is not None:
-        single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
-        outcome = compare(
-            [single],
-            [RunSample(rounds=numbers.rounds) for numbers in theirs_numbers],
-            tolerance=tolerance,
-            usual_noise=replace(usual or UsualNoise(), slow_nights=0.0),  # as against a published number
-        )
-    else:
-        outcome = compare(ours_numbers, theirs_numbers, tolerance=tolerance, usual_noise=usual)
-    reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
-    return Judged(outcome.kind, outcome.ratio, outcome.low, outcome.high, reason, outcome.advice)
+        other, mine, prior = as_published(other, candidate.published.latency_s, prior)
+    verdict = verdict_of(compare(mine, other, tolerance=tolerance, prior=prior), learned)
+    published = "published" in (candidate.provenance, baseline.provenance)
+    return msgspec.structs.replace(verdict, published=published, baseline=theirs.label, baseline_stack=theirs.stack)
 
 
-def _results(path: Path) -> Side:
+def _results(path: Path) -> NamedSide:
     read = read_runs(path)
     groups: dict[tuple[Case, str, str, str], list[Run]] = {}
     left_out = list(read.problems)
@@ -142,7 +132,7 @@ def _results(path: Path) -> Side:
                     "differing components): name the directory of one session"
                 )
     entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, CaseBaseline.of(runs)) for runs in groups.values())
-    return Side(str(path), entries, tuple(left_out))
+    return NamedSide(str(path), entries, tuple(left_out))
 
 
 def slowest_first(pairs: Sequence[Pair]) -> list[Pair]:

@@ -155,6 +155,7 @@ def _judge(run: Run, baselines_dir: Path, results_dir: Path, against: str) -> No
     from gaudi_perf.judging.outcome import fails
     from gaudi_perf.judging.waived import waived
     from gaudi_perf.reports.closing import next_commands
+    from gaudi_perf.reports.wording import full_text
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.results import ResultsStore
     from gaudi_perf.stores.waivers import WaiverStore
@@ -164,7 +165,7 @@ def _judge(run: Run, baselines_dir: Path, results_dir: Path, against: str) -> No
     store = BaselineStore(baselines_dir)
     verdicts = judge_runs([run], store, against, history=NoiseHistory.of(results_dir, store))
     for verdict in verdicts:
-        click.echo(shown(f"{verdict.kind.value}: {verdict.reason} {verdict.advice}"))
+        click.echo(shown(f"{verdict.kind.value}: {full_text(verdict)}"))
     reason = waived(WaiverStore(baselines_dir), store, run, verdicts)
     if reason:
         click.echo(shown(f"waived: {reason}"))

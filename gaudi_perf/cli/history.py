@@ -11,6 +11,7 @@ import click
 from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
 from gaudi_perf.cli.runs import chosen_runs, filter_options
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.trends import Change, Trend
@@ -72,7 +73,7 @@ def history(
     if last:
         _list(runs[-last:])
     if len(runs) > last:
-        click.echo(f"the newest {last} of {len(runs)} runs: --last shows more, --csv has all")
+        click.echo(f"the newest {last} of {counted(len(runs), 'run')}: --last shows more, --csv has all")
     if changes:
         _changes(runs, minded)
 
@@ -92,7 +93,7 @@ def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, 
 
 
 def _list(runs: Sequence[Run]) -> None:
-    from gaudi_perf.reports.text import seconds
+    from gaudi_perf.vocabulary.formats import seconds
 
     echo_table(
         [
@@ -127,7 +128,7 @@ def _state(run: Run) -> tuple[str, str]:
 
 def _changes(runs: Sequence[Run], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
-    from gaudi_perf.reports.text import counted
+    from gaudi_perf.vocabulary.formats import counted
 
     found = list(trends(runs).values())
     quiet: list[int] = []
@@ -147,7 +148,7 @@ def _changes(runs: Sequence[Run], tolerance: float) -> None:
 
 
 def _sentence(trend: Trend, change: Change) -> str:
-    from gaudi_perf.reports.text import interval, slower_or_faster
+    from gaudi_perf.vocabulary.formats import interval, slower_or_faster
 
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"

@@ -83,8 +83,9 @@ def report(
 
 
 def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:
-    from gaudi_perf.reports.terminal import summary, verdict_counts
+    from gaudi_perf.reports.terminal import summary
     from gaudi_perf.reports.text import encodable, harmless
+    from gaudi_perf.reports.wording import verdict_counts
 
     color, columns = colored(), min(width(), _WIDEST)
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]

@@ -44,8 +44,8 @@ def chosen_runs(results: Path, case: str, device: str | None, stack: str | None,
     Raises:
         UserError: there is no such directory, or no run is left.
     """
-    from gaudi_perf.reports.text import counted
     from gaudi_perf.stores.history import read_history
+    from gaudi_perf.vocabulary.formats import counted
 
     read = read_history(results)
     for problem in read.problems:

@@ -10,6 +10,7 @@ import click
 
 from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
@@ -86,7 +87,7 @@ def echo_waivers(directory: Path) -> bool:
                 waiver.case,
                 waiver.device,
                 waiver.until_stack,
-                "-" if waiver.up_to_ratio is None else f"{(waiver.up_to_ratio - 1) * 100:.3g} %",
+                "-" if waiver.up_to_ratio is None else percent_set(waiver.up_to_ratio - 1),
                 waiver.added_on,
                 _state(waiver, places),
                 waiver.reason,

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import BloomForCausalLM
 
-from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation
 
 WARM_CALLS = 2
 """Calls of a step before the one at which it is captured."""

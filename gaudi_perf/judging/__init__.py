@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
-from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.formats import slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
@@ -81,7 +82,7 @@ def refresh_verdicts(
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
     a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
-    that is replaced. Cases are judged as one family.
+    that is replaced. Cases are judged as one testing.
     Cases with runs on several devices or stacks are left out. There, and where a comparison is INCONCLUSIVE, the
     refresh goes by its margin.
 
@@ -93,7 +94,7 @@ def refresh_verdicts(
         if not run.not_usable:
             groups.setdefault(run.case, []).append(run)
     alike = {case: same for case, same in groups.items() if _alike(same)}
-    family = SessionFamily(len(alike))
+    testing = MultipleTesting(len(alike))
     rules = rules or Rules()
     rules = replace(rules, gates=rules.gates | {LATENCY})
     judged: dict[Case, Judgement] = {}
@@ -102,9 +103,9 @@ def refresh_verdicts(
         measured = [reference for reference in evidence.references if not reference.published]
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))
-        judged[case] = CaseJudge(family.rules(rules)).judge(evidence)
-        family.add(case.id, judged[case])
-    added = {case: found[case.id] for found in [family.conclude().added] for case in judged if case.id in found}
+        judged[case] = CaseJudge(testing.rules(rules)).judge(evidence)
+        testing.add(case.id, judged[case])
+    added = {case: found[case.id] for found in [testing.conclude().added] for case in judged if case.id in found}
     deciding = {case: [added[case], *one.verdicts] if case in added else one.verdicts for case, one in judged.items()}
     latencies = {
         case: next(verdict for verdict in verdicts if verdict.metric == LATENCY) for case, verdicts in deciding.items()
@@ -124,7 +125,7 @@ def _other_regressions(verdicts: Mapping[Case, Sequence[Verdict]]) -> dict[Case,
     found: dict[Case, str] = {}
     for case, those in verdicts.items():
         words = {
-            f"{TITLES[one.metric]} {(one.ratio - 1) * 100:.1f} % {'more' if one.metric == 'memory' else 'slower'}": None
+            f"{TITLES[one.metric]} {slower_or_faster(one.ratio, one.metric)}": None
             for one in those
             if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY and one.ratio is not None
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gaudi_perf.judging.noise import estimated_from
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.audit import Audit, Design, audit
-from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.documents import encode_line
@@ -37,7 +37,7 @@ class History:
     @property
     def sessions(self) -> int:
         """How many sessions they were measured in."""
-        return len({sample.night for sample in self.samples})
+        return len({sample.session for sample in self.samples})
 
 
 def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
@@ -79,7 +79,7 @@ def usual_design(
         side_by_side: whether runs are compared in pairs of neighbours.
     """
     if candidates is None:
-        sizes = sorted(Counter(sample.night for sample in samples).values())
+        sizes = sorted(Counter(sample.session for sample in samples).values())
         usual = sizes[len(sizes) // 2]
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
         if len(sizes) == 1:  # both sides must come from the only session
@@ -105,15 +105,15 @@ def audit_history(history: History, design: Design, tolerance: float, repeats: i
     """Replay comparisons on a history; why it is too short, in a sentence, if it is."""
     taught: list[bool] = []
 
-    def usual(sides: Sides) -> UsualNoise:
-        compared = {sample.night for sample in (*sides.candidate, *sides.baseline)}
+    def usual(sides: Sides) -> NoisePrior:
+        compared = {sample.session for sample in (*sides.candidate, *sides.baseline)}
         probes = all(sample.probes is not None for sample in (*sides.candidate, *sides.baseline))
         learned = None if design.side_by_side else estimated_from(history.samples, compared, probes=probes)
         taught.append(learned is not None)
-        return UsualNoise() if learned is None else learned.noise
+        return NoisePrior() if learned is None else learned.prior
 
     try:
-        outcome = audit(history.samples, design, tolerance=tolerance, usual_noise=usual, repeats=repeats)
+        outcome = audit(history.samples, design, tolerance=tolerance, prior=usual, repeats=repeats)
     except ValueError as error:
         return str(error)
     return Audited(outcome, sum(taught) / len(taught))

@@ -14,12 +14,11 @@ from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.run import Run, level_of
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import BaselineRole
+from gaudi_perf.vocabulary.verdict import Advice, BaselineRole
 
 _BY_ROUNDING = (
     "tokens differ by rounding from those of another configuration (docs/outputs.md; the runs say at which step)"
 )
-_REFRESH = "Store this level with --refresh-baselines."
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Reference:
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
         rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
-        usual: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
+        noise: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
     """
 
     role: BaselineRole
@@ -44,7 +43,7 @@ class Reference:
     level_s: float
     published: bool = False
     rounds_in_turns: bool = False
-    usual: NoiseEstimate | None = None
+    noise: NoiseEstimate | None = None
 
     @property
     def side_by_side(self) -> bool:
@@ -71,7 +70,7 @@ class CaseEvidence:
     invalid: tuple[str, ...] = ()
     never_steady: tuple[str, ...] = ()
     no_reference: str = ""
-    advice: str = ""
+    advice: Advice = Advice.NONE
     notes: tuple[str, ...] = ()
 
 
@@ -121,7 +120,7 @@ def evidence_against_baselines(
             runs=tuple(match.case.runs),
             level_s=match.case.level_s,
             published=match.case.published is not None,
-            usual=None if history is None else _usual(history, runs, match.case.runs),
+            noise=None if history is None else _usual(history, runs, match.case.runs),
         )
         for match in resolution.matches
     )
@@ -129,8 +128,8 @@ def evidence_against_baselines(
         ours,
         references,
         never_steady=_never_steady(runs),
-        no_reference="" if references else f"{resolution.reason}.",
-        advice="" if references else _REFRESH,
+        no_reference="" if references else resolution.reason,
+        advice=Advice.NONE if references else Advice.STORE,
         notes=(*_rounding(runs), *(note for _, notes in found for note in notes)),
     )
 
@@ -157,7 +156,7 @@ def evidence_side_by_side(
         return CaseEvidence(ours, invalid=tuple(wrong))
     if mine.device.name != other.device.name:
         reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
-        return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
+        return CaseEvidence(ours, no_reference=reason, advice=Advice.SAME_DEVICE)
     reference = Reference(
         "side by side", other.stack_label, other.stack, theirs, level_of(theirs), rounds_in_turns=rounds_in_turns
     )

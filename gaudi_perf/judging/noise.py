@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
 from gaudi_perf.statistics.sample import RunSample, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
@@ -37,18 +37,14 @@ class NoiseEstimate:
     """What a history says of the noise.
 
     Attributes:
-        noise: how far runs and sessions lie apart.
+        prior: what is known about the noise by now.
         runs: of how many runs.
         sessions: of how many sessions.
     """
 
-    noise: UsualNoise
+    prior: NoisePrior
     runs: int
     sessions: int
-
-    def __str__(self) -> str:
-        """In words."""
-        return f"usual noise learned from {self.runs} runs of {self.sessions} nights"
 
 
 _Code = tuple[bytes, str]
@@ -154,16 +150,16 @@ def estimated_from(
     """
     sessions: dict[str, list[RunSample]] = {}
     for sample in samples:
-        if sample.night not in without:
-            sessions.setdefault(sample.night, []).append(sample)
+        if sample.session not in without:
+            sessions.setdefault(sample.session, []).append(sample)
     if len(sessions) < FEWEST_SESSIONS:
         return None
     newest = list(sessions.values())[-NEWEST_SESSIONS:]
     those = [sample for session in newest for sample in session]
-    noise = learn_usual_noise(those)
+    noise = learn_noise_prior(those)
     if probes and (corrected := _corrected(those)) is not None:
-        left = learn_usual_noise(corrected)
-        noise = replace(noise, run=left.run, night=left.night)
+        left = learn_noise_prior(corrected)
+        noise = replace(noise, run=left.run, session=left.session)
     return NoiseEstimate(noise, len(those), len(newest))
 
 

@@ -15,5 +15,5 @@ def sample_of(run: Run, metric: Metric = LATENCY) -> RunSample:
     return RunSample(
         rounds=np.asarray([value for value in run.values(metric) if value > 0], dtype=np.float64),
         probes=None if probes is None else np.asarray(probes, dtype=np.float64),
-        night=run.session_id,
+        session=run.session_id,
     )

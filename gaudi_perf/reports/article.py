@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.baselines import Entry
 from gaudi_perf.reports.tabular import Cell, Words
-from gaudi_perf.reports.text import counted, seconds
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, seconds
 from gaudi_perf.vocabulary.models import MODELS
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.text import change, interval, seconds, slower_or_faster
+from gaudi_perf.reports.wording import full_text, stack_differences
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
+from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 from gaudi_perf.vocabulary.run import Comparability, differences
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 _UNKNOWN = "-"
 
@@ -45,24 +45,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the comparison of two entries came to, where at least one has runs.
-
-    Attributes:
-        ratio: the estimate, candidate to baseline; 1.10 is 10 % slower.
-        low: lower end of the interval of the ratio.
-        high: upper end.
-    """
-
-    kind: VerdictKind
-    ratio: float
-    low: float
-    high: float
-    reason: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
 class Pair:
     """A candidate's entry and that of the baseline.
 
@@ -74,12 +56,12 @@ class Pair:
     candidate: Entry
     baseline: Entry
     differing: tuple[str, ...] = ()
-    judged: Judged | None = None
+    judged: Verdict | None = None
 
     @property
     def ratio(self) -> float:
-        """Candidate to baseline, 1.10 is 10 % slower: the comparison's estimate, or the ratio of published numbers."""
-        if self.judged is not None:
+        """The estimate, or where nothing was judged the ratio of the levels; 1.10 is 10 % slower."""
+        if self.judged is not None and self.judged.ratio is not None:
             return self.judged.ratio
         return self.candidate.case.level_s / self.baseline.case.level_s
 
@@ -97,7 +79,7 @@ def description(baseline: Baseline) -> Words:
         medians = [run.level_s for run in case.runs]
         spread = _UNKNOWN
         if len(medians) > 1:
-            spread = f"{(max(medians) / min(medians) - 1) * 100:.1f} %"
+            spread = percent(max(medians) / min(medians) - 1)
         rows.append(
             (
                 case.id,
@@ -154,8 +136,7 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
         if pair.differing:
             notes.append(f"{where}: incomparable: {'; '.join(pair.differing)}")
         elif pair.judged is not None and pair.judged.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-            text = " ".join(part for part in (pair.judged.reason, pair.judged.advice) if part)
-            notes.append(f"{where}: {pair.judged.kind.value}: {text}")
+            notes.append(f"{where}: {pair.judged.kind.value}: {full_text(pair.judged)}")
     if any(pair.judged is None and not pair.differing for pair in pairs):
         notes.append(
             "no spread: two published numbers are compared; their ratio is known, and how far it is chance is not, so "
@@ -168,8 +149,8 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     columns = [
         *([("device", "left")] if several else []),
         ("case", "left"),
-        ("A", "right"),
-        ("B", "right"),
+        ("median A", "right"),
+        ("median B", "right"),
         ("change", "left"),
         *([("interval", "left")] if judged else []),
         ("verdict", "left"),
@@ -192,6 +173,7 @@ def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
     if pair.judged is None:
         return (words, _UNKNOWN, ("no spread", "cyan"))
     judged = pair.judged
+    assert judged.low is not None and judged.high is not None
     return (words, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
 
 

@@ -22,7 +22,7 @@ def next_commands(session: Session, results: str, baselines: str) -> list[str]:
     lines = [
         f"look closer: {shlex.join(['gaudi-perf', 'report', session.session_id, *where, '--html', 'report.html'])}"
     ]
-    if kinds & {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, VerdictKind.REGRESSED}:
+    if not session.refreshed and kinds & {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, VerdictKind.REGRESSED}:
         words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
         if baselines != "baselines":
             words += ["--baselines-dir", baselines]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.wording import advice, reason
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
@@ -78,6 +79,6 @@ def _verdict(verdict: Verdict | None) -> _Row:
         "tolerance": verdict.tolerance if verdict else None,
         "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
         "baseline_s": verdict.baseline_median_s if verdict else None,
-        "reason": verdict.reason if verdict else None,
-        "advice": verdict.advice if verdict else None,
+        "reason": reason(verdict) if verdict else None,
+        "advice": advice(verdict) if verdict else None,
     }

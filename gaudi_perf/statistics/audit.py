@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gaudi_perf.statistics.evidence import Evidence, from_side_by_side, from_stored, with_slowdown
-from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.statistics.evidence import Evidence, Layout, gather, with_slowdown
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
@@ -64,7 +63,7 @@ def audit(
     design: Design,
     *,
     tolerance: float = 0.05,
-    usual_noise: Callable[[Sides], UsualNoise] | UsualNoise | None = None,
+    prior: Callable[[Sides], NoisePrior] | NoisePrior | None = None,
     settings: ComparisonSettings | None = None,
     slowdowns: Sequence[float] = _SLOWDOWNS,
     repeats: int = 200,
@@ -73,10 +72,10 @@ def audit(
     """Replay comparisons on a history of the same code, without and with injected slowdowns.
 
     Args:
-        history: runs of the same case on the same stack, in the order of measurement, with nights where known.
+        history: runs of the same case on the same stack, in the order of measurement, with sessions where known.
         design: the comparison to replay.
         tolerance: the slowdown that nobody minds.
-        usual_noise: what is known about the noise here; or tells it for the runs that are drawn, which teach nothing.
+        prior: what is known about the noise here; or learns it for the runs that are drawn, which teach nothing.
         settings: permitted error rates.
         slowdowns: shares by which the candidate's rounds are made longer; 0 is always among them.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
@@ -85,6 +84,8 @@ def audit(
     Raises:
         ValueError: the history is too short for the design, or there is nothing to repeat.
     """
+    from scipy.stats import binomtest
+
     if repeats < 1:
         raise ValueError("an audit needs at least one repeat")
     settings = settings or ComparisonSettings()
@@ -92,7 +93,7 @@ def audit(
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
     rng = np.random.default_rng(seed)
     for _ in range(repeats):
-        evidence = _draw(history, design, usual_noise or UsualNoise(), rng)
+        evidence = _draw(history, design, prior or NoisePrior(), rng)
         for slowdown in wanted:
             counts[slowdown][decide(with_slowdown(evidence, slowdown), tolerance, settings).kind] += 1
     shares = {slowdown: {kind: count[kind] / repeats for kind in VerdictKind} for slowdown, count in counts.items()}
@@ -105,7 +106,7 @@ def audit(
         repeats=repeats,
         shares=shares,
         false_alarms=alarms / repeats,
-        false_alarms_high=_upper_limit(alarms, repeats),
+        false_alarms_high=float(binomtest(alarms, repeats).proportion_ci(0.95, method="exact").high),
         smallest_detectable_slowdown=min(detected, default=None),
         wrong_unchanged=shares[2 * tolerance][VerdictKind.UNCHANGED],
     )
@@ -114,20 +115,13 @@ def audit(
 def _draw(
     history: Sequence[RunSample],
     design: Design,
-    usual: Callable[[Sides], UsualNoise] | UsualNoise,
+    prior: Callable[[Sides], NoisePrior] | NoisePrior,
     rng: np.random.Generator,
 ) -> Evidence:
     if design.side_by_side:
         sides = draw_pairs(history, design.candidates, rng)
     else:
         sides = draw_stored(history, design.candidates, design.baselines, rng)
-    known = usual if isinstance(usual, UsualNoise) else usual(sides)
-    gather = from_side_by_side if design.side_by_side else from_stored
-    return gather(sides.candidate, sides.baseline, known)
-
-
-def _upper_limit(events: int, trials: int) -> float:
-    from scipy.special import betaincinv
-
-    limit = 1.0 if events == trials else float(betaincinv(events + 1, trials - events, 0.975))
-    return limit if math.isfinite(limit) else 1.0
+    layout = Layout.SIDE_BY_SIDE if design.side_by_side else Layout.STORED
+    known = prior if isinstance(prior, NoisePrior) else prior(sides)
+    return gather(sides.candidate, sides.baseline, layout, known)

@@ -1,4 +1,4 @@
-"""The model of noise: rounds within runs within groups (nights, or pairs side by side), and its posterior.
+"""The model of noise: rounds within runs within groups (sessions, or pairs side by side), and its posterior.
 
 For run j of group i, with y the logarithm of its median round,
 
@@ -32,7 +32,7 @@ _REFINEMENTS = 3
 _RUN_DOUBT = (0.5, 0.25)
 _GROUP_DOUBT = (0.03, 10.0)
 """What is expected of a spread may be wrong altogether. With this probability it is worth no more than so many degrees
-of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or nights lie further apart (a
+of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or sessions lie further apart (a
 robust mixture prior: Schmidli et al. 2014)."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.vocabulary.formats import counted
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,12 @@ class Sides:
     baseline: list[RunSample]
 
 
-def slowed(samples: Sequence[RunSample], slowdown: float) -> list[RunSample]:
-    """The same runs with all rounds longer by a share (0.05 for 5 %); the probes stay, for the machine is the same."""
-    return [replace(sample, rounds=sample.rounds * (1 + slowdown)) for sample in samples]
-
-
 def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, rng: np.random.Generator) -> Sides:
     """Draw runs for a comparison with stored runs.
 
-    With labelled nights, the candidate's runs are from one night and the baseline's from others. Without labels, both
-    are stretches of neighbouring runs that do not overlap, for neighbours share their luck. The history wraps around.
+    With labelled sessions, the candidate's runs are from one session and the baseline's from others. Without labels,
+    both are stretches of neighbouring runs that do not overlap, for neighbours share their luck. The history wraps
+    around.
 
     Args:
         history: runs of the same code, in the order of measurement.
@@ -38,24 +35,24 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
     Raises:
         ValueError: the history is too short.
     """
-    nights: dict[str, list[RunSample]] = {}
+    sessions: dict[str, list[RunSample]] = {}
     for sample in history:
-        nights.setdefault(sample.night, []).append(sample)
-    if len(nights) > 1:
-        long_enough = [label for label, runs in nights.items() if len(runs) >= candidates]
-        if not long_enough or len(history) - max(len(runs) for runs in nights.values()) < baselines:
+        sessions.setdefault(sample.session, []).append(sample)
+    if len(sessions) > 1:
+        long_enough = [label for label, runs in sessions.items() if len(runs) >= candidates]
+        if not long_enough or len(history) - max(len(runs) for runs in sessions.values()) < baselines:
             raise ValueError(f"the history has too few runs for {candidates} against {baselines}")
         tonight = long_enough[int(rng.integers(len(long_enough)))]
-        own = nights[tonight]
+        own = sessions[tonight]
         begin = int(rng.integers(len(own) - candidates + 1))
-        # Whole nights, one after the other, until there are enough runs.
-        others = [label for label in nights if label != tonight]
+        # Whole sessions, one after the other, until there are enough runs.
+        others = [label for label in sessions if label != tonight]
         order = rng.permutation(len(others))
-        pool = [sample for number in order for sample in nights[others[number]]]
+        pool = [sample for number in order for sample in sessions[others[number]]]
         return Sides(own[begin : begin + candidates], pool[:baselines])
     spare = len(history) - candidates - baselines
     if spare < 0:
-        raise ValueError(f"the history has {len(history)} runs, and {candidates + baselines} are needed")
+        raise ValueError(f"the history has {counted(len(history), 'run')}, and {candidates + baselines} are needed")
     gap = int(rng.integers(spare + 1))
     begin = int(rng.integers(len(history)))
     rolled = [history[(begin + offset) % len(history)] for offset in range(len(history))]
@@ -75,7 +72,7 @@ def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generato
     """
     available = len(history) // 2
     if available < pairs:
-        raise ValueError(f"the history has {available} pairs of runs, and {pairs} are needed")
+        raise ValueError(f"the history has {counted(available, 'pair')} of runs, and {pairs} are needed")
     begin = int(rng.integers(available))
     sides = Sides([], [])
     for offset in range(pairs):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED, Bandwidth
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.models import MODELS, Shape, model_named
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
 

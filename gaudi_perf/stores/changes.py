@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gaudi_perf.vocabulary.baseline import Anchor, CaseBaseline
+from gaudi_perf.vocabulary.formats import slower_or_faster
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 ChangeKind = Literal["new", "better", "unchanged", "slower", "refused"]
@@ -120,19 +121,14 @@ class CaseChange:
         kind = {"slower": "slower: ", "better": "better: "}.get(self.kind, "unchanged: ")
         medians = f"{self.before_s:.4g} s to {self.level_s:.4g} s"
         if self.judged:
-            words = f"{kind}{in_percent(ratio)} than {self.before} (medians {medians})"
+            words = f"{kind}{slower_or_faster(ratio)} than {self.before} (medians {medians})"
         else:
-            words = f"{kind}medians {in_percent(ratio)} than {self.before} ({medians})"
+            words = f"{kind}medians {slower_or_faster(ratio)} than {self.before} ({medians})"
         if anchor_ratio is not None and self.anchor is not None and anchor_ratio > 1:
             of = f", {self.anchor.stack}" if self.anchor.stack else ""
             best = f"{self.anchor.latency_s:.4g} s of {self.anchor.accepted_on}{of}"
-            words += f", {in_percent(anchor_ratio)} than the best ({best})"
+            words += f", {slower_or_faster(anchor_ratio)} than the best ({best})"
         return words
-
-
-def in_percent(ratio: float) -> str:
-    """A ratio of latencies in words: ``8.1 % slower``."""
-    return f"{abs(ratio - 1) * 100:.1f} % {'slower' if ratio >= 1 else 'faster'}"
 
 
 def decide(
@@ -188,7 +184,9 @@ def decide(
     if current.case.token_ids and entry.token_ids and current.case.token_ids != entry.token_ids:
         change = change.with_notes(["the generated tokens have changed"])
     if change.accepted_ratio is not None and reason is None:
-        slower = "" if accepted_ratio is None else f"{in_percent(accepted_ratio)} than the level that was accepted"
+        slower = (
+            "" if accepted_ratio is None else f"{slower_or_faster(accepted_ratio)} than the level that was accepted"
+        )
         what = ", ".join(part for part in (slower, worse) if part)
         refused = f'{what}: say why with --accept-regression "..."'
         return dataclasses.replace(change, refused=refused)

@@ -9,9 +9,10 @@ import pytest
 
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run, make_runs
+from tests.vocabulary.factories import verdict_saying
 
 StoreRuns = Callable[[Iterable[Run]], Path]
 
@@ -87,7 +88,7 @@ def test_parquet(invoke: Invoke, store_runs: StoreRuns, tmp_path: Path) -> None:
 def _session(store: ResultsStore, session_id: str, kind: VerdictKind) -> None:
     run = make_run(1.1, session=session_id)
     store.write_run(run)
-    verdict = Verdict(kind=kind, reason="the whole interval is above", ratio=1.1, low=1.05, high=1.15)
+    verdict = verdict_saying(kind, "the whole interval is above", ratio=1.1, low=1.05, high=1.15)
     store.write_session(
         Session(
             session_id=session_id,

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
+from gaudi_perf.reports.wording import advice, reason
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
@@ -75,22 +76,22 @@ def test_an_invalid_measurement_is_never_judged(tmp_path: Path) -> None:
     runs = [*make_runs(1.0), make_run(1.0, problems=["throttled", "compiled"]), make_run(1.0, problems=["throttled"])]
     (verdict,) = judge_runs(runs, baselines, "")
     assert verdict.kind is VerdictKind.INVALID
-    assert verdict.reason == "throttled; compiled" and verdict.advice
+    assert verdict.text == "throttled; compiled" and verdict.advice
     assert verdict.ratio is verdict.low is verdict.high is None
 
 
 def test_no_baseline_says_why(tmp_path: Path) -> None:
     (empty,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "")
-    assert empty.kind is VerdictKind.NO_BASELINE and "no baselines of gaudi2" in empty.reason
-    assert "--refresh-baselines" in empty.advice and empty.ratio is None
+    assert empty.kind is VerdictKind.NO_BASELINE and "no baselines of gaudi2" in empty.text
+    assert "--refresh-baselines" in advice(empty) and empty.ratio is None
 
     baselines = store(tmp_path, make_runs(1.0, cpu="EPYC 7763"))
     (other_host,) = judge_runs(make_runs(1.0), baselines, "")
     assert other_host.kind is VerdictKind.NO_BASELINE
-    assert "incomparable" in other_host.reason and "EPYC 7763" in other_host.reason
+    assert "incomparable" in other_host.text and "EPYC 7763" in other_host.text
 
     (later,) = judge_runs(make_runs(1.0, version="1.20.0"), baselines, "")
-    assert later.kind is VerdictKind.NO_BASELINE and "later versions" in later.reason
+    assert later.kind is VerdictKind.NO_BASELINE and "later versions" in later.text
 
 
 @pytest.mark.parametrize("level", [1.0, 1.3])
@@ -98,7 +99,7 @@ def test_runs_that_never_became_steady_are_inconclusive(tmp_path: Path, level: f
     runs = [*make_runs(level, count=4), make_run(level, steady=False)]
     (verdict,) = judge_runs(runs, store(tmp_path, make_runs(1.0)), "")
     assert verdict.kind is VerdictKind.INCONCLUSIVE
-    assert "never became steady (limit)" in verdict.reason and "--warm-up-limit" in verdict.advice
+    assert "never became steady (limit)" in reason(verdict) and "--warm-up-limit" in advice(verdict)
     assert verdict.ratio == pytest.approx(level, rel=0.02), "what was seen is told all the same"
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
 from gaudi_perf.judging.noise import FEWEST_SESSIONS, NEWEST_SESSIONS, NoiseEstimate, estimated_from
-from gaudi_perf.reports.family import usual_noise
+from gaudi_perf.reports.wording import learned_noise, reason
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import Plan
+from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
@@ -70,9 +70,8 @@ def test_how_far_nights_lie_apart_is_learned() -> None:
     tonight = make_run(session="tonight")
     quiet, restless = (learned(nights(30, spread), tonight) for spread in (0.003, 0.04))
     assert quiet is not None and restless is not None
-    assert quiet.noise.night < 0.01 < 0.02 < restless.noise.night
+    assert quiet.prior.session < 0.01 < 0.02 < restless.prior.session
     assert (restless.runs, restless.sessions) == (60, 30)
-    assert str(restless) == "usual noise learned from 60 runs of 30 nights"
 
 
 def test_it_takes_nights_of_the_same_case_device_host_and_workload() -> None:
@@ -97,9 +96,9 @@ def test_levels_of_different_stacks_are_no_noise() -> None:
         for run in nights(12, 0.01, first=40, version="1.23.0")
     ]
     found = learned([*nights(20, 0.01, version="1.22.0"), *faster], tonight)
-    assert found is not None and found.sessions == 20 and found.noise.night < 0.03
+    assert found is not None and found.sessions == 20 and found.prior.session < 0.03
     own = learned([*nights(12, 0.04, version="1.24.0"), *faster], tonight)
-    assert own is not None and own.noise.night > 0.015, "its own stack goes before another with as many nights"
+    assert own is not None and own.prior.session > 0.015, "its own stack goes before another with as many nights"
 
 
 def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
@@ -112,8 +111,8 @@ def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
             samples.append(RunSample(np.exp(0.8 * luck + rng.normal(0, 0.003, 5)), probes, str(night)))
     blind, seeing = (estimated_from(samples, probes=probes) for probes in (False, True))
     assert blind is not None and seeing is not None
-    assert seeing.noise.night < 0.01 < 0.025 < blind.noise.night
-    without = [*samples[:-1], RunSample(samples[-1].rounds, None, samples[-1].night)]
+    assert seeing.prior.session < 0.01 < 0.025 < blind.prior.session
+    without = [*samples[:-1], RunSample(samples[-1].rounds, None, samples[-1].session)]
     assert estimated_from(without, probes=True) == estimated_from(without, probes=False), "one run has none"
 
 
@@ -121,7 +120,7 @@ def test_only_the_newest_nights_count() -> None:
     tonight = make_run(session="tonight")
     history = [*nights(40, 0.2), *nights(NEWEST_SESSIONS, 0.005, first=40)]
     found = learned(history, tonight)
-    assert found is not None and found.sessions == NEWEST_SESSIONS and found.noise.night < 0.015
+    assert found is not None and found.sessions == NEWEST_SESSIONS and found.prior.session < 0.015
     assert found == learned(history[::-1], tonight), "in whatever order it is read"
 
 
@@ -131,18 +130,18 @@ def test_what_is_compared_teaches_nothing(tmp_path: Path) -> None:
     store = stored(tmp_path, (baseline[0], CaseBaseline.of(baseline)))
     known = NoiseHistory(lambda: [*history, *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", known).references
-    assert reference.usual is not None and reference.usual.sessions == 10
+    assert reference.noise is not None and reference.noise.sessions == 10
     fewer = NoiseHistory(lambda: [*history[2:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
-    assert reference.usual is not None, "the baseline's nights are not among them"
+    assert reference.noise is not None, "the baseline's nights are not among them"
     fewer = NoiseHistory(lambda: [*history[6:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
-    assert reference.usual is None, "nine nights are left"
+    assert reference.noise is None, "nine nights are left"
 
 
-@pytest.mark.parametrize("plan", [None, Plan(first=2, most=5)])
+@pytest.mark.parametrize("plan", [None, StoppingPlan(first=2, most=5)])
 @pytest.mark.parametrize("single", [True, False])
-def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Plan | None, single: bool) -> None:
+def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: StoppingPlan | None, single: bool) -> None:
     """20 % is much for nights that lie 1 % apart, and little for those that lie 6 % apart."""
     tonight = nights(1, 0.0, runs=5, first=99)
     level = 1 / 1.2
@@ -159,9 +158,9 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
     known = verdict(NoiseHistory(lambda: list(nights(30, 0.06))))
     assert known.kind == VerdictKind.INCONCLUSIVE, known.reason
     assert known.learned_noise is not None
-    assert (known.learned_noise.runs, known.learned_noise.nights) == (60, 30)
-    assert 0.03 < known.learned_noise.night < 0.08
-    assert "usual noise learned from 60 runs of 30 nights" in known.reason
+    assert (known.learned_noise.runs, known.learned_noise.sessions) == (60, 30)
+    assert 0.03 < known.learned_noise.session < 0.08
+    assert "learned from 60 runs of 30 sessions" in reason(known)
     assert decode(encode(known), Verdict, "x") == known
     session = Session(
         session_id="s",
@@ -169,10 +168,10 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Pla
         ended_at="2026-02-01T00:00:00Z",
         cases=[CaseReport(case=before.case, verdicts=[known]), CaseReport(case=before.case, verdicts=[unknown])],
     )
-    told = usual_noise(session)
-    assert told.startswith("usual noise learned from 30 nights here: they lie ")
-    assert told.endswith(" % apart; assumed for 1 of 2 comparisons")
-    assert usual_noise(msgspec.structs.replace(session, cases=session.cases[1:])) == ""
+    told = learned_noise(session)
+    assert told.startswith("night-to-night variation: ")
+    assert told.endswith(" %, learned from 30 sessions; assumed for 1 of 2 comparisons")
+    assert learned_noise(msgspec.structs.replace(session, cases=session.cases[1:])) == ""
 
 
 def test_other_metrics_have_noise_of_their_own(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_other_metrics_have_noise_of_their_own(tmp_path: Path) -> None:
     history = NoiseHistory(lambda: list(nights(30, 0.05, first=10)))
     judged = CaseJudge(Rules()).judge(evidence_against_baselines(tonight, store, "", history))
     assert judged.verdicts[0].learned_noise is not None and judged.others
-    assert all(other.learned_noise is None and "learned" not in other.reason for other in judged.others)
+    assert all(other.learned_noise is None and "learned" not in reason(other) for other in judged.others)
 
 
 def test_a_directory_teaches_and_so_do_baselines(tmp_path: Path) -> None:
@@ -214,6 +213,6 @@ def test_bad_history_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
     broken.write_text("[]")
     (verdict,) = judge_runs(tonight, store, "1.22.0", history=NoiseHistory.of(results.directory, store))
     assert verdict.learned_noise is not None
-    assert (verdict.learned_noise.runs, verdict.learned_noise.nights) == (21, 11)
+    assert (verdict.learned_noise.runs, verdict.learned_noise.sessions) == (21, 11)
     (verdict,) = judge_runs(tonight, store, "1.22.0", history=NoiseHistory.of(broken, store))
     assert verdict.learned_noise is None

@@ -16,7 +16,7 @@ from gaudi_perf.reports.page import session_page
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from tests.reports.demonstration import Demonstration
 from tests.stores.making import make_run
 
@@ -26,7 +26,9 @@ def shown(directory: Path, runs: Sequence[Run], *, newest: Sequence[Run], tolera
     store = ResultsStore(directory)
     for run in runs:
         store.write_run(run)
-    verdict = Verdict(kind=VerdictKind.NO_BASELINE, reason="nothing is stored", tolerance=tolerance)
+    verdict = Verdict(
+        kind=VerdictKind.NO_BASELINE, reason=Reason.NO_BASELINE, text="nothing is stored", tolerance=tolerance
+    )
     session = Session(
         session_id=newest[0].session_id,
         started_at=newest[0].started_at,

@@ -14,20 +14,21 @@ from fixtures.matrix import OPTIONS_KEY
 from fixtures.performance import PerfSession
 from fixtures.progress import Progress
 from fixtures.session import SESSION_KEY, take_accelerator
-from gaudi_perf.judging.family import Conclusion
+from gaudi_perf.judging.multiple_testing import Conclusion
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from gaudi_perf.workers.controller.passes import Passes, Side
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 RUN = make_run(device="gaudi2")
 CASE = RUN.case.id
 CASE_EAGER = make_run(device="gaudi2", graphs=False).case
-INCONCLUSIVE = Verdict(kind=VerdictKind.INCONCLUSIVE, reason="not among so many", baseline="gaudi2/synapse-1.23.0")
-REGRESSED = Verdict(kind=VerdictKind.REGRESSED, reason="among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
+INCONCLUSIVE = verdict_saying(VerdictKind.INCONCLUSIVE, "not among so many", baseline="gaudi2/synapse-1.23.0")
+REGRESSED = verdict_saying(VerdictKind.REGRESSED, "among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline,
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, StopReason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import DTYPES, Workload
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -148,7 +148,8 @@ def baselines(draw: st.DrawFn) -> Baseline:
 verdicts = st.builds(
     Verdict,
     kind=st.sampled_from(list(VerdictKind)),
-    reason=TEXT,
+    reason=st.sampled_from(list(Reason)),
+    text=TEXT,
     role=st.sampled_from(["drift", "release", "named", "none"]),
     baseline=TEXT,
     baseline_stack=st.none() | stacks,
@@ -156,7 +157,9 @@ verdicts = st.builds(
     low=st.none() | RATIOS,
     high=st.none() | RATIOS,
     baseline_median_s=st.none() | SECONDS,
-    advice=TEXT,
+    advice=st.sampled_from(list(Advice)),
+    advice_text=TEXT,
+    stop=st.sampled_from(list(StopReason)),
 )
 reports = st.builds(
     CaseReport,

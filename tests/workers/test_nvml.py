@@ -17,7 +17,7 @@ pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
 from gaudi_perf.accelerators.telemetry import source_named
-from gaudi_perf.reports.oddities import telemetry_oddities
+from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
 from gaudi_perf.workers.controller.telemetry.watch import TelemetryWatch
@@ -207,7 +207,7 @@ def test_every_error_is_survived_and_told(error: int, driver: Driver, source: Nv
     assert nvml_facts("aaaa").settings == {}
     notes = source.notes()
     assert any(note.startswith("NVML, nvmlDeviceGetClockInfo: ") for note in notes) == (error not in OF_WELL_GPUS)
-    assert telemetry_oddities(Telemetry(source="nvml", notes=notes)) == notes
+    assert telemetry_warnings(Telemetry(source="nvml", notes=notes)) == notes
 
 
 def test_a_gpu_that_is_lost_is_another_gpu_s_no_matter(driver: Driver) -> None:

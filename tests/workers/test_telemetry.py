@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from emulated_gaudi.control import Fault, environment, tell
-from gaudi_perf.reports.oddities import telemetry_oddities
+from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
 from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
@@ -47,11 +47,11 @@ def test_processes_with_numbers_of_another_namespace() -> None:
     shared = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {1})
     assert shared.foreign_processes == [] and problems_of(shared) == [], "each may be the run's own"
     assert set(shared.unclear_processes) == {OURS, THEIRS}
-    (line,) = telemetry_oddities(shared)
+    (line,) = telemetry_warnings(shared)
     assert "cannot be told: " in line and "train (process 7) on device 3" in line
-    assert telemetry_oddities(alone) == []
+    assert telemetry_warnings(alone) == []
     known = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {100})
-    assert telemetry_oddities(known) == [] and known.foreign_processes == [THEIRS]
+    assert telemetry_warnings(known) == [] and known.foreign_processes == [THEIRS]
 
 
 def test_throttling_counts_in_and_after_the_rounds_but_not_before_the_warm_up() -> None:
@@ -145,5 +145,5 @@ def assert_lost(watch: TelemetryWatch, moments: set[str]) -> None:
     """What was told counts, and the summary says that it is not all: a throttled device may have gone unseen."""
     telemetry = watch.end(set())
     assert telemetry is not None and {sample.moment for sample in telemetry.samples} == moments
-    (line,) = [line for line in telemetry_oddities(telemetry) if "lost" in line]
+    (line,) = [line for line in telemetry_warnings(telemetry) if "lost" in line]
     assert line == "telemetry was lost: whether devices were throttled, or shared with others, is not known"

@@ -24,9 +24,9 @@ from gaudi_perf.accelerators.import_patches import leave_out_scikit_learn
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import PROMPT_TOKENS
 

@@ -36,8 +36,8 @@ def session_page(
     from gaudi_perf.reports.page.build import Documents, build_page
     from gaudi_perf.reports.page.render import render_page
     from gaudi_perf.reports.page.stored import stored_baselines
-    from gaudi_perf.reports.text import counted
     from gaudi_perf.stores.history import read_history
+    from gaudi_perf.vocabulary.formats import counted
 
     past = read_history(results.directory)
     baselines = stored_baselines(baselines_directory, {run.device.name for group in runs.values() for run in group})

@@ -11,28 +11,36 @@ import msgspec
 
 import gaudi_perf
 from gaudi_perf.judging.trends import Change, SessionLevel, Trend, changes_of
-from gaudi_perf.reports.family import other_regressions, stacks_side_by_side, usual_noise
 from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.limit import rate
-from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.page.data import (
-    Comparison,
     LevelChange,
     Limit,
     Page,
     Pair,
     RoundsOfRun,
     ShownCase,
+    ShownComparison,
     ShownTrend,
 )
 from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.page.facts import facts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
-from gaudi_perf.reports.page.words import case_headline, problems_of, reasoning, title
-from gaudi_perf.reports.terminal import DEFAULT_TOLERANCE, smallest_visible
-from gaudi_perf.reports.text import harmless, interval, seconds, slower_or_faster
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import warnings_of
+from gaudi_perf.reports.wording import (
+    case_headline,
+    error_rate,
+    explanation,
+    learned_noise,
+    other_regressions,
+    problems_of,
+    smallest_visible,
+    stacks_side_by_side,
+    title,
+)
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.formats import interval, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.run import Comparability, Run
 from gaudi_perf.vocabulary.stack import Stack
@@ -112,7 +120,7 @@ class _Builder:
             environments=self._environments.all,
             cases=cases,
             commands=[harmless(command) for command in documents.commands],
-            odd=oddities(documents.runs),
+            odd=warnings_of(documents.runs),
             notes=[harmless(note) for note in [*documents.notes, *self._search_note()]],
             version=gaudi_perf.__version__,
         )
@@ -141,11 +149,11 @@ class _Builder:
                 found.append(("Prompts", workload.prompt))
         visible = smallest_visible(session)
         if visible:
-            found.append(("Could have seen", visible.partition(": ")[2]))
-        if noise := usual_noise(session):
-            found.append(("Usual noise", noise.removeprefix("usual noise ")))
+            found.append(("Smallest detectable slowdown", visible.partition(": ")[2]))
+        if noise := learned_noise(session):
+            found.append(("Night-to-night variation", noise.partition(": ")[2]))
         found += [("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)]
-        found += [("All cases", session.family)] if session.family else []
+        found += [("All cases", shared)] if (shared := error_rate(session)) else []
         found += [("Beside the latency", line) for line in other_regressions(session)]
         return [(name, harmless(value)) for name, value in found]
 
@@ -190,20 +198,20 @@ class _Builder:
 
     def _comparison(
         self, verdict: Verdict, runs: Sequence[Run], facts: Figures, partners: Sequence[Run], *, gates: bool
-    ) -> Comparison:
+    ) -> ShownComparison:
         rounds, split = self._behind(verdict, runs[0], partners)
-        return Comparison(
+        return ShownComparison(
             kind=verdict.kind.value,
             key=_key(verdict.kind),
             metric="" if verdict.metric == LATENCY else TITLES[verdict.metric],
             gates=gates,
             against=harmless(verdict.baseline, 200),
             role=verdict.role,
-            why=reasoning(verdict, facts),
-            ratio=_rounded_or_none(verdict.ratio),
-            low=_rounded_or_none(verdict.low),
-            high=_rounded_or_none(verdict.high),
-            tolerance=verdict.tolerance or DEFAULT_TOLERANCE,
+            why=explanation(verdict, facts),
+            ratio=verdict.ratio,
+            low=verdict.low,
+            high=verdict.high,
+            tolerance=verdict.tolerance or TOLERANCES[LATENCY],
             level=_rounded_or_none(verdict.baseline_median_s if verdict.metric == LATENCY else None),
             runs=rounds,
             split=split,
@@ -322,7 +330,7 @@ def _limit(run: Run, facts: Figures) -> Limit | None:
     text = (
         f"A generation must read {found.generation_bytes / 1e9:,.0f} GB; at "
         f"{rate(found.bandwidth.bytes_per_s)}{many} that takes {seconds(found.limit_s)}, so this "
-        f"measurement runs at {share * 100:.0f} % of the memory's limit. Bandwidth: {found.bandwidth.source}."
+        f"measurement runs at {percent(share)} of the memory's limit. Bandwidth: {found.bandwidth.source}."
     )
     return Limit(seconds=_rounded(found.limit_s), share=_rounded(share), text=harmless(text))
 

@@ -32,7 +32,7 @@ class RoundsOfRun(Shown, frozen=True, kw_only=True):
     steady: bool = True
 
 
-class Comparison(Shown, frozen=True, kw_only=True):
+class ShownComparison(Shown, frozen=True, kw_only=True):
     """A verdict.
 
     Attributes:
@@ -158,7 +158,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     state: str
     severity: int
     headline: str
-    comparisons: list[Comparison] = []
+    comparisons: list[ShownComparison] = []
     waived: str = ""
     problem: str = ""
     notes: list[str] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ def make_runs(
     run: float = 0.005,
     round_: float = 0.01,
     rounds: int = 20,
-    night: str = "",
+    session: str = "",
     probes: np.ndarray | None = None,
 ) -> list[RunSample]:
     """Runs whose levels spread by ``run`` around ``exp(level)`` seconds; probes as given, a level for each run."""
@@ -24,8 +26,13 @@ def make_runs(
     for number in range(count):
         logs = level + rng.normal(0, run) + rng.normal(0, round_, rounds)
         probe = None if probes is None else np.exp(probes[number] + rng.normal(0, 0.001, rounds)) * 1e-3
-        made.append(RunSample(rounds=np.exp(logs), probes=probe, night=night))
+        made.append(RunSample(rounds=np.exp(logs), probes=probe, session=session))
     return made
+
+
+def slowed(runs: list[RunSample], slowdown: float) -> list[RunSample]:
+    """The same runs with all rounds longer by a share; the probes stay, for the machine is the same."""
+    return [replace(run, rounds=run.rounds * (1 + slowdown)) for run in runs]
 
 
 @st.composite
@@ -47,7 +54,7 @@ def scaled(runs: list[RunSample], factor: float) -> list[RunSample]:
         RunSample(
             rounds=run.rounds * factor,
             probes=None if run.probes is None else run.probes * factor,
-            night=run.night,
+            session=run.session,
         )
         for run in runs
     ]

@@ -7,7 +7,7 @@ import msgspec
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.terminal import summary
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, SharedErrorRate, Verdict, VerdictKind
 from tests.stores.making import make_run
 
 OLD = make_run(version="1.21.0", components={"driver": "1.21.0"}).stack
@@ -17,7 +17,7 @@ NOW: Run = make_run(version="1.22.0", components={"driver": "1.22.0"})
 def compared(metric: str, kind: VerdictKind, ratio: float) -> Verdict:
     return Verdict(
         kind=kind,
-        reason="because",
+        reason=Reason.SLOWER if kind is VerdictKind.REGRESSED else Reason.WITHIN_TOLERANCE,
         metric=metric,  # type: ignore[arg-type]
         role="side by side",
         baseline="old",
@@ -34,7 +34,7 @@ SESSION = Session(
     ended_at="2026-01-31T13:00:00Z",
     candidate_stack="new\x1b[2J",
     baseline_stack="old",
-    family="one false-alarm rate over the 4 cases",
+    error_rate=SharedErrorRate(cases=4, rate=0.01),
     cases=[
         CaseReport(
             case=NOW.case,
@@ -62,7 +62,7 @@ def test_the_terminal_names_both_stacks_and_what_regressed_beside_the_latency() 
     assert f"{NOW.case.id}: {first} (--gate first-token makes it)" in shown
     assert "time per output token" not in shown
     assert "in 1 case: graphs were not there" in shown
-    assert shown.endswith("one false-alarm rate over the 4 cases")
+    assert shown.endswith("over the 4 cases: if nothing changed, the chance of any false REGRESSED is at most 1 %")
 
 
 def test_stacks_that_tell_no_difference_say_so() -> None:

@@ -1,4 +1,4 @@
-"""The cases of a session as one family, with one false-alarm rate."""
+"""The cases of a session, judged with one false-alarm rate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import msgspec
 
 from gaudi_perf.judging.case import Judgement
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.family import regressed_among_all, what_all_share
-from gaudi_perf.statistics.online import FAMILY_RATE, online_level
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
-
-_CERTAIN = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+from gaudi_perf.statistics.multiple_testing import (
+    FALSE_DISCOVERY_RATE,
+    CommonSlowdown,
+    common_slowdown,
+    lond_level,
+    regressed_among_all,
+)
+from gaudi_perf.vocabulary.verdict import Reason, SharedErrorRate, Verdict, VerdictKind
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,19 @@ class Conclusion:
 
     Attributes:
         added: the verdict of every case that is REGRESSED among all, and was not by the time that its test was judged.
-        statement: the false-alarm rate, in a sentence.
-        remark: what the cases have in common, or empty.
+        error_rate: the false-alarm rate; None if nothing was compared.
+        common: the slowdown that nearly all cases share, if there is one.
     """
 
     added: Mapping[str, Verdict]
-    statement: str
-    remark: str
+    error_rate: SharedErrorRate | None = None
+    common: CommonSlowdown | None = None
 
 
-class SessionFamily:
-    """Gives each case its level before it is measured, and looks at all of them in the end."""
+class MultipleTesting:
+    """Gives each case its level before it is measured, and judges all of them together in the end."""
 
-    def __init__(self, cases: int, rate: float = FAMILY_RATE) -> None:
+    def __init__(self, cases: int, rate: float = FALSE_DISCOVERY_RATE) -> None:
         """No case is judged yet.
 
         Args:
@@ -47,22 +50,19 @@ class SessionFamily:
 
     def rules(self, rules: Rules) -> Rules:
         """The rules for a case that is measured now: with the levels that those judged before leave it."""
+        kinds = [judgement.verdicts[0].kind for judgement in self._judged.values()]
         slower, faster = (
-            sum(judgement.verdicts[0].kind == kind for judgement in self._judged.values()) for kind in _CERTAIN
+            lond_level(self._cases, min(kinds.count(kind), self._cases), self._rate)
+            for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
         )
-        return replace(
-            rules,
-            slower_level=online_level(self._cases, min(slower, self._cases), self._rate),
-            faster_level=online_level(self._cases, min(faster, self._cases), self._rate),
-            cases=self._cases,
-        )
+        return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
 
     def add(self, case_id: str, judgement: Judgement) -> None:
         """A case is judged."""
         self._judged[case_id] = judgement
 
     def conclude(self) -> Conclusion:
-        """Look at all cases together. Only REGRESSED is added: no test's verdict is taken back."""
+        """Judge all cases together. Only REGRESSED is added: no test's verdict is taken back."""
         comparisons = {}
         for case_id, judgement in self._judged.items():
             one = judgement.comparison
@@ -70,17 +70,12 @@ class SessionFamily:
                 kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
                 comparisons[case_id] = replace(one, kind=kind)
         if not comparisons:
-            return Conclusion({}, "", "")
+            return Conclusion({})
         regressed = regressed_among_all(comparisons, self._rate)
         added = {
-            case_id: msgspec.structs.replace(alone, reason=f"{alone.reason}; certain among all cases of the session")
+            case_id: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
             for case_id, judgement in self._judged.items()
             if case_id in regressed and (alone := judgement.alone) is not None
         }
-        remark = what_all_share(comparisons, regressed)
-        return Conclusion(added, _statement(self._cases, self._rate), remark)
-
-
-def _statement(cases: int, rate: float) -> str:
-    chance = f"if nothing changed, the chance of any false REGRESSED is at most {rate:.0%}"
-    return chance if cases == 1 else f"one false-alarm rate over the {cases} cases: {chance}"
+        error_rate = SharedErrorRate(cases=self._cases, rate=self._rate)
+        return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))

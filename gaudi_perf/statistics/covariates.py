@@ -1,7 +1,7 @@
-"""Signs of the machine's state during each run, as covariates (control variates) of the model.
+"""The machine's state during each run, as covariates (control variates) of the model.
 
-There are two: the reference probes that bracket every round, and how uneven the rounds are. What the signs explain of
-the spread between runs is taken out; what they do not explain tells how little is known of the machine.
+There are two: the reference probes that bracket every round, and the rounds' tail spread. What they explain of the
+spread between runs is taken out; what they do not explain is how little is known of the machine.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 
 from gaudi_perf.statistics.model import Covariates
 from gaudi_perf.statistics.noise import SMALLEST_RANGE, USUAL_RANGE
-from gaudi_perf.statistics.sample import FloatArray, RunSample
+from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread
 
 _COEFFICIENT = (0.75, 0.5)
-"""What is taken as known of a sign's coefficient before any run is seen, mean and standard deviation: what disturbs the
-machine slows probes and rounds alike, more or less; and it makes rounds uneven, so that the median of an uneven run is
-above the level that it would have had by about as much as it is above the fast rounds."""
+"""What is taken as known of a covariate's coefficient before any run is seen, mean and standard deviation: what
+disturbs the machine slows probes and rounds alike, more or less; and it makes rounds uneven, so that the median of an
+uneven run is above the level that it would have had by about as much as it is above the fast rounds."""
 
-UNREST_DOUBT = _COEFFICIENT[1]
-"""By what share of a difference between the sides' unevenness their levels may differ for it, standard deviation."""
+TAIL_SPREAD_DOUBT = _COEFFICIENT[1]
+"""By what share of a difference between the sides' tail spreads their levels may differ for it, standard deviation."""
 
 _LEAST_UNCERTAINTY = 0.05
 
-_UNSEEN_SPREAD = 0.04
-_MOST_UNSEEN = 5.0
+_UNEXPLAINED_SPREAD = 0.04
+_MOST_UNEXPLAINED = 5.0
 
 
 @dataclass(frozen=True)
-class Sign:
-    """A sign of the machine's state during each run: its usual variation, and what lies far from it.
+class Covariate:
+    """A measure of the machine's state during each run: its usual variation, and what lies far from it.
 
     Attributes:
         columns: each with a coefficient of its own, the usual variation first; shape (runs, columns).
@@ -48,22 +48,22 @@ class Sign:
     unusual_shift: float
 
 
-def probe_sign(
+def probe_covariate(
     samples: Sequence[RunSample], sides: FloatArray, groups: tuple[int, int], shift: tuple[float, float]
-) -> Sign | None:
+) -> Covariate | None:
     """What the reference probes say; None where a run has none.
 
     Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
-    medians that is large for so many nights. No run tells anything of the latter: a single run whose probes were off by
-    their own jitter would else tell that a slow night does not reach the rounds.
+    medians that is large for so many sessions. No run tells anything of the latter: a single run whose probes were off
+    by their own jitter would else tell that a slow session does not reach the rounds.
 
     Args:
         samples: the runs.
         sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        groups: number of nights (of pairs, side by side) of the candidate and of the baseline.
+        groups: number of sessions (of pairs, side by side) of the candidate and of the baseline.
         shift: what is known of the coefficient of an unusual shift, mean and standard deviation.
     """
     levels = _known([sample.probe_level for sample in samples])
@@ -79,13 +79,13 @@ def probe_sign(
     far = deviations - usual
     difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
     between = difference * sides
-    # Jitter averages out over the runs, the rest over the nights; pi / 2 is the price of a median.
-    nights = (spread**2 - jitter**2) * (1 / groups[0] + 1 / groups[1])
+    # Jitter averages out over the runs, the rest over the sessions; pi / 2 is the price of a median.
+    sessions = (spread**2 - jitter**2) * (1 / groups[0] + 1 / groups[1])
     runs = math.pi / 2 * jitter**2 * (1 / float(ours.sum()) + 1 / float(theirs.sum()))
-    if abs(difference) <= max(USUAL_RANGE * math.sqrt(nights + runs), SMALLEST_RANGE):
+    if abs(difference) <= max(USUAL_RANGE * math.sqrt(sessions + runs), SMALLEST_RANGE):
         usual, between = usual + between, np.zeros_like(between)
     unusual = far + between
-    return Sign(
+    return Covariate(
         columns=np.column_stack([usual, far, between]),
         coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift, shift),
         shift=float(levels[ours].mean() - levels[theirs].mean()),
@@ -93,8 +93,8 @@ def probe_sign(
     )
 
 
-def unrest_sign(samples: Sequence[RunSample], sides: FloatArray) -> Sign | None:
-    """What the unevenness of the rounds says; None where a run has too few rounds.
+def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Covariate | None:
+    """What the tail spread of the rounds says; None where a run has too few rounds.
 
     A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
@@ -104,7 +104,7 @@ def unrest_sign(samples: Sequence[RunSample], sides: FloatArray) -> Sign | None:
         samples: the runs.
         sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
     """
-    levels = _known([sample.unrest for sample in samples])
+    levels = _known([sample.tail_spread for sample in samples])
     if levels is None:
         return None
     ours = sides > 0
@@ -112,7 +112,7 @@ def unrest_sign(samples: Sequence[RunSample], sides: FloatArray) -> Sign | None:
     deviations = levels - means
     usual, _ = _usual_of(deviations)
     difference = float(levels[ours].mean() - levels[~ours].mean())
-    return Sign(
+    return Covariate(
         columns=np.column_stack([usual, deviations - usual, difference * sides]),
         coefficients=(_COEFFICIENT, _COEFFICIENT, _COEFFICIENT),
         shift=difference,
@@ -120,13 +120,13 @@ def unrest_sign(samples: Sequence[RunSample], sides: FloatArray) -> Sign | None:
     )
 
 
-def covariates_of(signs: Sequence[Sign]) -> Covariates | None:
-    """The columns of all signs."""
-    if not signs:
+def covariates_of(those: Sequence[Covariate]) -> Covariates | None:
+    """The columns of all covariates."""
+    if not those:
         return None
-    coefficients = np.array([coefficient for sign in signs for coefficient in sign.coefficients])
+    coefficients = np.array([coefficient for one in those for coefficient in one.coefficients])
     return Covariates(
-        values=np.hstack([sign.columns for sign in signs]),
+        values=np.hstack([one.columns for one in those]),
         expected=coefficients[:, 0],
         uncertainty=coefficients[:, 1],
     )
@@ -152,24 +152,24 @@ def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, f
     is far off: the smaller is taken, but no less than ``least``.
     """
     freedom = max(deviations.size - 2, 1) / deviations.size  # two middles were taken out
-    robust = min(1.4826 * float(np.median(np.abs(deviations))), float(np.sqrt(np.mean(deviations**2))))
+    robust = min(robust_spread(deviations), float(np.sqrt(np.mean(deviations**2))))
     spread = max(robust / math.sqrt(freedom), least)
     return np.where(np.abs(deviations) <= max(USUAL_RANGE * spread, SMALLEST_RANGE), deviations, 0.0), spread
 
 
-def unseen_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.intp]) -> float:
-    """How far nights may lie apart because of what the signs do not see, as a share of the spread between runs.
+def unexplained_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.intp]) -> float:
+    """How far sessions may lie apart because of what the covariates do not show, as a share of the spread between runs.
 
-    Where the signs explain the spread between the runs of a night, the machine's state is known. Where they do not,
-    what moves runs so far apart can as well move a whole night; the more so, the further runs lie apart. The share is
-    ``u**2 * s / 4 %``, at most 5, with s the spread between the runs of a night and u the share of its variance that
-    is unexplained. On a quiet server that is below the usual spread between nights. (The 4 % come from recordings of a
-    loaded machine, on which ten minutes were twice as slow as the next ten.)
+    Where the covariates explain the spread between the runs of a session, the machine's state is known. Where they do
+    not, what moves runs so far apart can as well move a whole session; the more so, the further runs lie apart. The
+    share is ``u**2 * s / 4 %``, at most 5, with s the spread between the runs of a session and u the share of its
+    variance that is unexplained. On a quiet server that is below the usual spread between sessions. (The 4 % come from
+    recordings of a loaded machine, on which ten minutes were twice as slow as the next ten.)
 
     Args:
         values: level of each run, shape (runs,).
-        corrected: the same after correction by the signs.
-        groups: number of each run's night.
+        corrected: the same after correction by the covariates.
+        groups: number of each run's session.
     """
     before, after, freedom = 0.0, 0.0, 0
     for group in set(groups.tolist()):
@@ -179,5 +179,5 @@ def unseen_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.i
         freedom += int(chosen.sum()) - 1
     if freedom == 0 or before == 0:
         return 0.0
-    share = min(1.0, after / before) ** 2 * math.sqrt(before / freedom) / _UNSEEN_SPREAD
-    return min(share, _MOST_UNSEEN)
+    share = min(1.0, after / before) ** 2 * math.sqrt(before / freedom) / _UNEXPLAINED_SPREAD
+    return min(share, _MOST_UNEXPLAINED)

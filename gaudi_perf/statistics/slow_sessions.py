@@ -1,10 +1,10 @@
-"""Nights that are slow, and of which nothing tells.
+"""Sessions that are slow, and without anything that shows it.
 
-A few per cent of nights are slow altogether: the accelerator throttles, the host is busy. The reference probes see it.
-Where runs have none, such a night looks like a regression (or hides one, if it is among the baseline). So it is one of
-the explanations of what was measured: the posterior is a mixture over "no night is slow" and "this night is", for every
-night, each weighted by how well it explains the runs. One slow night of the candidate then explains a slowdown about as
-large as such nights are; two nights that agree do not, for both would have to be slow.
+A few per cent of sessions are slow altogether: the accelerator throttles, the host is busy. The reference probes see
+it. Where runs have none, such a session looks like a regression (or hides one, if it is among the baseline). So it is
+one of the explanations of what was measured: the posterior is a mixture over "no session is slow" and "this session
+is", for every session, each weighted by how well it explains the runs. One slow session of the candidate then explains
+a slowdown about as large as such sessions are; two sessions that agree do not, for both would have to be slow.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, post
 from gaudi_perf.statistics.sample import FloatArray
 
 SLOWER = (0.05, 0.05)
-"""By how much a slow night is slower, in logarithms: mean and standard deviation of what is known before."""
+"""By how much a slow session is slower, in logarithms: mean and standard deviation of what is known before."""
 
 
-def with_slow_nights(
+def with_slow_sessions(
     normal: Posterior,
     share: float,
     values: FloatArray,
     sides: FloatArray,
-    nights: NDArray[np.intp],
+    sessions: NDArray[np.intp],
     prior: SpreadPrior,
     covariates: Covariates | None,
 ) -> Posterior:
-    """The posterior if any one of the nights may be slow.
+    """The posterior if any one of the sessions may be slow.
 
     Args:
         normal: the posterior if none is.
-        share: of nights that are slow.
+        share: of sessions that are slow.
         values: level of each run, shape (runs,).
         sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        nights: number of each run's night, from 0, shape (runs,).
+        sessions: number of each run's session, from 0, shape (runs,).
         prior: what is known about the spreads.
         covariates: what is known about the machine.
     """
-    count = int(nights.max()) + 1
+    count = int(sessions.max()) + 1
     if count == 1:  # both sides share it
         return normal
     explanations = [normal]
     explanations += [
-        posterior(values, sides, nights, prior, _slow(nights == night, covariates)) for night in range(count)
+        posterior(values, sides, sessions, prior, _slow(sessions == session, covariates)) for session in range(count)
     ]
     odds = np.log([1 - share, *[share] * count]) + [one.log_evidence for one in explanations]
     shares = np.exp(odds - odds.max())

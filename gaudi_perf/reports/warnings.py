@@ -1,4 +1,4 @@
-"""What was odd about the devices, ranks, stacks and outputs of a session, without making its measurements INVALID."""
+"""Warnings about the devices, ranks, stacks and outputs of a session which do not make its measurements INVALID."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.stores.tokens import sharing_reference
+from gaudi_perf.vocabulary.formats import span
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
@@ -15,8 +16,8 @@ STEADY_CLOCK = 0.95
 """A clock that stays above this share of its highest value during the rounds counts as steady."""
 
 
-def oddities(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """A line for everything odd, with the cases that it befell.
+def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A line for every warning, with the cases that it is about.
 
     Args:
         runs: the runs of each case, by case id.
@@ -27,7 +28,7 @@ def oddities(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     found: dict[str, list[str]] = {}
     for case, many in runs.items():
         for run in many:
-            for text in telemetry_oddities(run.measurement.telemetry):
+            for text in telemetry_warnings(run.measurement.telemetry):
                 found.setdefault(text, []).append(case)
         lag = lagging(many)
         if lag:
@@ -58,8 +59,8 @@ def _outvoted(case: str, runs: Mapping[str, Sequence[Run]]) -> str:
     return f"likely WRONG OUTPUT here, not there: {who} contradict its outputs, more than agree with it"
 
 
-def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
-    """What was odd about the devices; what makes rounds INVALID is told as that, not here."""
+def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
+    """Warnings about the devices; what makes rounds INVALID is reported as that, not here."""
     if telemetry is None:
         return []
     found = []
@@ -87,7 +88,7 @@ def telemetry_oddities(telemetry: Telemetry | None) -> list[str]:
 
 
 def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
-    """For each device, what it told during the rounds (right after them, if they were short), in words."""
+    """For each device, what it reported during the rounds (right after them, if they were short), in words."""
     lines = []
     for device in sorted({sample.device for sample in telemetry.samples}):
         samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
@@ -110,12 +111,11 @@ def _reasons(samples: Sequence[DeviceSample]) -> list[str]:
 
 def _why(samples: Sequence[DeviceSample]) -> str:
     limits = sorted({limit for sample in samples if sample.moment == "during" for limit in sample.limits})
-    return f"held back by: {', '.join(limits)}" if limits else "and the device told no reason"
+    return f"held back by: {', '.join(limits)}" if limits else "and the device reports no reason"
 
 
 def _span(values: Sequence[float | None], unit: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    low, high = f"{min(known):.0f}", f"{max(known):.0f}"
-    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+    return span([f"{min(known):.0f}", f"{max(known):.0f}"], unit)
