@@ -12,7 +12,7 @@ from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Reason, Verdict, VerdictKind
 from tests.stores.making import make_run, make_runs
 
 CASE = "bloomz7b-1x-graphs-kvcache"
@@ -240,7 +240,7 @@ def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
         (VerdictKind.NO_BASELINE, "slower", True),
         (VerdictKind.INVALID, "refused", True),
     ]:
-        judged = Verdict(kind=verdict, reason="x", ratio=1.055)
+        judged = Verdict(kind=verdict, reason=Reason.TEXT, ratio=1.055)
         (change,) = plan_refresh(store, noisy, verdicts={noisy[0].case: judged}).changes
         assert (change.kind, bool(change.refused)) == (kind, refused), verdict
         if verdict is not VerdictKind.INVALID:
