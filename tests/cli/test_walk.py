@@ -24,7 +24,7 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, tmp_p
     assert invoke("baselines", "list", *kept).exit_code == 2  # there is nothing yet
 
     done = invoke("baselines", "refresh", old, "--dry-run", *kept)
-    assert done.exit_code == 0 and f"{CASE}: new at 1 s" in done.output and "would be accepted" in done.output
+    assert done.exit_code == 0 and f"{CASE}: new at 1.00 s" in done.output and "would be accepted" in done.output
     assert not (tmp_path / "baselines").exists()
     done = invoke("baselines", "refresh", old, *kept)
     assert done.exit_code == 0 and "2 of 2 cases are accepted" in done.output
