@@ -13,6 +13,7 @@ from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 _SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
@@ -38,8 +39,6 @@ class Audit:
     """Error rates of a comparison on a history.
 
     Attributes:
-        design: what was replayed.
-        repeats: comparisons per slowdown.
         shares: of each verdict, by slowdown.
         false_alarms: share of REGRESSED without a slowdown.
         false_alarms_high: upper end of its 95 % interval (Clopper and Pearson 1934), were the replays independent; they
@@ -49,8 +48,6 @@ class Audit:
         wrong_unchanged: share of UNCHANGED at the smallest replayed slowdown of at least twice the tolerance.
     """
 
-    design: Design
-    repeats: int
     shares: Mapping[float, Mapping[VerdictKind, float]]
     false_alarms: float
     false_alarms_high: float
@@ -62,12 +59,9 @@ def audit(
     history: Sequence[RunSample],
     design: Design,
     *,
-    tolerance: float = 0.05,
+    tolerance: float = TOLERANCES[LATENCY],
     prior: Callable[[Sides], NoisePrior] | NoisePrior | None = None,
-    settings: ComparisonSettings | None = None,
-    slowdowns: Sequence[float] = _SLOWDOWNS,
     repeats: int = 200,
-    seed: int = 1,
 ) -> Audit:
     """Replay comparisons on a history of the same code, without and with injected slowdowns.
 
@@ -76,10 +70,7 @@ def audit(
         design: the comparison to replay.
         tolerance: the slowdown that nobody minds.
         prior: what is known about the noise here; or learns it for the runs that are drawn, which teach nothing.
-        settings: permitted error rates.
-        slowdowns: shares by which the candidate's rounds are made longer; 0 is always among them.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
-        seed: of the draws.
 
     Raises:
         ValueError: the history is too short for the design, or there is nothing to repeat.
@@ -88,10 +79,10 @@ def audit(
 
     if repeats < 1:
         raise ValueError("an audit needs at least one repeat")
-    settings = settings or ComparisonSettings()
-    wanted = sorted({0.0, 2 * tolerance, *slowdowns})
+    settings = ComparisonSettings()
+    wanted = sorted({0.0, 2 * tolerance, *_SLOWDOWNS})
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     for _ in range(repeats):
         evidence = _draw(history, design, prior or NoisePrior(), rng)
         for slowdown in wanted:
@@ -102,8 +93,6 @@ def audit(
         slowdown for slowdown in wanted if slowdown > 0 and shares[slowdown][VerdictKind.REGRESSED] >= settings.power
     ]
     return Audit(
-        design=design,
-        repeats=repeats,
         shares=shares,
         false_alarms=alarms / repeats,
         false_alarms_high=float(binomtest(alarms, repeats).proportion_ci(0.95, method="exact").high),

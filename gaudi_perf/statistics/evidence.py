@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
 from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior
 from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior, spread_between_runs
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
+from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error
 from gaudi_perf.statistics.slow_sessions import with_slow_sessions
 
 _NEGLIGIBLE_SPREAD = 1e-6
@@ -154,11 +154,9 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
     known = posterior(differences, np.ones(count), np.arange(count), spreads, weights=_steadiness(turns), level=False)
     root = math.sqrt(2)  # from pairs to runs
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run / root,
         session=0.0,
         uncorrected_run=spread_between_runs([candidate, baseline]),
-        probe_coefficient=0.0,
         probe_gain=0.0,
     )
     return Evidence(
@@ -234,13 +232,10 @@ def _evidence(
         known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
     known = replace(known, deviations=known.deviations * inequality)
     uncorrected = spread_between_runs([candidate, baseline])
-    coefficient = float(known.coefficients[0]) if probes is not None else 0.0
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run,
         session=known.group,
         uncorrected_run=uncorrected,
-        probe_coefficient=coefficient,
         probe_gain=_gain(values, corrected, sides),
     )
     return Evidence(

@@ -80,23 +80,19 @@ class NoiseLevels:
     """Where the noise is: standard deviations of logarithms, so 0.01 is 1 %.
 
     Attributes:
-        round: between rounds of a run.
         run: between runs of a session (of a pair, side by side), after correction by the probes.
         session: between sessions, beyond that of runs (between pairs, side by side).
         uncorrected_run: between runs of a side before correction by the probes; 0 if no side has two runs.
-        probe_coefficient: by what share of a change of the probes the rounds change; 0 without probes.
         probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
     """
 
-    round: float
     run: float
     session: float
     uncorrected_run: float
-    probe_coefficient: float
     probe_gain: float
 
 
-def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None = None) -> NoisePrior:
+def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
     """Learn the usual noise of an installation from runs of the same code on labelled sessions.
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
@@ -106,14 +102,13 @@ def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None =
 
     Args:
         history: runs of the same code, in the order of measurement.
-        default: what is taken as known without a history.
 
     Raises:
         ValueError: there are no runs.
     """
     if not history:
         raise ValueError("there are no runs to learn the usual noise from")
-    default = default or NoisePrior()
+    default = NoisePrior()
     grouped: dict[str, list[RunSample]] = {}
     for sample in history:
         grouped.setdefault(sample.session, []).append(sample)
@@ -176,18 +171,12 @@ def _learn_shift(
             return default.shift_coefficient, default.shift_uncertainty
         probes.append(float(np.mean(known)))
     probe_levels = np.array(probes)
-    unusual = far_from_median(probe_levels, USUAL_RANGE, SMALLEST_RANGE)
-    shifts, changes = (probe_levels - np.median(probe_levels))[unusual], (means - np.median(means))[unusual]
+    deviations = probe_levels - np.median(probe_levels)
+    unusual = np.abs(deviations) > max(USUAL_RANGE * robust_spread(deviations), SMALLEST_RANGE)
+    shifts, changes = deviations[unusual], (means - np.median(means))[unusual]
     precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
     weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
     return weighted / precision, 1 / math.sqrt(precision)
-
-
-def far_from_median(values: FloatArray, reach: float, least: float = 1e-12) -> NDArray[np.bool_]:
-    """Which values are further from the median than so many (robust) standard deviations, and than ``least``."""
-    deviations = values - np.median(values)
-    far: NDArray[np.bool_] = np.abs(deviations) > max(reach * robust_spread(deviations), least)
-    return far
 
 
 def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:
