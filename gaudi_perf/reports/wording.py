@@ -353,7 +353,7 @@ def common_slowdown(common: CommonSlowdown) -> str:
     return (
         f"{common.regressed} of {counted(common.compared, 'case')} are slower, by {percent(common.least - 1)} to "
         f"{percent(common.most - 1)}: a slow machine whose reference probes do not show it looks the same; measure "
-        "both stacks side by side to tell the two apart"
+        "both stacks side by side to distinguish the two"
     )
 
 

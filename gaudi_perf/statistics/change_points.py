@@ -2,7 +2,7 @@
 
 Two voters. ruptures proposes the splits of the whole series that pay for themselves (PELT with a linear kernel, which
 is exact: Killick, Fearnhead and Eckley 2012, doi:10.1080/01621459.2012.737745). The engine's own comparison, of the
-sessions behind a split with those before it, must agree. Where the stack changed somebody would look anyway: there the
+sessions behind a split with those before it, must agree. Where the stack changed a change of level is likely: there the
 comparison alone is enough.
 """
 

@@ -57,8 +57,8 @@ def probe_covariate(
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
-    medians that is large for so many sessions. No run tells anything of the latter: a single run whose probes were off
-    by their own jitter would else tell that a slow session does not reach the rounds.
+    medians that is large for so many sessions. No run is evidence of the latter: else a single run whose probes were
+    off by their own jitter would be evidence that a slow session does not reach the rounds.
 
     Args:
         samples: the runs.
@@ -98,7 +98,7 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
 
     A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
-    So the difference of the sides' means has a coefficient of its own, of which no run tells anything.
+    So the difference of the sides' means has a coefficient of its own, of which no run is evidence.
 
     Args:
         samples: the runs.

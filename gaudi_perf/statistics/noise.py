@@ -93,7 +93,7 @@ class NoiseLevels:
 
 
 def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
-    """Learn the usual noise of an installation from runs of the same code on labelled sessions.
+    """Learn the noise of an installation from runs of the same code on labelled sessions.
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
     the mean square between sessions is ``run**2 + m * session**2``. Observed and default knowledge are combined in
@@ -107,7 +107,7 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
         ValueError: there are no runs.
     """
     if not history:
-        raise ValueError("there are no runs to learn the usual noise from")
+        raise ValueError("there are no runs to learn the noise from")
     default = NoisePrior()
     grouped: dict[str, list[RunSample]] = {}
     for sample in history:
@@ -147,8 +147,8 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
     """The sessions around the level that most sessions lie around, within four standard deviations.
 
-    How far sessions lie apart is told by neighbours here (von Neumann et al. 1941), and robustly, so that neither a few
-    bad sessions nor a change of level, however long ago, makes all the others look alike.
+    How far sessions lie apart is estimated from neighbours here (von Neumann et al. 1941), and robustly, so that
+    neither a few bad sessions nor a change of level, however long ago, makes all the others look alike.
     """
     if means.size < 3:
         return np.ones(means.size, dtype=np.bool_)
@@ -163,7 +163,7 @@ def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
 def _learn_shift(
     sessions: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: NoisePrior
 ) -> tuple[float, float]:
-    """What sessions with unusual probes tell about their coefficient, added to what is known (normal, conjugate)."""
+    """What sessions with unusual probes say about their coefficient, added to what is known (normal, conjugate)."""
     probes = []
     for session in sessions:
         known = [level for sample in session if (level := sample.probe_level) is not None]
