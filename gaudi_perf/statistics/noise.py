@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread
+from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread, scatter_within
 
 USUAL_RANGE = 3.0
 """Covariates of the machine's state within this many (robust) standard deviations of each other vary as usual."""
@@ -118,8 +118,7 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
     sessions = [session for session, kept in zip(every, good, strict=True) if kept]
     values = np.concatenate(sessions)
     sizes = np.array([session.size for session in sessions], dtype=np.float64)
-    within = float(sum(((session - session.mean()) ** 2).sum() for session in sessions))
-    run_freedom = float(values.size - len(sessions))
+    within, run_freedom = scatter_within(values, np.repeat(np.arange(len(sessions)), sizes.astype(int)))
     run_variance = (default.run_freedom * default.run**2 + within) / (default.run_freedom + run_freedom)
     session_freedom = float(len(sessions) - 1)
     session_variance, worth = default.session**2, default.session_freedom
@@ -177,16 +176,6 @@ def _learn_shift(
     precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
     weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
     return weighted / precision, 1 / math.sqrt(precision)
-
-
-def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:
-    """Pooled standard deviation of the levels of runs around the mean of their side; 0 if no side has two runs."""
-    squares, freedom = 0.0, 0
-    for side in sides:
-        values = levels(side)
-        squares += float(((values - values.mean()) ** 2).sum())
-        freedom += len(side) - 1
-    return math.sqrt(squares / freedom) if freedom else 0.0
 
 
 def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:
