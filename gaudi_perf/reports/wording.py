@@ -191,8 +191,8 @@ def _more_runs(verdict: Verdict) -> str:
     if verdict.more_runs is None:
         return ""
     each = " of each stack" if verdict.role == "side by side" else ""
-    cost = "" if verdict.more_seconds is None else f", {long_time(verdict.more_seconds)}"
-    text = f"About {verdict.more_runs} more {'run' if verdict.more_runs == 1 else 'runs'}{each}{cost} would settle it."
+    cost = "" if verdict.more_seconds is None else f" ({long_time(verdict.more_seconds)})"
+    text = f"About {counted(verdict.more_runs, 'more run')}{each}{cost} would settle it."
     if verdict.few_rounds:
         text += " Most of the variation comes from few rounds per run: more rounds are cheaper than more runs."
     return text
