@@ -37,6 +37,10 @@ from gaudi_perf.vocabulary.verdict import (
     VerdictKind,
 )
 
+NOT_THE_MEDIANS = (
+    "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine"
+)
+"""Why the estimate differs from the ratio of the medians."""
 NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
 
 # ---- a verdict
@@ -255,10 +259,7 @@ def _medians(facts: Figures, baseline_s: float, ratio: float) -> str:
     text = f"Median: {seconds(facts.latency_s)} from {basis}, baseline {seconds(baseline_s)} ({apart})."
     if apart == change(ratio):
         return text
-    return (
-        f"{text} The estimate of {change(ratio)} differs: it averages over runs, and corrects for what the reference "
-        "probes and uneven rounds show of the machine."
-    )
+    return f"{text} The estimate of {change(ratio)} differs: {NOT_THE_MEDIANS}."
 
 
 def _against_tolerance(low: float, high: float, tolerance: float, confidence: float | None) -> str:

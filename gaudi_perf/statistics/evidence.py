@@ -66,9 +66,9 @@ class Evidence:
     baseline_groups: int
     side_by_side: bool
     median_error: float
-    probe_shift: float | None
-    unusual_shift: float
-    tail_spread_shift: float
+    probe_shift: float | None = None
+    unusual_shift: float = 0.0
+    tail_spread_shift: float = 0.0
     normal: Posterior | None = None
 
     @property
@@ -177,9 +177,6 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
         baseline_groups=count,
         side_by_side=True,
         median_error=error / root,
-        probe_shift=None,
-        unusual_shift=0.0,
-        tail_spread_shift=0.0,
     )
 
 
