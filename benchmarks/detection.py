@@ -34,9 +34,9 @@ from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
+from gaudi_perf.statistics.audit import Sides
 from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.sequential import StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide

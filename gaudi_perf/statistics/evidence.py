@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
-from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior
+from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior, with_slow_sessions
 from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior
 from gaudi_perf.statistics.sample import (
     FloatArray,
@@ -21,7 +21,6 @@ from gaudi_perf.statistics.sample import (
     pooled_spread,
     scatter_within,
 )
-from gaudi_perf.statistics.slow_sessions import with_slow_sessions
 
 _NEGLIGIBLE_SPREAD = 1e-6
 

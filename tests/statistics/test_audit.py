@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.audit import Design, audit
-from gaudi_perf.statistics.replay import draw_pairs, draw_stored
+from gaudi_perf.statistics.audit import Design, audit, draw_pairs, draw_stored
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.statistics.factories import make_runs
 
