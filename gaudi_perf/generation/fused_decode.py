@@ -17,8 +17,8 @@ from transformers import BloomForCausalLM
 from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
 
 
-class LeanGeneration(CachedStaticGeneration):
-    """Generation with static shapes, of which every token but the first goes the lean way."""
+class FusedDecodeGeneration(CachedStaticGeneration):
+    """Generation with static shapes, of which every token but the first is a fused decode step."""
 
     def __init__(
         self,

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from gaudi_perf.accelerators.bandwidth import measured_bandwidth
+from gaudi_perf.generation.bandwidth import measured_bandwidth
 from gaudi_perf.accelerators.base import Accelerator, Engine, Found
-from gaudi_perf.accelerators.compilations import Compilations
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.accelerators.host import usable_cores
-from gaudi_perf.accelerators.import_patches import leave_out_scikit_learn
+from gaudi_perf.generation.import_patches import leave_out_scikit_learn
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.measurement import GraphCompilation

@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaudi_perf.accelerators.bandwidth import measured_bandwidth
+from gaudi_perf.generation.bandwidth import measured_bandwidth
 from gaudi_perf.accelerators.base import Accelerator, Engine, Found
-from gaudi_perf.accelerators.compilations import Compilations
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.accelerators.cpu.engine import compiler_cache
 from gaudi_perf.accelerators.cuda.clocks import Clocks
 from gaudi_perf.accelerators.cuda.devices import MIB, VISIBLE, device_slug, nvidia_smi, visible
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_name
-from gaudi_perf.accelerators.import_patches import leave_out_scikit_learn
+from gaudi_perf.generation.import_patches import leave_out_scikit_learn
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
@@ -84,9 +84,9 @@ class CudaAccelerator(Accelerator):
         if not variant_graphs or chosen not in STEPS or STEPS[chosen].compiled is None:
             return ""
         if importlib.util.find_spec("triton") is None:
-            return f"graphs with {STEP}={chosen} need Triton: pip install triton, or set {STEP}=lean"
+            return f"graphs with {STEP}={chosen} need Triton: pip install triton, or set {STEP}=fused-decode"
         if not any(shutil.which(compiler) for compiler in (os.environ.get("CC") or "gcc", "clang")):
-            return f"graphs with {STEP}={chosen} need a C compiler: install gcc, set CC, or set {STEP}=lean"
+            return f"graphs with {STEP}={chosen} need a C compiler: install gcc, set CC, or set {STEP}=fused-decode"
         return ""
 
     def engine(self) -> CudaEngine:
@@ -294,7 +294,7 @@ class CudaEngine(Engine):
         import torch
 
         from gaudi_perf.generation.capture import ConstantAlibi
-        from gaudi_perf.generation.fused_decode import LeanGeneration
+        from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
         from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 
         kind = STEPS[step_name()]
@@ -313,8 +313,8 @@ class CudaEngine(Engine):
         if not variant.kv_cache:
             generation = UncachedStaticGeneration(self._model, *sizes, wrap=wrap, ranks=ranks)
         # The prompt's step runs once, and transformers 5 asks not to compile it.
-        elif kind.lean:
-            generation = LeanGeneration(
+        elif kind.fused:
+            generation = FusedDecodeGeneration(
                 self._model,
                 *sizes,
                 wrap=wrap,

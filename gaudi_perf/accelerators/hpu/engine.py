@@ -15,7 +15,7 @@ from gaudi_perf.accelerators.base import Accelerator, Engine, Found
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.metrics import Counters, problems_in
 from gaudi_perf.accelerators.hpu.stack import synapse_stack
-from gaudi_perf.accelerators.import_patches import leave_out_scikit_learn
+from gaudi_perf.generation.import_patches import leave_out_scikit_learn
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
