@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -40,7 +42,7 @@ class HostWatch:
         return cls(load=load, busy_s=total, stolen_s=stolen)
 
     def end(self, hosts: int = 1) -> Host:
-        """Take the second reading, and tell the host as it was between them.
+        """Take the second reading: the host as it was between both.
 
         Args:
             hosts: over how many hosts the ranks are spread.
@@ -74,6 +76,13 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def installed(distribution: str) -> str:
+    """The version of a distribution that is installed; empty if it is not."""
+    with suppress(PackageNotFoundError):
+        return version(distribution)
+    return ""
 
 
 def _processor_times() -> tuple[float, float | None]:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from gaudi_perf import protocol
-from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
 from gaudi_perf.accelerators.cuda import stack
 from gaudi_perf.accelerators.cuda.engine import CudaEngine
@@ -20,6 +19,7 @@ from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation import capture
 from gaudi_perf.generation import deepspeed as parallel
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named

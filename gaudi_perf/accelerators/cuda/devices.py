@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-MIB = 1 << 20
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SLUGS = {
     "NVIDIA A100-SXM4-40GB": "a100-40gb",

@@ -1,4 +1,4 @@
-"""What decides whether NVIDIA's GPUs can be measured on: facts by NVML, and what they mean."""
+"""Whether NVIDIA's GPUs can be measured on: facts by NVML, and what they mean."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from gaudi_perf.accelerators.base import MIB, Finding, finding
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
-from gaudi_perf.accelerators.doctor.findings import Finding
 
-MIB = 1 << 20
 IDLE_SHARE = 0.02
 """What the driver may hold of a GPU's memory while nobody uses it."""
 _SLOWED = {
@@ -26,7 +25,7 @@ _SLOWED = {
 
 @dataclass(frozen=True)
 class GpuFacts:
-    """One GPU, by NVML; None where it does not tell.
+    """One GPU, by NVML; None where it is not reported.
 
     Attributes:
         driver: the driver's version, or ``unknown``.
@@ -54,7 +53,7 @@ class GpuFacts:
 
 
 def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES shows, and what NVML fails to tell or why it cannot be asked."""
+    """The GPUs that CUDA_VISIBLE_DEVICES shows, and what NVML fails to report or why it cannot be asked."""
     try:
         opened = nvml or Nvml()
     except NvmlUnavailable as error:
@@ -86,28 +85,28 @@ def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFact
     )
 
 
-def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str | None) -> Iterator[Finding]:
+def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[Finding]:
     """Say what the facts mean, each with its remedy.
 
     Args:
         gpus: those that are shown.
-        why_not: why NVML cannot be asked, or what it fails to tell; empty if all is well.
-        torch: the version of PyTorch, or None if it is not installed.
+        why_not: why NVML cannot be asked, or what it fails to report; empty if all is well.
+        torch: the version of PyTorch, empty if it is not installed.
     """
     if not gpus:
         found = why_not or "CUDA_VISIBLE_DEVICES shows none"
         remedy = "install the driver and nvidia-ml-py (pip install -e '.[cuda]'), and look at nvidia-smi"
-        yield Finding(check="devices", status="unfit", found=found, remedy=remedy)
+        yield finding("devices", "unfit", found, remedy)
         return
     if why_not:
         remedy = "see nvidia-smi and the kernel's log (Xid); a GPU that is lost needs a reset or a reboot"
-        yield Finding(check="NVML", status="warning", found=why_not, remedy=remedy)
+        yield finding("NVML", "warning", why_not, remedy)
     names = sorted({gpu.name for gpu in gpus})
     if len(names) > 1:
         remedy = "show one kind with CUDA_VISIBLE_DEVICES"
-        yield Finding(check="devices", status="warning", found=f"several kinds: {', '.join(names)}", remedy=remedy)
+        yield finding("devices", "warning", f"several kinds: {', '.join(names)}", remedy)
     else:
-        yield Finding(check="devices", status="ok", found=f"{len(gpus)} x {names[0]}")
+        yield finding("devices", "ok", f"{len(gpus)} x {names[0]}")
     yield _runtime(gpus[0], torch)
     yield _processes(gpus)
     yield _memory(gpus)
@@ -116,32 +115,30 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str | None) -> Ite
     yield _clocks(gpus)
 
 
-def _runtime(gpu: GpuFacts, torch: str | None) -> Finding:
+def _runtime(gpu: GpuFacts, torch: str) -> Finding:
     check = "driver and PyTorch"
     driver = f"driver {gpu.driver} (up to CUDA {gpu.cuda})"
-    if torch is None:
-        return Finding(check=check, status="unfit", found=f"{driver}; no PyTorch", remedy="pip install -e .")
+    if not torch:
+        return finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
     local = torch.partition("+")[2]
     if local == "cpu":
         remedy = "install PyTorch's build for CUDA: see pytorch.org/get-started"
-        return Finding(check=check, status="unfit", found=f"{driver}; torch {torch} is the CPU build", remedy=remedy)
+        return finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
     # Builds are labelled cu124, cu130; drivers of the same major version run them (CUDA's minor version compatibility).
     if local.startswith("cu") and local[2:].isdecimal() and gpu.cuda != "unknown":
         needed, offered = int(local[2:]) // 10, int(gpu.cuda.partition(".")[0])
         if needed > offered:
             remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
-            return Finding(check=check, status="unfit", found=f"{driver}; torch {torch} needs newer", remedy=remedy)
-    return Finding(check=check, status="ok", found=f"{driver}; torch {torch}")
+            return finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
+    return finding(check, "ok", f"{driver}; torch {torch}")
 
 
 def _processes(gpus: Sequence[GpuFacts]) -> Finding:
     busy = [f"{pid} on {gpu.index}" for gpu in gpus for pid in gpu.processes]
     if busy:
         remedy = "let them end, or measure on free GPUs (CUDA_VISIBLE_DEVICES)"
-        return Finding(
-            check="other processes", status="unfit", found=f"computing: {', '.join(busy[:8])}", remedy=remedy
-        )
-    return Finding(check="other processes", status="ok", found="none compute on the GPUs")
+        return finding("other processes", "unfit", f"computing: {', '.join(busy[:8])}", remedy)
+    return finding("other processes", "ok", "none compute on the GPUs")
 
 
 def _memory(gpus: Sequence[GpuFacts]) -> Finding:
@@ -149,34 +146,33 @@ def _memory(gpus: Sequence[GpuFacts]) -> Finding:
         (gpu.index, gpu.used_bytes, gpu.total_bytes) for gpu in gpus if gpu.used_bytes is not None and gpu.total_bytes
     ]
     if not known:
-        return Finding(check="device memory", status="unknown", found="NVML does not tell")
+        return finding("device memory", "unknown", "NVML does not tell")
     used = [f"{mine // MIB} MiB on {index}" for index, mine, total in known if mine > IDLE_SHARE * total]
     if used:
         remedy = "find who holds it: nvidia-smi on the host also lists processes of other containers"
-        return Finding(check="device memory", status="warning", found=f"in use: {', '.join(used)}", remedy=remedy)
+        return finding("device memory", "warning", f"in use: {', '.join(used)}", remedy)
     free = min(total - mine for _, mine, total in known)
-    return Finding(check="device memory", status="ok", found=f"{free // MIB} MiB free on each GPU")
+    return finding("device memory", "ok", f"{free // MIB} MiB free on each GPU")
 
 
 def _slowed(gpus: Sequence[GpuFacts]) -> Finding:
     if all(gpu.slowed is None for gpu in gpus):
-        return Finding(check="throttling", status="unknown", found="NVML does not tell")
+        return finding("throttling", "unknown", "NVML does not tell")
     slowed = [f"GPU {gpu.index} ({' and '.join(gpu.slowed)})" for gpu in gpus if gpu.slowed]
     if slowed:
         remedy = "cool the server, or raise the power limit: nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER"
-        return Finding(check="throttling", status="unfit", found=", ".join(slowed), remedy=remedy)
-    return Finding(check="throttling", status="ok", found="none")
+        return finding("throttling", "unfit", ", ".join(slowed), remedy)
+    return finding("throttling", "ok", "none")
 
 
 def _persistence(gpus: Sequence[GpuFacts]) -> Finding:
     off = [str(gpu.index) for gpu in gpus if gpu.persistence == "off"]
     if off:
         found = f"off on {', '.join(off)}: the driver starts anew with every worker group"
-        return Finding(
-            check="persistence", status="warning", found=found, remedy="sudo nvidia-smi --persistence-mode=1"
-        )
-    known = any(gpu.persistence for gpu in gpus)
-    return Finding(check="persistence", status="ok" if known else "unknown", found="on" if known else "not told")
+        return finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
+    if any(gpu.persistence for gpu in gpus):
+        return finding("persistence", "ok", "on")
+    return finding("persistence", "unknown", "not told")
 
 
 def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
@@ -187,7 +183,7 @@ def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
     ]
     if low:
         remedy = "the same clocks every night are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
-        return Finding(check="clocks", status="ok", found=f"application clocks {', '.join(low)}", remedy=remedy)
-    told = any(gpu.largest_clock for gpu in gpus)
-    found = f"up to {gpus[0].largest_clock}" if told else "not told"
-    return Finding(check="clocks", status="ok" if told else "unknown", found=found)
+        return finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
+    if any(gpu.largest_clock for gpu in gpus):
+        return finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
+    return finding("clocks", "unknown", "not told")

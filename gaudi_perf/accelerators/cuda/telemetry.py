@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
-from gaudi_perf.accelerators.telemetry.base import TelemetrySource
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 FAULTS: Mapping[str, str] = {
@@ -45,8 +45,6 @@ _VGPU = 2  # nvmlGpuVirtualizationMode_t
 
 class NvmlSource(TelemetrySource):
     """GPUs that CUDA_VISIBLE_DEVICES shows."""
-
-    name = "nvml"
 
     def __init__(self) -> None:
         """Open NVML.
