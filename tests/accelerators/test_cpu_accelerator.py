@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.accelerators.cpu import engine as cpu
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu import accelerator as cpu
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.accelerators.cpu.stack import built_with
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.models import Scale
 
@@ -80,4 +81,4 @@ def test_versions_that_torch_was_built_with(component: str, version: str) -> Non
         "  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 20240605 for Intel(R) 64\n"
         "  - Intel(R) MKL-DNN v3.12.0 (Git Hash 80afa71049cd)\n"
     )
-    assert cpu._built_with(told, component) == version
+    assert built_with(told, component) == version

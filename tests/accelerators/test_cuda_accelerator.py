@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.accelerators.cuda import engine as cuda
+from gaudi_perf.accelerators.cuda import accelerator as cuda
+from gaudi_perf.accelerators.cuda.accelerator import CudaAccelerator
 from gaudi_perf.accelerators.cuda.devices import device_slug, visible
-from gaudi_perf.accelerators.cuda.engine import CudaAccelerator
 from gaudi_perf.accelerators.cuda.steps import STEP, step_name
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.accelerators.cuda import stack
 from gaudi_perf.accelerators.cuda.engine import CudaEngine
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts

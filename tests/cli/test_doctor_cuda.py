@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gaudi_perf.accelerators.cuda.health import GpuFacts, check_gpus, gather_gpus
-from gaudi_perf.accelerators.doctor import Diagnosis, Facts, diagnose
+from gaudi_perf.accelerators.health import Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.vocabulary.documents import decode, encode
 
 GIB = 1 << 30
@@ -27,7 +27,7 @@ FIT: dict[str, Any] = {
 
 
 class PretendedNvml:
-    """As gaudi_perf.accelerators.cuda.nvml.Nvml, with answers of our own; what is not told is None."""
+    """As gaudi_perf.accelerators.cuda.nvml.Nvml, with answers of our own; what is not reported is None."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -69,19 +69,18 @@ def test_what_nvml_tells_becomes_facts() -> None:
 
 
 def test_a_gpu_server_as_it_should_be() -> None:
-    facts = Facts(accelerator="cuda", gpus=(GpuFacts(**FIT),) * 8, versions={"torch": "2.6.0+cu124"}, load=0.0)
-    diagnosis = diagnose(
-        Facts(**{**facts.__dict__, "memory_available": 2**40, "governors": frozenset({"performance"})})
-    )
-    assert diagnosis.fit and diagnosis.accelerator == "cuda"
-    assert {item.status for item in diagnosis.findings} <= {"ok", "unknown"}
-    assert decode(encode(diagnosis), Diagnosis, "doctor") == diagnosis
+    host = HostFacts(memory_available=2**40, governors=frozenset({"performance"}), load=0.0)
+    gpus = check_gpus((GpuFacts(**FIT),) * 8, "", "2.6.0+cu124")
+    found = diagnosis("cuda", [*gpus], [*check_host(host)])
+    assert found.fit and found.accelerator == "cuda"
+    assert {item.status for item in found.findings} <= {"ok", "unknown"}
+    assert decode(encode(found), Diagnosis, "doctor") == found
 
 
 @pytest.mark.parametrize(
     ("change", "torch", "check", "status", "found", "remedy"),
     [
-        ({}, None, "driver and PyTorch", "unfit", "no PyTorch", "pip install"),
+        ({}, "", "driver and PyTorch", "unfit", "no PyTorch", "pip install"),
         ({}, "2.6.0+cpu", "driver and PyTorch", "unfit", "CPU build", "pytorch.org"),
         ({}, "2.12.0+cu130", "driver and PyTorch", "unfit", "needs newer", "driver for CUDA 13"),
         (
@@ -100,7 +99,7 @@ def test_a_gpu_server_as_it_should_be() -> None:
         ({"application_clock": "1095 MHz"}, "2.6.0", "clocks", "ok", "1095 MHz of 1410 MHz", "lock-gpu-clocks"),
     ],
 )
-def test_findings(change: dict[str, Any], torch: str | None, check: str, status: str, found: str, remedy: str) -> None:
+def test_findings(change: dict[str, Any], torch: str, check: str, status: str, found: str, remedy: str) -> None:
     findings = {item.check: item for item in check_gpus([GpuFacts(**{**FIT, **change})], "", torch)}
     assert findings[check].status == status
     assert found in findings[check].found and remedy in findings[check].remedy

@@ -64,7 +64,7 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
 
 def install() -> None:
     """In a rank, for good: as many GPUs as CUDA_VISIBLE_DEVICES shows."""
-    from gaudi_perf.accelerators.cuda.engine import CudaAccelerator
+    from gaudi_perf.accelerators.cuda.accelerator import CudaAccelerator
 
     CudaAccelerator.backend = "gloo"
     os.environ["DS_ACCELERATOR"] = "cpu"

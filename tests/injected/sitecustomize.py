@@ -33,8 +33,8 @@ from typing import Any
 
 
 def _install() -> None:
-    from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
-    from gaudi_perf.accelerators.hpu.engine import HpuAccelerator
+    from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+    from gaudi_perf.accelerators.hpu.accelerator import HpuAccelerator
 
     injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
     if injected.get("cuda"):

@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install -e ".[dev]"')
 
+from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
-from gaudi_perf.accelerators.telemetry import source_named
 from gaudi_perf.reports.oddities import telemetry_oddities
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
@@ -78,7 +78,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 @pytest.fixture
 def source(driver: Driver) -> Iterator[NvmlSource]:
-    found = source_named("nvml")
+    found = accelerator_named("cuda").telemetry_source()
     assert isinstance(found, NvmlSource)
     with closing(found):
         yield found
@@ -284,7 +284,7 @@ def test_only_gpus_that_are_shown(driver: Driver, monkeypatch: pytest.MonkeyPatc
 
 def test_throttled_and_shared_rounds_are_told_by_the_sampling_process(driver: Driver, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{INJECTED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    with closing(TelemetryWatch("nvml", environment, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named("cuda"), environment, tmp_path / "log")) as watch:
         watch.look()
         watch.begin()
         quiet = watch.end({os.getpid()})

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from emulated_gaudi.control import Fault, environment, set_faults
+from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.reports.oddities import telemetry_oddities
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
@@ -71,7 +72,7 @@ def server(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def watch(server: dict[str, str], tmp_path: Path) -> Iterator[TelemetryWatch]:
-    with closing(TelemetryWatch("pyhlml", server, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named("hpu"), server, tmp_path / "log")) as watch:
         yield watch
 
 
@@ -99,19 +100,19 @@ def test_samples_are_taken_during_the_rounds(watch: TelemetryWatch) -> None:
     assert [sample.moment for sample in telemetry.samples][:4] == ["before", "before", "during", "during"]
 
 
-@pytest.mark.parametrize("source", ["pyhlml", "no such source"])
-def test_without_a_source_there_is_no_telemetry_and_nothing_fails(tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize("name", ["hpu", "cpu"])
+def test_without_a_source_there_is_no_telemetry_and_nothing_fails(tmp_path: Path, name: str) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("EMULATED_GAUDI")}
-    with closing(TelemetryWatch(source, bare, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named(name), bare, tmp_path / "log")) as watch:
         watch.look()
         watch.begin()
         assert watch.end({os.getpid()}) is None
-    assert f"no telemetry from {source}" in (tmp_path / "log").read_text()
+    assert f"no telemetry of {name}" in (tmp_path / "log").read_text()
 
 
 def sampler_process() -> psutil.Process:
     (sampler,) = [
-        child for child in psutil.Process().children() if "gaudi_perf.accelerators.telemetry.sampler" in child.cmdline()
+        child for child in psutil.Process().children() if "gaudi_perf.accelerators.sampler" in child.cmdline()
     ]
     return sampler
 
