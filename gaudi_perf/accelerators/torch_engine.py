@@ -55,10 +55,10 @@ class TorchEngine(Engine):
         self._generation: Generation | None = None
 
     @abstractmethod
-    def _generation_of(self, variant: Variant) -> Generation:
+    def generation_of(self, variant: Variant) -> Generation:
         """Make the buffers of a variant; what ``graphs`` needs is compiled or captured in the first rounds."""
 
-    def _import_transformers(self) -> None:
+    def import_libraries(self) -> None:
         """Import what the model needs.
 
         Raises:
@@ -67,7 +67,7 @@ class TorchEngine(Engine):
         leave_out_scikit_learn()
         from transformers import BloomForCausalLM  # noqa: F401
 
-    def _take_device(self) -> None:
+    def take_device(self) -> None:
         """See that there is a device, once everything is imported and before weights are put on it.
 
         Raises:
@@ -77,7 +77,7 @@ class TorchEngine(Engine):
 
     def import_for_ranks(self) -> None:
         """Transformers and DeepSpeed."""
-        self._import_transformers()
+        self.import_libraries()
         from gaudi_perf.generation.deepspeed import import_deepspeed
 
         import_deepspeed()
@@ -85,8 +85,8 @@ class TorchEngine(Engine):
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Import PyTorch, and make or read the weights; of several ranks each has its part."""
         progress(f"importing torch and {self.library}")
-        self._import_transformers()
-        self._take_device()
+        self.import_libraries()
+        self.take_device()
         from gaudi_perf.generation.deepspeed import sharded_model
         from gaudi_perf.generation.dummy import dummy_model
         from gaudi_perf.generation.weights import load_model
@@ -120,7 +120,7 @@ class TorchEngine(Engine):
         self._loaded()
         self.close()
         self._variant = variant
-        self._generation = self._generation_of(variant)
+        self._generation = self.generation_of(variant)
 
     def close(self) -> None:
         """Let go of the prepared variant's buffers and graphs."""

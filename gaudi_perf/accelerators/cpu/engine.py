@@ -24,7 +24,8 @@ class CpuEngine(TorchEngine):
         super().__init__()
         self._compilations = Compilations()
 
-    def _take_device(self) -> None:
+    def take_device(self) -> None:
+        """With the threads that the controller chose."""
         import torch
 
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -37,7 +38,8 @@ class CpuEngine(TorchEngine):
         """PyTorch's version, and what else the latency depends on."""
         return cpu_stack()
 
-    def _generation_of(self, variant: Variant) -> Generation:
+    def generation_of(self, variant: Variant) -> Generation:
+        """``graphs`` compiles in the first rounds."""
         import torch
 
         from gaudi_perf.generation.plain import PlainGeneration

@@ -44,14 +44,15 @@ class CudaEngine(TorchEngine):
         """Take the GPU of this rank from now on: nccl and DeepSpeed use the current one."""
         import torch
 
-        self._take_device()
+        self.take_device()
         index = int(os.environ["LOCAL_RANK"])
         if index >= torch.cuda.device_count():
             raise UserError(f"rank {index} of this host needs a GPU of its own, and PyTorch sees {_seen()}")
         torch.cuda.set_device(index)
         super().import_for_ranks()
 
-    def _take_device(self) -> None:
+    def take_device(self) -> None:
+        """See that PyTorch has a GPU."""
         import torch
 
         if not torch.cuda.is_available():
@@ -151,7 +152,8 @@ class CudaEngine(TorchEngine):
             )
         return found + self._clocks.problems()
 
-    def _generation_of(self, variant: Variant) -> Generation:
+    def generation_of(self, variant: Variant) -> Generation:
+        """``graphs`` compiles and captures in the first rounds."""
         import torch
 
         from gaudi_perf.generation.capture import Captures, ConstantAlibi

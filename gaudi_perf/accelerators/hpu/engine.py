@@ -33,7 +33,8 @@ class HpuEngine(TorchEngine):
         self._rounds = Counters(graph_compilation="TotalNumber", cpu_fallback="TotalNumber", recipe_cache="TotalMiss")
         self._compile_time = Counters(graph_compilation="TotalTime")
 
-    def _import_transformers(self) -> None:
+    def import_libraries(self) -> None:
+        """PyTorch, and optimum-habana in place of parts of transformers."""
         adapt_transformers()
 
     def import_for_ranks(self) -> None:
@@ -41,7 +42,8 @@ class HpuEngine(TorchEngine):
         super().import_for_ranks()
         import habana_frameworks.torch.distributed.hccl  # noqa: F401  (takes this rank's device, and registers hccl)
 
-    def _take_device(self) -> None:
+    def take_device(self) -> None:
+        """See that PyTorch has a Gaudi."""
         import habana_frameworks.torch.hpu as hpu
 
         if not hpu.is_available():
@@ -71,7 +73,7 @@ class HpuEngine(TorchEngine):
         """Not measured: it is published."""
         return None
 
-    def _generation_of(self, variant: Variant) -> Generation:
+    def generation_of(self, variant: Variant) -> Generation:
         """Wrap the model in HPU graphs or not, and set what generate() reads."""
         from gaudi_perf.accelerators.hpu.generation import GaudiGeneration
 
