@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from gaudi_perf.accelerators.base import GIB, Accelerator, Finding, Status, finding
+from gaudi_perf.accelerators.base import GIB, MIB, Accelerator, Finding, Status, finding
 from gaudi_perf.accelerators.host import HostWatch
 from gaudi_perf.vocabulary.documents import Document, Name
+from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
 DOCTOR_SCHEMA = "gaudi-perf/doctor/1"
 STEAL_SECONDS = 0.5
@@ -108,3 +109,86 @@ def _graded(check: str, value: float | None, found: str | None, warning: float, 
         return finding(check, "unknown", "the system does not tell")
     status: Status = "unfit" if value > unfit else "warning" if value > warning else "ok"
     return finding(check, status, found, "" if status == "ok" else remedy)
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """Whose devices are looked at.
+
+    Attributes:
+        program: lists devices and their processes, on the host those of containers too.
+        library: reports memory, processes and throttling, where it is not ``program``.
+        install: how to get the library.
+        visible: the variable that shows devices.
+        idle_share: of a device's memory, what the vendor's own software may hold while nobody uses it.
+        throttling: the command that says why a device is throttled.
+    """
+
+    program: str
+    library: str
+    install: str
+    visible: str
+    idle_share: float
+    throttling: str
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """A device that is to be idle; None where it is not reported.
+
+    Attributes:
+        index: as the vendor counts.
+        product: for instance ``HL-225``.
+        driver: its version.
+        processes: on the device, of anybody.
+        throttled: why its clocks are lowered.
+    """
+
+    index: int
+    product: str
+    driver: str = "unknown"
+    memory_bytes: int | None = None
+    used_bytes: int | None = None
+    processes: tuple[DeviceProcess, ...] = ()
+    throttled: tuple[str, ...] | None = None
+
+
+def check_products(devices: Sequence[DeviceFacts], vendor: Vendor) -> Finding:
+    """Whether all devices are of one kind; there is one at least."""
+    products = sorted({device.product for device in devices})
+    found = f"{len(devices)} x {', '.join(products)}"
+    if len(products) > 1:
+        return finding("devices", "warning", f"{found}: of several kinds", f"show one kind with {vendor.visible}")
+    return finding("devices", "ok", found)
+
+
+def check_idle(devices: Sequence[DeviceFacts], vendor: Vendor) -> Iterator[Finding]:
+    """Whether nobody else uses the devices, and nothing lowers their clocks."""
+    processes = [process for device in devices for process in device.processes]
+    if processes:
+        listed = ", ".join(f"{item.name or '?'} ({item.pid}) on {item.device}" for item in processes[:8])
+        remedy = f"let them end, or measure on free devices ({vendor.visible})"
+        yield finding("other processes", "unfit", f"on the devices: {listed}", remedy)
+    else:
+        yield finding("other processes", "ok" if devices else "unknown", "none are listed on the devices")
+
+    memory = [(one.index, one.used_bytes, one.memory_bytes) for one in devices]
+    known = [(at, used, whole) for at, used, whole in memory if used is not None and whole]
+    held = [f"{used // MIB} MiB on {at}" for at, used, whole in known if used > vendor.idle_share * whole]
+    if not known:
+        yield finding("device memory", "unknown", "is not reported")
+    elif held:
+        remedy = f"find who holds it: {vendor.program} on the host also lists processes of other containers"
+        yield finding("device memory", "warning", f"in use: {', '.join(held)}", remedy)
+    else:
+        free = min(whole - used for _, used, whole in known)
+        yield finding("device memory", "ok", f"{free // MIB} MiB free on each device")
+
+    throttled = [f"device {one.index} ({' and '.join(one.throttled)})" for one in devices if one.throttled]
+    if throttled:
+        remedy = f"cool the server, or raise the power limit: {vendor.throttling}"
+        yield finding("throttling", "unfit", ", ".join(throttled), remedy)
+    elif all(device.throttled is None for device in devices):
+        yield finding("throttling", "unknown", f"{vendor.library} does not report it", vendor.install)
+    else:
+        yield finding("throttling", "ok", "none")

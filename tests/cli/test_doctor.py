@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 
 from emulated_gaudi.control import environment
-from gaudi_perf.accelerators.base import Finding
+from gaudi_perf.accelerators.base import MIB, Finding
 from gaudi_perf.accelerators.cpu.health import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler_version
 from gaudi_perf.accelerators.cuda.devices import nvidia_smi
-from gaudi_perf.accelerators.health import Diagnosis, HostFacts, check_host, diagnosis
-from gaudi_perf.accelerators.hpu.health import GaudiDevice, GaudiFacts, check_gaudis
+from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
+from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
 from gaudi_perf.accelerators.hpu.releases import RELEASES, release_of, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
 
-DEVICE = GaudiDevice(product="HL-225", driver="1.22.0-ee698fb", memory_mib=98304, used_mib=768)
+DEVICE = DeviceFacts(
+    index=0, product="HL-225", driver="1.22.0-ee698fb", memory_bytes=98304 * MIB, used_bytes=768 * MIB, throttled=()
+)
 GAUDI = GaudiFacts(
     hl_smi=True,
     devices=(DEVICE,) * 8,
-    throttled=(),
     versions={
         "habana-torch-plugin": "1.22.0.740",
         "torch": "2.7.1+hpu_1.22.0-740.git12345",
@@ -63,7 +64,7 @@ def _with_versions(**versions: str) -> GaudiFacts:
 
 
 def _with_device(**fields: object) -> GaudiFacts:
-    device = dataclasses.replace(DEVICE, **fields)  # type: ignore[arg-type]
+    device = dataclasses.replace(DEVICE, index=1, **fields)  # type: ignore[arg-type]
     return dataclasses.replace(GAUDI, devices=(DEVICE, device))
 
 
@@ -93,14 +94,14 @@ def _with_device(**fields: object) -> GaudiFacts:
             "export PT_HPU_LAZY_MODE=1",
         ),
         (
-            dataclasses.replace(GAUDI, processes=(DeviceProcess(device=3, pid=4711, name="python"),)),
+            _with_device(processes=(DeviceProcess(device=3, pid=4711, name="python"),)),
             "other processes",
             "unfit",
             "python (4711) on 3",
             "free devices",
         ),
-        (_with_device(used_mib=40000), "device memory", "warning", "40000 MiB on 1", "hl-smi"),
-        (dataclasses.replace(GAUDI, throttled=("device 2 (thermal)",)), "throttling", "unfit", "thermal", "cool"),
+        (_with_device(used_bytes=40000 * MIB), "device memory", "warning", "40000 MiB on 1", "hl-smi"),
+        (_with_device(throttled=("thermal",)), "throttling", "unfit", "thermal", "cool"),
         (dataclasses.replace(GAUDI, huge_pages=0), "huge pages", "warning", "none", "vm.nr_hugepages"),
         (
             dataclasses.replace(HOST, governors=frozenset({"powersave"})),
@@ -130,7 +131,8 @@ def test_each_trouble_is_found_with_its_remedy(
 
 
 def test_what_the_system_does_not_report_is_no_trouble() -> None:
-    gaudis = [*check_gaudis(dataclasses.replace(GAUDI, throttled=None, huge_pages=None))]
+    silent = dataclasses.replace(DEVICE, throttled=None)
+    gaudis = [*check_gaudis(dataclasses.replace(GAUDI, devices=(silent,), huge_pages=None))]
     found = diagnosis("hpu", gaudis, [*check_host(HostFacts(memory_available=2**40))])
     assert found.fit and sum(item.status == "unknown" for item in found.findings) == 5
 

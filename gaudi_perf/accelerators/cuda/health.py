@@ -7,12 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from gaudi_perf.accelerators.base import MIB, Finding, finding
+from gaudi_perf.accelerators.base import Finding, finding
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
+from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
+from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
-IDLE_SHARE = 0.02
-"""What the driver may hold of a GPU's memory while nobody uses it."""
+_NVIDIA = Vendor(
+    program="nvidia-smi",
+    library="NVML",
+    install="see nvidia-smi -q -d PERFORMANCE",
+    visible="CUDA_VISIBLE_DEVICES",
+    idle_share=0.02,
+    throttling="nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER",
+)
 _SLOWED = {
     0x0000000000000008: "hardware slowdown",
     0x0000000000000020: "temperature (software)",
@@ -24,29 +32,17 @@ _SLOWED = {
 
 
 @dataclass(frozen=True)
-class GpuFacts:
+class GpuFacts(DeviceFacts):
     """One GPU, by NVML; None where it is not reported.
 
     Attributes:
-        driver: the driver's version, or ``unknown``.
         cuda: the newest CUDA that the driver can run, or ``unknown``.
-        total_bytes: memory.
-        used_bytes: the part in use.
-        processes: ids of processes that compute on it.
-        slowed: why its clocks are lowered, in words.
         persistence: ``on`` or ``off``.
         application_clock: of the streaming multiprocessors, for instance ``1410 MHz``.
         largest_clock: the most that it can be.
     """
 
-    index: int
-    name: str
-    driver: str = "unknown"
     cuda: str = "unknown"
-    total_bytes: int | None = None
-    used_bytes: int | None = None
-    processes: tuple[int, ...] = ()
-    slowed: tuple[str, ...] | None = None
     persistence: str | None = None
     application_clock: str | None = None
     largest_clock: str | None = None
@@ -72,13 +68,13 @@ def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFact
     set_up = nvml.facts(str(nvml.ask("nvmlDeviceGetUUID", handle) or ""))
     return GpuFacts(
         index=index,
-        name=name.decode() if isinstance(name, bytes) else str(name or "unknown"),
+        product=name.decode() if isinstance(name, bytes) else str(name or "unknown"),
         driver=set_up.driver,
         cuda=set_up.cuda,
-        total_bytes=None if memory is None else int(memory.total),
+        memory_bytes=None if memory is None else int(memory.total),
         used_bytes=None if memory is None else int(memory.used),
-        processes=tuple(int(one.pid) for one in listed),
-        slowed=None if reasons is None else tuple(words for bit, words in _SLOWED.items() if reasons & bit),
+        processes=tuple(DeviceProcess(device=index, pid=int(one.pid)) for one in listed),
+        throttled=None if reasons is None else tuple(words for bit, words in _SLOWED.items() if reasons & bit),
         persistence=set_up.settings.get("persistence-mode"),
         application_clock=set_up.settings.get("application-sm-clock"),
         largest_clock=set_up.settings.get("sm-clock-max"),
@@ -101,16 +97,9 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[F
     if why_not:
         remedy = "see nvidia-smi and the kernel's log (Xid); a GPU that is lost needs a reset or a reboot"
         yield finding("NVML", "warning", why_not, remedy)
-    names = sorted({gpu.name for gpu in gpus})
-    if len(names) > 1:
-        remedy = "show one kind with CUDA_VISIBLE_DEVICES"
-        yield finding("devices", "warning", f"several kinds: {', '.join(names)}", remedy)
-    else:
-        yield finding("devices", "ok", f"{len(gpus)} x {names[0]}")
+    yield check_products(gpus, _NVIDIA)
     yield _runtime(gpus[0], torch)
-    yield _processes(gpus)
-    yield _memory(gpus)
-    yield _slowed(gpus)
+    yield from check_idle(gpus, _NVIDIA)
     yield _persistence(gpus)
     yield _clocks(gpus)
 
@@ -131,38 +120,6 @@ def _runtime(gpu: GpuFacts, torch: str) -> Finding:
             remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
             return finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
     return finding(check, "ok", f"{driver}; torch {torch}")
-
-
-def _processes(gpus: Sequence[GpuFacts]) -> Finding:
-    busy = [f"{pid} on {gpu.index}" for gpu in gpus for pid in gpu.processes]
-    if busy:
-        remedy = "let them end, or measure on free GPUs (CUDA_VISIBLE_DEVICES)"
-        return finding("other processes", "unfit", f"computing: {', '.join(busy[:8])}", remedy)
-    return finding("other processes", "ok", "none compute on the GPUs")
-
-
-def _memory(gpus: Sequence[GpuFacts]) -> Finding:
-    known = [
-        (gpu.index, gpu.used_bytes, gpu.total_bytes) for gpu in gpus if gpu.used_bytes is not None and gpu.total_bytes
-    ]
-    if not known:
-        return finding("device memory", "unknown", "NVML does not tell")
-    used = [f"{mine // MIB} MiB on {index}" for index, mine, total in known if mine > IDLE_SHARE * total]
-    if used:
-        remedy = "find who holds it: nvidia-smi on the host also lists processes of other containers"
-        return finding("device memory", "warning", f"in use: {', '.join(used)}", remedy)
-    free = min(total - mine for _, mine, total in known)
-    return finding("device memory", "ok", f"{free // MIB} MiB free on each GPU")
-
-
-def _slowed(gpus: Sequence[GpuFacts]) -> Finding:
-    if all(gpu.slowed is None for gpu in gpus):
-        return finding("throttling", "unknown", "NVML does not tell")
-    slowed = [f"GPU {gpu.index} ({' and '.join(gpu.slowed)})" for gpu in gpus if gpu.slowed]
-    if slowed:
-        remedy = "cool the server, or raise the power limit: nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER"
-        return finding("throttling", "unfit", ", ".join(slowed), remedy)
-    return finding("throttling", "ok", "none")
 
 
 def _persistence(gpus: Sequence[GpuFacts]) -> Finding:
