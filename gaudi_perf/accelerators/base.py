@@ -182,7 +182,7 @@ class Accelerator(ABC):
         raise LookupError(f"{self.name} has no telemetry")
 
     def installed(self) -> bool:
-        """Whether ``gaudi-perf doctor`` looks at it unless told otherwise: its software is here, or a device."""
+        """Whether ``gaudi-perf doctor`` looks at it unless another is named: its software is here, or a device."""
         return self.find() is not None
 
     def health(self) -> Iterable[Finding]:
@@ -307,7 +307,7 @@ class Engine(ABC):
         return None
 
     def begin_rounds(self) -> None:
-        """Called before timed rounds: remember the counters that tell whether they are valid."""
+        """Called before timed rounds: remember the counters that say whether they are valid."""
         return None
 
     def problems(self) -> list[str]:

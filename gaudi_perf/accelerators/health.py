@@ -83,7 +83,7 @@ def diagnosis(name: str, own: list[Finding], of_host: list[Finding]) -> Diagnosi
 def check_host(facts: HostFacts) -> Iterator[Finding]:
     """What the facts mean, each with its remedy."""
     if not facts.governors:
-        yield finding("governor", "unknown", "the system does not tell (usual in a virtual machine)")
+        yield finding("governor", "unknown", "the system does not report it (usual in a virtual machine)")
     elif facts.governors != {"performance"}:
         remedy = "sudo cpupower frequency-set --governor performance"
         yield finding("governor", "warning", ", ".join(sorted(facts.governors)), remedy)
@@ -106,7 +106,7 @@ def check_host(facts: HostFacts) -> Iterator[Finding]:
 
 def _graded(check: str, value: float | None, found: str | None, warning: float, unfit: float, remedy: str) -> Finding:
     if value is None or found is None:
-        return finding(check, "unknown", "the system does not tell")
+        return finding(check, "unknown", "the system does not report it")
     status: Status = "unfit" if value > unfit else "warning" if value > warning else "ok"
     return finding(check, status, found, "" if status == "ok" else remedy)
 

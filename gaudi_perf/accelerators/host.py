@@ -22,9 +22,9 @@ class HostWatch:
     """A host between two readings.
 
     Attributes:
-        load: load average over one minute at the first reading, or None where the system does not tell.
+        load: load average over one minute at the first reading, or None where the system does not report it.
         busy_s: processor time of all cores since the system's start, in seconds.
-        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not tell.
+        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not report it.
     """
 
     load: float | None

@@ -4,7 +4,7 @@ transformers' forward pass is written for every case: a mask made anew in every 
 folded into products where torch.compile can then no longer fuse or tune them. At batch 1 every kernel of a token is a
 pause in reading weights. The arithmetic here is the same but for the order of rounding.
 
-Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers tell in which group
+Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers know in which group
 the parts are added up.
 """
 

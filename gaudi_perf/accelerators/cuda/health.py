@@ -129,7 +129,7 @@ def _persistence(gpus: Sequence[GpuFacts]) -> Finding:
         return finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
     if any(gpu.persistence for gpu in gpus):
         return finding("persistence", "ok", "on")
-    return finding("persistence", "unknown", "not told")
+    return finding("persistence", "unknown", "not reported")
 
 
 def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
@@ -143,4 +143,4 @@ def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
         return finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
     if any(gpu.largest_clock for gpu in gpus):
         return finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
-    return finding("clocks", "unknown", "not told")
+    return finding("clocks", "unknown", "not reported")

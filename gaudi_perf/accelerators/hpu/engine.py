@@ -145,7 +145,7 @@ def adapt_transformers() -> None:
 def take_the_cache_as_it_is(model: Any) -> None:
     """Have a model take BLOOM's cache without a conversion.
 
-    It is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 tells that from [batch, heads, ...] by the
+    It is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from [batch, heads, ...] by the
     first dimension, which is the same where a rank has one head, and fails to convert it.
     """
     model._convert_to_bloom_cache = lambda past_key_values: past_key_values

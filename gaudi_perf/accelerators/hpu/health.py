@@ -77,7 +77,7 @@ def check_gaudis(facts: GaudiFacts) -> Iterator[Finding]:
     yield _lazy_mode(facts.lazy_mode)
     yield from check_idle(facts.devices, _HABANA)
     if facts.huge_pages is None:
-        yield finding("huge pages", "unknown", "the system does not tell")
+        yield finding("huge pages", "unknown", "the system does not report it")
     elif facts.huge_pages == 0 and not is_emulated(drivers):
         yield finding("huge pages", "warning", "none reserved", f"sudo sysctl -w vm.nr_hugepages={HUGE_PAGES}")
     else:

@@ -39,7 +39,7 @@ def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
         remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
         return finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
     if not drivers:
-        return finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device tells its driver")
+        return finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device reports its driver")
     found = f"driver {', '.join(sorted(drivers))}, plug-in {plugin}"
     of_plugin = synapse_version(plugin)
     of_drivers = {synapse_version(driver) for driver in drivers}
