@@ -1,25 +1,27 @@
 """The worker's side of accelerators that PyTorch drives: a model of transformers in their memory, and ways to generate.
 
-The modules of ``generation`` are imported inside functions: an accelerator may have to change transformers first.
+What imports transformers' models is imported inside functions: an accelerator may have to change transformers first.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+import torch
 
 from gaudi_perf.accelerators.base import Engine
+from gaudi_perf.generation.bandwidth import measured_bandwidth
+from gaudi_perf.generation.batches import padded
+from gaudi_perf.generation.deepspeed import import_deepspeed, pass_alone, sharded_model
 from gaudi_perf.generation.import_patches import leave_out_scikit_learn
+from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.prompts import Prompt, prompt_of
+from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
 from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
-
-if TYPE_CHECKING:
-    import torch
-
-    from gaudi_perf.generation.tracing import Tracer
 
 
 class Generation(Protocol):
@@ -54,9 +56,19 @@ class TorchEngine(Engine):
         self._variant: Variant | None = None
         self._generation: Generation | None = None
 
-    @abstractmethod
     def generation_of(self, variant: Variant) -> Generation:
-        """Make the buffers of a variant; what ``graphs`` needs is compiled or captured in the first rounds."""
+        """Make the buffers of a variant: ``eager`` is transformers' generate."""
+        if variant.graphs:
+            return self.static_generation(variant)
+        return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
+
+    def static_generation(self, variant: Variant) -> Generation:
+        """The same for ``graphs``; what is compiled or captured is so in the first rounds.
+
+        Raises:
+            UserError: this accelerator has no graphs.
+        """
+        raise UserError("this accelerator has no graphs: leave them out with -k eager, or --eager for a dataset")
 
     def import_libraries(self) -> None:
         """Import what the model needs.
@@ -78,8 +90,6 @@ class TorchEngine(Engine):
     def import_for_ranks(self) -> None:
         """Transformers and DeepSpeed."""
         self.import_libraries()
-        from gaudi_perf.generation.deepspeed import import_deepspeed
-
         import_deepspeed()
 
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
@@ -87,7 +97,6 @@ class TorchEngine(Engine):
         progress(f"importing torch and {self.library}")
         self.import_libraries()
         self.take_device()
-        from gaudi_perf.generation.deepspeed import sharded_model
         from gaudi_perf.generation.dummy import dummy_model
         from gaudi_perf.generation.weights import load_model
 
@@ -109,8 +118,6 @@ class TorchEngine(Engine):
 
     def memory_bandwidth(self) -> float | None:
         """Measured in this process, with a block as large as its part of the weights."""
-        from gaudi_perf.generation.bandwidth import measured_bandwidth
-
         group = self._loaded()
         weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
         return measured_bandwidth(self.device_type, weights, self.synchronize)
@@ -133,8 +140,6 @@ class TorchEngine(Engine):
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch, padded to the variant's shape."""
-        from gaudi_perf.generation.batches import padded
-
         variant, generation = self._prepared()
         pad = self._model.config.pad_token_id
         ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
@@ -142,8 +147,6 @@ class TorchEngine(Engine):
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
         """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs."""
-        from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
-
         if plain:
             return trace_of_one_pass(self._forward, prompt_ids, token_ids, self.device_type)
         variant, generation = self._prepared()
@@ -153,8 +156,6 @@ class TorchEngine(Engine):
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         """Of this rank's part, by the forward that no graph wraps."""
-        from gaudi_perf.generation.deepspeed import pass_alone
-
         pass_alone(self._model, self._forward, prompt_ids, self.device_type)
         return True
 
@@ -167,8 +168,6 @@ class TorchEngine(Engine):
         return self._variant, self._generation
 
     def _batch(self, prompt_ids: list[int], variant: Variant) -> torch.Tensor:
-        import torch
-
         return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type)
 
     @staticmethod

@@ -10,11 +10,15 @@ the parts are added up.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional
-from transformers import BloomForCausalLM
 
 from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 
 class FusedDecodeGeneration(CachedStaticGeneration):

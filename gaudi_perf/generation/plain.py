@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import BloomForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
 from gaudi_perf.generation.tracing import Tracer
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 
 class PlainGeneration:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import BloomForCausalLM
 from transformers.cache_utils import StaticCache
 
 from gaudi_perf.generation.tracing import Tracer
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
 """One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their

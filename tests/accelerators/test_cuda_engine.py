@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from gaudi_perf import protocol
+from gaudi_perf.accelerators import torch_engine
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.accelerators.cuda import stack
 from gaudi_perf.accelerators.cuda.engine import CudaEngine
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation import capture
-from gaudi_perf.generation import deepspeed as parallel
 from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
@@ -79,7 +79,7 @@ def test_a_rank_takes_the_gpu_of_its_number(gpu: GroupSpec, monkeypatch: pytest.
     taken: list[Any] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setattr(parallel, "import_deepspeed", lambda: taken.append("DeepSpeed"))
+    monkeypatch.setattr(torch_engine, "import_deepspeed", lambda: taken.append("DeepSpeed"))
     monkeypatch.setenv("LOCAL_RANK", "3")
     CudaEngine().import_for_ranks()
     assert taken == [3, "DeepSpeed"]

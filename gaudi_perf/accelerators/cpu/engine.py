@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.compilations import Compilations
+from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -26,8 +28,6 @@ class CpuEngine(TorchEngine):
 
     def take_device(self) -> None:
         """With the threads that the controller chose."""
-        import torch
-
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
     def device(self) -> Device:
@@ -38,16 +38,8 @@ class CpuEngine(TorchEngine):
         """PyTorch's version, and what else the latency depends on."""
         return cpu_stack()
 
-    def generation_of(self, variant: Variant) -> Generation:
-        """``graphs`` compiles in the first rounds."""
-        import torch
-
-        from gaudi_perf.generation.plain import PlainGeneration
-        from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
-
-        self._compilations.reset()
-        if not variant.graphs:
-            return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
+    def static_generation(self, variant: Variant) -> Generation:
+        """Its step is compiled."""
         self._compilations.watch()
         kind = CachedStaticGeneration if variant.kv_cache else UncachedStaticGeneration
         return kind(
@@ -58,6 +50,11 @@ class CpuEngine(TorchEngine):
             wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
             ranks=self._loaded().devices,
         )
+
+    def close(self) -> None:
+        """Forget what was compiled, too."""
+        super().close()
+        self._compilations.reset()
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

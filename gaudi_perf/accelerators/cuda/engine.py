@@ -5,25 +5,26 @@ docs/cuda.md says why ``graphs`` is not transformers' own static cache, and what
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from gaudi_perf.accelerators.cuda.clocks import Clocks
 from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
+from gaudi_perf.generation.capture import Captures, ConstantAlibi
 from gaudi_perf.generation.compilations import Compilations
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
+from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
-
-if TYPE_CHECKING:
-    import torch
-
-    from gaudi_perf.generation.capture import Captures, ConstantAlibi
 
 
 class CudaEngine(TorchEngine):
@@ -34,7 +35,7 @@ class CudaEngine(TorchEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._captures: Captures | None = None
+        self._captures = Captures()
         self._captures_before = 0
         self._alibi: ConstantAlibi | None = None
         self._compilations = Compilations()
@@ -42,8 +43,6 @@ class CudaEngine(TorchEngine):
 
     def import_for_ranks(self) -> None:
         """Take the GPU of this rank from now on: nccl and DeepSpeed use the current one."""
-        import torch
-
         self.take_device()
         index = int(os.environ["LOCAL_RANK"])
         if index >= torch.cuda.device_count():
@@ -53,8 +52,6 @@ class CudaEngine(TorchEngine):
 
     def take_device(self) -> None:
         """See that PyTorch has a GPU."""
-        import torch
-
         if not torch.cuda.is_available():
             built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
             raise UserError(
@@ -69,8 +66,6 @@ class CudaEngine(TorchEngine):
 
     def device(self) -> Device:
         """The GPU."""
-        import torch
-
         return Device(
             name=device_slug(torch.cuda.get_device_name()),
             accelerator="cuda",
@@ -110,26 +105,19 @@ class CudaEngine(TorchEngine):
 
     def synchronize(self) -> None:
         """Wait for the GPU."""
-        import torch
-
         torch.cuda.synchronize()
 
     def reset_peak_memory(self) -> None:
         """Forget the peak."""
-        import torch
-
         torch.cuda.reset_peak_memory_stats()
 
     def peak_memory_bytes(self) -> int | None:
         """The most that PyTorch's allocator held; what a captured graph holds is among it."""
-        import torch
-
         return int(torch.cuda.max_memory_reserved())
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Captures since the variant was prepared, and the time of compiling what was captured."""
-        captured = None if self._captures is None else self._captures.total
-        compiled = self._compilations.total
+        captured, compiled = self._captures.total, self._compilations.total
         if captured is None or compiled is None:
             return captured
         known = captured.seconds is not None and compiled.seconds is not None
@@ -139,46 +127,34 @@ class CudaEngine(TorchEngine):
     def begin_rounds(self) -> None:
         """Remember how much was compiled and captured."""
         self._compilations.begin_rounds()
-        self._captures_before = self._captures.count if self._captures is not None else 0
+        self._captures_before = self._captures.count
         self._clocks.forget()
 
     def problems(self) -> list[str]:
         """A compilation or a capture inside the rounds; a host clock that differs from the GPU's."""
         found = self._compilations.problems()
-        more = self._captures.count - self._captures_before if self._captures is not None else 0
+        more = self._captures.count - self._captures_before
         if more > 0:
             found.append(
                 f"{more} CUDA graphs were captured inside the timed rounds: allow more warm-up (--warm-up-limit)"
             )
         return found + self._clocks.problems()
 
-    def generation_of(self, variant: Variant) -> Generation:
-        """``graphs`` compiles and captures in the first rounds."""
-        import torch
-
-        from gaudi_perf.generation.capture import Captures, ConstantAlibi
-        from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
-        from gaudi_perf.generation.plain import PlainGeneration
-        from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
-
-        self._compilations.reset()
-        self._clocks.forget()
-        if not variant.graphs:
-            return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
-        captures, kind = Captures(), STEPS[step_name()]
-        self._captures = captures
+    def static_generation(self, variant: Variant) -> Generation:
+        """Its steps are captured, of some kinds compiled before."""
+        kind = STEPS[step_name()]
         if kind.compiled is not None:
             self._compilations.watch()
 
         def wrap(step: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
             if kind.compiled is not None:
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
-            return captures.wrap(step)
+            return self._captures.wrap(step)
 
         sizes = (variant.prompt_tokens, variant.new_tokens, variant.batch_size)
         more: dict[str, Any] = {"wrap": wrap, "ranks": self._loaded().devices}
         if variant.kv_cache:
-            more["wrap_prompt"] = captures.wrap  # it runs once a round, and transformers 5 asks not to compile it
+            more["wrap_prompt"] = self._captures.wrap  # once a round, and transformers 5 asks not to compile it
         generation: CachedStaticGeneration | UncachedStaticGeneration
         if not variant.kv_cache:
             generation = UncachedStaticGeneration(self._model, *sizes, **more)
@@ -193,7 +169,9 @@ class CudaEngine(TorchEngine):
     def close(self) -> None:
         """Destroy captured graphs: NCCL waits for the end of those that hold collectives before it parts."""
         super().close()
-        self._captures = None
+        self._captures.reset()
+        self._compilations.reset()
+        self._clocks.forget()
         if self._alibi is not None:
             self._alibi.remove()
             self._alibi = None
@@ -201,17 +179,11 @@ class CudaEngine(TorchEngine):
 
     def _release(self) -> None:
         """Give what is free back to the GPU."""
-        import gc
-
-        import torch
-
         gc.collect()
         torch.cuda.empty_cache()
 
 
 def _seen() -> str:
-    import torch
-
     count = torch.cuda.device_count()
     shown = os.environ.get(VISIBLE)
     return f"{count}" + ("" if shown is None else f" ({VISIBLE}={shown})")

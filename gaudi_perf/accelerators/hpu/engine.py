@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from gaudi_perf.accelerators.hpu.generation import GaudiGeneration
 from gaudi_perf.accelerators.hpu.metrics import Counters, problems_in
 from gaudi_perf.accelerators.hpu.stack import synapse_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
@@ -75,8 +76,6 @@ class HpuEngine(TorchEngine):
 
     def generation_of(self, variant: Variant) -> Generation:
         """Wrap the model in HPU graphs or not, and set what generate() reads."""
-        from gaudi_perf.accelerators.hpu.generation import GaudiGeneration
-
         if variant.graphs:
             from habana_frameworks.torch.hpu import wrap_in_hpu_graph
 
@@ -130,8 +129,6 @@ def adapt_transformers() -> None:
     Raises:
         UserError: it is not installed.
     """
-    import torch  # noqa: F401  (before anything of Habana)
-
     leave_out_scikit_learn()
     try:
         from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gaudi

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.protocol import Variant
+from gaudi_perf.accelerators.torch_engine import TorchEngine
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
@@ -13,11 +12,6 @@ class MadeUpEngine(TorchEngine):
 
     def stack(self) -> Stack:
         return Stack(kind="beads", version="1.5", components={"wood": "beech"})
-
-    def generation_of(self, variant: Variant) -> Generation:
-        from gaudi_perf.generation.plain import PlainGeneration
-
-        return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
 
     def synchronize(self) -> None: ...
 
