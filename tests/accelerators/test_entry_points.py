@@ -25,8 +25,10 @@ MADE_UP = Path(__file__).parent / "made_up"
 PATH = os.pathsep.join([str(MADE_UP), str(ROOT)])
 
 
-def test_a_case_is_measured_and_judged_on_an_accelerator_of_another_package(tmp_path: Path) -> None:
-    suite = Suite(tmp_path)
+def test_a_case_is_measured_and_judged_on_an_accelerator_of_another_package(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    suite = Suite(tmp_path_factory.mktemp("s"))  # a socket's path is short
     asked = ["--accelerator", "made-up", "-k", "bloomz560m-1x-eager-kvcache", "--benchmark-disable"]
     few = ["--new-tokens", "4", "--rounds", "3", "--runs", "1"]
     first = suite(*asked, *few, "--refresh-baselines", PYTHONPATH=PATH)
