@@ -1,9 +1,12 @@
-"""Facts of the host, as it is during a measurement."""
+"""Facts of the host: as it is during a measurement, what is installed, and what its programs print."""
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -83,6 +86,24 @@ def installed(distribution: str) -> str:
     with suppress(PackageNotFoundError):
         return version(distribution)
     return ""
+
+
+def output_of(program: str, *arguments: str) -> str:
+    """What a program prints, be it with an error; empty where there is none, or no answer within half a minute."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        command = [path, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+        return done.stdout
+    return ""
+
+
+def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
+    """The same as rows of so many cells; other lines, which are messages, are left out."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(output_of(program, *arguments).splitlines())]
+    return [row for row in rows if len(row) == columns]
 
 
 def _processor_times() -> tuple[float, float | None]:

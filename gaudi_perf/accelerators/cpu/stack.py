@@ -6,11 +6,9 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-from contextlib import suppress
 from pathlib import Path
 
-from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.host import installed, output_of
 from gaudi_perf.vocabulary.stack import Stack
 
 _SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "LD_PRELOAD", "ATEN_CPU_CAPABILITY")
@@ -55,8 +53,5 @@ def compiler_version() -> str:
     path = compiler()
     if path is None:
         return "none"
-    command = [path, "-dumpfullversion", "-dumpversion"]
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10)
-        return " ".join([Path(path).name, *done.stdout.split()[:1]])  # not every compiler knows both words
-    return Path(path).name
+    # Not every compiler knows both options.
+    return " ".join([Path(path).name, *output_of(path, "-dumpfullversion", "-dumpversion").split()[:1]])
