@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gaudi_perf.accelerators.hpu.generation import GaudiGeneration
-from gaudi_perf.accelerators.hpu.metrics import Counters, problems_in
+from gaudi_perf.accelerators.hpu.metrics import Counters
 from gaudi_perf.accelerators.hpu.stack import synapse_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.import_patches import leave_out_scikit_learn
@@ -30,9 +30,7 @@ class HpuEngine(TorchEngine):
     def __init__(self) -> None:
         super().__init__()
         self._hpu: Any = None
-        self._compiled = Counters(graph_compilation="TotalNumber")
-        self._rounds = Counters(graph_compilation="TotalNumber", cpu_fallback="TotalNumber", recipe_cache="TotalMiss")
-        self._compile_time = Counters(graph_compilation="TotalTime")
+        self._since_prepared, self._since_rounds = Counters(), Counters()
 
     def import_libraries(self) -> None:
         """PyTorch, and optimum-habana in place of parts of transformers."""
@@ -82,8 +80,7 @@ class HpuEngine(TorchEngine):
             self._model = wrap_in_hpu_graph(self._model)
             if not variant.kv_cache:
                 self._model.forward = _without_cache_position(self._model.forward)
-        self._compiled.begin()
-        self._compile_time.begin()
+        self._since_prepared.begin()
         return GaudiGeneration(self._model, variant)
 
     def close(self) -> None:
@@ -108,18 +105,18 @@ class HpuEngine(TorchEngine):
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Graphs compiled since the variant was prepared; the bridge reports microseconds."""
-        count = self._compiled.grown()["graph_compilation"]
-        if not count:
+        grown = self._since_prepared.grown()
+        if not grown["compilations"]:
             return None
-        return GraphCompilation(seconds=self._compile_time.grown()["graph_compilation"] / 1e6, count=int(count))
+        return GraphCompilation(seconds=grown["compilation_us"] / 1e6, count=int(grown["compilations"]))
 
     def begin_rounds(self) -> None:
         """Remember the counters."""
-        self._rounds.begin()
+        self._since_rounds.begin()
 
     def problems(self) -> list[str]:
         """A compilation, a recipe-cache miss or a CPU fallback inside the rounds."""
-        return problems_in(self._rounds.grown())
+        return self._since_rounds.problems()
 
 
 @functools.cache
