@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 
@@ -151,18 +151,20 @@ class CudaEngine(TorchEngine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return self._captures.wrap(step)
 
-        sizes = (variant.prompt_tokens, variant.new_tokens, variant.batch_size)
-        more: dict[str, Any] = {"wrap": wrap, "ranks": self._loaded().devices}
-        if variant.kv_cache:
-            more["wrap_prompt"] = self._captures.wrap  # once a round, and transformers 5 asks not to compile it
-        generation: CachedStaticGeneration | UncachedStaticGeneration
+        make: Callable[..., CachedStaticGeneration | UncachedStaticGeneration] = CachedStaticGeneration
         if not variant.kv_cache:
-            generation = UncachedStaticGeneration(self._model, *sizes, **more)
+            make = UncachedStaticGeneration
         elif kind.fused:
-            apart = kind.compiled is not None
-            generation = FusedDecodeGeneration(self._model, *sizes, **more, biases_apart=apart)
-        else:
-            generation = CachedStaticGeneration(self._model, *sizes, **more)
+            make = partial(FusedDecodeGeneration, biases_apart=kind.compiled is not None)
+        generation = make(
+            self._model,
+            variant.prompt_tokens,
+            variant.new_tokens,
+            variant.batch_size,
+            wrap=wrap,
+            wrap_prompt=self._captures.wrap,  # once a round, and transformers 5 asks not to compile it
+            ranks=self._loaded().devices,
+        )
         self._alibi = ConstantAlibi(self._model, generation.mask)
         return generation
 
