@@ -1,6 +1,6 @@
 """False alarms and detections of this suite's verdicts, and of the rules that people use, on the same data.
 
-    python benchmarks/detection.py                        # a quick look, a few minutes
+    python benchmarks/detection.py                        # a first impression, a few minutes
     python benchmarks/detection.py --repeats 2000         # the numbers in docs/detection.md
     python benchmarks/detection.py --only "shared" --no-others
     python benchmarks/detection.py --limits               # what the recordings allow any rule, seconds
@@ -25,7 +25,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +34,16 @@ from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
-from gaudi_perf.statistics.evidence import from_interleaved, from_side_by_side, from_stored, with_slowdown
-from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import Sides, slowed
+from gaudi_perf.statistics.audit import Sides
+from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import Layout, Plan, Stop, look_at
+from gaudi_perf.statistics.sequential import StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)
 SETTINGS = ComparisonSettings()
-GATHER = {
-    Layout.STORED: from_stored,
-    Layout.SIDE_BY_SIDE: from_side_by_side,
-    Layout.INTERLEAVED: from_interleaved,
-}
 
 
 @dataclass
@@ -58,7 +53,7 @@ class Tally:
     kinds: dict[float, Counter[VerdictKind]] = field(default_factory=dict)
     seconds: dict[float, list[float]] = field(default_factory=dict)
     runs: dict[float, list[int]] = field(default_factory=dict)
-    stops: Counter[Stop] = field(default_factory=Counter)
+    stops: Counter[StopReason] = field(default_factory=Counter)
 
     def add(self, slowdown: float, kind: VerdictKind, seconds: float, runs: int) -> None:
         """Count a verdict, and what it took."""
@@ -81,9 +76,9 @@ def slowdowns_of(scenario: Scenario) -> tuple[float, ...]:
     return tuple(sorted({*SLOWDOWNS, 2 * scenario.tolerance}))
 
 
-def ours(scenario: Scenario, sides: Sides, usual: UsualNoise, tally: Tally) -> float:
+def ours(scenario: Scenario, sides: Sides, prior: NoisePrior, tally: Tally) -> float:
     """Count the verdicts; returns the best estimate of the ratio's logarithm without a slowdown."""
-    evidence = GATHER[scenario.layout](sides.candidate, sides.baseline, usual)
+    evidence = gather(sides.candidate, sides.baseline, scenario.layout, prior)
     seconds = device_seconds(sides, scenario.layout)
     for slowdown in slowdowns_of(scenario):
         verdict = decide(with_slowdown(evidence, slowdown), scenario.tolerance, SETTINGS)
@@ -101,27 +96,28 @@ def one_threshold(estimates: Sequence[float]) -> str:
 
 @dataclass
 class Sequential:
-    """Looks after every pair, and fixed plans of every size on the same runs."""
+    """Interim analyses after every pair, and fixed plans of every size on the same runs."""
 
     tally: Tally = field(default_factory=Tally)
     detected: Counter[int] = field(default_factory=Counter)
     repeats: int = 0
 
-    def add(self, scenario: Scenario, sides: Sides, usual: UsualNoise) -> None:
-        """Look after every pair until told to stop; and decide once for every size."""
+    def add(self, scenario: Scenario, sides: Sides, prior: NoisePrior) -> None:
+        """Analyse after every pair until it stops; and decide once for every size."""
         self.repeats += 1
-        plan = Plan(first=scenario.first, most=scenario.most)
-        gather = GATHER[scenario.layout]
+        plan = StoppingPlan(first=scenario.first, most=scenario.most)
         counts = range(plan.first, plan.most + 1)
-        known = {count: gather(sides.candidate[:count], sides.baseline[:count], usual) for count in counts}
+        known = {
+            count: gather(sides.candidate[:count], sides.baseline[:count], scenario.layout, prior) for count in counts
+        }
         for slowdown in slowdowns_of(scenario):
             for count in counts:
-                looked = look_at(with_slowdown(known[count], slowdown), plan, scenario.tolerance, SETTINGS)
-                if looked.stop != Stop.NOT_YET:
+                found = analyze(with_slowdown(known[count], slowdown), plan, scenario.tolerance, SETTINGS)
+                if found.stop != StopReason.NOT_YET:
                     used = Sides(sides.candidate[:count], sides.baseline[:count])
-                    self.tally.add(slowdown, looked.comparison.kind, device_seconds(used, scenario.layout), count)
+                    self.tally.add(slowdown, found.comparison.kind, device_seconds(used, scenario.layout), count)
                     if slowdown == 0:
-                        self.tally.stops[looked.stop] += 1
+                        self.tally.stops[found.stop] += 1
                     break
         for count in counts:
             fixed = decide(with_slowdown(known[count], 2 * scenario.tolerance), scenario.tolerance, SETTINGS)
@@ -129,14 +125,14 @@ class Sequential:
 
     def lines(self, scenario: Scenario) -> Iterator[str]:
         """What came out, for the table."""
-        yield row(f"gaudi-perf, {scenario.first} to {scenario.most} looks", self.tally, scenario)
+        yield row(f"gaudi-perf, {scenario.first} to {scenario.most} pairs", self.tally, scenario)
         reference = 2 * scenario.tolerance
         power = self.tally.share(reference, VerdictKind.REGRESSED)
         counts = range(scenario.first, scenario.most + 1)
         enough = [count for count in counts if self.detected[count] / self.repeats >= power]
         equal = enough[0] if enough else scenario.most
         used = {slowdown: statistics.fmean(self.tally.runs[slowdown]) for slowdown in slowdowns_of(scenario)}
-        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; looks use"
+        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; analyses use"
         yield "    " + ", ".join(f"{slowdown:.0%}: {mean:.1f} ({mean / equal:.0%})" for slowdown, mean in used.items())
         stops = ", ".join(f"{stop.value} {count / self.repeats:.1%}" for stop, count in self.tally.stops.items())
         yield f"    stopped without a slowdown: {stops}"
@@ -145,7 +141,7 @@ class Sequential:
 def others(scenario: Scenario, sides: Sides, tallies: dict[str, Tally]) -> None:
     seconds = device_seconds(sides, scenario.layout)
     for slowdown in slowdowns_of(scenario):
-        candidate = slowed(sides.candidate, slowdown)
+        candidate = [replace(sample, rounds=sample.rounds * (1 + slowdown)) for sample in sides.candidate]
         for name, rule in RULES.items():
             alarm = rule(candidate, sides.baseline)
             kind = VerdictKind.REGRESSED if alarm else VerdictKind.UNCHANGED
@@ -171,12 +167,12 @@ def run(scenario: Scenario, repeats: int, others_repeats: int, seed: int) -> Ite
     estimates: list[float] = []
     for number in range(repeats):
         sides = scenario.draw(rng)
-        usual = scenario.usual(rng) if scenario.usual else UsualNoise()
-        estimates.append(ours(scenario, sides, usual, fixed))
+        prior = scenario.prior(rng) if scenario.prior else NoisePrior()
+        estimates.append(ours(scenario, sides, prior, fixed))
         if number < others_repeats:
             others(scenario, sides, tallies)
         if scenario.draw_most is not None and number < repeats // 8:
-            sequential.add(scenario, scenario.draw_most(rng), usual)
+            sequential.add(scenario, scenario.draw_most(rng), prior)
     yield f"{scenario.data}; {scenario.name} ({repeats} comparisons, tolerance {scenario.tolerance:.0%})"
     shown = " ".join(f"{slowdown:6.0%}" for slowdown in SLOWDOWNS if slowdown > 0)
     yield f"  {'rule':<32} {'false':>7} | {shown} | {'missed':>6} {'unclear':>7} {'dev-s':>8}"

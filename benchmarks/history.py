@@ -24,9 +24,9 @@ import numpy as np
 from gaudi_perf.stores.history import INDEX_FILE
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.documents import encode
-from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload
 
 ROUNDS = 20
@@ -69,7 +69,9 @@ def make_history(directory: Path, count: int) -> None:
                 ids.append(run.run_id)
                 written += 1
             if ids:
-                verdict = Verdict(kind=VerdictKind.NO_BASELINE, reason="there are no baselines")
+                verdict = Verdict(
+                    kind=VerdictKind.NO_BASELINE, reason=Reason.NO_BASELINE, text="there are no baselines"
+                )
                 reports.append(CaseReport(case=case, run_ids=ids, verdicts=[verdict]))
         stamp = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         session = Session(session_id=session_id, started_at=stamp, ended_at=stamp, cases=reports)

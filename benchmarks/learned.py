@@ -1,4 +1,4 @@
-"""What it is worth to learn the usual noise: verdicts with and without, on servers whose nights differ more or less.
+"""What it is worth to learn the noise prior: verdicts with and without, on servers whose nights differ more or less.
 
     python benchmarks/learned.py                  # the numbers in docs/detection.md, some minutes
     python benchmarks/learned.py --repeats 100    # a quick look
@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 from detection_rules.noise import QuietServer
 
-from gaudi_perf.judging.usual import learned_from
-from gaudi_perf.statistics.evidence import from_stored, with_slowdown
-from gaudi_perf.statistics.noise import UsualNoise
+from gaudi_perf.judging.noise import estimated_from
+from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -38,11 +38,11 @@ def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[R
     return [run for number in range(nights) for run in server.runs(f"before {number}", runs, ROUNDS, rng)]
 
 
-def known(server: QuietServer, nights: int, kind: str, rng: np.random.Generator) -> UsualNoise:
+def known(server: QuietServer, nights: int, kind: str, rng: np.random.Generator) -> NoisePrior:
     """What so many nights of two runs teach."""
     history = [run for number in range(nights) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
-    learned = learned_from(history, probes=kind != "published")
-    return UsualNoise() if learned is None else learned.noise
+    learned = estimated_from(history, probes=kind != "published")
+    return NoisePrior() if learned is None else learned.prior
 
 
 def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[str]:
@@ -52,12 +52,12 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
     for _ in range(repeats):
         candidate, stored = server.runs("tonight", 5, ROUNDS, rng), baseline(server, kind, rng)
         if kind == "published":
-            candidate = [RunSample(run.rounds, night=run.night) for run in candidate]
+            candidate = [RunSample(run.rounds, session=run.session) for run in candidate]
         for nights in (0, 10, 30):
-            usual = known(server, nights, kind, rng)
+            prior = known(server, nights, kind, rng)
             if kind == "published":  # as in ``as_published``
-                usual = replace(usual, slow_nights=0.0)
-            evidence = from_stored(candidate, stored, usual)
+                prior = replace(prior, slow_sessions=0.0)
+            evidence = gather(candidate, stored, Layout.STORED, prior)
             tally = counts.setdefault(nights, {slowdown: Counter() for slowdown in SLOWDOWNS})
             for slowdown in SLOWDOWNS:
                 tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1

@@ -3,7 +3,7 @@
     python benchmarks/sessions.py                   # the numbers in docs/detection.md, some minutes
     python benchmarks/sessions.py --repeats 50      # a quick look
 
-No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the family's level for each
+No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the level of each
 case, gates, all cases together at the end, exit status. Noise is that of a quiet server: runs 0.5 % apart, rounds 1 %,
 nights 1 %, 3 % of nights 8 % slow, which the probes show. All cases of a session share its night's luck.
 """
@@ -21,13 +21,13 @@ from scipy.stats import binomtest
 
 from gaudi_perf.judging.case import CaseJudge
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
-from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.sequential import Plan
-from gaudi_perf.vocabulary.baseline import BaselineRun
+from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.run import Measurement, Run
+from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload
 
@@ -44,19 +44,33 @@ CASES = tuple(
     for kv_cache in (True, False)
 )
 STACK = Stack(kind="synapse", version="1.24.0")
+DEVICE = Device(name="gaudi2", accelerator="hpu")
+HOST = Host(cpu="a processor", cores=160, memory_bytes=2**40)
+CASE = Case(
+    configuration=Configuration(model="bloomz7b", devices=1, graphs=True, kv_cache=True),
+    accelerator="hpu",
+    workload=Workload(),
+    scale="full",
+)
+"""What is measured is one case by its documents; which of the session's cases it is shows in the latencies alone."""
 ROUNDS = 10
 
 
-def run_of(
-    server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator
-) -> BaselineRun:
+def run_of(server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator) -> Run:
     """A run of a night as it is stored, made longer by a factor."""
     made = server.run_of(luck, night, ROUNDS, rng)
-    return BaselineRun(
+    return Run(
         run_id=f"{night}-{number:08x}",
-        measured_at="2026-01-31T12:00:00Z",
-        latencies_s=(factor * made.rounds).tolist(),
-        probes_s=None if made.probes is None else made.probes.tolist(),
+        session_id=night,
+        started_at="2026-01-31T12:00:00Z",
+        case=CASE,
+        device=DEVICE,
+        stack=STACK,
+        host=HOST,
+        measurement=Measurement(
+            latencies_s=(factor * made.rounds).tolist(),
+            probes_s=None if made.probes is None else made.probes.tolist(),
+        ),
     )
 
 
@@ -149,27 +163,27 @@ class Tally:
         self.runs += runs
 
 
-def judge_session(evidence: Sequence[CaseEvidence], plan: Plan | None) -> tuple[list[CaseReport], bool, int]:
+def judge_session(evidence: Sequence[CaseEvidence], plan: StoppingPlan | None) -> tuple[list[CaseReport], bool, int]:
     """Judge a session as pytest does.
 
     Returns:
         What is said of each case in the end, whether the session fails, and how many runs were used.
     """
-    family, rules = SessionFamily(len(evidence)), Rules()
+    testing, rules = MultipleTesting(len(evidence)), Rules()
     reports: dict[str, CaseReport] = {}
     failed, used = False, 0
     for case, one in zip(CASES, evidence, strict=True):
-        judge = CaseJudge(family.rules(rules), plan)
+        judge = CaseJudge(testing.rules(rules), plan)
         counts = [len(one.runs)] if plan is None else range(plan.first, plan.most + 1)
         for count in counts:
             judgement = judge.judge(_so_far(one, count))
             if judgement.settled:
                 break
         used += count
-        family.add(case.id, judgement)
+        testing.add(case.id, judgement)
         reports[case.id] = CaseReport(case=case, verdicts=list(judgement.verdicts))
         failed |= fails(judgement.verdicts, "")
-    for case_id, verdict in family.conclude().added.items():
+    for case_id, verdict in testing.conclude().added.items():
         reports[case_id] = with_added(reports[case_id], verdict, "")
         failed |= fails(reports[case_id].verdicts, "")
     return list(reports.values()), failed, used
@@ -184,7 +198,7 @@ def _so_far(evidence: CaseEvidence, count: int) -> CaseEvidence:
 
 
 def simulate(
-    gather: Gather, slow: Sequence[bool], by: float, repeats: int, seed: int, plan: Plan | None = None
+    gather: Gather, slow: Sequence[bool], by: float, repeats: int, seed: int, plan: StoppingPlan | None = None
 ) -> Tally:
     """Judge many sessions.
 
@@ -204,7 +218,7 @@ def simulate(
     return tally
 
 
-def scenarios() -> dict[str, tuple[Gather, Plan | None]]:
+def scenarios() -> dict[str, tuple[Gather, StoppingPlan | None]]:
     """What is compared with what."""
     return {
         "baseline of 5 nights": (stored(5, 1, 5), None),
@@ -213,7 +227,7 @@ def scenarios() -> dict[str, tuple[Gather, Plan | None]]:
         "5 nights, tonight is slow": (stored(5, 1, 5, slow_tonight=True), None),
         "one night, tonight is slow": (stored(1, 5, 5, slow_tonight=True), None),
         "side by side 5 + 5": (side_by_side(5), None),
-        "side by side, 3 to 10 runs": (side_by_side(10), Plan(first=3, most=10)),
+        "side by side, 3 to 10 runs": (side_by_side(10), StoppingPlan(first=3, most=10)),
     }
 
 

@@ -13,9 +13,9 @@ import msgspec
 from gaudi_perf.vocabulary.configuration import WeightsKind
 from gaudi_perf.vocabulary.dataset import Dataset, Tokens
 from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt, Seconds, TokenId
-from gaudi_perf.vocabulary.measurement import GraphCompilation
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import PROMPT_TOKENS, Dtype
 

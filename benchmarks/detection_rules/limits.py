@@ -14,14 +14,13 @@ import numpy as np
 from scipy.stats import nct, norm, t
 
 from detection_rules.noise import Recorded, load
-from gaudi_perf.statistics.evidence import from_stored
-from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import draw_stored
+from gaudi_perf.statistics.audit import draw_stored
+from gaudi_perf.statistics.evidence import Layout, gather
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels
 
 _ERROR, _POWER = 0.005, 0.9
 _MOST = 2000
-_FIRST_LOOK = 3
+_FIRST_ANALYSIS = 3
 _DRAWS = 60
 
 
@@ -64,8 +63,8 @@ def _of_pairs(noise: Recorded) -> Iterator[str]:
     needed = ", ".join(f"{slowdown:.0%}: {count}" for slowdown, count in fixed.items())
     spreads = f"{np.std(differences, ddof=1):.1%}, {spread:.1%} less what the probes explain"
     yield f"  pairs differ by {spreads}; needed for {needed}"
-    least = min(1.0, _FIRST_LOOK / fixed[0.1])
-    yield f"  a first look after {_FIRST_LOOK} pairs uses {least:.0%} of the plan for 10 % at the least"
+    least = min(1.0, _FIRST_ANALYSIS / fixed[0.1])
+    yield f"  a first interim analysis after {_FIRST_ANALYSIS} pairs uses {least:.0%} of the plan for 10 % at the least"
 
 
 def _of_stretches(noise: Recorded, ours: int = 10, theirs: int = 20) -> Iterator[str]:
@@ -92,15 +91,15 @@ def _of_the_rule(samples: list[RunSample], ours: int, theirs: int) -> Iterator[s
     errors, nights, shifts = [], [], []
     for _ in range(_DRAWS):
         sides = draw_stored(samples, ours, theirs, rng)
-        evidence = from_stored(sides.candidate, sides.baseline, UsualNoise())
+        evidence = gather(sides.candidate, sides.baseline, Layout.STORED)
         known = evidence.posterior
         errors.append(math.sqrt(float(known.weights @ (known.deviations**2 + (known.means - known.mean) ** 2))))
-        nights.append(evidence.noise.night)
+        nights.append(evidence.noise.session)
         shifts.append(abs(evidence.probe_shift or 0.0))
     middle = [float(np.median(values)) for values in (errors, nights, shifts)]
     yield (
-        f"  the rule's own error: {middle[0]:.1%} (median of {_DRAWS}), nights taken to lie {middle[1]:.1%} apart; "
-        f"the probes of the sides differ by {middle[2]:.1%}"
+        f"  the rule's own error: {middle[0]:.1%} (median of {_DRAWS}), assumed night-to-night variation: "
+        f"{middle[1]:.1%}; the probes of the sides differ by {middle[2]:.1%}"
     )
 
 

@@ -59,7 +59,7 @@ class QuietServer:
             probes=PROBE_SECONDS * np.exp(probe_level + rng.normal(0, 10 * self.probe, rounds))
             if self.probes
             else None,
-            night=label,
+            session=label,
         )
 
     def runs(self, label: str, count: int, rounds: int, rng: np.random.Generator) -> list[RunSample]:

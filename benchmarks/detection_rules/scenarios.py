@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from detection_rules.noise import QuietServer, SharedMachine, load
-from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise
-from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
+from gaudi_perf.statistics.audit import Sides, draw_pairs, draw_stored
+from gaudi_perf.statistics.evidence import Layout
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import Layout
 
 Draw = Callable[[np.random.Generator], Sides]
 
@@ -29,7 +29,7 @@ class Scenario:
         layout: how the two sides belong together.
         tolerance: of the verdicts.
         draw: draws the runs of one comparison, without a slowdown.
-        usual: draws what is known about the noise; None where nothing is.
+        prior: draws what is known about the noise; None where nothing is.
         first: pairs at the first look of a sequential plan.
         most: pairs at its last; 0 for no plan.
         draw_most: draws that many.
@@ -40,7 +40,7 @@ class Scenario:
     layout: Layout
     tolerance: float
     draw: Draw
-    usual: Callable[[np.random.Generator], UsualNoise] | None = None
+    prior: Callable[[np.random.Generator], NoisePrior] | None = None
     first: int = 3
     most: int = 0
     draw_most: Draw | None = None
@@ -76,18 +76,18 @@ def _shared_pairs(machine: SharedMachine, pairs: int) -> Draw:
     return draw
 
 
-def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], UsualNoise]:
-    def learn(rng: np.random.Generator) -> UsualNoise:
-        return learn_usual_noise([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
+def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], NoisePrior]:
+    def learn(rng: np.random.Generator) -> NoisePrior:
+        return learn_noise_prior([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
 
     return learn
 
 
-def _known(rng: np.random.Generator) -> UsualNoise:
+def _known(rng: np.random.Generator) -> NoisePrior:
     """All that there is to know about the quiet server: what no rule can do better than."""
     sure = 400.0
-    return UsualNoise(
-        night_freedom=sure, lone_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01
+    return NoisePrior(
+        session_freedom=sure, lone_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01
     )
 
 
@@ -103,7 +103,7 @@ def synthetic() -> list[Scenario]:
             Layout.STORED,
             0.05,
             _quiet_stored(quiet, 5, 1, 5),
-            usual=_thirty_nights(quiet),
+            prior=_thirty_nights(quiet),
         ),
         Scenario(
             "baseline of 5 nights, noise known exactly",
@@ -111,7 +111,7 @@ def synthetic() -> list[Scenario]:
             Layout.STORED,
             0.05,
             _quiet_stored(quiet, 5, 1, 5),
-            usual=_known,
+            prior=_known,
         ),
         Scenario("baseline of 5 runs of one night", text, Layout.STORED, 0.05, _quiet_stored(quiet, 1, 5, 5)),
         Scenario(
@@ -120,7 +120,7 @@ def synthetic() -> list[Scenario]:
             Layout.STORED,
             0.05,
             _quiet_stored(quiet, 1, 5, 5),
-            usual=_known,
+            prior=_known,
         ),
         Scenario(
             "baseline of 5 nights, without probes",
@@ -136,7 +136,7 @@ def synthetic() -> list[Scenario]:
             Layout.SIDE_BY_SIDE,
             0.02,
             _quiet_pairs(quiet, 5),
-            usual=_thirty_nights(quiet),
+            prior=_thirty_nights(quiet),
         ),
         Scenario(
             "side by side, 15 + 15, tolerance 1 %",

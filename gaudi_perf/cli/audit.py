@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
+from gaudi_perf.cli.runs import chosen_runs, filter_options, tolerance_option
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.auditing import Audited, History
@@ -19,14 +21,12 @@ _MANY_ALARMS = 0.05
 
 
 @click.command(cls=Command)
-@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
-@click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
-@click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+@filter_options
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a night usually has.",
+    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a session usually has.",
 )
 @click.option(
     "--baselines",
@@ -35,7 +35,7 @@ _MANY_ALARMS = 0.05
     help="Runs of the baseline; default: 5, what a refresh stores.",
 )
 @click.option("--side-by-side", is_flag=True, help="Replay comparisons of neighbouring runs in pairs.")
-@click.option("--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds.")
+@tolerance_option
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=400, show_default=True, help="Comparisons per slowdown and case."
 )
@@ -51,19 +51,19 @@ def audit(
     repeats: int,
     results_dir: Path,
 ) -> None:
-    """Tell how often the verdicts of this installation are wrong, and the smallest slowdown that they find.
+    """Report how often the verdicts of this installation are wrong, and the smallest slowdown that they find.
 
     The runs under the results directory are replayed. Of runs of the same case on the same stack and host, some are
     drawn as candidate and others as baseline, again and again: nothing changed between them, so every REGRESSED is a
     false alarm. Then the same candidates are made slower by 2 to 50 %, to see which slowdowns are found in nine of ten
     comparisons, and how often twice the tolerance is called UNCHANGED, which is wrong. Nothing is measured or written.
 
-    As in the suite, the usual noise is learned where at least ten other nights are left to learn it from; side by side
+    As in the suite, the noise is estimated where at least ten other sessions are left to estimate it from; side by side
     needs none.
 
-    A candidate is drawn from one night (session) and its baseline from others, as in life; a history of one night is
-    cut into stretches. It takes more runs than a comparison has, better ten times as many: what a short history says is
-    said of few runs, drawn again and again. To grow one, measure the same stack on many nights, say with --runs 5.
+    A candidate is drawn from one session and its baseline from others, as in life; a history of one session is cut into
+    stretches. It takes more runs than a comparison has, better ten times as many: a short history is few runs, drawn
+    again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
 
     Examples:
       gaudi-perf audit
@@ -71,24 +71,13 @@ def audit(
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
     from gaudi_perf.judging.auditing import audit_history, histories, usual_design
-    from gaudi_perf.stores.history import read_history
 
     minded = share(tolerance, "--tolerance")
-    read = read_history(results_dir)
-    for problem in read.problems:
-        click.echo(shown(f"left out: {problem}"), err=True)
-    found, unusable = histories(
-        run
-        for run in read.runs
-        if case in run.case.id
-        and device in (None, run.device.name)
-        and stack in (None, run.stack.name, run.stack.version)
-    )
+    found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
     if unusable:
-        click.echo(f"left out: {unusable} runs that are INVALID or never became steady", err=True)
+        click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
-        asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to audit")
+        raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[tuple[History, Design, Audited]] = []
     too_short: list[str] = []
     for history in found:
@@ -100,8 +89,8 @@ def audit(
             replayed.append((history, design, outcome))
     if not replayed:
         raise UserError(
-            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack on more nights, "
-            "or replay smaller comparisons with --candidates and --baselines"
+            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack in more "
+            "sessions, or replay smaller comparisons with --candidates and --baselines"
         )
     _show(replayed, minded, repeats)
     for sentence in too_short:
@@ -109,12 +98,12 @@ def audit(
 
 
 def _too_short(history: History, reason: str) -> str:
-    nights = "1 night" if history.nights == 1 else f"{history.nights} nights"
-    runs = "1 run" if len(history.samples) == 1 else f"{len(history.samples)} runs"
-    return f"{runs} of {nights}: {reason}"
+
+    return f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}: {reason}"
 
 
 def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
+    from gaudi_perf.statistics.verdict import ComparisonSettings
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
     hosts = dict.fromkeys((history.device, history.stack, history.host) for history, _, _ in replayed)
@@ -124,7 +113,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         echo_table(
             [
                 ("case", "left"),
-                ("runs/nights", "right"),
+                ("runs/sessions", "right"),
                 ("replayed", "right"),
                 ("false alarms", "right"),
                 ("finds", "right"),
@@ -134,36 +123,38 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
             [
                 (
                     history.case_id,
-                    f"{len(history.samples)}/{history.nights}",
+                    f"{len(history.samples)}/{history.sessions}",
                     f"{design.candidates}+{design.candidates} pairs"
                     if design.side_by_side
                     else f"{design.candidates} of {design.baselines}",
-                    f"{audited.audit.false_alarms:.1%} (< {audited.audit.false_alarms_high:.1%})",
+                    f"{percent(audited.audit.false_alarms)} (< {percent(audited.audit.false_alarms_high)})",
                     _finds(audited.audit),
-                    f"{audited.audit.wrong_unchanged:.1%}",
-                    f"{audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]:.0%}",
+                    percent(audited.audit.wrong_unchanged),
+                    percent(audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]),
                 )
                 for history, design, audited in own
             ],
         )
     click.echo(
         f"false alarms: REGRESSED though nothing changed, of {repeats} comparisons (upper end of the 95 % interval); "
-        "0.5 % is permitted"
+        f"{percent_set(ComparisonSettings.false_alarms)} is permitted"
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
-    click.echo(f"wrongly UNCHANGED: at a slowdown of {2 * tolerance:.0%}; INCONCLUSIVE: though nothing changed")
+    click.echo(
+        f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
+    )
     taught = [history.case_id for history, _, audited in replayed if audited.learned == 1]
     untaught = [
         history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
     ]
     if taught:
-        click.echo("usual noise: learned from the nights that a comparison does not draw, as the suite learns it")
+        click.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
     if untaught:
         whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
-        click.echo(shown(f"usual noise: that of a quiet server{whose}; the suite learns it from ten others on"))
+        click.echo(shown(f"noise: that of a quiet server{whose}; the suite estimates it from ten other sessions on"))
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
-            "so many false alarms mean that something changed between the nights which the stack does not name: look "
+            "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
     few = [
@@ -178,4 +169,4 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
 
 def _finds(audit: Audit) -> str:
     smallest = audit.smallest_detectable_slowdown
-    return f"over {max(audit.shares):.0%}" if smallest is None else f"{smallest:.0%}"
+    return f"over {percent_set(max(audit.shares))}" if smallest is None else percent_set(smallest)

@@ -12,6 +12,7 @@ from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
 from gaudi_perf.cli.waiving import echo_waivers, waive
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
@@ -64,7 +65,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines show gaudi2/synapse-1.10.0 --json
     """
     from gaudi_perf.reports.baselines import description
-    from gaudi_perf.vocabulary.documents import encode
+    from gaudi_perf.vocabulary.baseline import encode_baseline
 
     device, slash, stack_name = baseline.partition("/")
     store = existing_store(baselines_dir)
@@ -73,7 +74,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
         raise UserError(f"{baseline!r}: write a device and a stack, as gaudi2/synapse-1.24.0; there are: {there}")
     document = store.read(device, stack_name)
     if as_json:
-        click.echo(encode(document).decode(), nl=False)
+        click.echo(encode_baseline(document).decode(), nl=False)
         return
     echo_words(description(document))
 
@@ -103,7 +104,7 @@ def verify(baselines_dir: Path) -> None:
     for problem in problems:
         click.echo(shown(problem))
     if problems:
-        click.echo(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+        click.echo(counted(len(problems), "problem"))
         raise click.exceptions.Exit(1)
     places = store.list()
     for waiver in waivers:
@@ -116,7 +117,7 @@ def verify(baselines_dir: Path) -> None:
                     f"a baseline of {over[-1].stack_name}: it fails again there; remove the waiver when it is mended"
                 )
             )
-    click.echo(f"{len(places)} baselines and {waived} waivers are well-formed")
+    click.echo(f"well-formed: {counted(len(places), 'baseline')} and {counted(waived, 'waiver')}")
 
 
 baselines.add_command(diff)

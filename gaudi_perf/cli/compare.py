@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, echo_words, results_option, share, shown
+from gaudi_perf.cli.runs import case_option, tolerance_option
 from gaudi_perf.vocabulary.errors import UserError
 
 
 @click.command(cls=Command)
 @click.argument("candidate", metavar="A")
 @click.argument("baseline", metavar="B")
-@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
-@click.option("--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds.")
+@case_option
+@tolerance_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for an issue or a job summary.")
 @click.option("--exit-code", is_flag=True, help="Exit status 1 if a case REGRESSED.")
 @baselines_option
@@ -42,7 +43,7 @@ def compare(
       gaudi-perf compare results gaudi2/synapse-1.23.0 --exit-code
     """
     from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
-    from gaudi_perf.judging.usual import NoiseHistory
+    from gaudi_perf.judging.noise import NoiseHistory
     from gaudi_perf.reports.baselines import comparison
     from gaudi_perf.reports.tabular import markdown
     from gaudi_perf.stores.baselines import BaselineStore

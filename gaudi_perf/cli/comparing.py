@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import msgspec
 
-from gaudi_perf.judging.evidence import latency_samples
-from gaudi_perf.judging.usual import NoiseHistory
-from gaudi_perf.reports.baselines import Entry, Judged, Pair, entries_of
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.judging.case import verdict_of
+from gaudi_perf.judging.noise import NoiseHistory
+from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.reports.baselines import Entry, Pair, entries_of
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import case_baseline
-from gaudi_perf.stores.places import STACK_KINDS, Place, parse_stack_name
+from gaudi_perf.stores.naming import baselines_named
 from gaudi_perf.stores.results import read_runs
+from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.versions import parse_version
-
-FORMS = (
-    "write a device and a stack (gaudi2/synapse-1.24.0), a stack (synapse-1.24.0), a version (1.24.0), or a results "
-    "directory (./results)"
-)
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Side:
+class NamedSide:
     """One side of a comparison.
 
     Attributes:
@@ -42,27 +37,21 @@ class Side:
     left_out: tuple[str, ...] = ()
 
 
-def side(text: str, store: BaselineStore) -> Side:
+def side(text: str, store: BaselineStore) -> NamedSide:
     """Find what a side of a comparison names; a baseline goes before a directory of the same name.
 
     Raises:
         UserError: there is nothing of this name, or a file is malformed.
     """
-    device, slash, stack_name = text.partition("/")
-    if slash and (store.directory / device / f"{stack_name}.json").is_file():
-        return Side(text, tuple(entries_of(store.read(device, stack_name), text)))
-    places = [] if slash else _places(text, store)
-    if places:
-        return Side(text, tuple(entry for place in places for entry in entries_of(store.load(place), place.label)))
-    if os.path.exists(text):
-        return _results(Path(text))
-    there = ", ".join(place.label for place in store.list()) or "none"
-    raise UserError(
-        f"{text}: there is no such baseline in {store.directory} and no such directory: {FORMS}; there are: {there}"
-    )
+    named = baselines_named(store.directory, text, text)
+    if isinstance(named, Path):
+        return _results(named)
+    return NamedSide(text, tuple(entry for place in named for entry in entries_of(store.load(place), place.label)))
 
 
-def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHistory) -> tuple[list[Pair], list[str]]:
+def pairs_of(
+    candidate: NamedSide, baseline: NamedSide, tolerance: float, history: NoiseHistory
+) -> tuple[list[Pair], list[str]]:
     """Put the cases of two sides together.
 
     Returns:
@@ -75,14 +64,14 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHi
         partners = [
             other
             for other in baseline.entries
-            if (other.case.id, other.device.name) == (entry.case.id, entry.device.name)
+            if (other.case.case.configuration, other.device.name) == (entry.case.case.configuration, entry.device.name)
         ]
         used.update(id(other) for other in partners)
         if not partners:
             alone.append(f"{entry.device.name} {entry.case.id}: only in {candidate.name}")
             continue
-        best = min(partners, key=lambda other: (len(differences(entry, other)), other.case.provenance != "measured"))
-        differing = tuple(differences(entry, best))
+        best = min(partners, key=lambda other: (len(entry.differences(other)), other.case.provenance != "measured"))
+        differing = tuple(entry.differences(best))
         judged = None if differing else judge(entry, best, tolerance, history)
         pairs.append(Pair(entry, best, differing, judged))
     alone += [
@@ -93,104 +82,57 @@ def pairs_of(candidate: Side, baseline: Side, tolerance: float, history: NoiseHi
     return pairs, list(dict.fromkeys(alone))
 
 
-def differences(candidate: Entry, baseline: Entry) -> list[str]:
-    """Why two entries cannot be compared, in words; empty if they can.
-
-    A published number is of real weights on an unknown host; it is compared with any.
-    """
-    ours, theirs = candidate.case, baseline.case
-    pairs: list[tuple[str, object, object]] = [
-        ("scale", ours.scale, theirs.scale),
-        ("dtype", ours.workload.dtype, theirs.workload.dtype),
-        ("new tokens", ours.workload.new_tokens, theirs.workload.new_tokens),
-        ("batch size", ours.workload.batch_size, theirs.workload.batch_size),
-        ("prompt tokens", ours.workload.prompt_tokens, theirs.workload.prompt_tokens),
-        ("prompt", ours.workload.prompt, theirs.workload.prompt),
-        ("kind of stack", candidate.stack.kind, baseline.stack.kind),
-    ]
-    if "published" not in (ours.provenance, theirs.provenance):
-        pairs.append(("weights", ours.weights, theirs.weights))
-    if ours.host_class is not None and theirs.host_class is not None:
-        pairs.append(("host class", ours.host_class, theirs.host_class))
-    return [f"{field} {mine!r} is not {other!r}" for field, mine, other in pairs if mine != other]
-
-
-def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Judged | None:
+def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Verdict | None:
     """Compare two entries; None for two published numbers, since of neither a spread is known."""
     candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import UsualNoise, compare, compare_with_published
+    from gaudi_perf.statistics.verdict import as_published, compare
 
     measured = ours if candidate.published is None else theirs
-    learned = history.usual(
-        measured.case,
-        measured.device.name,
-        measured.case.host_class or "",
+    runs = (*candidate.runs, *baseline.runs)
+    learned = history.estimate(
+        measured.comparability,
         measured.stack,
-        {run.night for run in (*candidate.runs, *baseline.runs)},
+        {run.session_id for run in runs},
         probes="published" not in (candidate.provenance, baseline.provenance)
-        and all(run.probes_s is not None for run in (*candidate.runs, *baseline.runs)),
+        and all(run.measurement.probes_s is not None for run in runs),
     )
-    usual = None if learned is None else learned.noise
+    prior = None if learned is None else learned.prior
+    mine, other = ([sample_of(run) for run in side.runs] for side in (candidate, baseline))
     if baseline.published is not None:
-        outcome = compare_with_published(
-            latency_samples(candidate.runs), baseline.published.latency_s, tolerance=tolerance, usual_noise=usual
-        )
+        mine, other, prior = as_published(mine, baseline.published.latency_s, prior)
     elif candidate.published is not None:
-        single = RunSample(rounds=np.array([candidate.published.latency_s], dtype=np.float64))
-        outcome = compare(
-            [single],
-            [RunSample(rounds=run.rounds) for run in latency_samples(baseline.runs)],
-            tolerance=tolerance,
-            usual_noise=replace(usual or UsualNoise(), slow_nights=0.0),  # as against a published number
-        )
-    else:
-        outcome = compare(
-            latency_samples(candidate.runs), latency_samples(baseline.runs), tolerance=tolerance, usual_noise=usual
-        )
-    reason = outcome.reason if learned is None else f"{outcome.reason}; {learned}"
-    return Judged(outcome.kind, outcome.low, outcome.high, reason, outcome.advice)
+        other, mine, prior = as_published(other, candidate.published.latency_s, prior)
+    verdict = verdict_of(compare(mine, other, tolerance=tolerance, prior=prior), learned)
+    published = "published" in (candidate.provenance, baseline.provenance)
+    return msgspec.structs.replace(verdict, published=published, baseline=theirs.label, baseline_stack=theirs.stack)
 
 
-def _places(text: str, store: BaselineStore) -> list[Place]:
-    """The baselines of a stack or a version, on any device."""
-    kind = None
-    if text.partition("-")[0] in STACK_KINDS:
-        kind, text = parse_stack_name(text, text)
-    try:
-        order = parse_version(text)
-    except UserError:
-        return []
-    return [place for place in store.list() if place.order == order and kind in (None, place.kind)]
-
-
-def _results(path: Path) -> Side:
+def _results(path: Path) -> NamedSide:
     read = read_runs(path)
-    groups: dict[tuple[str, ...], list[Run]] = {}
+    groups: dict[tuple[Case, str, str, str], list[Run]] = {}
     left_out = list(read.problems)
     for run in read.runs:
-        if not run.measurement.valid:
-            left_out.append(f"run {run.run_id} is INVALID: {run.measurement.problems[0]}")
-        elif not run.measurement.warm_up.steady:
-            left_out.append(f"run {run.run_id} never became steady: {run.measurement.warm_up.reason}")
+        if run.not_usable:
+            left_out.append(f"run {run.run_id} {run.not_usable}")
         else:
-            key = (run.device.name, run.stack.name, *case_baseline([run]).key)
+            key = (run.case, run.device.name, run.stack.name, run.host.host_class)
             groups.setdefault(key, []).append(run)
     if not groups:
         why = f": {left_out[0]}" if left_out else ""
         raise UserError(f"{path}: holds no run that can be compared{why}")
-    stacks: dict[tuple[str, str], str] = {}
+    stacks: dict[tuple[str, Case], str] = {}
     for runs in groups.values():
         for run in runs:
-            other = stacks.setdefault((run.device.name, run.case.id), run.stack.name)
+            other = stacks.setdefault((run.device.name, run.case), run.stack.name)
             if run.stack != runs[0].stack or other != run.stack.name:
                 raise UserError(
                     f"{path}: holds runs of {run.case.id} on several stacks ({other}, {run.stack.name}, or one with "
                     "differing components): name the directory of one session"
                 )
-    entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, case_baseline(runs)) for runs in groups.values())
-    return Side(str(path), entries, tuple(left_out))
+    entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, CaseBaseline.of(runs)) for runs in groups.values())
+    return NamedSide(str(path), entries, tuple(left_out))
 
 
 def slowest_first(pairs: Sequence[Pair]) -> list[Pair]:

@@ -70,6 +70,7 @@ def complete(
       gaudi-perf complete JulesBelveze/tldr_news --column content --weights hub --output tldr.jsonl --devices 8
     """
     from gaudi_perf.accelerators import accelerator_named
+    from gaudi_perf.reports.wording import full_text
     from gaudi_perf.session.dataset import complete_dataset
     from gaudi_perf.session.session import CannotRunError, PerfSession
     from gaudi_perf.session.settings import DatasetSettings, Settings
@@ -104,7 +105,7 @@ def complete(
         session.close()
     report = session.judge(case) if runs else None
     if report is not None:
-        session.notes += [f"{one.kind.value}: {one.reason} {one.advice}".rstrip() for one in report.verdicts]
+        session.notes += [f"{one.kind.value}: {full_text(one)}" for one in report.verdicts]
         session.notes += [f"waived: {report.waived}"] if report.waived else []
     session.finish()
     for line in last_lines(session, Path()):

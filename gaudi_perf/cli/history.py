@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
+from gaudi_perf.cli.runs import chosen_runs, filter_options
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.trends import Change, Trend
-    from gaudi_perf.vocabulary.summary import RunSummary
+    from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 
 
 @click.command(cls=Command)
-@click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
-@click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
-@click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+@filter_options
 @click.option("--last", type=click.IntRange(min=0), default=20, show_default=True, help="Runs that are listed.")
 @click.option("--changes/--no-changes", default=True, show_default=True, help="Look for changes of level.")
 @click.option(
-    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="Changes below half of this are not told."
+    "--tolerance",
+    metavar="PERCENT",
+    default="5%",
+    show_default=True,
+    help="Changes below half of this are not reported.",
 )
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")
@@ -45,10 +49,10 @@ def history(
 ) -> None:
     """Say since when a case is slower, and list the runs under the results directory.
 
-    First the newest runs, oldest first; one that never became steady, or is INVALID, says so. Then, for each case, the
-    nights at which its level changed, by how much, and what changed in the stack there. Nights are ordered by version,
-    and by time within a version. A change is told if two voters agree: ruptures, which splits the whole series, and the
-    comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
+    First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each case,
+    the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are ordered by
+    version, and by time within a version. A change is reported if two methods agree: ruptures, which splits the whole
+    series, and the comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
     .history-index in the results directory, so that the next time is faster; it may be deleted.
@@ -59,50 +63,37 @@ def history(
       gaudi-perf history --stack 1.24.0 --csv runs.csv
       gaudi-perf history --rounds --parquet rounds.parquet
     """
-    from gaudi_perf.stores.history import read_history
-
     minded = share(tolerance, "--tolerance")
     if rounds and csv_file is None and parquet_file is None:
         raise UserError("--rounds: goes with --csv or --parquet: add --csv FILE")
-    read = read_history(results_dir)
-    for problem in read.problems:
-        click.echo(shown(f"left out: {problem}"), err=True)
-    runs = [
-        run
-        for run in read.runs
-        if case in run.case.id
-        and device in (None, run.device.name)
-        and stack in (None, run.stack.name, run.stack.version)
-    ]
-    if not runs:
-        asked = "; the filters leave none of them" if read.runs else ""
-        raise UserError(f"{results_dir}: {len(read.runs)} runs can be read{asked}: nothing to list")
+    runs = chosen_runs(results_dir, case, device, stack, "list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return
     if last:
         _list(runs[-last:])
     if len(runs) > last:
-        click.echo(f"the newest {last} of {len(runs)} runs: --last shows more, --csv has all")
+        click.echo(f"the newest {last} of {counted(len(runs), 'run')}: --last shows more, --csv has all")
     if changes:
         _changes(runs, minded)
 
 
-def _write(runs: Sequence[RunSummary], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
-    from gaudi_perf.stores.export import csv_text, round_rows, run_rows, write_csv, write_parquet
+def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
+    from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 
-    rows = round_rows if rounds else run_rows
+    frame = rounds_frame(runs) if rounds else runs_frame(runs)
     if parquet_file is not None:
-        count = write_parquet(Path(parquet_file), rows(runs))
-        click.echo(f"{count} rows written: {parquet_file}", err=csv_file == "-")
+        write_parquet(Path(parquet_file), frame)
+        click.echo(f"{len(frame)} rows written: {parquet_file}", err=csv_file == "-")
     if csv_file == "-":
-        click.echo(csv_text(rows(runs), "\n"), nl=False)
+        click.echo(csv_text(frame, "\n"), nl=False)
     elif csv_file is not None:
-        click.echo(f"{write_csv(Path(csv_file), rows(runs))} rows written: {csv_file}")
+        write_csv(Path(csv_file), frame)
+        click.echo(f"{len(frame)} rows written: {csv_file}")
 
 
-def _list(runs: Sequence[RunSummary]) -> None:
-    from gaudi_perf.reports.text import seconds
+def _list(runs: Sequence[Run]) -> None:
+    from gaudi_perf.vocabulary.formats import seconds
 
     echo_table(
         [
@@ -119,8 +110,8 @@ def _list(runs: Sequence[RunSummary]) -> None:
                 run.started_at[:19],
                 run.case.id,
                 run.device.name,
-                run.stack.name,
-                str(len(run.latencies_s)),
+                run.stack.name + (f" ({run.stack_label})" if run.stack_label else ""),
+                str(len(run.measurement.latencies_s)),
                 seconds(run.level_s),
                 _state(run),
             )
@@ -129,16 +120,17 @@ def _list(runs: Sequence[RunSummary]) -> None:
     )
 
 
-def _state(run: RunSummary) -> tuple[str, str]:
-    if not run.valid:
+def _state(run: Run) -> tuple[str, str]:
+    if run.problems:
         return (f"INVALID: {'; '.join(run.problems)}", "magenta")
     return ("", "") if run.steady else ("never steady", "yellow")
 
 
-def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
+def _changes(runs: Sequence[Run], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
+    from gaudi_perf.vocabulary.formats import counted
 
-    found = trends(runs)
+    found = list(trends(runs).values())
     quiet: list[int] = []
     for trend in found:
         changes = changes_of(trend, tolerance=tolerance)
@@ -146,14 +138,17 @@ def _changes(runs: Sequence[RunSummary], tolerance: float) -> None:
             text = shown(_sentence(trend, change))
             click.echo(click.style(text, fg=_STYLES[change.point.kind.value]) if colored() else text)
         if not changes:
-            quiet.append(len(trend.nights))
+            quiet.append(len(trend.sessions))
     if quiet:
-        nights = str(min(quiet)) if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)}"
-        click.echo(f"no change of level was found in {len(quiet)} of {len(found)} cases ({nights} nights each)")
+        sessions = (
+            counted(max(quiet), "session") if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)} sessions"
+        )
+        cases = counted(len(found), "case")
+        click.echo(f"no change of level was found in {len(quiet)} of {cases} ({sessions} each)")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
-    from gaudi_perf.reports.text import interval, slower_or_faster
+    from gaudi_perf.vocabulary.formats import interval, slower_or_faster
 
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
@@ -162,4 +157,5 @@ def _sentence(trend: Trend, change: Change) -> str:
         what = f"changed in the stack: {', '.join(change.stack_changes)}"
     else:
         what = "nothing that is recorded changed in the stack"
-    return f"{trend.device.name} {trend.case.id}: {ratio} {when}; {what}"
+    label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
+    return f"{trend.key.device} {trend.key.case.id}{label}: {ratio} {when}; {what}"

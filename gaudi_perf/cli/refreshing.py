@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
+from gaudi_perf.cli.runs import case_option
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
-    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.run import Run
 
 DEFAULT_MINIMUM_RUNS = 5  # gaudi_perf.stores.refresh's, which a test holds it to; importing that takes long
 
@@ -25,12 +26,11 @@ _minimum_runs = click.option(
     show_default=True,
     help="How many valid runs of a case it takes.",
 )
-_case = click.option("--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x.")
 
 
 @click.command(cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
-@_case
+@case_option
 @_minimum_runs
 @baselines_option
 @results_option
@@ -53,7 +53,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, resul
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@_case
+@case_option
 @_minimum_runs
 @baselines_option
 @results_option
@@ -106,9 +106,7 @@ def _plan(
         runs,
         minimum_runs=minimum_runs,
         accept_regression=accept_regression,
-        verdicts=judged.latencies,
-        worse=judged.worse,
-        noted=judged.noted,
+        judged=judged,
     )
 
 
@@ -133,9 +131,11 @@ def runs_of(results: Path, case: str) -> list[Run]:
 
 
 def _echo(plan: RefreshPlan) -> None:
+    from gaudi_perf.reports.wording import level_change
+
     for change in plan.changes:
-        style = _STYLES.get("refused" if change.refused else change.kind)
-        click.echo(click.style(shown(change.sentence), fg=style) if colored() else shown(change.sentence))
+        style, text = _STYLES.get(change.kind if change.written else "refused"), shown(level_change(change))
+        click.echo(click.style(text, fg=style) if colored() else text)
 
 
 def _counts(plan: RefreshPlan, verb: str) -> str:

@@ -13,7 +13,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.results import ResultsStore, SessionRead
-    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.run import Run
     from gaudi_perf.vocabulary.verdict import Session
 
 _WIDEST = 140
@@ -74,17 +74,18 @@ def report(
 
         _write(markdown_file, session_markdown(read.session, runs, commands).encode())
     if csv_file is not None:
-        from gaudi_perf.reports.verdict_rows import verdict_rows
-        from gaudi_perf.stores.export import csv_text
+        from gaudi_perf.reports.verdict_rows import verdicts_frame
+        from gaudi_perf.stores.frames import csv_text
 
-        _write(csv_file, csv_text(verdict_rows(read.session, runs)).encode("utf-8", "backslashreplace"))
+        _write(csv_file, csv_text(verdicts_frame(read.session, runs)).encode("utf-8", "backslashreplace"))
     if not any(asked):
         _print(read.session, runs, commands)
 
 
 def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:
-    from gaudi_perf.reports.terminal import summary, verdict_counts
+    from gaudi_perf.reports.terminal import summary
     from gaudi_perf.reports.text import encodable, harmless
+    from gaudi_perf.reports.wording import verdict_counts
 
     color, columns = colored(), min(width(), _WIDEST)
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]

@@ -17,7 +17,9 @@ from gaudi_perf.vocabulary.errors import UserError
 )
 @click.option("--newest", is_flag=True, help="Only the newest stack of each device that has the model.")
 @click.option("--reference", default="a100-80gb", show_default=True, metavar="NAME", help="Speed-ups are against it.")
-@click.option("--price", "given", multiple=True, metavar="DEVICE=USD[/N]", help="Dollars an hour of a server of N (8).")
+@click.option(
+    "--dollars-per-hour", "given", multiple=True, metavar="DEVICE=USD[/N]", help="Price of a server of N devices (8)."
+)
 @click.option("--all", "everything", is_flag=True, help="Every configuration, not just the fastest.")
 @click.option(
     "--format",
@@ -41,24 +43,20 @@ def table(
     """Show latency per model, device count and device, with speed-ups and cost.
 
     The numbers are the levels of the stored baselines, measured or published; the stand-in shapes of the CPU and the
-    emulated Gaudi are left out. Where the price of a server is known, the cost of a million new tokens is shown, one
-    request at a time, and the price with its source stands below.
+    emulated Gaudi are left out. With --dollars-per-hour, the cost of a million new tokens is shown, one request at a
+    time; fewer devices than the server has cost their share.
 
     Examples:
       gaudi-perf table
       gaudi-perf table --newest --format markdown
       gaudi-perf table --format html > table.html
-      gaudi-perf table --stack synapse-1.8.0 --price gaudi2=10.42
+      gaudi-perf table --stack synapse-1.8.0 --dollars-per-hour gaudi2=10.42
     """
-    from datetime import datetime, timezone
-
-    from gaudi_perf.reports.article import REFERENCE, article_table, newest_of_each
+    from gaudi_perf.reports.article import REFERENCE, article_table, parse_price
     from gaudi_perf.reports.baselines import entries_of
-    from gaudi_perf.reports.prices import PRICES, parse_price
     from gaudi_perf.reports.tabular import markdown
 
-    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    prices = (*PRICES, *(parse_price(text, today) for text in given))
+    prices = dict(map(parse_price, given))
     store = existing_store(baselines_dir)
     entries = [entry for place in store.list() for entry in entries_of(store.load(place), place.label)]
     for option, name in (*(("--device", name) for name in devices), ("--reference", reference)):
@@ -75,9 +73,7 @@ def table(
         if entry.device.name == reference
         or ((not devices or entry.device.name in devices) and (not stacks or _is(entry.stack.name, stacks)))
     ]
-    if newest:
-        chosen = newest_of_each(chosen)
-    words = article_table(chosen, reference=reference, prices=prices, everything=everything)
+    words = article_table(chosen, reference=reference, prices=prices, newest=newest, everything=everything)
     if not words.rows:
         there = ", ".join(dict.fromkeys(entry.label for entry in entries)) or "none"
         raise UserError(f"{baselines_dir}: no baseline of a full-size model is left; there are: {there}")

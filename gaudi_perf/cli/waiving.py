@@ -12,6 +12,7 @@ import click
 from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown, value_of
 from gaudi_perf.session.values import share
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
@@ -91,7 +92,7 @@ def echo_waivers(directory: Path) -> bool:
                 waiver.case,
                 waiver.device,
                 waiver.until_stack,
-                "-" if waiver.up_to_ratio is None else f"{(waiver.up_to_ratio - 1) * 100:.3g} %",
+                "-" if waiver.up_to_ratio is None else percent_set(waiver.up_to_ratio - 1),
                 waiver.added_on,
                 _state(waiver, places),
                 waiver.reason,
@@ -117,25 +118,24 @@ def _add(
     directory: Path, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
 ) -> None:
     from datetime import datetime, timezone
-    from typing import get_args
 
     import msgspec
 
-    from gaudi_perf.stores.importing import configuration_in
+    from gaudi_perf.stores.places import STACK_KINDS
     from gaudi_perf.stores.waivers import WaiverStore
+    from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.models import model_named
-    from gaudi_perf.vocabulary.stack import StackKind
     from gaudi_perf.vocabulary.waiver import Waiver
 
     if until is None or reason is None:
         missing = "--until" if until is None else "--reason"
         raise UserError(f"waive: {missing} is missing: a waiver has a version at which it ends, and a reason")
-    configuration = configuration_in(case)
-    if configuration is None or configuration.id != case:
+    configuration = configuration_of(case)
+    if configuration is None:
         raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
     model_named(configuration.model)
-    if kind not in get_args(StackKind):
-        raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(get_args(StackKind))}")
+    if kind not in STACK_KINDS:
+        raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(STACK_KINDS)}")
     fields = {
         "case": case,
         "device": device,

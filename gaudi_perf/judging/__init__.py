@@ -5,17 +5,19 @@ Its floor is between the stores, which know the baselines, and the runtime, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
-from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.multiple_testing import MultipleTesting
+from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.judging.usual import NoiseHistory
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.stores.changes import JudgedLevel
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 __all__ = [
@@ -23,7 +25,6 @@ __all__ = [
     "CaseJudge",
     "Judgement",
     "NoiseHistory",
-    "RefreshVerdicts",
     "Rules",
     "evidence_against_baselines",
     "evidence_side_by_side",
@@ -58,87 +59,52 @@ def judge_runs(
     return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against, history)).verdicts)
 
 
-@dataclass(frozen=True)
-class RefreshVerdicts:
-    """How runs compare with the levels that a refresh would replace, by case id.
-
-    Attributes:
-        latencies: the verdict, where it is clear.
-        worse: what else that gates REGRESSED, in words.
-        noted: what else REGRESSED and does not gate, in words.
-    """
-
-    latencies: Mapping[str, VerdictKind]
-    worse: Mapping[str, str]
-    noted: Mapping[str, str]
-
-
 def refresh_verdicts(
     runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None, history: NoiseHistory | None = None
-) -> RefreshVerdicts:
+) -> dict[Case, JudgedLevel]:
     """How runs compare with the levels that a refresh would replace.
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
     a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
-    that is replaced. Cases are judged as one family.
-    Cases with runs on several devices or stacks, and those whose comparison is INCONCLUSIVE, are left out: the refresh
-    then goes by its margin.
+    that is replaced. Cases are judged as one testing.
+    Cases with runs on several devices or stacks are left out. There, and where a comparison is INCONCLUSIVE, the
+    refresh goes by its margin.
 
     Raises:
         UserError: a baseline that is needed is malformed.
     """
-    groups: dict[str, list[Run]] = {}
+    groups: dict[Case, list[Run]] = {}
     for run in runs:
-        if run.measurement.valid and run.measurement.warm_up.steady:
-            groups.setdefault(run.case.id, []).append(run)
-    alike = {case_id: same for case_id, same in groups.items() if _alike(same)}
-    family = SessionFamily[str](len(alike))
+        if not run.not_usable:
+            groups.setdefault(run.case, []).append(run)
+    alike = {case: same for case, same in groups.items() if _alike(same)}
+    testing: MultipleTesting[Case] = MultipleTesting(len(alike))
     rules = rules or Rules()
     rules = replace(rules, gates=rules.gates | {LATENCY})
-    judged: dict[str, Judgement] = {}
-    for case_id, same in alike.items():
+    judged: dict[Case, Judgement] = {}
+    for case, same in alike.items():
         evidence = evidence_against_baselines(same, store, "", history)
         measured = [reference for reference in evidence.references if not reference.published]
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))
-        judged[case_id] = CaseJudge(family.rules(rules)).judge(evidence)
-        family.add(case_id, judged[case_id])
-    added = family.conclude().added
-    deciding = {
-        case_id: [added[case_id], *one.verdicts] if case_id in added else one.verdicts
-        for case_id, one in judged.items()
+        judged[case] = CaseJudge(testing.rules(rules)).judge(evidence)
+        testing.add(case, judged[case])
+    added = testing.conclude().added
+    deciding = {case: [added[case], *one.verdicts] if case in added else one.verdicts for case, one in judged.items()}
+    return {
+        case: JudgedLevel(
+            next(verdict for verdict in verdicts if verdict.metric == LATENCY),
+            _other_regressions(verdicts),
+            _other_regressions(judged[case].others),
+        )
+        for case, verdicts in deciding.items()
     }
-    latencies = {
-        case_id: next(verdict.kind for verdict in verdicts if verdict.metric == LATENCY)
-        for case_id, verdicts in deciding.items()
-    }
-    return RefreshVerdicts(
-        {case_id: kind for case_id, kind in latencies.items() if kind in _CLEAR},
-        _other_regressions(deciding),
-        {
-            case_id: f"{words} (it does not gate)"
-            for case_id, words in _other_regressions({case_id: one.others for case_id, one in judged.items()}).items()
-        },
-    )
 
 
-def _other_regressions(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, str]:
-    """What REGRESSED beside the latency, in words: ``peak memory 50.0 % more``."""
-    found: dict[str, str] = {}
-    for case_id, those in verdicts.items():
-        words = {
-            f"{TITLES[one.metric]} {(one.ratio - 1) * 100:.1f} % {'more' if one.metric == 'memory' else 'slower'}": None
-            for one in those
-            if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY and one.ratio is not None
-        }
-        if words:
-            found[case_id] = ", ".join(words)
-    return found
-
-
-_CLEAR = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)
+def _other_regressions(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    return tuple(one for one in verdicts if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY)
 
 
 def _alike(runs: Sequence[Run]) -> bool:
     first = runs[0]
-    return all((run.case, run.device.name, run.stack) == (first.case, first.device.name, first.stack) for run in runs)
+    return all((run.device.name, run.stack) == (first.device.name, first.stack) for run in runs)

@@ -1,4 +1,4 @@
-"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by night."""
+"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by session."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gaudi_perf.judging.trends import sample_of
-from gaudi_perf.judging.usual import learned_from
-from gaudi_perf.statistics.audit import Audit, Design, audit
-from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import Sides
+from gaudi_perf.judging.noise import estimated_from
+from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.statistics.audit import Audit, Design, Sides, audit
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.summary import RunSummary
+from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class History:
         device: its name.
         stack: its name.
         host: its class.
-        samples: in the order of measurement, each with its night.
+        samples: in the order of measurement, each with its session.
     """
 
     case_id: str
@@ -35,38 +34,31 @@ class History:
     samples: tuple[RunSample, ...] = field(repr=False)
 
     @property
-    def nights(self) -> int:
+    def sessions(self) -> int:
         """How many sessions they were measured in."""
-        return len({sample.night for sample in self.samples})
+        return len({sample.session for sample in self.samples})
 
 
-def histories(runs: Iterable[RunSummary]) -> tuple[list[History], int]:
+def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
     """Put runs together that are of the same code.
 
     Returns:
         A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
         INVALID, or never steady.
     """
-    groups: dict[tuple[bytes, ...], list[RunSummary]] = {}
+    groups: dict[tuple[Comparability, bytes], list[Run]] = {}
     left_out = 0
-    for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):
-        if not run.valid or not run.steady:
+    for run in in_order(runs):
+        if run.not_usable:
             left_out += 1
-            continue
-        key = (
-            encode_line(run.case),
-            run.device.name.encode(),
-            encode_line(run.stack),
-            run.stack_label.encode(),
-            run.host_class.encode(),
-        )
-        groups.setdefault(key, []).append(run)
+        else:
+            groups.setdefault((run.comparability, encode_line(run.stack)), []).append(run)
     found = [
         History(
             case_id=same[0].case.id,
             device=same[0].device.name,
             stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
-            host=same[0].host_class,
+            host=same[0].host.host_class,
             samples=tuple(sample_of(run) for run in same),
         )
         for same in groups.values()
@@ -81,15 +73,15 @@ def usual_design(
 
     Args:
         samples: a history.
-        candidates: runs of the candidate; None for as many as its nights usually have.
+        candidates: runs of the candidate; None for as many as its sessions usually have.
         baselines: runs of the baseline; None for five, which is what a refresh stores.
         side_by_side: whether runs are compared in pairs of neighbours.
     """
     if candidates is None:
-        sizes = sorted(Counter(sample.night for sample in samples).values())
+        sizes = sorted(Counter(sample.session for sample in samples).values())
         usual = sizes[len(sizes) // 2]
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
-        if len(sizes) == 1:  # both sides must come from the only night
+        if len(sizes) == 1:  # both sides must come from the only session
             candidates = max(1, min(usual // 2, 5))
     return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
 
@@ -100,7 +92,7 @@ class Audited:
 
     Attributes:
         audit: the error rates.
-        learned: share of the comparisons whose usual noise was learned from the history's other nights, as the suite
+        learned: share of the comparisons whose noise was estimated from the history's other sessions, as the suite
             does; for the others, that of a quiet server was assumed.
     """
 
@@ -112,15 +104,15 @@ def audit_history(history: History, design: Design, tolerance: float, repeats: i
     """Replay comparisons on a history; why it is too short, in a sentence, if it is."""
     taught: list[bool] = []
 
-    def usual(sides: Sides) -> UsualNoise:
-        compared = {sample.night for sample in (*sides.candidate, *sides.baseline)}
+    def usual(sides: Sides) -> NoisePrior:
+        compared = {sample.session for sample in (*sides.candidate, *sides.baseline)}
         probes = all(sample.probes is not None for sample in (*sides.candidate, *sides.baseline))
-        learned = None if design.side_by_side else learned_from(history.samples, compared, probes=probes)
+        learned = None if design.side_by_side else estimated_from(history.samples, compared, probes=probes)
         taught.append(learned is not None)
-        return UsualNoise() if learned is None else learned.noise
+        return NoisePrior() if learned is None else learned.prior
 
     try:
-        outcome = audit(history.samples, design, tolerance=tolerance, usual_noise=usual, repeats=repeats)
+        outcome = audit(history.samples, design, tolerance=tolerance, prior=usual, repeats=repeats)
     except ValueError as error:
         return str(error)
     return Audited(outcome, sum(taught) / len(taught))

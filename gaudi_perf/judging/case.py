@@ -1,27 +1,31 @@
-"""The verdicts of one case, from one comparison at the end or from looks after every run."""
+"""The verdicts of one case, from one comparison at the end or from interim analyses after every run."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from gaudi_perf.judging.evidence import CaseEvidence, Reference, Samples, samples_of
+from gaudi_perf.judging.noise import NoiseEstimate
 from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.sequential import Layout, Look, Plan, Stop, look
-from gaudi_perf.statistics.verdict import (
-    Comparison,
-    ComparisonSettings,
-    UsualNoise,
-    as_published,
-    compare,
-    compare_side_by_side,
-    compare_with_published,
-)
+from gaudi_perf.statistics.evidence import Evidence, Layout, gather
+from gaudi_perf.statistics.noise import NoisePrior
+from gaudi_perf.statistics.sequential import InterimAnalysis, StoppingPlan, analyze
+from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, as_published, decide
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-from gaudi_perf.vocabulary.verdict import WORST_FIRST, LearnedNoise, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import (
+    WORST_FIRST,
+    Advice,
+    LearnedNoise,
+    Reason,
+    StopReason,
+    Verdict,
+    VerdictKind,
+)
 
-_CERTAIN = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+_PROBES_MATTER = 0.1
 
 _Key = tuple[Metric, str, str]
 
@@ -35,7 +39,7 @@ class Judgement:
         others: those that do not gate, the worst first.
         comparison: the strongest evidence of a slowdown among the comparisons that gate, its ``p_slower`` that of all
             of them as one probability; None if nothing was compared.
-        alone: the REGRESSED that was certain by itself and not at the case's level, if that is what it came to.
+        alone: the REGRESSED that was significant by itself and not at the case's level, if that is what it came to.
         settled: whether no more runs are needed.
         notes: what else is to be known, in sentences.
     """
@@ -49,26 +53,26 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """A comparison, and what it would be if its case were the only one of the session."""
+class _Analyzed:
+    """An analysis, and what its comparison would be if the case were the only one of the session."""
 
-    look: Look
+    analysis: InterimAnalysis
     by_itself: Comparison
 
 
 class CaseJudge:
     """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then."""
 
-    def __init__(self, rules: Rules, plan: Plan | None = None) -> None:
+    def __init__(self, rules: Rules, plan: StoppingPlan | None = None) -> None:
         """Nothing is judged yet.
 
         Args:
             rules: tolerances, gates and levels.
-            plan: when looks may be taken; None for one comparison, when all runs are there.
+            plan: when interim analyses take place; None for one comparison, when all runs are there.
         """
         self._rules = rules
         self._plan = plan
-        self._clear: dict[_Key, _Looked] = {}
+        self._clear: dict[_Key, _Analyzed] = {}
 
     def judge(
         self, evidence: CaseEvidence, *, budget_spent: bool = False, seconds_per_run: float | None = None
@@ -81,10 +85,9 @@ class CaseJudge:
             seconds_per_run: what another run costs, or None where unknown.
         """
         if evidence.invalid:
-            advice = "Mend the cause and measure again; an invalid measurement is never judged or stored as a baseline."
-            return self._alone(VerdictKind.INVALID, "; ".join(evidence.invalid), advice)
+            return self._alone(VerdictKind.INVALID, Reason.INVALID, "; ".join(evidence.invalid), Advice.FIX_AND_REPEAT)
         if not evidence.references:
-            nothing = self._alone(VerdictKind.NO_BASELINE, evidence.no_reference, evidence.advice)
+            nothing = self._alone(VerdictKind.NO_BASELINE, Reason.NO_BASELINE, evidence.no_reference, evidence.advice)
             return replace(nothing, notes=evidence.notes)
         chosen: dict[_Key, tuple[Reference, Samples]] = {}
         notes: dict[str, None] = dict.fromkeys(evidence.notes)
@@ -99,73 +102,62 @@ class CaseJudge:
         stuck = bool(evidence.never_steady)
         last = budget_spent or stuck  # more runs do not make steady what is not
         if gating and self._plan is not None and len(evidence.runs) < self._plan.first and not last:
-            return replace(self._alone(VerdictKind.INCONCLUSIVE, "the first look is yet to come", ""), settled=False)
-        looked = {
-            key: self._look(key, reference, samples, gating, last, seconds_per_run)
-            for key, (reference, samples) in chosen.items()
+            return replace(self._alone(VerdictKind.INCONCLUSIVE, Reason.TOO_FEW_RUNS), settled=False)
+        analyzed = {
+            key: self._analyze(key, reference, samples, gating, last) for key, (reference, samples) in chosen.items()
         }
-        looks = {key: one.look for key, one in looked.items()}
-        settled = last or all(one.stop != Stop.NOT_YET for key, one in looks.items() if key[0] in self._rules.gates)
         verdicts = [
-            self._verdict(key, chosen[key][0], one, gating, evidence.never_steady, seconds_per_run)
-            for key, one in looks.items()
+            self._verdict(key, chosen[key][0], one.analysis, gating, evidence.never_steady, seconds_per_run)
+            for key, one in analyzed.items()
         ]
         verdicts.sort(key=lambda verdict: WORST_FIRST.index(verdict.kind))
         deciding = tuple(verdict for verdict in verdicts if verdict.metric in self._rules.gates)
         others = tuple(verdict for verdict in verdicts if verdict.metric not in self._rules.gates)
         if not gating:
             gates = ", ".join(TITLES[metric] for metric in TITLES if metric in self._rules.gates)
-            nothing = self._alone(VerdictKind.NO_BASELINE, f"no {gates} on both sides.", "")
+            nothing = self._alone(VerdictKind.NO_BASELINE, Reason.NO_VALUES, gates)
             return replace(nothing, others=others, notes=tuple(notes))
-        compared = {key: one.by_itself for key, one in looked.items() if key[0] in self._rules.gates}
-        strongest = min(compared, key=lambda key: (not _regressed(compared[key]), compared[key].p_slower))
-        one = compared[strongest]
+        compared = {key: one for key, one in analyzed.items() if key[0] in self._rules.gates}
+        settled = last or all(one.analysis.stop != StopReason.NOT_YET for one in compared.values())
+        strongest = min(compared, key=lambda key: _strength(compared[key].by_itself))
+        one = compared[strongest].by_itself
         alone = None
-        if _regressed(one) and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
-            alone = self._document(strongest, chosen[strongest][0], one, seconds_per_run)
+        if one.kind == VerdictKind.REGRESSED and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
+            alone = self._document(strongest[0], chosen[strongest][0], one, seconds_per_run)
         # Bonferroni's bound for the least of several probabilities, however they depend on each other.
         together = replace(one, p_slower=min(1.0, gating * one.p_slower))
         return Judgement(deciding, others, together, alone, settled, tuple(notes))
 
-    def _alone(self, kind: VerdictKind, reason: str, advice: str) -> Judgement:
-        return Judgement((Verdict(kind=kind, reason=reason, tolerance=self._rules.tolerances[LATENCY], advice=advice),))
+    def _alone(self, kind: VerdictKind, reason: Reason, text: str = "", advice: Advice = Advice.NONE) -> Judgement:
+        tolerance = self._rules.tolerances[LATENCY]
+        return Judgement((Verdict(kind=kind, reason=reason, text=text, tolerance=tolerance, advice=advice),))
 
-    def _look(
-        self,
-        key: _Key,
-        reference: Reference,
-        samples: Samples,
-        gating: int,
-        budget_spent: bool,
-        seconds_per_run: float | None,
-    ) -> _Looked:
+    def _analyze(self, key: _Key, reference: Reference, samples: Samples, gating: int, last: bool) -> _Analyzed:
         if key in self._clear:
             return self._clear[key]
         tolerance = self._rules.tolerances[key[0]]
-        own = ComparisonSettings(false_alarms=self._rules.false_alarms, seconds_per_run=seconds_per_run)
+        own = ComparisonSettings(false_alarms=self._rules.false_alarms)
+        evidence = _evidence(key[0], reference, samples)
         if self._plan is None:
-            one = _compare(key[0], reference, samples, tolerance, own)
-            return _Looked(Look(one, Stop.CLEAR), one)
+            one = decide(evidence, tolerance, own)
+            return _Analyzed(InterimAnalysis(one, StopReason.CLEAR), one)
         plan, count = self._plan, len(samples.candidate)
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
         strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(key[0], gating)))
-        layout = Layout.STORED
-        if reference.side_by_side:
-            layout = Layout.INTERLEAVED if _in_turns(key[0], reference) else Layout.SIDE_BY_SIDE
-        found = _look(key[0], layout, reference, samples, plan, tolerance, strict, budget_spent)
-        looked = _Looked(found, found.comparison)
+        found = analyze(evidence, plan, tolerance, strict, budget_spent=last)
+        analyzed = _Analyzed(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
-            # The family asks more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
-            alone = _look(key[0], layout, reference, samples, plan, tolerance, own, budget_spent)
+            # All cases together ask more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
+            alone = analyze(evidence, plan, tolerance, own, budget_spent=last)
             unchanged = alone.comparison.kind == VerdictKind.UNCHANGED
-            # The stricter look's evidence holds at every level that the family may come to, the other's does not.
+            # The stricter analysis' evidence holds at every level that all cases may come to, the other's does not.
             slower, faster = found.comparison.p_slower, found.comparison.p_faster
             by_itself = replace(alone.comparison, p_slower=slower, p_faster=faster)
-            looked = _Looked(alone if unchanged else found, by_itself)
-        if looked.look.stop == Stop.CLEAR:
-            self._clear[key] = looked
-        return looked
+            analyzed = _Analyzed(alone if unchanged else found, by_itself)
+        if analyzed.analysis.stop == StopReason.CLEAR:
+            self._clear[key] = analyzed
+        return analyzed
 
     def _levels(self, metric: Metric, gating: int) -> tuple[float, float]:
         """What a REGRESSED and an IMPROVED of a comparison take: the case's levels, shared by all that gate."""
@@ -177,127 +169,110 @@ class CaseJudge:
         self,
         key: _Key,
         reference: Reference,
-        found: Look,
+        found: InterimAnalysis,
         gating: int,
         never_steady: tuple[str, ...],
         seconds_per_run: float | None,
     ) -> Verdict:
-        metric = key[0]
+        metric, comparison = key[0], found.comparison
         slower, faster = self._levels(metric, gating)
-        comparison = _upheld(found.comparison, slower, faster, self._rules.cases * gating)
-        kind, reason, advice = comparison.kind, comparison.reason, comparison.advice
-        stop = found.stop.value if self._plan is not None else ""
-        if never_steady and metric == LATENCY:
-            kind = VerdictKind.INCONCLUSIVE
-            reason = f"a run never became steady ({never_steady[0]}), so its rounds still drift"
-            advice = "Raise --warm-up-limit or --time-budget, or find what keeps the machine busy."
-            stop = Stop.HOPELESS.value if stop else ""
-        if stop:
-            reason = f"{reason}; no more runs: {stop}"
-        comparison = replace(comparison, kind=kind, reason=reason, advice=advice)
+        evidence, level = {
+            VerdictKind.REGRESSED: (comparison.p_slower, slower),
+            VerdictKind.IMPROVED: (comparison.p_faster, faster),
+        }.get(comparison.kind, (0.0, 0.0))
+        verdict = msgspec.structs.replace(
+            self._document(metric, reference, comparison, seconds_per_run),
+            stop=found.stop if self._plan is not None else StopReason.NOT_YET,
+            false_alarms=min(self._rules.false_alarms, slower),
+        )
+        if evidence > level:  # significant by itself may not be significant among so many
+            verdict = msgspec.structs.replace(
+                verdict,
+                kind=VerdictKind.INCONCLUSIVE,
+                reason=Reason.NOT_SIGNIFICANT_AMONG_ALL,
+                comparisons=self._rules.cases * gating,
+                advice=Advice.MEASURE_ALONE,
+            )
         if never_steady:
-            comparison = replace(comparison, more_runs=None)
-        verdict = self._document(key, reference, comparison, seconds_per_run)
-        return msgspec.structs.replace(verdict, stop=stop, false_alarms=min(self._rules.false_alarms, slower))
+            verdict = msgspec.structs.replace(verdict, more_runs=None, more_seconds=None)
+        if never_steady and metric == LATENCY:
+            verdict = msgspec.structs.replace(
+                verdict,
+                kind=VerdictKind.INCONCLUSIVE,
+                reason=Reason.NEVER_STEADY,
+                text=never_steady[0],
+                advice=Advice.MORE_WARM_UP,
+                stop=StopReason.FUTILE if verdict.stop else StopReason.NOT_YET,
+            )
+        return verdict
 
     def _document(
-        self, key: _Key, reference: Reference, comparison: Comparison, seconds_per_run: float | None
+        self, metric: Metric, reference: Reference, comparison: Comparison, seconds_per_run: float | None
     ) -> Verdict:
-        more = comparison.more_runs if comparison.kind == VerdictKind.INCONCLUSIVE else None
-        stacks = 2 if reference.side_by_side else 1
-        learned = reference.usual if key[0] == LATENCY else None
-        return Verdict(
-            kind=comparison.kind,
-            reason=comparison.reason if learned is None else f"{comparison.reason}; {learned}",
-            metric=key[0],
+        verdict = verdict_of(comparison, reference.noise if metric == LATENCY else None)
+        more, stacks = verdict.more_runs, 2 if reference.side_by_side else 1
+        return msgspec.structs.replace(
+            verdict,
+            metric=metric,
             role=reference.role,
             baseline=reference.label,
             baseline_stack=reference.stack,
-            ratio=comparison.ratio,
-            low=comparison.low,
-            high=comparison.high,
-            confidence=comparison.confidence,
-            tolerance=comparison.tolerance,
-            smallest_visible_slowdown=comparison.smallest_visible_slowdown,
-            baseline_median_s=reference.level_s if key[0] == LATENCY else None,
+            baseline_median_s=reference.level_s if metric == LATENCY else None,
+            published=reference.published,
             false_alarms=self._rules.false_alarms,
-            p_slower=comparison.p_slower,
-            advice=comparison.advice,
-            more_runs=more,
             more_seconds=None if more is None or seconds_per_run is None else more * seconds_per_run * stacks,
-            learned_noise=None
-            if learned is None
-            else LearnedNoise(
-                runs=learned.runs, nights=learned.nights, run=learned.noise.run, night=learned.noise.night
-            ),
         )
 
 
-def _usual(metric: Metric, reference: Reference) -> UsualNoise:
-    if metric != LATENCY:  # a slow night shows in the latency, and memory does not become more by it
-        return UsualNoise(slow_nights=0.0)
-    return UsualNoise() if reference.usual is None else reference.usual.noise
+def verdict_of(comparison: Comparison, learned: NoiseEstimate | None = None) -> Verdict:
+    """A comparison as a document.
 
-
-def _regressed(one: Comparison) -> bool:
-    return one.kind == VerdictKind.REGRESSED
-
-
-def _in_turns(metric: Metric, reference: Reference) -> bool:
-    return reference.rounds_in_turns and metric == LATENCY  # the other metrics have rounds of their own
-
-
-def _compare(
-    metric: Metric, reference: Reference, samples: Samples, tolerance: float, settings: ComparisonSettings
-) -> Comparison:
-    ours, theirs = samples.candidate, samples.baseline
-    usual = _usual(metric, reference)
-    if reference.published:
-        return compare_with_published(
-            ours, reference.level_s, tolerance=tolerance, usual_noise=usual, settings=settings
-        )
-    if reference.side_by_side:
-        turns = _in_turns(metric, reference)
-        return compare_side_by_side(ours, theirs, tolerance=tolerance, settings=settings, interleaved=turns)
-    return compare(ours, theirs, tolerance=tolerance, usual_noise=usual, settings=settings)
-
-
-def _look(
-    metric: Metric,
-    layout: Layout,
-    reference: Reference,
-    samples: Samples,
-    plan: Plan,
-    tolerance: float,
-    settings: ComparisonSettings,
-    budget_spent: bool,
-) -> Look:
-    ours, theirs, usual = samples.candidate, samples.baseline, _usual(metric, reference)
-    if reference.published:
-        ours, theirs, usual = as_published(ours, reference.level_s, usual)
-    return look(
-        ours,
-        theirs,
-        plan,
-        layout=layout,
-        tolerance=tolerance,
-        usual_noise=usual,
-        settings=settings,
-        budget_spent=budget_spent,
+    Args:
+        comparison: what it came to.
+        learned: what the history taught of the noise; None where a quiet server was assumed.
+    """
+    evidence, noise = comparison.evidence, comparison.noise
+    return Verdict(
+        kind=comparison.kind,
+        reason=comparison.reason,
+        ratio=comparison.ratio,
+        low=comparison.low,
+        high=comparison.high,
+        confidence=comparison.confidence,
+        tolerance=comparison.tolerance,
+        smallest_visible_slowdown=comparison.smallest_visible_slowdown,
+        p_slower=comparison.p_slower,
+        p_faster=comparison.p_faster,
+        candidate_runs=evidence.candidate_runs,
+        baseline_runs=evidence.baseline_runs,
+        run_spread=noise.run,
+        uncorrected_run_spread=noise.uncorrected_run if noise.probe_gain >= _PROBES_MATTER else None,
+        session_spread=None if evidence.side_by_side else noise.session,
+        learned_noise=None
+        if learned is None
+        else LearnedNoise(
+            runs=learned.runs, sessions=learned.sessions, run=learned.prior.run, session=learned.prior.session
+        ),
+        advice=comparison.advice,
+        more_runs=comparison.more_runs,
+        few_rounds=evidence.few_rounds,
+        probe_change=math.expm1(evidence.probe_shift or 0.0) if comparison.advice == Advice.CHECK_MACHINE else None,
+        tail_spread_change=math.expm1(evidence.tail_spread_shift) if comparison.advice == Advice.CHECK_ROUNDS else None,
     )
 
 
-def _upheld(one: Comparison, slower: float, faster: float, family: int) -> Comparison:
-    """The comparison as one of a family: what is certain by itself may not be among so many."""
-    if one.kind not in _CERTAIN:
-        return one
-    evidence, level = (one.p_slower, slower) if one.kind == VerdictKind.REGRESSED else (one.p_faster, faster)
-    if evidence <= level:
-        return one
-    return replace(
-        one,
-        kind=VerdictKind.INCONCLUSIVE,
-        reason=f"{one.ratio - 1:+.1%}: certain by itself, and not as one of {family} comparisons ({one.reason})",
-        advice="Measure this case again, by itself.",
-        more_runs=None,
-    )
+def _strength(one: Comparison) -> tuple[bool, float]:
+    return one.kind != VerdictKind.REGRESSED, one.p_slower
+
+
+def _evidence(metric: Metric, reference: Reference, samples: Samples) -> Evidence:
+    prior = NoisePrior() if reference.noise is None else reference.noise.prior
+    if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
+        prior = NoisePrior(slow_sessions=0.0)
+    if reference.published:
+        ours, theirs, prior = as_published(samples.candidate, reference.level_s, prior)
+        return gather(ours, theirs, Layout.STORED, prior)
+    layout = Layout.STORED
+    if reference.side_by_side:  # the other metrics have rounds of their own
+        layout = Layout.INTERLEAVED if reference.rounds_in_turns and metric == LATENCY else Layout.SIDE_BY_SIDE
+    return gather(samples.candidate, samples.baseline, layout, prior)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from gaudi_perf.judging.usual import Learned, NoiseHistory
+from gaudi_perf.judging.noise import NoiseEstimate, NoiseHistory
+from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import baseline_run
 from gaudi_perf.stores.tokens import token_findings
-from gaudi_perf.vocabulary.baseline import BaselineRun
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+from gaudi_perf.vocabulary.run import Run, level_of
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import BaselineRole
+from gaudi_perf.vocabulary.verdict import Advice, BaselineRole
 
 _BY_ROUNDING = (
     "tokens differ by rounding from those of another configuration (docs/outputs.md; the runs say at which step)"
 )
-_REFRESH = "Store this level with --refresh-baselines."
 
 
 @dataclass(frozen=True)
@@ -37,17 +33,17 @@ class Reference:
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
         rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
-        usual: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
+        noise: what the history teaches of the noise of latencies; None where that of a quiet server is assumed.
     """
 
     role: BaselineRole
     label: str
     stack: Stack
-    runs: tuple[BaselineRun, ...]
+    runs: tuple[Run, ...]
     level_s: float
     published: bool = False
     rounds_in_turns: bool = False
-    usual: Learned | None = None
+    noise: NoiseEstimate | None = None
 
     @property
     def side_by_side(self) -> bool:
@@ -69,12 +65,12 @@ class CaseEvidence:
         notes: what else is to be known, in sentences.
     """
 
-    runs: tuple[BaselineRun, ...]
+    runs: tuple[Run, ...]
     references: tuple[Reference, ...] = ()
     invalid: tuple[str, ...] = ()
     never_steady: tuple[str, ...] = ()
     no_reference: str = ""
-    advice: str = ""
+    advice: Advice = Advice.NONE
     notes: tuple[str, ...] = ()
 
 
@@ -107,7 +103,7 @@ def evidence_against_baselines(
     Raises:
         UserError: a baseline that is needed is malformed, or ``against`` names none.
     """
-    ours = tuple(baseline_run(run) for run in runs)
+    ours = tuple(runs)
     invalid = _problems(runs)
     if invalid:
         return CaseEvidence(ours, invalid=invalid)
@@ -124,7 +120,7 @@ def evidence_against_baselines(
             runs=tuple(match.case.runs),
             level_s=match.case.level_s,
             published=match.case.published is not None,
-            usual=None if history is None else _usual(history, runs, match.case.runs),
+            noise=None if history is None else _usual(history, runs, match.case.runs),
         )
         for match in resolution.matches
     )
@@ -132,8 +128,8 @@ def evidence_against_baselines(
         ours,
         references,
         never_steady=_never_steady(runs),
-        no_reference="" if references else f"{resolution.reason}.",
-        advice="" if references else _REFRESH,
+        no_reference="" if references else resolution.reason,
+        advice=Advice.NONE if references else Advice.STORE,
         notes=(*_rounding(runs), *(note for _, notes in found for note in notes)),
     )
 
@@ -148,7 +144,7 @@ def evidence_side_by_side(
         baseline: runs on the other, by time.
         rounds_in_turns: whether the rounds of each pair were taken in turns, too.
     """
-    ours, theirs = (tuple(baseline_run(run) for run in runs) for runs in (candidate, baseline))
+    ours, theirs = tuple(candidate), tuple(baseline)
     invalid = tuple(
         f"stack {run.stack_label!r}: {problem}" for run in (*candidate, *baseline) for problem in _problems([run])
     )
@@ -160,10 +156,9 @@ def evidence_side_by_side(
         return CaseEvidence(ours, invalid=tuple(wrong))
     if mine.device.name != other.device.name:
         reason = f"the candidate's device is {mine.device.name} and the baseline's is {other.device.name}"
-        return CaseEvidence(ours, no_reference=f"{reason}.", advice="Compare two stacks on the same device.")
-    level = float(np.median([run.median_s for run in theirs]))
+        return CaseEvidence(ours, no_reference=reason, advice=Advice.SAME_DEVICE)
     reference = Reference(
-        "side by side", other.stack_label, other.stack, theirs, level, rounds_in_turns=rounds_in_turns
+        "side by side", other.stack_label, other.stack, theirs, level_of(theirs), rounds_in_turns=rounds_in_turns
     )
     never_steady = tuple(
         f"stack {run.stack_label!r}: {reason}" for run in (*candidate, *baseline) for reason in _never_steady([run])
@@ -171,9 +166,9 @@ def evidence_side_by_side(
     return CaseEvidence(ours, (reference,), never_steady=never_steady, notes=(*_rounding(candidate), *notes))
 
 
-def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Reference) -> Samples:
+def samples_of(metric: Metric, candidate: Sequence[Run], reference: Reference) -> Samples:
     """The runs of both sides as numbers of a metric; runs without it, or not comparable in it, stay out."""
-    theirs: Sequence[BaselineRun] = reference.runs
+    theirs: Sequence[Run] = reference.runs
     why_not = ""
     if metric == "memory":
         candidate, theirs, why_not = _same_before(candidate, theirs, reference.side_by_side)
@@ -189,11 +184,6 @@ def samples_of(metric: Metric, candidate: Sequence[BaselineRun], reference: Refe
     return Samples([one for one in ours if one is not None], [one for one in others if one is not None], why_not)
 
 
-def latency_samples(runs: Sequence[BaselineRun]) -> list[RunSample]:
-    """Runs as numbers of their latency, with their probes and their nights."""
-    return [sample for run in runs if (sample := _sample("latency", run)) is not None]
-
-
 def _of_equal_length(one: RunSample, other: RunSample) -> tuple[RunSample, RunSample]:
     """The rounds that have a neighbour: a budget may end one run of a pair before the other."""
     count = min(one.rounds.size, other.rounds.size)
@@ -202,33 +192,19 @@ def _of_equal_length(one: RunSample, other: RunSample) -> tuple[RunSample, RunSa
     )
 
 
-def _sample(metric: Metric, run: BaselineRun) -> RunSample | None:
-    if metric == "latency":
-        probes = None if run.probes_s is None else np.asarray(run.probes_s, dtype=np.float64)
-        return RunSample(np.asarray(run.latencies_s, dtype=np.float64), probes, run.night)
-    values = [value for value in _VALUES[metric](run) if value is not None and value > 0]
-    return RunSample(np.asarray(values, dtype=np.float64), night=run.night) if values else None
+def _sample(metric: Metric, run: Run) -> RunSample | None:
+    return sample_of(run, metric) if run.values(metric) else None
 
 
-_VALUES: dict[Metric, Callable[[BaselineRun], Sequence[float | None]]] = {
-    "first-token": lambda run: run.first_token_s,
-    "per-token": lambda run: run.per_output_token_s,
-    "compilation": lambda run: [run.graph_compilation_s],
-    "memory": lambda run: [run.peak_memory_bytes],
-}
-
-
-def _same_before(
-    ours: Sequence[BaselineRun], theirs: Sequence[BaselineRun], pairs: bool
-) -> tuple[Sequence[BaselineRun], Sequence[BaselineRun], str]:
+def _same_before(ours: Sequence[Run], theirs: Sequence[Run], pairs: bool) -> tuple[Sequence[Run], Sequence[Run], str]:
     """The runs of either side before which their worker groups had measured the same cases.
 
     What earlier cases leave behind in a worker group (caches, graphs, the process's heap) counts into the peak, so
     peak memory is comparable only then.
     """
-    before = [tuple(run.earlier_cases) for run in theirs if run.earlier_cases is not None]
+    before = [tuple(run.measurement.earlier_cases) for run in theirs if run.measurement.earlier_cases is not None]
     common = [order for order, _ in Counter(before).most_common()]
-    mine = {tuple(run.earlier_cases) for run in ours if run.earlier_cases is not None}
+    mine = {tuple(run.measurement.earlier_cases) for run in ours if run.measurement.earlier_cases is not None}
     shared = next((order for order in common if order in mine), None)
     if shared is None:
         why = f"{TITLES['memory']} is not judged: other cases, or unknown ones, ran before in the worker groups"
@@ -237,23 +213,21 @@ def _same_before(
         both = [
             (one, other)
             for one, other in zip(ours, theirs, strict=False)
-            if one.earlier_cases == other.earlier_cases == list(shared)
+            if one.measurement.earlier_cases == other.measurement.earlier_cases == list(shared)
         ]
         return [one for one, _ in both], [other for _, other in both], ""
-    kept = [[run for run in side if run.earlier_cases == list(shared)] for side in (ours, theirs)]
+    kept = [[run for run in side if run.measurement.earlier_cases == list(shared)] for side in (ours, theirs)]
     return kept[0], kept[1], ""
 
 
-def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[BaselineRun]) -> Learned | None:
-    one = runs[-1]
-    compared = {*(run.session_id for run in runs), *(run.night for run in stored)}
-    probes = bool(stored) and all(run.probes_s is not None for run in stored)
-    probes = probes and all(run.measurement.probes_s is not None for run in runs)
-    return history.usual(one.case, one.device.name, one.host.host_class, one.stack, compared, probes=probes)
+def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[Run]) -> NoiseEstimate | None:
+    compared = {run.session_id for run in (*runs, *stored)}
+    probes = bool(stored) and all(run.measurement.probes_s is not None for run in (*runs, *stored))
+    return history.estimate(runs[-1].comparability, runs[-1].stack, compared, probes=probes)
 
 
 def _problems(runs: Sequence[Run]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(problem for run in runs for problem in run.measurement.problems))
+    return tuple(dict.fromkeys(problem for run in runs for problem in run.problems))
 
 
 def _rounding(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -261,4 +235,4 @@ def _rounding(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _never_steady(runs: Sequence[Run]) -> tuple[str, ...]:
-    return tuple(run.measurement.warm_up.reason for run in runs if not run.measurement.warm_up.steady)
+    return tuple(run.measurement.warm_up.reason for run in runs if not run.steady)

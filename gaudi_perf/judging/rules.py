@@ -16,9 +16,10 @@ class Rules:
         tolerances: the slowdown that nobody minds, for each metric; 0.05 is 5 %.
         gates: the metrics whose verdicts decide a test. The others are judged for information.
         false_alarms: permitted rate of each kind of mistake in each comparison by itself.
-        slower_level: permitted rate of a false REGRESSED of this case as one of a family; its comparisons share it.
+        slower_level: permitted rate of a false REGRESSED of this case among all cases of the session; its comparisons
+            share it.
         faster_level: the same of IMPROVED.
-        cases: how many cases that family has.
+        cases: how many cases the session has.
     """
 
     tolerances: Mapping[Metric, float] = field(default_factory=lambda: dict(TOLERANCES))

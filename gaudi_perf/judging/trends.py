@@ -1,58 +1,76 @@
-"""Trends: what was measured of a case, version by version and night by night, and where its level changed."""
+"""Trends: what was measured of a case, version by version and session by session, and where its level changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from functools import cached_property
 
 import numpy as np
 
+from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.change_points import ChangePoint, change_points
-from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
-from gaudi_perf.vocabulary.summary import RunSummary
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
+from gaudi_perf.vocabulary.run import Comparability, Run, level_of
+from gaudi_perf.vocabulary.stack import Stack, stack_changes
 
 
 @dataclass(frozen=True)
-class TrendNight:
+class SessionLevel:
     """What one session measured of a case on one stack.
 
     Attributes:
-        session_id: the session.
-        started_at: when its first run of the case began, in UTC.
-        stack: the stack.
-        runs: its runs that can be judged.
+        runs: those that can be judged, and were steady; at least one.
     """
 
-    session_id: str
-    started_at: str
-    stack: Stack
-    runs: tuple[RunSummary, ...] = field(repr=False)
+    runs: tuple[Run, ...] = field(repr=False)
 
     @property
+    def session_id(self) -> str:
+        """The session."""
+        return self.runs[0].session_id
+
+    @property
+    def started_at(self) -> str:
+        """When its first run of the case began, in UTC."""
+        return min(run.started_at for run in self.runs)
+
+    @property
+    def stack(self) -> Stack:
+        """The stack."""
+        return self.runs[0].stack
+
+    @cached_property
     def level_s(self) -> float:
-        """Median over its runs of each run's median latency, in seconds."""
-        return median(run.level_s for run in self.runs)
+        """The level of its runs, in seconds."""
+        return level_of(self.runs)
 
     @property
-    def samples(self) -> list[RunSample]:
-        """Its runs as numbers."""
-        return [sample_of(run) for run in self.runs]
+    def quartiles_s(self) -> tuple[float, float]:
+        """Lower and upper quartile of all its rounds, in seconds."""
+        rounds = [latency for run in self.runs for latency in run.measurement.latencies_s]
+        lower, upper = np.quantile(rounds, (0.25, 0.75))
+        return float(lower), float(upper)
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The nights of a case: by version of the stack, and by time within a version.
+    """The sessions of what may be compared: by version of the stack, and by time within a version.
 
-    One night can measure several releases, so that time alone is no order in which levels follow each other.
+    One session can measure several releases, so that time alone is no order in which levels follow each other. Stacks
+    that were measured side by side under names of their own are trends of their own.
     """
 
-    case: Case
-    device: Device
-    host_class: str
-    nights: tuple[TrendNight, ...]
+    key: Comparability
+    sessions: tuple[SessionLevel, ...]
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """The level on each version of the stack, by its name: the median of its sessions' levels, in seconds."""
+        found: dict[str, list[float]] = {}
+        for session in self.sessions:
+            found.setdefault(session.stack.name, []).append(session.level_s)
+        return {name: float(np.median(levels)) for name, levels in found.items()}
 
 
 @dataclass(frozen=True)
@@ -60,84 +78,60 @@ class Change:
     """A change of level, and what changed in the stack there.
 
     Attributes:
-        point: the change.
-        before: the last night of the old level.
-        since: the first night of the new one.
+        point: the change; its index is that of the first session of the new level.
+        before: the last session of the old level.
+        since: the first session of the new one.
         stack_changes: what differs between their stacks, as ``driver 1.22.0 -> 1.23.0``; empty if nothing that is
             recorded did.
     """
 
     point: ChangePoint
-    before: TrendNight
-    since: TrendNight
+    before: SessionLevel
+    since: SessionLevel
     stack_changes: tuple[str, ...]
 
 
-def sample_of(run: RunSummary) -> RunSample:
-    """A run as numbers."""
-    return RunSample(
-        rounds=np.asarray(run.latencies_s, dtype=np.float64),
-        probes=None if run.probes_s is None else np.asarray(run.probes_s, dtype=np.float64),
-        night=run.session_id,
+def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
+    """Put runs together that may be compared; INVALID ones and those that never became steady are left out."""
+    groups: dict[Comparability, dict[tuple[str, str], list[Run]]] = {}
+    for run in runs:
+        if not run.not_usable:
+            sessions = groups.setdefault(run.comparability, {})
+            sessions.setdefault((run.session_id, run.stack.name), []).append(run)
+    found = [(key, _trend(key, list(sessions.values()))) for key, sessions in groups.items()]
+    return dict(
+        sorted(found, key=lambda item: (item[0].device, item[0].case.key, item[0].host_class, item[0].stack_label))
     )
 
 
-def trends(runs: Iterable[RunSummary]) -> list[Trend]:
-    """Put runs together that may be compared; INVALID ones and those that never became steady are left out."""
-    groups: dict[tuple[object, ...], dict[tuple[str, str, str], list[RunSummary]]] = {}
-    for run in runs:
-        if run.valid and run.steady:
-            key = (id(run.case), run.device.name, run.stack.kind, run.host_class)
-            night = (run.session_id, run.stack.name, run.stack_label)
-            groups.setdefault(key, {}).setdefault(night, []).append(run)
-    merged: dict[tuple[object, ...], dict[tuple[str, str, str], list[RunSummary]]] = {}
-    for nights in groups.values():  # shared cases are mostly, not always, one object
-        first = next(iter(nights.values()))[0]
-        case = first.case
-        same: tuple[object, ...] = (
-            *(first.device.name, first.stack.kind, first.host_class, case.id, case.scale, case.weights),
-            *(case.workload.prompt, case.workload.prompt_tokens, case.workload.new_tokens),
-            *(case.workload.batch_size, case.workload.dtype),
-        )
-        into = merged.setdefault(same, {})
-        for night, those in nights.items():
-            into.setdefault(night, []).extend(those)
-    found = [_trend(nights) for nights in merged.values()]
-    return sorted(found, key=lambda trend: (trend.device.name, trend.case.id, trend.host_class))
-
-
-def changes_of(trend: Trend, *, tolerance: float = 0.05) -> list[Change]:
-    """The changes of level of a trend, in the order of its nights.
+def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> list[Change]:
+    """The changes of level of a trend, in the order of its sessions.
 
     Args:
-        trend: the nights.
+        trend: the sessions.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %.
     """
-    nights = trend.nights
-    suspects = [index for index in range(1, len(nights)) if nights[index].stack != nights[index - 1].stack]
+    sessions = trend.sessions
+    suspects = [index for index in range(1, len(sessions)) if sessions[index].stack != sessions[index - 1].stack]
     points = change_points(
-        [night.level_s for night in nights],
-        lambda index: nights[index].samples,
+        [session.level_s for session in sessions],
+        lambda index: [sample_of(run) for run in sessions[index].runs],
         suspects=suspects,
         tolerance=tolerance,
     )
     return [
         Change(
             point,
-            nights[point.index - 1],
-            nights[point.index],
-            tuple(stack_changes(nights[point.index - 1].stack, nights[point.index].stack)),
+            sessions[point.index - 1],
+            sessions[point.index],
+            tuple(stack_changes(sessions[point.index - 1].stack, sessions[point.index].stack)),
         )
         for point in points
     ]
 
 
-def _trend(nights: dict[tuple[str, str, str], list[RunSummary]]) -> Trend:
-    found = [
-        TrendNight(runs[0].session_id, min(run.started_at for run in runs), runs[0].stack, tuple(runs))
-        for runs in nights.values()
-    ]
-    order = {stack.version: stack.order for stack in {night.stack.version: night.stack for night in found}.values()}
-    found.sort(key=lambda night: (order[night.stack.version], night.started_at, night.session_id))
-    first = found[0].runs[0]
-    return Trend(first.case, first.device, first.host_class, tuple(found))
+def _trend(key: Comparability, groups: Sequence[Sequence[Run]]) -> Trend:
+    found = [SessionLevel(tuple(runs)) for runs in groups]
+    order = {session.stack.version: session.stack.order for session in found}
+    found.sort(key=lambda session: (order[session.stack.version], session.started_at, session.session_id))
+    return Trend(key, tuple(found))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.baseline import AcceptedRegression
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 _NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)

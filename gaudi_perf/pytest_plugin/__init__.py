@@ -16,7 +16,7 @@ from collections.abc import Callable
 from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 __all__ = [
     "Case",

@@ -15,7 +15,7 @@ from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.pytest_plugin.progress import TerminalProgress
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 if TYPE_CHECKING:
     from gaudi_perf.session.session import PerfSession

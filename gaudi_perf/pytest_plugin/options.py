@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from gaudi_perf.accelerators import accelerator_named, accelerator_names
-from gaudi_perf.accelerators.hpu.emulated import Emulation
+from gaudi_perf.accelerators.base import Emulation
 from gaudi_perf.session import values
 from gaudi_perf.session.settings import MOST_RUNS, RUNS_FOR_BASELINES, DatasetSettings, Settings
 from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import percent_set
 from gaudi_perf.vocabulary.metrics import TITLES, TOLERANCES
 from gaudi_perf.vocabulary.models import SCALES
 from gaudi_perf.vocabulary.workload import DTYPES
@@ -31,7 +32,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
     """The options by the title of their group: flag, name of the value (none for a switch), its parser, help."""
     names, shape, switch = accelerator_names(), DatasetSettings, values.flag
     count, seconds, listed = values.positive_integer, values.positive_number, ", ".join
-    defaults = ", ".join(f"{metric} {tolerance * 100:.0f}%%" for metric, tolerance in TOLERANCES.items())
+    defaults = ", ".join(f"{metric} {percent_set(tolerance)}%" for metric, tolerance in TOLERANCES.items())
     # fmt: off
     return {
         "what is measured": [
@@ -119,8 +120,8 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--accept-regression", "REASON", str,
              "With --refresh-baselines: accept slower levels for this reason, which is stored with date and ratio."),
             ("--results-dir", "DIR", values.directory,
-             "Where every run is kept as a document (default: results/ of the project). From ten nights of a case "
-             "on, they teach what noise is usual here."),
+             "Where every run is kept as a document (default: results/ of the project). From ten sessions of a "
+             "case on, the noise prior is learned from them."),
         ],
         "what is shown": [
             ("--perf-html", "FILE", values.new_file, "Write the session as one page that needs no network."),

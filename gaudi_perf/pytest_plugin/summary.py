@@ -47,8 +47,9 @@ def pytest_terminal_summary(
 def _print(
     terminal: pytest.TerminalReporter, config: pytest.Config, session: PerfSession, title: str, ending: str
 ) -> None:
-    from gaudi_perf.reports.terminal import summary, verdict_counts
+    from gaudi_perf.reports.terminal import summary
     from gaudi_perf.reports.text import encodable, harmless
+    from gaudi_perf.reports.wording import verdict_counts
     from gaudi_perf.session.writing import last_lines
 
     if not session.reports and not session.notes:

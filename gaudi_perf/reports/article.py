@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-
-from packaging.version import Version
+from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.baselines import Entry
-from gaudi_perf.reports.prices import PRICES, Price, price_of, usd_per_million_tokens
 from gaudi_perf.reports.tabular import Cell, Words
-from gaudi_perf.reports.text import seconds
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, seconds
 from gaudi_perf.vocabulary.models import MODELS
 
+if TYPE_CHECKING:
+    import pandas
+
 REFERENCE = "a100-80gb"
+PUBLISHED_PRICE = "the article's own price: about 13 dollars an hour for a server of 8 Gaudis (AWS DL1), 2023-03-28"
+"""https://huggingface.co/blog/habana-gaudi-2-bloom"""
+
+Prices = Mapping[str, float]
+"""Dollars an hour of one device, by the device's name."""
+
 _UNKNOWN = "-"
+_DEVICES_OF_A_SERVER = 8
+_SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens"]
+"""What must be equal for a speed-up: the model, the device count, and what is generated."""
 
 
 def article_table(
     entries: Sequence[Entry],
     *,
     reference: str = REFERENCE,
-    prices: tuple[Price, ...] = PRICES,
+    prices: Prices | None = None,
+    newest: bool = False,
     everything: bool = False,
 ) -> Words:
     """A row for each model, device count, device and stack.
@@ -32,18 +45,44 @@ def article_table(
     Args:
         entries: of all baselines.
         reference: the device that speed-ups are against.
-        prices: what servers cost; the latest of each device counts.
+        prices: what devices cost; without any there is no column of costs.
+        newest: only the newest stack of each kind that has the model on that many devices, for each device.
         everything: every configuration, not just the fastest of each model, device count, device and stack.
     """
-    real = [entry for entry in entries if entry.case.scale == "full" and not entry.device.emulated]
-    chosen = sorted(real if everything else _fastest(real), key=_order)
-    references: dict[tuple[object, ...], Entry] = {}
-    for entry in real:
-        if entry.device.name == reference:
-            best = references.setdefault(_same(entry), entry)
-            if entry.case.level_s < best.case.level_s:
-                references[_same(entry)] = entry
-    rows = [_row(entry, references.get(_same(entry)), prices) for entry in chosen]
+    prices = prices or {}
+    frame = _frame(entries)
+    real = frame[frame["real"]]
+    fastest_reference = real[real["device"] == reference].groupby(_SAME)["level_s"].min().to_dict()
+    chosen = real
+    if newest:
+        chosen = chosen[chosen["order"] == chosen.groupby(["device", "kind", *_SAME])["order"].transform("max")]
+    if not everything:
+        chosen = chosen.loc[chosen.groupby(["device", "stack", *_SAME])["level_s"].idxmin()]
+    chosen = chosen.sort_values(["place", "model", "count_down", "device", "kind", "order", "level_s"])
+    rows: list[Sequence[Cell]] = []
+    for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True):
+        configuration = entries[index].case.case.configuration
+        best = fastest_reference.get(tuple(row[name] for name in _SAME))
+        cells: list[Cell] = [
+            MODELS[row["model"]].title if row["model"] in MODELS else row["model"],
+            f"{row['devices']}x",
+            row["device"],
+            row["stack"],
+            ("graphs" if configuration.graphs else "eager") + ("" if configuration.kv_cache else ", no cache"),
+            _article_seconds(row["level_s"]),
+            _UNKNOWN if best is None else f"{best / row['level_s']:.2f}x",
+        ]
+        if prices:
+            price = prices.get(row["device"])
+            dollars = (
+                None
+                if price is None
+                else usd_per_million_tokens(
+                    price, row["devices"], row["level_s"], row["new_tokens"] * row["batch_size"]
+                )
+            )
+            cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
+        rows.append(cells)
     columns = [
         ("model", "left"),
         ("on", "right"),
@@ -52,40 +91,74 @@ def article_table(
         ("mode", "left"),
         ("latency", "right"),
         ("speed-up", "right"),
-        ("$/M", "right"),
+        *([("$/M", "right")] if prices else []),
     ]
-    return Words("", columns, rows, _notes(chosen, len(entries) - len(real), reference, prices))
+    notes = _notes([entries[index] for index in chosen.index], len(frame) - len(real), reference, prices)
+    return Words("", columns, rows, notes)
 
 
-def newest_of_each(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of the newest stack of each kind that has the model on that many devices, for each device."""
-    newest: dict[tuple[object, ...], Version] = {}
-    for entry in entries:
-        key = (entry.device.name, entry.stack.kind, _same(entry))
-        newest[key] = max(entry.stack.order, newest.get(key, entry.stack.order))
-    return [e for e in entries if e.stack.order == newest[(e.device.name, e.stack.kind, _same(e))]]
+def parse_price(text: str) -> tuple[str, float]:
+    """A device, and dollars an hour of one: of ``gaudi2=10.42`` (a server of 8), or ``gaudi2=1.3/1`` (a server of 1).
+
+    Raises:
+        UserError: it is written otherwise, or is not above 0.
+    """
+    device, _, rest = text.partition("=")
+    dollars, slash, devices = rest.partition("/")
+    try:
+        count = int(devices) if slash else _DEVICES_OF_A_SERVER
+        price = float(dollars) / count
+        if not (device and device == device.strip() and count > 0 and 0 < price < math.inf):
+            raise ValueError
+    except (ValueError, ZeroDivisionError):
+        raise UserError(
+            f"--dollars-per-hour {text}: write a device and the dollars an hour of its server, as gaudi2=10.42 for a "
+            "server of 8 devices or gaudi2=1.30/1 for a server of 1"
+        ) from None
+    return device, price
 
 
-def _row(entry: Entry, reference: Entry | None, prices: tuple[Price, ...]) -> Sequence[Cell]:
-    configuration, workload = entry.case.configuration, entry.case.workload
-    model = MODELS[configuration.model].title if configuration.model in MODELS else configuration.model
-    level = entry.case.level_s
-    speed_up = _UNKNOWN if reference is None else f"{reference.case.level_s / level:.2f}x"
-    price = price_of(entry.device.name, prices)
-    cost = _UNKNOWN
-    if price is not None and configuration.devices <= price.devices:
-        tokens = workload.new_tokens * workload.batch_size
-        cost = f"{usd_per_million_tokens(price, configuration.devices, level, tokens):.2f}"
-    return (
-        model,
-        f"{configuration.devices}x",
-        entry.device.name,
-        entry.stack.name,
-        ("graphs" if configuration.graphs else "eager") + ("" if configuration.kv_cache else ", no cache"),
-        _article_seconds(level),
-        speed_up,
-        cost,
-    )
+def usd_per_million_tokens(price: float, devices: int, latency_s: float, tokens: int) -> float:
+    """Dollars for a million new tokens, one request at a time.
+
+    Args:
+        price: dollars an hour of one device.
+        devices: how many devices are used.
+        latency_s: seconds of one generation.
+        tokens: new tokens that it yields, of all prompts of the batch.
+    """
+    return price * devices / 3600 * latency_s / tokens * 1e6
+
+
+def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
+    import pandas
+
+    models = list(MODELS)
+    orders = {order: rank for rank, order in enumerate(sorted({entry.stack.order for entry in entries}))}
+    columns = ["real", "place", "device", "kind", "stack", "order", "count_down", "level_s", *_SAME]
+    frame: pandas.DataFrame = pandas.DataFrame(
+        [
+            {
+                "real": entry.case.case.scale == "full" and not entry.device.emulated,
+                "place": models.index(configuration.model) if configuration.model in models else len(models),
+                "device": entry.device.name,
+                "kind": entry.stack.kind,
+                "stack": entry.stack.name,
+                "order": orders[entry.stack.order],
+                "count_down": -configuration.devices,
+                "level_s": entry.case.level_s,
+                "model": configuration.model,
+                "devices": configuration.devices,
+                "new_tokens": workload.new_tokens,
+                "batch_size": workload.batch_size,
+                "prompt_tokens": workload.prompt_tokens,
+            }
+            for entry in entries
+            for configuration, workload in [(entry.case.case.configuration, entry.case.case.workload)]
+        ],
+        columns=columns,
+    ).astype({"real": bool})
+    return frame
 
 
 def _article_seconds(value: float) -> str:
@@ -93,27 +166,21 @@ def _article_seconds(value: float) -> str:
     return f"{value:.3f} s" if value >= 0.1 else seconds(value)
 
 
-def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: tuple[Price, ...]) -> tuple[str, ...]:
-    notes = []
-    workloads: Mapping[str, None] = dict.fromkeys(
+def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: Prices) -> tuple[str, ...]:
+    workloads = dict.fromkeys(
         f"{w.new_tokens} new tokens, {w.prompt_tokens} prompt tokens, batch {w.batch_size}, {w.dtype}"
-        for w in (entry.case.workload for entry in chosen)
+        for w in (entry.case.case.workload for entry in chosen)
     )
-    notes.append(f"latency of one greedy generation: {'; '.join(workloads)}")
-    notes.append(f"speed-up: the fastest latency of {reference} with the same model and device count, by this one")
-    notes.append("$/M: dollars for a million new tokens, one request at a time")
-    devices = dict.fromkeys(entry.device.name for entry in chosen)
-    for device in devices:
-        price = price_of(device, prices)
-        if price is not None:
-            notes.append(
-                f"price: {device}: ${price.usd_per_hour:.2f} an hour for {price.devices} devices, {price.offer}, "
-                f"as of {price.as_of} ({price.source}); fewer devices cost their share"
-            )
-        else:
-            notes.append(f"price: {device}: none is known: give one with --price {device}=DOLLARS")
+    notes = [
+        f"latency of one greedy generation: {'; '.join(workloads)}",
+        f"speed-up: the fastest latency of {reference} with the same model and device count, by this one",
+    ]
+    if prices:
+        given = ", ".join(f"{device} ${price:.4g} an hour for each device" for device, price in prices.items())
+        notes.append(f"$/M: dollars for a million new tokens, one request at a time, from --dollars-per-hour: {given}")
+        notes.append(PUBLISHED_PRICE)
     if left_out:
-        notes.append(f"{left_out} entries of stand-in shapes or emulated devices are left out")
+        notes.append(f"{counted(left_out, 'entry', 'entries')} of stand-in shapes or emulated devices left out")
     published: dict[str, dict[str, None]] = {}
     for entry in chosen:
         if entry.case.published is not None:
@@ -122,39 +189,3 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: tuple
     if any(entry.case.published is None for entry in chosen):
         notes.append(f"measured: {'all others' if published else 'all'}")
     return tuple(notes)
-
-
-def _fastest(entries: Sequence[Entry]) -> list[Entry]:
-    best: dict[tuple[object, ...], Entry] = {}
-    for entry in entries:
-        key = (entry.device.name, entry.stack.name, _same(entry))
-        if key not in best or entry.case.level_s < best[key].case.level_s:
-            best[key] = entry
-    return list(best.values())
-
-
-def _same(entry: Entry) -> tuple[object, ...]:
-    """What must be equal for a speed-up: the model, the device count, and what is generated."""
-    workload = entry.case.workload
-    return (
-        entry.case.configuration.model,
-        entry.case.configuration.devices,
-        workload.new_tokens,
-        workload.batch_size,
-        workload.prompt_tokens,
-    )
-
-
-def _order(entry: Entry) -> tuple[object, ...]:
-    configuration = entry.case.configuration
-    models = list(MODELS)
-    place = models.index(configuration.model) if configuration.model in models else len(models)
-    return (
-        place,
-        configuration.model,
-        -configuration.devices,
-        entry.device.name,
-        entry.stack.kind,
-        entry.stack.order,
-        entry.case.level_s,
-    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gaudi_perf.reports.family import stack_differences
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.text import change, interval, seconds, slower_or_faster
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
+from gaudi_perf.reports.wording import NOT_THE_MEDIANS, full_text, stack_differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
+from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
+from gaudi_perf.vocabulary.run import Comparability, differences
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 _UNKNOWN = "-"
 
@@ -29,21 +30,18 @@ class Entry:
     stack: Stack
     case: CaseBaseline
 
+    @property
+    def comparability(self) -> Comparability:
+        """What it may be compared with."""
+        return comparability_of(self.case, self.device, self.stack)
 
-@dataclass(frozen=True)
-class Judged:
-    """What the comparison of two entries came to, where at least one has runs.
+    def differences(self, other: Entry) -> list[str]:
+        """Why it cannot be compared with another, in words; empty if it can.
 
-    Attributes:
-        low: lower end of the interval of the ratio.
-        high: upper end.
-    """
-
-    kind: VerdictKind
-    low: float
-    high: float
-    reason: str
-    advice: str = ""
+        A published number is of real weights on an unknown host; it is compared with any.
+        """
+        published = "published" in (self.case.provenance, other.case.provenance)
+        return differences(self.comparability, other.comparability, ignore=("weights",) if published else ())
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,18 @@ class Pair:
     candidate: Entry
     baseline: Entry
     differing: tuple[str, ...] = ()
-    judged: Judged | None = None
+    judged: Verdict | None = None
 
     @property
     def ratio(self) -> float:
-        """Candidate to baseline; 1.10 is 10 % slower."""
+        """The estimate, or where nothing was judged the ratio of the levels; 1.10 is 10 % slower."""
+        if self.judged is not None and self.judged.ratio is not None:
+            return self.judged.ratio
+        return self.ratio_of_levels
+
+    @property
+    def ratio_of_levels(self) -> float:
+        """The level of the candidate to that of the baseline."""
         return self.candidate.case.level_s / self.baseline.case.level_s
 
 
@@ -76,10 +81,10 @@ def description(baseline: Baseline) -> Words:
     rows: list[Sequence[Cell]] = []
     notes: list[str] = []
     for case in baseline.cases:
-        medians = [run.median_s for run in case.runs]
+        medians = [run.level_s for run in case.runs]
         spread = _UNKNOWN
         if len(medians) > 1:
-            spread = f"{(max(medians) / min(medians) - 1) * 100:.1f} %"
+            spread = percent(max(medians) / min(medians) - 1)
         rows.append(
             (
                 case.id,
@@ -136,13 +141,14 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
         if pair.differing:
             notes.append(f"{where}: incomparable: {'; '.join(pair.differing)}")
         elif pair.judged is not None and pair.judged.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-            text = " ".join(part for part in (pair.judged.reason, pair.judged.advice) if part)
-            notes.append(f"{where}: {pair.judged.kind.value}: {text}")
+            notes.append(f"{where}: {pair.judged.kind.value}: {full_text(pair.judged)}")
     if any(pair.judged is None and not pair.differing for pair in pairs):
         notes.append(
             "no spread: two published numbers are compared; their ratio is known, and how far it is chance is not, so "
             "there is no verdict"
         )
+    if any(change(pair.ratio) != change(pair.ratio_of_levels) for pair in pairs):
+        notes.append(f"the change is an estimate, not the ratio of the medians: {NOT_THE_MEDIANS}")
     notes += _published_notes(pairs)
     changed = dict.fromkeys(line for pair in pairs for line in _changed(pair))
     if changed:
@@ -150,8 +156,7 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     columns = [
         *([("device", "left")] if several else []),
         ("case", "left"),
-        ("A", "right"),
-        ("B", "right"),
+        *((f"median {side}" if judged else side, "right") for side in "AB"),
         ("change", "left"),
         *([("interval", "left")] if judged else []),
         ("verdict", "left"),
@@ -174,13 +179,14 @@ def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
     if pair.judged is None:
         return (words, _UNKNOWN, ("no spread", "cyan"))
     judged = pair.judged
+    assert judged.low is not None and judged.high is not None
     return (words, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
 
 
 def _what(case: CaseBaseline) -> str:
-    workload = case.workload
-    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.weights} weights"
-    return words if case.scale == "full" else f"{words}, stand-in"
+    workload = case.case.workload
+    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.case.weights} weights"
+    return words if case.case.scale == "full" else f"{words}, stand-in"
 
 
 def _case_notes(case: CaseBaseline) -> list[str]:
@@ -199,7 +205,7 @@ def _case_notes(case: CaseBaseline) -> list[str]:
     if case.published is not None:
         about = f"; {case.published.note}" if case.published.note else ""
         notes.append(f"published on {case.published.published_on}: {case.published.address}{about}")
-    if case.host_class is not None:
+    if case.host_class:
         notes.append(f"measured on {case.host_class}")
     return notes
 

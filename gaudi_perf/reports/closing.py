@@ -7,14 +7,13 @@ import shlex
 from gaudi_perf.vocabulary.verdict import Session, VerdictKind
 
 
-def next_commands(session: Session, results: str, baselines: str, *, refreshed: bool = False) -> list[str]:
+def next_commands(session: Session, results: str, baselines: str) -> list[str]:
     """The exact commands for what comes next, one a line.
 
     Args:
         session: what was found.
         results: the results directory as the reader would write it.
         baselines: the directory of baselines likewise.
-        refreshed: whether the session has stored its level itself.
     """
     kinds = {report.verdicts[0].kind for report in session.cases if report.verdicts}
     if not kinds:
@@ -23,7 +22,8 @@ def next_commands(session: Session, results: str, baselines: str, *, refreshed: 
     lines = [
         f"look closer: {shlex.join(['gaudi-perf', 'report', session.session_id, *where, '--html', 'report.html'])}"
     ]
-    if not refreshed and kinds & {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, VerdictKind.REGRESSED}:
+    refused = {VerdictKind.REGRESSED}  # a refresh stores everything else by itself
+    if kinds & (refused if session.refreshed else {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, *refused}):
         words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
         if baselines != "baselines":
             words += ["--baselines-dir", baselines]

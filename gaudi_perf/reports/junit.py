@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.wording import reason
 from gaudi_perf.vocabulary.verdict import Verdict
 
 _LONGEST = 400
@@ -31,7 +32,7 @@ def case_properties(verdicts: Sequence[Verdict], waived: str = "") -> list[tuple
         ("baseline", worst.baseline),
         ("baseline version", worst.baseline_stack.version if worst.baseline_stack else None),
         ("baseline role", worst.role if worst.role != "none" else None),
-        ("reason", worst.reason),
+        ("reason", reason(worst)),
         ("waived", waived),
     ]
     return [(f"gaudi-perf {name}", _printable(value)) for name, value in found if value]

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gaudi_perf.reports.family import of_metric, other_regressions, stack_differences, stacks_side_by_side, usual_noise
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
-from gaudi_perf.reports.terminal import heading, severity, smallest_visible, verdict_counts
-from gaudi_perf.reports.text import change, harmless, interval, seconds
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.terminal import heading, severity
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import warnings_of
+from gaudi_perf.reports.wording import (
+    error_rate,
+    full_text,
+    learned_noise,
+    of_metric,
+    other_regressions,
+    smallest_visible,
+    stack_differences,
+    stacks_side_by_side,
+    verdict_counts,
+)
+from gaudi_perf.vocabulary.formats import change, counted, interval, seconds
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
 LONGEST = 60_000
@@ -63,14 +74,14 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     visible = smallest_visible(session)
     if visible:
         lines += [escaped(visible), ""]
-    if noise := usual_noise(session):
+    if noise := learned_noise(session):
         lines += [escaped(noise), ""]
     lines += [f"{escaped(line)}\n" for line in stacks_side_by_side(session, runs)]
-    odd = oddities({report.case.id: runs[report.case.id] for report in measured})
-    lines += [f"odd: {escaped(line)}\n" for line in odd[:_SHORT]]
-    lines += [f"{escaped(line)}\n" for line in (*other_regressions(session), session.family) if line]
+    warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
+    lines += [f"warning: {escaped(line)}\n" for line in warnings[:_SHORT]]
+    lines += [f"{escaped(line)}\n" for line in (*other_regressions(session), error_rate(session)) if line]
     text = "\n".join(lines)
-    return _with_details(text, measured, runs, commands)
+    return _with_details(text, measured, runs, commands, session.refreshed)
 
 
 def headline(session: Session) -> str:
@@ -88,12 +99,16 @@ def _failed(session: Session) -> list[CaseReport]:
 
 
 def _with_details(
-    text: str, measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], commands: Sequence[str]
+    text: str,
+    measured: Sequence[CaseReport],
+    runs: Mapping[str, Sequence[Run]],
+    commands: Sequence[str],
+    refreshed: bool,
 ) -> str:
     """Add the part that opens, as far as it fits."""
     shown = [harmless(command).replace("`", "'") for command in commands]
     tail = "\n".join(["", "```", *shown, "```", ""]) if shown else ""
-    opening = f"<details><summary>All {len(measured)} measured cases, and why</summary>\n\n"
+    opening = f"<details><summary>{counted(len(measured), 'measured case')}, and why</summary>\n\n"
     closing = "\n\n</details>\n"
     head = _table([], runs)
     room = LONGEST - len(text) - len(tail) - len(opening) - len(closing) - len(head) - 100
@@ -103,7 +118,7 @@ def _with_details(
     details = "\n".join([head, *rows])
     if len(rows) < len(measured):
         details += f"\n\n… and {len(measured) - len(rows)} more: the HTML report has all."
-    reasons = _fitting(_reasons(measured, runs), room - sum(len(row) + 1 for row in rows))
+    reasons = _fitting(_reasons(measured, runs, refreshed), room - sum(len(row) + 1 for row in rows))
     return text + "\n" + opening + "\n".join([details, "", *reasons]) + closing + tail
 
 
@@ -136,14 +151,14 @@ def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[
     )
 
 
-def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
+def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], refreshed: bool) -> list[str]:
     """Why, for every verdict that asks for more than its row, and what changed in the stack."""
     found = []
     for report in measured:
         for verdict in report.verdicts:
             if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.NO_BASELINE):
                 continue
-            text = " ".join(part for part in (verdict.reason, verdict.advice) if part)
+            text = full_text(verdict, refreshed=refreshed)
             if verdict.baseline_stack is not None:
                 changed = stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
                 text += f" Changed: {', '.join(changed)}." if changed else ""

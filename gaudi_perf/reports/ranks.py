@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from gaudi_perf.reports.text import seconds
 from gaudi_perf.statistics.ranks import slow_rank
-from gaudi_perf.vocabulary.measurement import Measurement, Run
+from gaudi_perf.vocabulary.formats import counted, percent, seconds
+from gaudi_perf.vocabulary.run import Measurement, Run
 
 _LAST = 0.9
 """A rank that is last in this share of the rounds is always last."""
@@ -25,7 +25,7 @@ def lagging(runs: Sequence[Run]) -> str:
     if 2 * times <= len(runs):
         return ""
     (how, *_) = [text for number, text in found if number == rank]
-    return f"rank {rank} lags: {how}" + (f" (so in {times} of {len(runs)} runs)" if len(runs) > 1 else "")
+    return f"rank {rank} lags: {how}" + (f" (so in {times} of {counted(len(runs), 'run')})" if len(runs) > 1 else "")
 
 
 def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -42,8 +42,8 @@ def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         facts.append((f"rank {rank}", text))
     skew = measurement.rank_skew
     if skew is not None and skew.median_s > 0:
-        share = f"{skew.lagging_share * 100:.0f} %"
-        facts.append(("ends of a round", f"{seconds(skew.median_s)} apart; rank {skew.lagging_rank} last in {share}"))
+        last = f"rank {skew.lagging_rank} last in {percent(skew.lagging_share)}"
+        facts.append(("ends of a round", f"{seconds(skew.median_s)} apart; {last}"))
     lag = lagging(runs)
     return [*facts, ("slow rank", lag)] if lag else facts
 
@@ -51,9 +51,11 @@ def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
 def _slow(measurement: Measurement) -> tuple[int, str] | None:
     slow = slow_rank(measurement.rank_passes_s or [])
     if slow is not None:
-        return slow.rank, f"a forward pass by itself takes it {slow.by * 100:.0f} % longer than the other ranks"
+        return slow.rank, f"a forward pass by itself takes it {percent(slow.by)} longer than the other ranks"
     skew = measurement.rank_skew
     if skew is None or skew.lagging_share < _LAST or skew.median_s < _LATE * median(measurement.latencies_s):
         return None
-    share = f"{skew.lagging_share * 100:.0f} %"
-    return skew.lagging_rank, f"it is last in {share} of the rounds, {seconds(skew.median_s)} after the first rank"
+    return (
+        skew.lagging_rank,
+        f"it is last in {percent(skew.lagging_share)} of the rounds, {seconds(skew.median_s)} after the first rank",
+    )

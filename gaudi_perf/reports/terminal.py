@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import io
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from gaudi_perf.reports.bars import interval_bar
-from gaudi_perf.reports.family import (
+from gaudi_perf.reports.figures import Figures, figures
+from gaudi_perf.reports.ranks import lagging
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import warnings_of
+from gaudi_perf.reports.wording import (
+    NEVER_STEADY,
+    advice,
+    against_baseline,
+    error_rate,
+    estimate,
+    full_text,
+    grounds,
+    learned_noise,
+    limit_note,
     notes,
-    of_metric,
     other_regressions,
-    slower_or_more,
+    smallest_visible,
     stack_differences,
     stacks_side_by_side,
-    usual_noise,
 )
-from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.limit import limit_note
-from gaudi_perf.reports.oddities import oddities
-from gaudi_perf.reports.ranks import lagging
-from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.formats import change, percent, seconds
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 
@@ -43,8 +49,6 @@ STYLES = {
 }
 _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
-_NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
-DEFAULT_TOLERANCE = 0.05
 
 
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
@@ -83,12 +87,12 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         visible = smallest_visible(session)
         if visible:
             console.print(visible)
-        if noise := usual_noise(session):
+        if noise := learned_noise(session):
             console.print(noise)
-        for line in [*stacks_side_by_side(session, runs), *_notes(measured, runs), *notes(session)]:
+        for line in [*stacks_side_by_side(session, runs), *_notes(session, measured, runs), *notes(session)]:
             console.print(line)
         for line in [
-            *oddities({report.case.id: runs[report.case.id] for report in measured}),
+            *warnings_of({report.case.id: runs[report.case.id] for report in measured}),
             *other_regressions(session),
         ]:
             console.print(line, style="yellow")
@@ -102,8 +106,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     for report in session.cases:
         if report.failed:
             console.print(harmless(f"not measured: {report.case.id}: {report.failed}"), style="red")
-    if session.family:
-        console.print(harmless(session.family))
+    if rate := error_rate(session):
+        console.print(rate)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -122,46 +126,21 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
     stack, lag = runs[0].stack, lagging(runs)
     for verdict in verdicts:
         head = f"{case.id}: {verdict.kind.value}"
-        if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
-            words = f"{slower_or_more(verdict.metric, verdict.ratio)} {interval(verdict.low, verdict.high)}"
-            head += f", {of_metric(verdict)}{words} than {verdict.baseline}"
-        lines += [head, f"  why:       {harmless(verdict.reason)}"]
+        if estimate(verdict):
+            head += f", {against_baseline(verdict)}"
+        lines += [head, f"  why:       {grounds(verdict)}"]
         if lag:
             lines.append(f"  ranks:     {lag}")
         if verdict.baseline_stack is not None:
             lines += [f"  measured:  {_stack_line(stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
             lines += [f"  changed:   {line}" for line in stack_differences(verdict.baseline_stack, stack)]
-        if verdict.advice:
-            lines.append(f"  next:      {harmless(verdict.advice)}")
+        if next_step := advice(verdict):
+            lines.append(f"  next:      {next_step}")
     return "\n".join(lines)
-
-
-def verdict_counts(session: Session) -> str:
-    """How many cases came to which verdict, worst first: ``1 REGRESSED, 3 UNCHANGED``."""
-    counts = Counter(report.verdicts[0].kind for report in session.cases if report.verdicts)
-    return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
 
 
 def _stack_line(stack: Stack) -> str:
     return harmless(stack.name)
-
-
-def smallest_visible(session: Session) -> str:
-    """The smallest slowdown that the session could have seen, in a sentence; empty if nothing was compared."""
-    seen = [
-        (verdict.smallest_visible_slowdown, report.case.id)
-        for report in session.cases
-        for verdict in report.verdicts[:1]
-        if verdict.smallest_visible_slowdown is not None
-    ]
-    if not seen:
-        return ""
-    (best, best_case), (worst, worst_case) = min(seen), max(seen)
-    text = f"smallest slowdown that would have been seen: {share_of(best)}"
-    if len(seen) > 1:
-        middle = statistics.median(share for share, _ in seen)
-        text += f" ({best_case}), {share_of(middle)} in the middle, {share_of(worst)} ({worst_case})"
-    return harmless(text)
 
 
 def heading(run: Run) -> str:
@@ -262,11 +241,11 @@ def _table(
 def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> str:
     values: dict[str, str] = {
         "latency": seconds(facts.latency_s),
-        "spread": _UNKNOWN if facts.spread is None else f"{facts.spread * 100:.1f} %",
+        "spread": _UNKNOWN if facts.spread is None else percent(facts.spread),
         "tok/s": f"{facts.tokens_per_s:.1f}",
         "1st token": _UNKNOWN if facts.first_token_s is None else seconds(facts.first_token_s),
         "per token": _UNKNOWN if facts.per_output_token_s is None else seconds(facts.per_output_token_s),
-        _LIMIT: _UNKNOWN if facts.limit_share is None else f"{facts.limit_share * 100:.3g} %",
+        _LIMIT: _UNKNOWN if facts.limit_share is None else percent(facts.limit_share),
         "change [interval], %": _change_cell(verdict),
         _BAR: _bar_cell(verdict, bar),
         "baseline": _baseline_cell(verdict, kind),
@@ -276,7 +255,7 @@ def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> 
 
 
 def _baseline_cell(verdict: Verdict, kind: str) -> str:
-    """The baseline's version; its kind of stack stands in the heading, and is told again where it is another."""
+    """The baseline's version; its kind of stack stands in the heading, and is shown again where it is another."""
     stack = verdict.baseline_stack
     if stack is None:
         return _UNKNOWN
@@ -289,7 +268,7 @@ def _bar_cell(verdict: Verdict, bar: int) -> str:
     if not bar or verdict.ratio is None or verdict.low is None or verdict.high is None:
         return ""
     return interval_bar(
-        verdict.low, verdict.ratio, verdict.high, tolerance=verdict.tolerance or DEFAULT_TOLERANCE, width=bar
+        verdict.low, verdict.ratio, verdict.high, tolerance=verdict.tolerance or TOLERANCES[LATENCY], width=bar
     )
 
 
@@ -300,16 +279,16 @@ def _change_cell(verdict: Verdict) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def _notes(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
+def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """A sentence for every verdict that asks for more than its row."""
     lines: dict[str, list[str]] = {}
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = f"{of_metric(verdict)}{verdict.reason.removesuffix('.')}. {verdict.advice}".rstrip()
-                lines.setdefault(f"{verdict.kind.value}: {harmless(text)}", []).append(harmless(report.case.id))
+                text = f"{verdict.kind.value}: {full_text(verdict, refreshed=session.refreshed)}"
+                lines.setdefault(text, []).append(harmless(report.case.id))
         if not figures(runs[report.case.id]).steady:
-            lines.setdefault(_NEVER_STEADY, []).append(harmless(report.case.id))
+            lines.setdefault(NEVER_STEADY, []).append(harmless(report.case.id))
     everything = len(reports)
     return [
         f"{'all' if len(set(ids)) == everything > 1 else ', '.join(dict.fromkeys(ids))}: {text}"

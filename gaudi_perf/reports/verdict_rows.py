@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.stores.export import Row
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.wording import advice, reason
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
+if TYPE_CHECKING:
+    import pandas
 
-def verdict_rows(session: Session, runs: Mapping[str, Sequence[Run]]) -> Iterator[Row]:
+
+_Row = dict[str, Any]
+
+
+def verdicts_frame(session: Session, runs: Mapping[str, Sequence[Run]]) -> pandas.DataFrame:
     """One row for every verdict, and one for every case that has none. Durations are in seconds, memory in bytes."""
-    for report in session.cases:
-        verdicts: Sequence[Verdict | None] = report.verdicts or [None]
-        for verdict in verdicts:
-            yield {**_case(session, report), **_figures(runs.get(report.case.id)), **_verdict(verdict)}
+    import pandas
+
+    none: list[Verdict | None] = [None]
+    frame: pandas.DataFrame = pandas.DataFrame.from_records(
+        [
+            {**_case(session, report), **_figures(runs.get(report.case.id)), **_verdict(verdict)}
+            for report in session.cases
+            for verdict in report.verdicts or none
+        ]
+    ).astype({"runs": "Int64", "rounds": "Int64", "peak_memory_bytes": "Int64"})
+    return frame
 
 
-def _case(session: Session, report: CaseReport) -> Row:
+def _case(session: Session, report: CaseReport) -> _Row:
     configuration = report.case.configuration
     return {
         "session_id": session.session_id,
@@ -35,7 +49,7 @@ def _case(session: Session, report: CaseReport) -> Row:
     }
 
 
-def _figures(runs: Sequence[Run] | None) -> Row:
+def _figures(runs: Sequence[Run] | None) -> _Row:
     facts = figures(runs) if runs else None
     return {
         "device": runs[0].device.name if runs else None,
@@ -52,7 +66,7 @@ def _figures(runs: Sequence[Run] | None) -> Row:
     }
 
 
-def _verdict(verdict: Verdict | None) -> Row:
+def _verdict(verdict: Verdict | None) -> _Row:
     return {
         "verdict": verdict.kind.value if verdict else None,
         "metric": verdict.metric if verdict else None,
@@ -65,6 +79,6 @@ def _verdict(verdict: Verdict | None) -> Row:
         "tolerance": verdict.tolerance if verdict else None,
         "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
         "baseline_s": verdict.baseline_median_s if verdict else None,
-        "reason": verdict.reason if verdict else None,
-        "advice": verdict.advice if verdict else None,
+        "reason": reason(verdict) if verdict else None,
+        "advice": advice(verdict) if verdict else None,
     }

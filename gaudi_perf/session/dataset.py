@@ -9,7 +9,7 @@ from gaudi_perf.session.settings import DatasetSettings
 from gaudi_perf.stores.completions import CompletionsFile, write_layout
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.workers.controller.completing import Completed, Progress, complete, dataset_case, throughput
 from gaudi_perf.workers.controller.time_left import TimeLeft, bar
 

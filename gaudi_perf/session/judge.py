@@ -14,12 +14,12 @@ from gaudi_perf.judging import (
     evidence_side_by_side,
 )
 from gaudi_perf.judging.cost import seconds_per_run
-from gaudi_perf.judging.family import Conclusion, SessionFamily
+from gaudi_perf.judging.multiple_testing import Conclusion, MultipleTesting
 from gaudi_perf.session.settings import Settings
-from gaudi_perf.statistics.sequential import Plan
+from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 RunsOfSide = Mapping[Case, Sequence[Run]]
 """What was measured on one stack so far."""
@@ -39,7 +39,7 @@ class SessionJudge:
         self._settings = settings
         self._baselines = baselines
         self.history = NoiseHistory.of(settings.results_directory, baselines)
-        self._family: SessionFamily[Case] = SessionFamily(cases)
+        self._testing: MultipleTesting[Case] = MultipleTesting(cases)
         self._started = time.monotonic()
         self._judges: dict[Case, CaseJudge] = {}
         self._last: dict[Case, tuple[int, Judgement]] = {}
@@ -63,7 +63,7 @@ class SessionJudge:
             spent = time.monotonic() - begin
             # Whether another pass would not end in time.
             no_time = limit is not None and spent + spent / done > limit
-            return self._look(case, sides, no_time).settled or done >= settings.runs
+            return self._analyze(case, sides, no_time).settled or done >= settings.runs
 
         return enough
 
@@ -75,20 +75,21 @@ class SessionJudge:
         """
         runs, judgement = self._last.get(case, (0, None))
         if judgement is None or runs != len(sides[0][case]):
-            judgement = self._look(case, sides, budget_spent=False)
-        self._family.add(case, judgement)
+            judgement = self._analyze(case, sides, budget_spent=False)
+        self._testing.add(case, judgement)
         return judgement
 
     def conclude(self) -> Conclusion[Case]:
         """What all cases come to together."""
-        return self._family.conclude()
+        return self._testing.conclude()
 
-    def _look(self, case: Case, sides: Sequence[RunsOfSide], budget_spent: bool) -> Judgement:
+    def _analyze(self, case: Case, sides: Sequence[RunsOfSide], budget_spent: bool) -> Judgement:
         runs = [side[case] for side in sides]
         if case not in self._judges:
             settings = self._settings
-            plan = Plan(most=settings.runs, first=min(Plan.first, settings.runs)) if settings.as_it_takes else None
-            self._judges[case] = CaseJudge(self._family.rules(settings.rules), plan)
+            first = min(StoppingPlan.first, settings.runs)
+            plan = StoppingPlan(most=settings.runs, first=first) if settings.as_it_takes else None
+            self._judges[case] = CaseJudge(self._testing.rules(settings.rules), plan)
         everything = [run for side in sides for those in side.values() for run in those]
         cost = seconds_per_run([run for those in runs for run in those], everything)
         judgement = self._judges[case].judge(self._evidence(runs), budget_spent=budget_spent, seconds_per_run=cost)

@@ -12,12 +12,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.waived import waived
 from gaudi_perf.reports.terminal import failure_text
+from gaudi_perf.reports.wording import common_slowdown, level_change
 from gaudi_perf.session.judge import SessionJudge
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
@@ -28,9 +27,9 @@ from gaudi_perf.stores.results import ResultsStore, new_session_id
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, SharedErrorRate, Verdict
 from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
@@ -54,7 +53,6 @@ class PerfSession:
         notes: what else to print, a line each.
         failed: whether the session fails though its tests may pass: a case is REGRESSED only among all cases, a
             baseline is refused, or the session's document cannot be written.
-        refreshed: whether what was measured is stored as baselines.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class PerfSession:
         self.reports: dict[Case, CaseReport] = {}
         self.notes: list[str] = []
         self.failed = False
-        self.refreshed = False
+        self._refreshed = False
         self._waivers = WaiverStore(settings.baselines_directory)
         self._stopped: dict[Case, UserError] = {}
         self._selected = list(dict.fromkeys(cases))
@@ -89,7 +87,7 @@ class PerfSession:
         self._workspace: Workspace | None = None
         self._directories = itertools.count()
         self._ended_at = ""
-        self._statement = ""
+        self._error_rate: SharedErrorRate | None = None
         self._runnable = sum(not self.why_not(case) for case in self._selected) + more
         self._judging = SessionJudge(settings, self.baselines, self._runnable)
 
@@ -121,8 +119,9 @@ class PerfSession:
             cases=[self.reports[case] for case in order if case in self.reports],
             candidate_stack=self.settings.candidate.name,
             baseline_stack="" if baseline is None else baseline.name,
-            family=self._statement,
+            error_rate=self._error_rate,
             waivers=self._all_waivers(),
+            refreshed=self._refreshed,
         )
 
     def why_not(self, case: Case) -> str:
@@ -174,7 +173,7 @@ class PerfSession:
                 case=case,
                 run_ids=[run.run_id for run in self.runs[case]],
                 baseline_run_ids=[run.run_id for runs in self._runs[1:] for run in runs[case]],
-                verdicts=[self._without_refresh(verdict) for verdict in judgement.verdicts],
+                verdicts=list(judgement.verdicts),
                 others=list(judgement.others),
                 waived=waived(self._waivers, self.baselines, self.runs[case][-1], judgement.verdicts),
                 notes=list(judgement.notes),
@@ -286,44 +285,42 @@ class PerfSession:
             return
         try:
             self._conclude()
+            if self.settings.refresh_baselines and self.runs:
+                self._refresh(interrupted)
             self.results.write_session(self.document)
         except UserError as error:
             self.failed = True
             self.notes.append(str(error))
-        if self.settings.refresh_baselines and self.runs:
-            if interrupted:
-                self.notes.append("baselines not refreshed: the session was interrupted")
-            else:
-                self.refreshed = self._refresh()
-                self.failed |= not self.refreshed
 
-    def _refresh(self) -> bool:
-        """Store what was measured as baselines, and say what was done; whether nothing was refused."""
+    def _refresh(self, interrupted: bool) -> None:
+        """Store what was measured as baselines, and say what was done; what is refused makes the session fail."""
+        if interrupted:
+            self.notes.append("baselines not refreshed: the session was interrupted")
+            return
         runs = [run for those in self.runs.values() for run in those]
         try:
-            judged = refresh_verdicts(runs, self.baselines, self.settings.rules, self._judging.history)
             plan = plan_refresh(
                 self.baselines,
                 runs,
                 minimum_runs=self.settings.runs,
                 accept_regression=self.settings.accept_regression or None,
                 margin=self.settings.tolerances[LATENCY],
-                verdicts=judged.latencies,
-                worse=judged.worse,
-                noted=judged.noted,
+                judged=refresh_verdicts(runs, self.baselines, self.settings.rules, self._judging.history),
             )
             done = apply(plan)
         except UserError as error:
+            self.failed = True
             self.notes.append(f"baselines not refreshed: {error}")
-            return False
+            return
+        self._refreshed = True
+        self.failed |= bool(done.refused)
         self.notes.append(f"baselines in {self.baselines.directory}:")
-        self.notes += [f"  {change.sentence}" for change in done.changes]
-        return not done.refused
+        self.notes += [f"  {level_change(change)}" for change in done.changes]
 
     def _conclude(self) -> None:
         """Add what is REGRESSED only among all cases together; no verdict is taken back."""
         conclusion = self._judging.conclude()
-        self._statement = conclusion.statement
+        self._error_rate = conclusion.error_rate
         added = []
         for case, verdict in conclusion.added.items():
             report = with_added(self.reports[case], verdict, "")
@@ -331,8 +328,8 @@ class PerfSession:
             self.reports[case] = report
             if fails(report.verdicts, report.waived, accept_regression=bool(self.settings.accept_regression)):
                 added.append(case.id)
-        if conclusion.remark:
-            self.notes.append(conclusion.remark)
+        if conclusion.common is not None:
+            self.notes.append(common_slowdown(conclusion.common))
         if added:
             self.failed = True
             self.notes.append(f"REGRESSED among all cases, not when its test ended: {', '.join(added)}")
@@ -346,12 +343,6 @@ class PerfSession:
                 self.notes.append(str(error))
             return ""
 
-    def _without_refresh(self, verdict: Verdict) -> Verdict:
-        """A verdict without the advice to store this level, where this session does just that."""
-        if verdict.kind is VerdictKind.NO_BASELINE and self.settings.refresh_baselines:
-            return replace(verdict, advice="")
-        return verdict
-
     def _all_waivers(self) -> list[str]:
         """Every waiver in words, expired ones too; a file that cannot be read was told when a case needed it."""
         stack = next((runs[0].stack for runs in self.runs.values() if runs), None)
@@ -364,6 +355,7 @@ class PerfSession:
         settings, workload = self.settings, case.workload
         for what, theirs, ours, remedy in (
             ("accelerator", case.accelerator, settings.accelerator.kind, "name another with --accelerator"),
+            ("scale", case.scale, settings.scale, "name it with --scale"),
             ("weights", case.weights, settings.weights.label, "name them with --weights"),
             ("prompt", workload.prompt, PROMPT, "leave it out, latencies are those of one prompt"),
             ("prompt_tokens", workload.prompt_tokens, PROMPT_TOKENS, "leave it out, latencies are those of one prompt"),

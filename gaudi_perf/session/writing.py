@@ -24,7 +24,7 @@ def last_lines(session: PerfSession, here: Path, *, ending: str = "") -> list[st
         str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
         for path in (settings.results_directory, settings.baselines_directory)
     )
-    commands = next_commands(session.document, results, baselines, refreshed=session.refreshed)
+    commands = next_commands(session.document, results, baselines)
     lines = [*session.notes, *_reports(session, commands, ending), *commands]
     if session.runs:
         lines.append(f"every round is kept in {session.results.session_directory(session.session_id)}")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior
-from gaudi_perf.statistics.noise import (
-    NoiseLevels,
-    UsualNoise,
-    spread_between_runs,
-    usual_run_spread,
+from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
+from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior, with_slow_sessions
+from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior
+from gaudi_perf.statistics.sample import (
+    FloatArray,
+    RunSample,
+    levels,
+    median_error,
+    pooled_spread,
+    scatter_within,
 )
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
-from gaudi_perf.statistics.signs import covariates_of, probe_sign, unrest_sign, unseen_share
-from gaudi_perf.statistics.slow_nights import with_slow_nights
 
 _NEGLIGIBLE_SPREAD = 1e-6
 
@@ -26,6 +28,14 @@ _EQUALITY_FREEDOM = 4.0
 
 _PAIR_SHARE = 0.25
 """Spread between pairs as a share of that between runs, as far as known before; worth one degree of freedom."""
+
+
+class Layout(str, Enum):
+    """How runs of the two sides belong together."""
+
+    STORED = "stored"
+    SIDE_BY_SIDE = "side by side"
+    INTERLEAVED = "interleaved"
 
 
 @dataclass(frozen=True)
@@ -37,14 +47,14 @@ class Evidence:
         noise: where the noise is.
         candidate_runs: how many.
         baseline_runs: how many.
-        candidate_groups: nights of the candidate (pairs, side by side).
-        baseline_groups: nights of the baseline (pairs, side by side).
+        candidate_groups: sessions of the candidate (pairs, side by side).
+        baseline_groups: sessions of the baseline (pairs, side by side).
         side_by_side: whether runs were measured in pairs.
         median_error: usual error of a run's level that comes from its having few rounds.
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
-        unusual_unrest: by how much more uneven the candidate's rounds are, in logarithms.
-        normal: the posterior if no night were slow; None where slow nights show, or cancel.
+        tail_spread_shift: by how much larger the tail spread of the candidate's rounds is, in logarithms.
+        normal: the posterior if no session were slow; None where slow sessions show, or cancel.
     """
 
     posterior: Posterior
@@ -55,54 +65,74 @@ class Evidence:
     baseline_groups: int
     side_by_side: bool
     median_error: float
-    probe_shift: float | None
-    unusual_shift: float
-    unusual_unrest: float
+    probe_shift: float | None = None
+    unusual_shift: float = 0.0
+    tail_spread_shift: float = 0.0
     normal: Posterior | None = None
 
+    @property
+    def few_rounds(self) -> bool:
+        """Whether most of the spread between runs comes from their having few rounds."""
+        return self.median_error > 0.7 * self.noise.run
 
-def from_stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
-    """Evidence from runs of the candidate and earlier runs of the baseline.
+
+def gather(
+    candidate: Sequence[RunSample], baseline: Sequence[RunSample], layout: Layout, prior: NoisePrior | None = None
+) -> Evidence:
+    """Evidence from runs of both sides.
+
+    Args:
+        candidate: runs on the stack in question.
+        baseline: stored runs; or, side by side, as many: the first was measured next to the candidate's first.
+        layout: how they belong together.
+        prior: what is known about the noise here; the default knows little.
 
     Raises:
-        ValueError: a side has no runs.
+        ValueError: a side has no runs, or they do not belong together as the layout says.
     """
-    _require(candidate, baseline)
-    labels = [(sample.night or " candidate") for sample in candidate]
-    labels += [(sample.night or " baseline") for sample in baseline]
+    for name, samples in (("candidate", candidate), ("baseline", baseline)):
+        if not samples:
+            raise ValueError(f"the {name} has no runs, and a comparison needs at least one")
+    of = {Layout.STORED: _stored, Layout.SIDE_BY_SIDE: _side_by_side, Layout.INTERLEAVED: _interleaved}[layout]
+    return of(candidate, baseline, prior or NoisePrior())
+
+
+def _stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
+    """Evidence from runs of the candidate and earlier runs of the baseline."""
+    labels = [(sample.session or " candidate") for sample in candidate]
+    labels += [(sample.session or " baseline") for sample in baseline]
     error = median_error([*candidate, *baseline])
-    prior = SpreadPrior(
-        run=usual_run_spread([*candidate, *baseline], usual, error),
-        run_freedom=usual.run_freedom,
-        group=usual.night,
-        group_freedom=usual.night_freedom if len(set(labels)) > 2 else usual.lone_freedom,
+    spreads = SpreadPrior(
+        run=run_spread_prior([*candidate, *baseline], prior, error),
+        run_freedom=prior.run_freedom,
+        group=prior.session,
+        group_freedom=prior.session_freedom if len(set(labels)) > 2 else prior.lone_freedom,
         group_share=0.0,
     )
-    return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=False)
+    return _evidence(candidate, baseline, labels, spreads, prior, error, side_by_side=False)
 
 
-def from_side_by_side(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
+def _side_by_side(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
     """Evidence from runs measured in pairs: the first of the candidate next to the first of the baseline, and so on.
 
-    A pair takes the place of the night: what its two runs share (the night, a slow drift) cancels. Where pairs share
-    nothing, the spread between them is found to be small and the runs count as if they were not paired.
+    A pair takes the place of the session: what its two runs share (the session, a slow drift) cancels. Where pairs
+    share nothing, the spread between them is found to be small and the runs count as if they were not paired.
 
     Raises:
-        ValueError: a side has no runs, or the sides differ in their number.
+        ValueError: the sides differ in their number.
     """
-    _require(candidate, baseline)
     if len(candidate) != len(baseline):
         raise ValueError(f"side by side needs pairs, and there are {len(candidate)} runs and {len(baseline)} runs")
     labels = [str(pair) for pair in range(len(candidate))] * 2
     error = median_error([*candidate, *baseline])
-    run = usual_run_spread([*candidate, *baseline], usual, error)
-    prior = SpreadPrior(
-        run=run, run_freedom=usual.run_freedom, group=_PAIR_SHARE * run, group_freedom=1.0, group_share=0.0
+    run = run_spread_prior([*candidate, *baseline], prior, error)
+    spreads = SpreadPrior(
+        run=run, run_freedom=prior.run_freedom, group=_PAIR_SHARE * run, group_freedom=1.0, group_share=0.0
     )
-    return _evidence(candidate, baseline, labels, prior, usual, error, side_by_side=True)
+    return _evidence(candidate, baseline, labels, spreads, prior, error, side_by_side=True)
 
 
-def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], usual: UsualNoise) -> Evidence:
+def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
     """Evidence from pairs of runs whose rounds were taken in turns: a round of the one, a round of the other.
 
     Both worker groups of a pair live at the same time. A pair's difference is the median over its rounds of the
@@ -110,9 +140,8 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
     al. 2020, there in parallel). The pair is the unit of evidence.
 
     Raises:
-        ValueError: a side has no runs, or the sides differ in the number of runs or of rounds in a pair.
+        ValueError: the sides differ in the number of runs or of rounds in a pair.
     """
-    _require(candidate, baseline)
     if [sample.rounds.size for sample in candidate] != [sample.rounds.size for sample in baseline]:
         raise ValueError("rounds in turns need pairs of runs with the same number of rounds")
     ratios = [np.log(ours.rounds / theirs.rounds) for ours, theirs in zip(candidate, baseline, strict=True)]
@@ -120,22 +149,22 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
     # The same functions that serve runs serve ratios of rounds, which are as positive as durations.
     turns = [RunSample(rounds=np.exp(ratio)) for ratio in ratios]
     error = median_error(turns)
-    prior = SpreadPrior(
-        run=math.hypot(math.sqrt(2) * usual.run, error),
-        run_freedom=usual.run_freedom,
+    spreads = SpreadPrior(
+        run=math.hypot(math.sqrt(2) * prior.run, error),
+        run_freedom=prior.run_freedom,
         group=_NEGLIGIBLE_SPREAD,
         group_freedom=1e6,
         group_share=0.0,
     )
     count = len(ratios)
-    known = posterior(differences, np.ones(count), np.arange(count), prior, weights=_steadiness(turns), level=False)
+    known = posterior(differences, np.ones(count), np.arange(count), spreads, weights=_steadiness(turns), level=False)
     root = math.sqrt(2)  # from pairs to runs
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run / root,
-        night=0.0,
-        uncorrected_run=spread_between_runs([candidate, baseline]),
-        probe_coefficient=0.0,
+        session=0.0,
+        uncorrected_run=pooled_spread(
+            np.concatenate([levels(candidate), levels(baseline)]), np.repeat([0, 1], [len(candidate), len(baseline)])
+        ),
         probe_gain=0.0,
     )
     return Evidence(
@@ -147,9 +176,6 @@ def from_interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSampl
         baseline_groups=count,
         side_by_side=True,
         median_error=error / root,
-        probe_shift=None,
-        unusual_shift=0.0,
-        unusual_unrest=0.0,
     )
 
 
@@ -180,51 +206,42 @@ def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:
     )
 
 
-def _require(candidate: Sequence[RunSample], baseline: Sequence[RunSample]) -> None:
-    for name, samples in (("candidate", candidate), ("baseline", baseline)):
-        if not samples:
-            raise ValueError(f"the {name} has no runs, and a comparison needs at least one")
-
-
 def _evidence(
     candidate: Sequence[RunSample],
     baseline: Sequence[RunSample],
     labels: Sequence[str],
-    prior: SpreadPrior,
-    usual: UsualNoise,
+    spreads: SpreadPrior,
+    prior: NoisePrior,
     error: float,
     *,
     side_by_side: bool,
 ) -> Evidence:
     values = np.concatenate([levels(candidate), levels(baseline)])
-    sides = np.repeat([0.5, -0.5], [len(candidate), len(baseline)])
-    groups = _numbered(labels)
+    which = np.repeat([1, 0], [len(candidate), len(baseline)])
+    sides = which - 0.5
+    groups = np.unique(labels, return_inverse=True)[1]
     both = [*candidate, *baseline]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
-    shift = (usual.shift_coefficient, usual.shift_uncertainty)
-    probes, unrest = probe_sign(both, sides, counts, shift), unrest_sign(both, sides)
-    covariates = covariates_of([sign for sign in (probes, unrest) if sign is not None])
-    known = posterior(values, sides, groups, prior, covariates)
+    shift = (prior.shift_coefficient, prior.shift_uncertainty)
+    probes, tails = probe_covariate(both, sides, counts, shift), tail_spread_covariate(both, sides)
+    covariates = covariates_of([one for one in (probes, tails) if one is not None])
+    known = posterior(values, sides, groups, spreads, covariates)
     corrected = values if covariates is None else values - covariates.values @ known.coefficients
     if not side_by_side:
-        prior = replace(prior, group_share=unseen_share(values, corrected, groups))
-        known = posterior(values, sides, groups, prior, covariates)
+        spreads = replace(spreads, group_share=unexplained_share(values, corrected, groups))
+        known = posterior(values, sides, groups, spreads, covariates)
         corrected = values if covariates is None else values - covariates.values @ known.coefficients
     inequality = _inequality(corrected, sides, groups)
     normal = None
-    if not side_by_side and probes is None and usual.slow_nights > 0:
+    if not side_by_side and probes is None and prior.slow_sessions > 0:
         normal = replace(known, deviations=known.deviations * inequality)
-        known = with_slow_nights(known, usual.slow_nights, values, sides, groups, prior, covariates)
+        known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
     known = replace(known, deviations=known.deviations * inequality)
-    uncorrected = spread_between_runs([candidate, baseline])
-    coefficient = float(known.coefficients[0]) if probes is not None else 0.0
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run,
-        night=known.group,
-        uncorrected_run=uncorrected,
-        probe_coefficient=coefficient,
-        probe_gain=_gain(values, corrected, sides),
+        session=known.group,
+        uncorrected_run=pooled_spread(values, which),
+        probe_gain=_gain(values, corrected, which),
     )
     return Evidence(
         posterior=known,
@@ -237,14 +254,9 @@ def _evidence(
         median_error=error,
         probe_shift=probes.shift if probes is not None else None,
         unusual_shift=probes.unusual_shift if probes is not None else 0.0,
-        unusual_unrest=unrest.unusual_shift if unrest is not None else 0.0,
+        tail_spread_shift=tails.unusual_shift if tails is not None else 0.0,
         normal=normal,
     )
-
-
-def _numbered(labels: Sequence[str]) -> NDArray[np.intp]:
-    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels], dtype=np.intp)
 
 
 def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
@@ -275,11 +287,7 @@ def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp])
     return math.sqrt(max(1.0, unequal / equal))
 
 
-def _gain(values: FloatArray, corrected: FloatArray, sides: FloatArray) -> float:
+def _gain(values: FloatArray, corrected: FloatArray, sides: NDArray[np.intp]) -> float:
     """The share of the variance between runs of a side that the probes explain."""
-    before, after = 0.0, 0.0
-    for side in (-0.5, 0.5):
-        chosen = sides == side
-        before += float(np.var(values[chosen])) * chosen.sum()
-        after += float(np.var(corrected[chosen])) * chosen.sum()
-    return float(max(0.0, 1 - after / before)) if before > 0 else 0.0
+    before, after = scatter_within(values, sides)[0], scatter_within(corrected, sides)[0]
+    return max(0.0, 1 - after / before) if before > 0 else 0.0

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, round_spread
+from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread, scatter_within
 
 USUAL_RANGE = 3.0
-"""Signs of the machine's state within this many (robust) standard deviations of each other vary as usual."""
+"""Covariates of the machine's state within this many (robust) standard deviations of each other vary as usual."""
 
 SMALLEST_RANGE = 0.01
-"""Shifts of such a sign by up to 1 % are never taken for another state of the machine."""
+"""Shifts of such a covariate by up to 1 % are never taken for another state of the machine."""
 
-_BAD_NIGHT = 4.0
+_BAD_SESSION = 4.0
 
 _ASSUMED = 10.0
-"""Degrees of freedom that an assumed spread between nights is worth at most, once nights are seen."""
+"""Degrees of freedom that an assumed spread between sessions is worth at most, once sessions are seen."""
 
 _UNEVEN = 1.5
 _UNEVEN_POWER = 1.3
@@ -29,34 +29,35 @@ Fitted to recordings of an idle and of a loaded machine (s of 0.06 and 0.2) and 
 
 
 @dataclass(frozen=True)
-class UsualNoise:
-    """How far runs and nights of the same code usually lie apart, and how much that knowledge is worth.
+class NoisePrior:
+    """How far runs and sessions of the same code usually lie apart, and how much that knowledge is worth.
 
     Spreads are standard deviations of the logarithm of a run's median: 0.01 is 1 %. The knowledge counts like that many
     degrees of freedom of observed spread (the prior of a moderated t-test: Smyth 2004), so runs soon outweigh a weak
     one. The defaults are those of a quiet accelerator server of which there is no history: it is taken as known
-    that its nights differ by 1 %, and as barely known how far its runs lie apart.
+    that its sessions differ by 1 %, and as barely known how far its runs lie apart.
 
     Attributes:
-        night: spread between nights, beyond that between runs.
-        run: spread between runs of one night.
-        night_freedom: what ``night`` is worth.
-        lone_freedom: what it is worth where one night is compared with one other: nothing else is known of nights then.
+        session: spread between sessions, beyond that between runs.
+        run: spread between runs of one session.
+        session_freedom: what ``session`` is worth.
+        lone_freedom: what it is worth where one session is compared with one other: nothing else is known of sessions
+            then.
         run_freedom: what ``run`` is worth.
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         shift_uncertainty: standard deviation of what is known about that.
-        slow_nights: share of nights that are slow altogether. It matters where runs have no probes to show it.
+        slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
     """
 
-    night: float = 0.01
+    session: float = 0.01
     run: float = 0.005
-    night_freedom: float = 100.0
+    session_freedom: float = 100.0
     lone_freedom: float = 20.0
     run_freedom: float = 4.0
     shift_coefficient: float = 0.5
     shift_uncertainty: float = 0.5
-    slow_nights: float = 0.03
+    slow_sessions: float = 0.03
 
     def __post_init__(self) -> None:
         """Refuse what is no spread.
@@ -64,12 +65,14 @@ class UsualNoise:
         Raises:
             ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
         """
-        for name in ("night", "run", "night_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
+        for name in ("session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"usual noise: {name} is {value}, and must be a finite number above 0")
-        if not 0 <= self.slow_nights < 1:
-            raise ValueError(f"usual noise: slow_nights is {self.slow_nights}, and must be a share from 0 to below 1")
+                raise ValueError(f"noise prior: {name} is {value}, and must be a finite number above 0")
+        if not 0 <= self.slow_sessions < 1:
+            raise ValueError(
+                f"noise prior: slow_sessions is {self.slow_sessions}, and must be a share from 0 to below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -77,69 +80,63 @@ class NoiseLevels:
     """Where the noise is: standard deviations of logarithms, so 0.01 is 1 %.
 
     Attributes:
-        round: between rounds of a run.
-        run: between runs of a night (of a pair, side by side), after correction by the probes.
-        night: between nights, beyond that of runs (between pairs, side by side).
+        run: between runs of a session (of a pair, side by side), after correction by the probes.
+        session: between sessions, beyond that of runs (between pairs, side by side).
         uncorrected_run: between runs of a side before correction by the probes; 0 if no side has two runs.
-        probe_coefficient: by what share of a change of the probes the rounds change; 0 without probes.
         probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
     """
 
-    round: float
     run: float
-    night: float
+    session: float
     uncorrected_run: float
-    probe_coefficient: float
     probe_gain: float
 
 
-def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None = None) -> UsualNoise:
-    """Learn the usual noise of an installation from runs of the same code on labelled nights.
+def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
+    """Learn the noise of an installation from runs of the same code on labelled sessions.
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
-    the mean square between nights is ``run**2 + m * night**2``. Observed and default knowledge are combined in
-    proportion to their degrees of freedom. Only nights around one level count: a bad night is no usual noise, and what
-    makes it bad shows in its probes; and a level that changed and stayed is what is to be found, night after night.
+    the mean square between sessions is ``run**2 + m * session**2``. Observed and default knowledge are combined in
+    proportion to their degrees of freedom. Only sessions around one level count: a bad session is no noise, and what
+    makes it bad shows in its probes; and a level that changed and stayed is what is to be found, session after session.
 
     Args:
         history: runs of the same code, in the order of measurement.
-        default: what is taken as known without a history.
 
     Raises:
         ValueError: there are no runs.
     """
     if not history:
-        raise ValueError("there are no runs to learn the usual noise from")
-    default = default or UsualNoise()
+        raise ValueError("there are no runs to learn the noise from")
+    default = NoisePrior()
     grouped: dict[str, list[RunSample]] = {}
     for sample in history:
-        grouped.setdefault(sample.night, []).append(sample)
-    every = [levels(night) for night in grouped.values()]
-    means = np.array([night.mean() for night in every])
+        grouped.setdefault(sample.session, []).append(sample)
+    every = [levels(session) for session in grouped.values()]
+    means = np.array([session.mean() for session in every])
     good = _around_one_level(means)
-    nights = [night for night, kept in zip(every, good, strict=True) if kept]
-    values = np.concatenate(nights)
-    sizes = np.array([night.size for night in nights], dtype=np.float64)
-    within = float(sum(((night - night.mean()) ** 2).sum() for night in nights))
-    run_freedom = float(values.size - len(nights))
+    sessions = [session for session, kept in zip(every, good, strict=True) if kept]
+    values = np.concatenate(sessions)
+    sizes = np.array([session.size for session in sessions], dtype=np.float64)
+    within, run_freedom = scatter_within(values, np.repeat(np.arange(len(sessions)), sizes.astype(int)))
     run_variance = (default.run_freedom * default.run**2 + within) / (default.run_freedom + run_freedom)
-    night_freedom = float(len(nights) - 1)
-    night_variance, worth = default.night**2, default.night_freedom
-    if night_freedom > 0:
-        between = float((sizes * (means[good] - values.mean()) ** 2).sum()) / night_freedom
-        size = (values.size - float((sizes**2).sum()) / values.size) / night_freedom
+    session_freedom = float(len(sessions) - 1)
+    session_variance, worth = default.session**2, default.session_freedom
+    if session_freedom > 0:
+        between = float((sizes * (means[good] - values.mean()) ** 2).sum()) / session_freedom
+        size = (values.size - float((sizes**2).sum()) / values.size) / session_freedom
         observed = max(0.0, (between - run_variance) / size)
-        assumed = min(default.night_freedom, _ASSUMED)
-        worth = assumed + night_freedom
-        night_variance = (assumed * default.night**2 + night_freedom * observed) / worth
-    error = math.sqrt(night_variance + run_variance / float(np.mean(sizes)))
+        assumed = min(default.session_freedom, _ASSUMED)
+        worth = assumed + session_freedom
+        session_variance = (assumed * default.session**2 + session_freedom * observed) / worth
+    error = math.sqrt(session_variance + run_variance / float(np.mean(sizes)))
     coefficient, uncertainty = _learn_shift(list(grouped.values()), means, error, default)
     return replace(
         default,
-        night=math.sqrt(night_variance),
+        session=math.sqrt(session_variance),
         run=math.sqrt(run_variance),
-        night_freedom=worth,
-        lone_freedom=worth if night_freedom > 0 else default.lone_freedom,
+        session_freedom=worth,
+        lone_freedom=worth if session_freedom > 0 else default.lone_freedom,
         run_freedom=default.run_freedom + run_freedom,
         shift_coefficient=coefficient,
         shift_uncertainty=uncertainty,
@@ -147,16 +144,15 @@ def learn_usual_noise(history: Sequence[RunSample], default: UsualNoise | None =
 
 
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
-    """The nights around the level that most nights lie around, within four standard deviations.
+    """The sessions around the level that most sessions lie around, within four standard deviations.
 
-    How far nights lie apart is told by neighbours here (von Neumann et al. 1941), and robustly, so that neither a few
-    bad nights nor a change of level, however long ago, makes all the others look alike.
+    How far sessions lie apart is estimated from neighbours here (von Neumann et al. 1941), and robustly, so that
+    neither a few bad sessions nor a change of level, however long ago, makes all the others look alike.
     """
     if means.size < 3:
         return np.ones(means.size, dtype=np.bool_)
-    # 1.4826: from the median absolute deviation to a standard deviation, here of the difference of two nights.
-    usual = 1.4826 * float(np.median(np.abs(np.diff(means)))) / math.sqrt(2)
-    reach = max(_BAD_NIGHT * usual, 1e-12)
+    usual = robust_spread(np.diff(means)) / math.sqrt(2)  # of the difference of two sessions
+    reach = max(_BAD_SESSION * usual, 1e-12)
     dense = np.abs(means[:, None] - means[None, :]) <= reach / 2
     centre = float(np.median(means[dense[int(dense.sum(axis=1).argmax())]]))
     around: NDArray[np.bool_] = np.abs(means - centre) <= reach
@@ -164,41 +160,25 @@ def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
 
 
 def _learn_shift(
-    nights: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: UsualNoise
+    sessions: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: NoisePrior
 ) -> tuple[float, float]:
-    """What nights with unusual probes tell about their coefficient, added to what is known (normal, conjugate)."""
+    """What sessions with unusual probes say about their coefficient, added to what is known (normal, conjugate)."""
     probes = []
-    for night in nights:
-        known = [level for sample in night if (level := sample.probe_level) is not None]
-        if len(known) < len(night):
+    for session in sessions:
+        known = [level for sample in session if (level := sample.probe_level) is not None]
+        if len(known) < len(session):
             return default.shift_coefficient, default.shift_uncertainty
         probes.append(float(np.mean(known)))
-    signs = np.array(probes)
-    unusual = far_from_median(signs, USUAL_RANGE, SMALLEST_RANGE)
-    shifts, changes = (signs - np.median(signs))[unusual], (means - np.median(means))[unusual]
+    probe_levels = np.array(probes)
+    deviations = probe_levels - np.median(probe_levels)
+    unusual = np.abs(deviations) > max(USUAL_RANGE * robust_spread(deviations), SMALLEST_RANGE)
+    shifts, changes = deviations[unusual], (means - np.median(means))[unusual]
     precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
     weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
     return weighted / precision, 1 / math.sqrt(precision)
 
 
-def far_from_median(values: FloatArray, reach: float, least: float = 1e-12) -> NDArray[np.bool_]:
-    """Which values are further from the median than so many (robust) standard deviations, and than ``least``."""
-    deviations = np.abs(values - np.median(values))
-    far: NDArray[np.bool_] = deviations > max(reach * 1.4826 * float(np.median(deviations)), least)
-    return far
-
-
-def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:
-    """Pooled standard deviation of the levels of runs around the mean of their side; 0 if no side has two runs."""
-    squares, freedom = 0.0, 0
-    for side in sides:
-        values = levels(side)
-        squares += float(((values - values.mean()) ** 2).sum())
-        freedom += len(side) - 1
-    return math.sqrt(squares / freedom) if freedom else 0.0
-
-
-def usual_run_spread(samples: Sequence[RunSample], usual: UsualNoise, error: float) -> float:
+def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:
     """The spread between runs that is expected before they are seen, from what is usual and from their rounds.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-_FEWEST_FOR_UNREST = 3
+_FEWEST_FOR_SPREAD = 3
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class RunSample:
     Attributes:
         rounds: seconds of each round after warm-up, shape (rounds,).
         probes: seconds of the reference probe around each round, same shape, or None.
-        night: label of the night (or session) in which the run took place: runs of one night share its luck. Runs of a
-            side without labels count as of one night.
+        session: label of the session in which the run took place: runs of one session share its luck. Runs of a side
+            without labels count as of one session.
     """
 
     rounds: FloatArray
     probes: FloatArray | None = None
-    night: str = ""
+    session: str = ""
 
     def __post_init__(self) -> None:
         """Refuse samples that are no durations.
@@ -48,8 +48,7 @@ class RunSample:
         """Tenth percentile, median and spread of the logarithms of the rounds."""
         logs = np.log(self.rounds)
         low, median = np.quantile(logs, [0.1, 0.5])
-        # 1.4826: from the median absolute deviation to the standard deviation of a normal distribution.
-        return float(low), float(median), 1.4826 * float(np.median(np.abs(logs - median)))
+        return float(low), float(median), robust_spread(logs - median)
 
     @property
     def level(self) -> float:
@@ -72,21 +71,44 @@ class RunSample:
 
     @property
     def probe_variance(self) -> float:
-        """Variance of ``probe_level`` that comes from its being a mean of few probes; 0 if they are too few to tell."""
-        if self.probes is None or self.probes.size < _FEWEST_FOR_UNREST:
+        """Variance of ``probe_level`` that comes from its being a mean of few probes; 0 of too few of them."""
+        if self.probes is None or self.probes.size < _FEWEST_FOR_SPREAD:
             return 0.0
         return float(np.var(self.probes, ddof=1) / np.mean(self.probes) ** 2 / self.probes.size)
 
     @property
-    def unrest(self) -> float | None:
+    def tail_spread(self) -> float | None:
         """How far the median round lies above the fast ones, in logarithms; None for fewer than three rounds.
 
         A machine that is disturbed now and then makes rounds uneven. Software that is slower by a factor does not
         change this: the tenth percentile moves as the median does.
         """
-        if self.rounds.size < _FEWEST_FOR_UNREST:
+        if self.rounds.size < _FEWEST_FOR_SPREAD:
             return None
         return self._logs[1] - self._logs[0]
+
+
+def robust_spread(deviations: FloatArray) -> float:
+    """Standard deviation of a normal distribution with this median absolute deviation."""
+    return 1.4826 * float(np.median(np.abs(deviations)))
+
+
+def scatter_within(values: FloatArray, groups: NDArray[np.intp]) -> tuple[float, int]:
+    """Sum of the squared deviations from the mean of each one's group, and its degrees of freedom.
+
+    Args:
+        values: shape (values,).
+        groups: number of each one's group, from 0, shape (values,).
+    """
+    sizes = np.bincount(groups)
+    deviations = values - (np.bincount(groups, weights=values) / np.maximum(sizes, 1))[groups]
+    return float(deviations @ deviations), values.size - int(np.count_nonzero(sizes))
+
+
+def pooled_spread(values: FloatArray, groups: NDArray[np.intp]) -> float:
+    """Pooled standard deviation around the mean of each one's group; 0 if no group has two."""
+    squares, freedom = scatter_within(values, groups)
+    return float(np.sqrt(squares / freedom)) if freedom else 0.0
 
 
 def levels(samples: Sequence[RunSample]) -> FloatArray:
@@ -97,7 +119,7 @@ def levels(samples: Sequence[RunSample]) -> FloatArray:
 def round_spread(samples: Sequence[RunSample]) -> float:
     """The spread of rounds within runs: standard deviation of their logarithm, from the median absolute deviation.
 
-    Runs of a single round tell nothing; 0 if there are no others.
+    Runs of a single round have none; 0 if there are no others.
     """
     spreads = [sample.spread for sample in samples if sample.rounds.size > 1]
     return float(np.sqrt(np.mean(np.square(spreads)))) if spreads else 0.0

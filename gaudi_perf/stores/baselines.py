@@ -13,10 +13,9 @@ from gaudi_perf.stores.places import Place, device_names, place_of, places_of_de
 from gaudi_perf.stores.resolution import Incomparable, Match, Resolution
 from gaudi_perf.stores.results import RunsRead, read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
-from gaudi_perf.vocabulary.baseline import Baseline
-from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 __all__ = ["BaselineStore", "Incomparable", "Match", "Place", "Resolution"]
 
@@ -68,7 +67,7 @@ class BaselineStore:
         Raises:
             UserError: it cannot be read, is malformed, or is of another device or stack than its place.
         """
-        return decode_baseline(read_bytes(place.path), place)
+        return _checked(decode_baseline(read_bytes(place.path), str(place.path)), place)
 
     def problems(self) -> Iterator[str]:
         """Everything that is wrong with any file, a sentence each; nothing is hidden by the first one."""
@@ -124,8 +123,8 @@ class BaselineStore:
             UserError: it holds what no reader accepts, or cannot be written; the old file is kept.
         """
         place = place_of(self.directory, baseline.device.name, baseline.stack.name)
-        data = encode(baseline)
-        decode_baseline(data, place)  # what is stored can be read
+        data = encode_baseline(baseline)
+        _checked(decode_baseline(data, str(place.path)), place)  # what is stored can be read
         make_directory(place.path.parent)
         write_atomic(place.path, data)
         return place
@@ -136,13 +135,7 @@ class BaselineStore:
         return self._results[directory]
 
 
-def decode_baseline(data: bytes, place: Place) -> Baseline:
-    """Decode a baseline file, and check that it is what its place says.
-
-    Raises:
-        UserError: it is malformed, or of another device or stack than its place.
-    """
-    baseline = decode(data, Baseline, str(place.path))
+def _checked(baseline: Baseline, place: Place) -> Baseline:
     if baseline.device.name != place.device:
         raise UserError(
             f"{place.path}: device.name is {baseline.device.name!r}, but the file lies in {place.device!r}: "

@@ -2,14 +2,16 @@
 
 The documents are the truth. Each is created once and never changes, so that what the index keeps of one holds as long
 as its file is the same by name, size and times. Whatever is new or has changed is read from the documents; an index
-that is torn, of another release, or cannot be written is as good as none.
+that is damaged, of another release, or cannot be written is as good as none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import os
+import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,52 +21,42 @@ from typing import Any
 
 import msgspec
 
-from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.results import RUN_PREFIX, read_run
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import RUN_SCHEMA, Measurement, require_timestamp
+from gaudi_perf.vocabulary.run import RUN_SCHEMA, Measurement, Run, in_order
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
-from gaudi_perf.vocabulary.summary import MeasurementSummary, RunSummary, summarize, summarize_measurement
 
 INDEX_FILE = ".history-index"
 """In the results directory; delete it whenever you like."""
 
-_HEAD = b"gaudi-perf/history-index/1 "
+_VERSION = 2
 _FRESH_NS = 2_000_000_000
 """A file younger than this is not indexed: it could change again within one tick of its times."""
-_REWRITE_SHARE = 0.01
-"""The index is written anew when more than this share of the runs is missing in it."""
+_TABLES = """
+CREATE TABLE parts (id INTEGER PRIMARY KEY, kind TEXT, json BLOB);
+CREATE TABLE runs (path TEXT PRIMARY KEY, checksum INTEGER, row BLOB);
+"""
+_PART_KINDS: dict[str, type] = {"case": Case, "device": Device, "stack": Stack}
 
 _Mark = tuple[int, int, int]
 """Size in bytes, and the times of change of content and of the file's record, in nanoseconds."""
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A run in the index; numbers stand for places in its tables."""
+    """A run in the index; what many runs share stands there as the number of a part."""
 
     path: str
     mark: _Mark
     run_id: str
-    session_id: int
+    session_id: str
     started_at: str
+    stack_label: str
     case: int
     device: int
     stack: int
-    stack_label: str
-    host_class: int
-    host_load: float | None
-    steal_percent: float | None
-    measurement: MeasurementSummary
-
-
-class _Index(msgspec.Struct, frozen=True):
-    cases: list[Case]
-    devices: list[Device]
-    stacks: list[Stack]
-    hosts: list[str]
-    sessions: list[str]
-    rows: list[_Row]
+    host: Host
+    measurement: Measurement
 
 
 class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,7 +76,7 @@ class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 @dataclass(frozen=True)
 class HistoryRead:
-    """The runs that were found.
+    """The runs that were found, without their details (``Run.without_details``).
 
     Attributes:
         runs: by the time that they started.
@@ -92,7 +84,7 @@ class HistoryRead:
         from_index: how many of the runs the index knew.
     """
 
-    runs: tuple[RunSummary, ...]
+    runs: tuple[Run, ...]
     problems: tuple[str, ...] = ()
     from_index: int = 0
 
@@ -119,86 +111,159 @@ def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
 
 
 def _read(directory: Path, use_index: bool) -> HistoryRead:
-    shared = _Shared()
-    known = _load_index(directory / INDEX_FILE, shared) if use_index else {}
+    index = _Index(directory / INDEX_FILE if use_index else None)
     newest = time.time_ns() - _FRESH_NS
-    found: dict[str, tuple[RunSummary, str]] = {}
-    marks: dict[str, _Mark] = {}
+    found: dict[str, Run] = {}
+    new: list[tuple[str, _Mark, Run]] = []
     problems: list[str] = []
-    from_index = 0
+    seen: set[str] = set()
     root = str(directory)
     for path, mark in _run_files(root, problems):
         relative = path[len(root) + 1 :]
-        old = known.get(relative)
-        if old is not None and old[0] == mark:
-            summary = old[1]
-            from_index += 1
+        known = index.runs.get(relative)
+        if known is not None and known[0] == mark:
+            run = known[1]
+            seen.add(relative)
         else:
             try:
-                summary = _read_summary(path, shared)
+                run = index.decode(path)
             except UserError as error:
                 problems.append(str(error))
                 continue
-        if max(mark[1:]) < newest:
-            marks[relative] = mark
-        there, _ = found.setdefault(summary.run_id, (summary, relative))
-        if there is not summary and there != summary:
-            problems.append(f"{path}: another document has the same run id {summary.run_id!r}: remove one of them")
-    if use_index and len(marks) - from_index > _REWRITE_SHARE * len(marks):
-        kept = [(relative, marks[relative], summary) for summary, relative in found.values() if relative in marks]
-        with contextlib.suppress(UserError):  # a directory that cannot be written has no index
-            write_atomic(directory / INDEX_FILE, _encode_index(kept))
-    runs = sorted((summary for summary, _ in found.values()), key=lambda run: (run.started_at, run.run_id))
-    return HistoryRead(tuple(runs), tuple(problems), from_index)
+            if max(mark[1:]) < newest:
+                new.append((relative, mark, run))
+        there = found.setdefault(run.run_id, run)
+        if there is not run and there != run:
+            problems.append(f"{path}: another document has the same run id {run.run_id!r}: remove one of them")
+    index.update(new, gone=index.runs.keys() - seen - {relative for relative, _, _ in new})
+    return HistoryRead(tuple(in_order(found.values())), tuple(problems), len(seen))
 
 
-class _Shared:
-    """Parts of documents that many runs have in common."""
+class _Index:
+    """The index of a results directory; without a path, nothing is known and nothing is kept."""
 
-    def __init__(self) -> None:
-        self._by_raw: dict[tuple[type, bytes], Any] = {}
-        self._texts: dict[str, str] = {}
-        self.decoder = msgspec.json.Decoder(_RunDocument)
+    def __init__(self, path: Path | None) -> None:
+        self.runs: dict[str, tuple[_Mark, Run]] = {}
+        self._path = path
+        self._parts: dict[tuple[str, bytes], tuple[int, Any]] = {}
+        self._decoder = msgspec.json.Decoder(_RunDocument)
+        if path is not None and path.exists():
+            try:
+                with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
+                    self._load(database)
+            except (sqlite3.Error, ValueError, KeyError, TypeError):  # damaged, or of another release
+                self.runs, self._parts = {}, {}
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
-    def part(self, kind: type, raw: msgspec.Raw) -> Any:
-        key = (kind, bytes(raw))
-        if key not in self._by_raw:
-            self._by_raw[key] = msgspec.json.decode(raw, type=kind)
-        return self._by_raw[key]
+    def decode(self, path: str) -> Run:
+        """Read a run document.
 
-    def text(self, text: str) -> str:
-        return self._texts.setdefault(text, text)
+        Raises:
+            UserError: it is malformed or cannot be read.
+        """
+        try:
+            with open(path, "rb") as file:
+                document = self._decoder.decode(file.read())
+            return Run(
+                schema=document.schema,
+                run_id=_name(document.run_id),
+                session_id=_name(document.session_id),
+                started_at=document.started_at,
+                case=self._part("case", document.case),
+                device=self._part("device", document.device),
+                stack=self._part("stack", document.stack),
+                stack_label=document.stack_label,
+                host=document.host,
+                measurement=document.measurement,
+            ).without_details()
+        except (OSError, ValueError, UnicodeError, RecursionError):  # msgspec's errors are ValueErrors
+            return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
+    def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:
+        """Keep the runs that were read from documents, and forget those whose documents are gone."""
+        if self._path is None or not (new or gone):
+            return
+        try:  # a directory that cannot be written has no index; another process may be writing it
+            with contextlib.closing(sqlite3.connect(self._path, timeout=1)) as database, database:
+                if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                    database.executescript(_TABLES)
+                    database.execute(f"PRAGMA user_version = {_VERSION}")
+                database.executemany("DELETE FROM runs WHERE path = ?", [(path,) for path in gone])
+                database.executemany(
+                    "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
+                    [(number, kind, raw) for (kind, raw), (number, _) in self._parts.items()],
+                )
+                numbers = {id(part): number for number, part in self._parts.values()}
+                known = [one for one in new if all(id(getattr(one[2], kind)) in numbers for kind in _PART_KINDS)]
+                rows = ((path, self._row(path, mark, run, numbers)) for path, mark, run in known)
+                database.executemany(
+                    "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)",
+                    [(path, zlib.crc32(row), row) for path, row in rows],
+                )
+        except sqlite3.Error:
+            return
 
-def _read_summary(path: str, shared: _Shared) -> RunSummary:
-    try:
-        with open(path, "rb") as file:
-            document = shared.decoder.decode(file.read())
-        if not (
-            document.schema == RUN_SCHEMA and 0 < len(document.run_id) <= 200 and 0 < len(document.session_id) <= 200
-        ):
-            raise ValueError
-        require_timestamp(document.started_at, "started_at")
-        measured = summarize_measurement(document.measurement)
-        return RunSummary(
-            run_id=document.run_id,
-            session_id=shared.text(document.session_id),
-            started_at=document.started_at,
-            case=shared.part(Case, document.case),
-            device=shared.part(Device, document.device),
-            stack=shared.part(Stack, document.stack),
-            stack_label=document.stack_label,
-            host_class=shared.text(document.host.host_class),
-            host_load=document.host.load,
-            steal_percent=document.host.steal_percent,
-            **_fields(measured),
+    def _load(self, database: sqlite3.Connection) -> None:
+        if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise sqlite3.DatabaseError("of another release")
+        parts: dict[int, Any] = {}
+        for number, kind, raw in database.execute("SELECT id, kind, json FROM parts"):
+            parts[number] = self._part(kind, raw)
+            if self._parts[kind, raw][0] != number:
+                raise ValueError("damaged")
+        decoder = msgspec.msgpack.Decoder(_Row)
+        for path, checksum, data in database.execute("SELECT path, checksum, row FROM runs"):
+            if zlib.crc32(data) != checksum:
+                raise ValueError("damaged")
+            row = decoder.decode(data)
+            if row.path != path:
+                raise ValueError("damaged")
+            self.runs[path] = (
+                row.mark,
+                Run(
+                    run_id=row.run_id,
+                    session_id=row.session_id,
+                    started_at=row.started_at,
+                    case=parts[row.case],
+                    device=parts[row.device],
+                    stack=parts[row.stack],
+                    stack_label=row.stack_label,
+                    host=row.host,
+                    measurement=row.measurement,
+                ),
+            )
+
+    @staticmethod
+    def _row(path: str, mark: _Mark, run: Run, numbers: dict[int, int]) -> bytes:
+        return msgspec.msgpack.encode(
+            _Row(
+                path=path,
+                mark=mark,
+                run_id=run.run_id,
+                session_id=run.session_id,
+                started_at=run.started_at,
+                stack_label=run.stack_label,
+                host=run.host,
+                measurement=run.measurement,
+                **{kind: numbers[id(getattr(run, kind))] for kind in _PART_KINDS},
+            )
         )
-    except (OSError, ValueError, UnicodeError, RecursionError):  # msgspec's errors are ValueErrors
-        return summarize(read_run(Path(path)))  # which says in a sentence what is wrong
+
+    def _part(self, kind: str, raw: bytes | msgspec.Raw) -> Any:
+        key = kind, bytes(raw)
+        if key not in self._parts:
+            # A number made of the content is the same in every process that writes the index.
+            digest = hashlib.blake2b(kind.encode() + key[1], digest_size=8).digest()
+            number = int.from_bytes(digest, "big", signed=True)
+            self._parts[key] = number, msgspec.json.decode(raw, type=_PART_KINDS[kind])
+        return self._parts[key][1]
 
 
-def _fields(measured: MeasurementSummary) -> dict[str, Any]:
-    return {name: getattr(measured, name) for name in MeasurementSummary.__struct_fields__}
+def _name(text: str) -> str:
+    if not 0 < len(text) <= 200:
+        raise ValueError(text)
+    return text
 
 
 def _run_files(root: str, problems: list[str]) -> Iterator[tuple[str, _Mark]]:
@@ -224,80 +289,3 @@ def _run_files(root: str, problems: list[str]) -> Iterator[tuple[str, _Mark]]:
             yield entry.path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         elif entry.is_dir(follow_symlinks=False):
             yield from _run_files(entry.path, problems)
-
-
-def _load_index(path: Path, shared: _Shared) -> dict[str, tuple[_Mark, RunSummary]]:
-    """What the index knows, by the path of the document; nothing if it is not whole."""
-    try:
-        head, _, body = path.read_bytes().partition(b"\n")
-        if head != _HEAD + str(zlib.crc32(body)).encode():
-            return {}
-        index = msgspec.msgpack.decode(body, type=_Index)
-        return {
-            row.path: (
-                row.mark,
-                RunSummary(
-                    run_id=row.run_id,
-                    session_id=index.sessions[row.session_id],
-                    started_at=row.started_at,
-                    case=index.cases[row.case],
-                    device=index.devices[row.device],
-                    stack=index.stacks[row.stack],
-                    stack_label=row.stack_label,
-                    host_class=index.hosts[row.host_class],
-                    host_load=row.host_load,
-                    steal_percent=row.steal_percent,
-                    **_fields(row.measurement),
-                ),
-            )
-            for row in index.rows
-        }
-    except (OSError, ValueError, UnicodeError, RecursionError, IndexError):
-        return {}
-
-
-def _encode_index(kept: list[tuple[str, _Mark, RunSummary]]) -> bytes:
-    tables: dict[str, _Table] = {name: _Table() for name in ("cases", "devices", "stacks", "hosts", "sessions")}
-    rows = [
-        _Row(
-            path=relative,
-            mark=mark,
-            run_id=run.run_id,
-            session_id=tables["sessions"].place(run.session_id),
-            started_at=run.started_at,
-            case=tables["cases"].place(run.case),
-            device=tables["devices"].place(run.device),
-            stack=tables["stacks"].place(run.stack),
-            stack_label=run.stack_label,
-            host_class=tables["hosts"].place(run.host_class),
-            host_load=run.host_load,
-            steal_percent=run.steal_percent,
-            measurement=MeasurementSummary(**{name: getattr(run, name) for name in _MEASURED}),
-        )
-        for relative, mark, run in kept
-    ]
-    index = _Index(rows=rows, **{name: table.items for name, table in tables.items()})
-    body = msgspec.msgpack.encode(index)
-    return _HEAD + str(zlib.crc32(body)).encode() + b"\n" + body
-
-
-_MEASURED = MeasurementSummary.__struct_fields__
-
-
-class _Table:
-    """Each value once. Values are shared objects, so that most are found by identity."""
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-        self._by_identity: dict[int, int] = {}
-        self._by_text: dict[bytes, int] = {}
-
-    def place(self, value: Any) -> int:
-        found = self._by_identity.get(id(value))
-        if found is None:
-            text = msgspec.msgpack.encode(value)
-            found = self._by_text.setdefault(text, len(self.items))
-            if found == len(self.items):
-                self.items.append(value)
-            self._by_identity[id(value)] = found
-        return found

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.places import Place, place_of
-from gaudi_perf.vocabulary.baseline import Baseline, BaselineRun, CaseBaseline, Date, Published
-from gaudi_perf.vocabulary.configuration import Configuration
-from gaudi_perf.vocabulary.documents import Name, Seconds, decode
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Date, Published
+from gaudi_perf.vocabulary.configuration import Case, Configuration, configuration_in
+from gaudi_perf.vocabulary.documents import Seconds, decode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import require_timestamp
 from gaudi_perf.vocabulary.models import MODELS, Scale
-from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.run import Measurement, Run, require_timestamp
+from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.workload import Workload
 
 OPTIMUM_HABANA = "https://github.com/huggingface/optimum-habana/tree/main/tests/baselines/fixture"
@@ -69,6 +69,16 @@ class Circumstances:
     measured_on: str
     scale: Scale = "full"
     weights: str = "hub"
+
+    def case_of(self, configuration: Configuration) -> Case:
+        """The case of a configuration."""
+        return Case(
+            configuration=configuration,
+            accelerator=self.device.accelerator,
+            workload=self.workload,
+            scale=self.scale,
+            weights=self.weights,
+        )
 
 
 class _Throughput(msgspec.Struct):
@@ -143,8 +153,10 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
                     published_on=read_on,
                     note=f"from {throughput:.6g} tokens per second, tokenization included",
                 )
-                entry = _published(configuration, workload, "full", "hub", published)
-                entries.setdefault(_DEVICES[device], []).append(entry)
+                case = Case(
+                    configuration=configuration, accelerator="hpu", workload=workload, scale="full", weights="hub"
+                )
+                entries.setdefault(_DEVICES[device], []).append(CaseBaseline(case=case, published=published))
     return Imported(
         tuple(
             Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_key))
@@ -177,7 +189,7 @@ def import_run_generation(path: Path, configuration: Configuration, circumstance
         published_on=circumstances.measured_on,
         note=f"from {throughput:.6g} tokens per second, tokenization included",
     )
-    entry = _published(configuration, workload, circumstances.scale, circumstances.weights, published)
+    entry = CaseBaseline(case=circumstances.case_of(configuration), published=published)
     return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
 
 
@@ -201,6 +213,8 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     cpu = document.machine_info.cpu
+    known = bool(cpu.brand_raw and cpu.count)
+    host = Host(cpu=cpu.brand_raw if known else UNKNOWN_CPU, cores=cpu.count if known else 1, memory_bytes=0)
     cases: dict[str, CaseBaseline] = {}
     passed_over: list[str] = []
     for benchmark in document.benchmarks:
@@ -212,38 +226,19 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
         elif configuration.id in cases:
             passed_over.append(f"{benchmark.name}: the file has another benchmark of this case")
         else:
-            cases[configuration.id] = CaseBaseline(
-                configuration=configuration,
-                workload=circumstances.workload,
-                scale=circumstances.scale,
-                weights=circumstances.weights,
-                host_class=f"{cpu.brand_raw}, {cpu.count} cores" if cpu.brand_raw and cpu.count else None,
-                provenance="measured",
-                runs=[
-                    BaselineRun(
-                        run_id=f"{path.stem[:150]}-{configuration.id}"[:200],
-                        measured_at=measured_at,
-                        latencies_s=benchmark.stats.data,
-                    )
-                ],
+            run = Run(
+                run_id=f"{path.stem[:150]}-{configuration.id}"[:200],
+                session_id=measured_at[:10],
+                started_at=measured_at,
+                case=circumstances.case_of(configuration),
+                device=circumstances.device,
+                stack=circumstances.stack,
+                host=host,
+                measurement=Measurement(latencies_s=benchmark.stats.data),
             )
+            cases[configuration.id] = CaseBaseline.of([run])
     baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_key))
     return Imported((baseline,) if cases else (), tuple(passed_over))
-
-
-def configuration_in(name: str) -> Configuration | None:
-    """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
-    match = re.search(
-        r"(?P<model>[a-z0-9]+)-(?P<devices>[0-9]{1,6})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache", name
-    )
-    if match is None or int(match["devices"]) < 1:
-        return None
-    return Configuration(
-        model=match["model"],
-        devices=int(match["devices"]),
-        graphs=match["mode"] == "graphs",
-        kv_cache=match["cache"] == "kv",
-    )
 
 
 def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:
@@ -298,20 +293,6 @@ def _number(values: dict[str, msgspec.Raw], file: Path, test: str) -> float:
     if "throughput" not in values:
         return 0.0
     return decode(bytes(values["throughput"]), float, f"{file}: throughput of {test}")
-
-
-def _published(
-    configuration: Configuration, workload: Workload, scale: Scale, weights: Name, published: Published
-) -> CaseBaseline:
-    return CaseBaseline(
-        configuration=configuration,
-        workload=workload,
-        scale=scale,
-        weights=weights,
-        host_class=None,
-        provenance="published",
-        published=published,
-    )
 
 
 def _check_day(day: str) -> None:

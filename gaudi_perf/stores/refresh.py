@@ -6,6 +6,7 @@ lock, so that whoever refreshed meanwhile loses nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,14 +15,14 @@ from typing import Literal
 from msgspec.structs import replace
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.changes import CaseChange, Level, decide
-from gaudi_perf.stores.convert import case_baseline
+from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level, decide
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
 from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run, in_order
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
@@ -47,10 +48,7 @@ class Refresh:
         accept_regression: why slower levels are accepted; None if they are not.
         now: the time of the refresh, with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
-        verdicts: by case id, how the new runs compare with the current ones, where somebody has judged that; it
-            takes the margin's place.
-        worse: by case id, what else that gates is worse, in words; it needs a reason, too.
-        noted: by case id, what else is worse and does not gate, in words.
+        judged: by case, how the new runs compare with the current ones, where somebody has judged that.
     """
 
     runs: tuple[Run, ...]
@@ -58,9 +56,7 @@ class Refresh:
     accept_regression: str | None
     now: datetime
     margin: float
-    verdicts: Mapping[str, VerdictKind] = field(default_factory=dict)
-    worse: Mapping[str, str] = field(default_factory=dict)
-    noted: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[Case, JudgedLevel] = field(default_factory=dict)
 
     @property
     def today(self) -> str:
@@ -87,17 +83,12 @@ class RefreshPlan:
     @property
     def refused(self) -> tuple[CaseChange, ...]:
         """The cases that are not written."""
-        return tuple(change for change in self.changes if change.refused)
+        return tuple(change for change in self.changes if not change.written)
 
     @property
     def accepted(self) -> tuple[CaseChange, ...]:
         """The cases that are written, or stand already as they are."""
-        return tuple(change for change in self.changes if not change.refused)
-
-    @property
-    def text(self) -> str:
-        """The diff in words: a line a case."""
-        return "\n".join(change.sentence for change in self.changes)
+        return tuple(change for change in self.changes if change.written)
 
 
 def plan_refresh(
@@ -108,9 +99,7 @@ def plan_refresh(
     accept_regression: str | None = None,
     now: datetime | None = None,
     margin: float = DEFAULT_MARGIN,
-    verdicts: Mapping[str, VerdictKind] | None = None,
-    worse: Mapping[str, str] | None = None,
-    noted: Mapping[str, str] | None = None,
+    judged: Mapping[Case, JudgedLevel] | None = None,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses. Nothing is written.
 
@@ -121,9 +110,7 @@ def plan_refresh(
         accept_regression: why slower levels are accepted; it is stored with date and ratio.
         now: the time of the refresh, with a time zone; the present by default.
         margin: see ``Refresh``.
-        verdicts: see ``Refresh``.
-        worse: see ``Refresh``.
-        noted: see ``Refresh``.
+        judged: see ``Refresh``.
 
     Raises:
         UserError: an option makes no sense, or a baseline file that is concerned is malformed.
@@ -135,23 +122,21 @@ def plan_refresh(
     unique = {run.run_id: run for run in runs}
     _require_one_stack(unique.values())
     request = Refresh(
-        runs=tuple(sorted(unique.values(), key=lambda run: (run.started_at, run.run_id))),
+        runs=tuple(in_order(unique.values())),
         minimum_runs=minimum_runs,
         accept_regression=None if accept_regression is None else accept_regression.strip(),
         now=now or datetime.now(timezone.utc),
         margin=margin,
-        verdicts=dict(verdicts or {}),
-        worse=dict(worse or {}),
-        noted=dict(noted or {}),
+        judged=dict(judged or {}),
     )
     return _plan(store, request)
 
 
 def _require_one_stack(runs: Iterable[Run]) -> None:
     """Refuse runs that were measured side by side on stacks whose names are the same: they are no one level."""
-    labels: dict[tuple[str, str, str], str] = {}
+    labels: dict[tuple[str, str, Case], str] = {}
     for run in runs:
-        label = labels.setdefault((run.device.name, run.stack.name, run.case.id), run.stack_label)
+        label = labels.setdefault((run.device.name, run.stack.name, run.case), run.stack_label)
         if label != run.stack_label:
             both = " and ".join(repr(one) if one else "no listed stack" for one in sorted((label, run.stack_label)))
             raise UserError(
@@ -180,34 +165,25 @@ def apply(plan: RefreshPlan) -> RefreshPlan:
 
 
 def _plan(store: BaselineStore, request: Refresh) -> RefreshPlan:
-    files: dict[tuple[str, str], list[list[Run]]] = {}
-    for (device, stack_name, *_), runs in _groups(request.runs).items():
-        files.setdefault((device, stack_name), []).append(runs)
+    files: dict[tuple[str, str], dict[Case, list[Run]]] = {}
+    for run in request.runs:
+        files.setdefault((run.device.name, run.stack.name), {}).setdefault(run.case, []).append(run)
     changes: list[CaseChange] = []
     written: list[Baseline] = []
     for (device, stack_name), groups in sorted(files.items()):
         place = place_of(store.directory, device, stack_name)
         before = store.load(place) if place.path.exists() else None
         entries: list[tuple[CaseBaseline, Stack]] = []
-        for runs in groups:
+        for runs in sorted(groups.values(), key=lambda runs: runs[0].case.key):
             change, new = _case(store, request, before, runs)
             changes.append(change)
             if new is not None:
                 entries.append(new)
         if entries:
-            after = _merged(before, groups[0][0].device, entries)
+            after = _merged(before, next(iter(groups.values()))[0].device, entries)
             if after != before:
                 written.append(after)
     return RefreshPlan(store, request, tuple(changes), tuple(written))
-
-
-def _groups(runs: Sequence[Run]) -> dict[tuple[str, ...], list[Run]]:
-    """Runs of the same case with the same workload, scale and weights, on a device and stack version."""
-    groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        key = (run.device.name, run.stack.name, *replace(case_baseline([run]), host_class=None).key)
-        groups.setdefault(key, []).append(run)
-    return dict(sorted(groups.items()))
 
 
 def _case(
@@ -218,11 +194,12 @@ def _case(
     label = f"{first.device.name}/{first.stack.name}"
     usable, left_out = _usable(runs)
     reason = _mixed(usable) or _too_few(usable, left_out, request.minimum_runs)
-    if not reason and request.verdicts.get(first.case.id) is VerdictKind.INVALID:
+    judged = request.judged.get(first.case)
+    if not reason and judged is not None and judged.latency.kind is VerdictKind.INVALID:
         reason = "its comparison is INVALID: measure again"
     if reason:
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
-    entry, stack = case_baseline(usable), usable[0].stack
+    entry, stack = CaseBaseline.of(usable), usable[0].stack
     current, role = _current(store, before, first.device, stack, entry)
     known = current is not None and current.case.token_ids == entry.token_ids
     contradicting = [] if known else contradicting_cases(request.runs, usable)
@@ -239,12 +216,10 @@ def _case(
         current,
         reason=request.accept_regression,
         margin=request.margin,
-        verdict=request.verdicts.get(first.case.id),
-        worse=request.worse.get(first.case.id, ""),
+        judged=judged,
     )
-    noted = request.noted.get(first.case.id)
-    change = change.with_notes([*([noted] if noted else []), *left_out])
-    if change.refused:
+    change = dataclasses.replace(change, notes=(*change.notes, *left_out))
+    if not change.written:
         return change, None
     if role == "same stack" and current is not None and _same_evidence(current.case, entry):
         return change, (current.case, stack)
@@ -256,10 +231,8 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     usable: list[Run] = []
     left_out: list[str] = []
     for run in runs:
-        if not run.measurement.valid:
-            left_out.append(f"run {run.run_id} is INVALID ({run.measurement.problems[0]})")
-        elif not run.measurement.warm_up.steady:
-            left_out.append(f"run {run.run_id} never became steady ({run.measurement.warm_up.reason})")
+        if run.not_usable:
+            left_out.append(f"run {run.run_id} {run.not_usable}")
         else:
             usable.append(run)
     return usable, left_out
@@ -269,7 +242,8 @@ def _too_few(usable: Sequence[Run], left_out: Sequence[str], minimum: int) -> st
     if len(usable) >= minimum:
         return ""
     of = f" of {len(usable) + len(left_out)}" if left_out else ""
-    return f"{len(usable)}{of} runs can be used, and a baseline needs {minimum}: measure more"
+    runs = "run" if len(usable) == 1 and not left_out else "runs"
+    return f"{len(usable)}{of} {runs} can be used, and a baseline needs {minimum}: measure more"
 
 
 def _mixed(runs: Sequence[Run]) -> str:
@@ -313,7 +287,7 @@ def _current(
 
 
 def _same_evidence(case: CaseBaseline, entry: CaseBaseline) -> bool:
-    return case.runs == entry.runs and case.token_ids == entry.token_ids and case.anchor is not None
+    return case.evidence == entry.evidence and case.token_ids == entry.token_ids and case.anchor is not None
 
 
 def _entry(
@@ -329,12 +303,12 @@ def _entry(
     if anchor is None or entry.level_s < anchor.latency_s:
         anchor = Anchor(latency_s=entry.level_s, accepted_on=request.today, stack=stack.name)
     accepted = list(current.case.accepted_regressions) if current is not None and role == "same stack" else []
-    if change.accepted_ratio is not None and request.accept_regression is not None:
+    if change.needs_reason and change.reason is not None and change.ratio is not None:
         accepted.append(
             AcceptedRegression(
                 accepted_on=request.today,
-                ratio=round(change.accepted_ratio, 6),
-                reason=change.reason,
+                ratio=round(change.accepted_ratio or change.ratio, 6),
+                reason=change.stored_reason,
                 latency_s=entry.level_s,
                 against="" if current is None or current.own else current.stack_name,
             )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaudi_perf.stores.convert import case_baseline
-from gaudi_perf.stores.places import STACK_KINDS, Place, device_names, parse_stack_name, place_of, places_of_device
+from gaudi_perf.stores.naming import baselines_named
+from gaudi_perf.stores.places import Place, places_of_device
 from gaudi_perf.stores.results import RunsRead, read_runs
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.stack import Device, Stack, StackKind
+from gaudi_perf.vocabulary.run import Run, differences
+from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.verdict import BaselineRole
-from gaudi_perf.vocabulary.versions import parse_version
 
 PUBLISHED = "published"
 """What ``--against`` says for the newest published number."""
@@ -96,11 +94,18 @@ def resolve(run: Run, directory: Path, load: Load, results: ReadResults, against
         return _by_version(run, places, load, directory)
     if against == PUBLISHED:
         return _published(run, places, load)
-    place = _named_place(run, places, directory, against)
-    if place is not None:
-        match, incomparable = _pick(run, place, load, "named")
-        return _resolution([match], [incomparable], f"{place.label} has no {run.case.id}")
-    return in_results(run, Path(against), results(Path(against)))
+    named = baselines_named(directory, against, f"--against {against}")
+    if isinstance(named, Path):
+        return in_results(run, named, results(named))
+    own = [place for place in named if "/" in against or place.device == run.device.name]
+    if not own:
+        there = ", ".join(place.stack_name for place in places) or "none"
+        raise UserError(
+            f"--against {against}: there is no such baseline of {run.device.name} in {directory}; there are: {there}"
+        )
+    place = min(own, key=lambda place: place.kind != run.stack.kind)
+    match, incomparable = _pick(run, place, load, "named")
+    return _resolution([match], [incomparable], f"{place.label} has no {run.case.id}")
 
 
 def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
@@ -113,15 +118,17 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         UserError: there are no runs, one cannot be read, or the comparable ones are of several stacks.
     """
     _check_read(directory, read)
-    same_case = [other for other in read.runs if other.case.id == run.case.id and other.session_id != run.session_id]
+    same_case = [
+        other
+        for other in read.runs
+        if other.case.configuration == run.case.configuration and other.session_id != run.session_id
+    ]
     comparable: list[Run] = []
     reasons: dict[str, None] = {}
     for other in same_case:
-        differing = differences(case_baseline([other]), run.device, run, other.device)
-        if not other.measurement.valid:
-            differing.append(f"run {other.run_id} is INVALID: {other.measurement.problems[0]}")
-        elif not other.measurement.warm_up.steady:
-            differing.append(f"run {other.run_id} never became steady: {other.measurement.warm_up.reason}")
+        differing = differences(run.comparability, other.comparability)
+        if other.not_usable:
+            differing.append(f"run {other.run_id} {other.not_usable}")
         if differing:
             reasons.update(dict.fromkeys(differing))
         else:
@@ -136,7 +143,7 @@ def in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
             "one with differing components): name the directory of one session"
         )
     first = comparable[0]
-    return _resolution([Match("named", str(directory), first.device, first.stack, case_baseline(comparable))], [], "")
+    return _resolution([Match("named", str(directory), first.device, first.stack, CaseBaseline.of(comparable))], [], "")
 
 
 def _check_read(directory: Path, read: RunsRead) -> None:
@@ -171,25 +178,6 @@ def _published(run: Run, places: Sequence[Place], load: Load) -> Resolution:
     return _resolution([match], incomparable, f"nothing is published of {run.case.id} on {run.device.name}")
 
 
-def _named_place(run: Run, places: Sequence[Place], directory: Path, against: str) -> Place | None:
-    """The file that ``against`` means, or None if it means a results directory."""
-    if _means_results(directory, against):
-        return None
-    if "/" in against:
-        return _the_named_file(directory, against)
-    kind, version = _kind_and_version(against)
-    kind = kind or run.stack.kind
-    order = parse_version(version)
-    found = [place for place in places if place.kind == kind and place.order == order]
-    if not found:
-        there = ", ".join(place.stack_name for place in places) or "none"
-        raise UserError(
-            f"--against {against}: there is no baseline {kind}-{version} of {run.device.name} in {directory}; "
-            f"there are: {there}"
-        )
-    return min(found, key=lambda place: (place.version != version, place.version))
-
-
 def check_against(against: str, directory: Path) -> None:
     """Refuse what ``against`` means on no device, before anything is measured.
 
@@ -202,62 +190,9 @@ def check_against(against: str, directory: Path) -> None:
     """
     if against in ("", PUBLISHED):
         return
-    if _means_results(directory, against):
-        _check_read(Path(against), read_runs(Path(against)))
-        return
-    if "/" in against:
-        _the_named_file(directory, against)
-        return
-    kind, version = _kind_and_version(against)
-    order = parse_version(version)
-    places = [place for device in device_names(directory) for place in places_of_device(directory, device)]
-    if not any(place.order == order and kind in (None, place.kind) for place in places):
-        there = ", ".join(place.label for place in places) or "none"
-        raise UserError(f"--against {against}: there is no such baseline in {directory}; there are: {there}")
-
-
-def _means_results(directory: Path, against: str) -> bool:
-    """Whether a results directory is meant; a baseline, stack or version of the same name goes first."""
-    if not os.path.isdir(against):
-        return False
-    if "/" in against:
-        return _named_file(directory, against) is None
-    try:
-        _kind_and_version(against)
-    except UserError:
-        return True
-    return False
-
-
-def _the_named_file(directory: Path, against: str) -> Place:
-    file = _named_file(directory, against)
-    if file is None:
-        raise UserError(f"--against {against}: there is no such results directory, and no such baseline: {_FORMS}")
-    return file
-
-
-def _named_file(directory: Path, against: str) -> Place | None:
-    device, _, stack_name = against.partition("/")
-    if "/" in stack_name or not (directory / device / f"{stack_name}.json").is_file():
-        return None
-    return place_of(directory, device, stack_name)
-
-
-def _kind_and_version(against: str) -> tuple[StackKind | None, str]:
-    """The kind of stack, None where only a version was named, and the version."""
-    if against.partition("-")[0] in STACK_KINDS:
-        return parse_stack_name(against, f"--against {against}")
-    try:
-        parse_version(against)
-    except UserError:
-        raise UserError(f"--against {against}: no version, stack or directory of this name: {_FORMS}") from None
-    return None, against
-
-
-_FORMS = (
-    "write a version (1.22.0), a stack (synapse-1.22.0), a device and a stack (gaudi2/synapse-1.22.0), "
-    "'published', or a results directory"
-)
+    named = baselines_named(directory, against, f"--against {against}")
+    if isinstance(named, Path):
+        _check_read(named, read_runs(named))
 
 
 def _first(
@@ -280,11 +215,11 @@ def _pick(
     """The comparable entry of a file, measured before published; else how the closest differs."""
     baseline = load(place)
     closest: list[str] | None = None
-    entries = [case for case in baseline.cases if case.id == run.case.id]
+    entries = [case for case in baseline.cases if case.case.configuration == run.case.configuration]
     for case in sorted(entries, key=lambda case: case.provenance != "measured"):
         if published_only and case.provenance != "published":
             continue
-        differing = differences(case, run.device, run, baseline.device)
+        differing = baseline.differences(case, run.comparability)
         if not differing:
             return Match(role, place.label, baseline.device, baseline.stack_of(case), case), None
         if closest is None or len(differing) < len(closest):

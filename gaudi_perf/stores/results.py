@@ -16,8 +16,8 @@ from pathlib import Path
 from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_new
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import Session
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session, decode_session
 
 SESSION_FILE = "session.json"
 RUN_PREFIX = "run-"
@@ -157,7 +157,7 @@ class ResultsStore:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such session in {self.directory}")
         path = folder / SESSION_FILE
-        session = decode(read_bytes(path), Session, str(path)) if path.exists() else None
+        session = decode_session(read_bytes(path), str(path)) if path.exists() else None
         problems: list[str] = []
         runs = [read_run(path) for path in _run_files(folder, problems)]
         if problems:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gaudi_perf.statistics.outputs import WRONG, compare_tokens
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.run import Run
 
 
 def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) -> tuple[list[str], list[str]]:

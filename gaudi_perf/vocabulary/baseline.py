@@ -2,67 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from statistics import median
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from gaudi_perf.vocabulary.configuration import Configuration
-from gaudi_perf.vocabulary.documents import Bytes, Document, Name, Seconds, require_finite
-from gaudi_perf.vocabulary.measurement import Run, TokenId, require_timestamp
-from gaudi_perf.vocabulary.models import Scale
-from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import Workload
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode_value
+from gaudi_perf.vocabulary.run import Comparability, Measurement, Run, TokenTimes, differences, in_order, level_of
+from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
+from gaudi_perf.vocabulary.upgrades import upgraded_baseline
 
-BASELINE_SCHEMA = "gaudi-perf/baseline/1"
+BASELINE_SCHEMA = "gaudi-perf/baseline/2"
 
 Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 """A day in UTC, like ``2023-03-28``."""
-
-
-_SESSION = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}\Z")
-
-
-class BaselineRun(Document, frozen=True):
-    """One run of a case, as a baseline keeps it: every round, not just a mean.
-
-    Attributes:
-        run_id: the run that it came from.
-        measured_at: when, in UTC.
-        latencies_s: the duration of each round.
-        probes_s: the duration of the reference probes around each round, if there were any.
-        earlier_cases: ids of the cases that the worker group measured before, which peak memory depends on; None where
-            unknown.
-    """
-
-    run_id: Name
-    measured_at: str
-    latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
-    probes_s: list[Seconds] | None = None
-    first_token_s: list[Seconds] = []
-    per_output_token_s: list[Seconds] = []
-    peak_memory_bytes: Bytes | None = None
-    graph_compilation_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    earlier_cases: list[Name] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse durations that are no numbers, and probes that do not bracket every round."""
-        require_timestamp(self.measured_at, "measured_at")
-        require_finite(self.latencies_s, "latencies_s")
-        if self.probes_s is not None and len(self.probes_s) != len(self.latencies_s):
-            raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
-
-    @property
-    def median_s(self) -> float:
-        """The median latency of its rounds, in seconds."""
-        return float(median(self.latencies_s))
-
-    @property
-    def night(self) -> str:
-        """The session that it was measured in, which its name begins with; its day, where the name tells none."""
-        session, _, _ = self.run_id.rpartition("-")
-        return session if _SESSION.match(session) else self.measured_at[:10]
 
 
 class Published(Document, frozen=True):
@@ -117,22 +72,16 @@ class AcceptedRegression(Document, frozen=True):
 class CaseBaseline(Document, frozen=True):
     """The baseline of one case: either runs that were measured or a number that was published.
 
-    What a comparison requires to be equal stands here: configuration, workload, scale, weights, host class (None for
-    published numbers, whose host is not known).
-
     Attributes:
+        runs: without what no comparison needs (``Run.without_details``); comparable with each other, by time.
+        published: the number, where there are no runs; its host is not known.
         token_ids: the new tokens that every run gave.
-        stack: the stack that the runs were measured on, where it differs from the file's in a component or setting;
-            kind and version are the same.
+        stack: the stack that it is of, where it differs from the file's in a component or setting; kind and version
+            are the same.
     """
 
-    configuration: Configuration
-    workload: Workload
-    scale: Scale
-    weights: Name
-    host_class: str | None
-    provenance: Literal["measured", "published"]
-    runs: list[BaselineRun] = []
+    case: Case
+    runs: list[Run] = []
     published: Published | None = None
     token_ids: list[TokenId] = []
     anchor: Anchor | None = None
@@ -140,43 +89,60 @@ class CaseBaseline(Document, frozen=True):
     stack: Stack | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a baseline without evidence, or with evidence of the other kind."""
-        if self.provenance == "measured" and (not self.runs or self.published is not None):
-            raise ValueError(f"{self.configuration.id}: a measured baseline has runs and no published number")
-        if self.provenance == "published" and (self.runs or self.published is None):
-            raise ValueError(f"{self.configuration.id}: a published baseline has a published number and no runs")
+        """Refuse a baseline without evidence, with evidence of both kinds, or with runs of other cases."""
+        if bool(self.runs) == (self.published is not None):
+            raise ValueError(f"{self.id}: a baseline has either runs or a published number")
         ids = [run.run_id for run in self.runs]
         if len(set(ids)) != len(ids):
-            raise ValueError(f"{self.configuration.id}: the same run is there twice")
+            raise ValueError(f"{self.id}: the same run is there twice")
+        if any(run.case != self.case for run in self.runs):
+            raise ValueError(f"{self.id}: a run is of another case")
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> CaseBaseline:
+        """The entry of runs that are comparable with each other, as it is stored.
+
+        Raises:
+            ValueError: there are no runs, or one is there twice.
+        """
+        if not runs:
+            raise ValueError("a baseline needs at least one run")
+        ordered = in_order(runs)
+        return cls(
+            case=ordered[-1].case,
+            runs=[_kept(run) for run in ordered],
+            token_ids=list(ordered[-1].measurement.token_ids),
+        )
 
     @property
     def id(self) -> str:
         """The case id, for instance ``bloomz7b-8x-graphs-kvcache``."""
-        return self.configuration.id
+        return self.case.id
 
     @property
     def level_s(self) -> float:
-        """The level in seconds: the published latency, or the median over runs of each run's median latency."""
-        if self.published is not None:
-            return self.published.latency_s
-        return float(median(run.median_s for run in self.runs))
+        """The level in seconds: the published latency, or that of the runs."""
+        return level_of(self.runs) if self.published is None else self.published.latency_s
+
+    @property
+    def evidence(self) -> list[tuple[str, Measurement]]:
+        """What was measured, run by run, by which two entries are told to be of the same runs."""
+        return [(run.run_id, run.measurement) for run in self.runs]
+
+    @property
+    def host_class(self) -> str:
+        """That of its runs; empty where the host is not known."""
+        return self.runs[0].host.host_class if self.runs else ""
+
+    @property
+    def provenance(self) -> Literal["measured", "published"]:
+        """Whether it has runs."""
+        return "measured" if self.published is None else "published"
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells one entry of a file from another."""
-        workload = self.workload
-        return (
-            self.configuration.id,
-            self.scale,
-            self.weights,
-            workload.dtype,
-            f"{workload.new_tokens:06d}",
-            f"{workload.batch_size:06d}",
-            f"{workload.prompt_tokens:06d}",
-            workload.prompt,
-            self.provenance,
-            self.host_class or "",
-        )
+        """What tells one entry of a file from another, in the order of files."""
+        return (*self.case.key, self.provenance, self.host_class)
 
 
 class Baseline(Document, frozen=True, kw_only=True):
@@ -187,7 +153,7 @@ class Baseline(Document, frozen=True, kw_only=True):
     Attributes:
         device: the kind of device.
         stack: the stack of its cases, unless a case says otherwise.
-        cases: one entry for each case, workload, scale, weights and host class.
+        cases: one entry for each case, provenance and host class.
     """
 
     schema: str = BASELINE_SCHEMA
@@ -200,34 +166,123 @@ class Baseline(Document, frozen=True, kw_only=True):
         if self.schema != BASELINE_SCHEMA:
             raise ValueError(f"schema is {self.schema!r}, and this release reads {BASELINE_SCHEMA!r}")
         seen: set[tuple[str, ...]] = set()
-        for case in self.cases:
-            if case.key in seen:
-                raise ValueError(f"case {case.id} is there twice with the same workload, scale, weights and host class")
-            seen.add(case.key)
-            if case.stack is not None and case.stack.name != self.stack.name:
-                raise ValueError(f"case {case.id} is of stack {case.stack.name!r} in a file of {self.stack.name!r}")
+        for entry in self.cases:
+            if entry.key in seen:
+                raise ValueError(f"case {entry.id} is there twice with the same scale, weights and host class")
+            seen.add(entry.key)
+            if entry.stack is not None and entry.stack.name != self.stack.name:
+                raise ValueError(f"case {entry.id} is of stack {entry.stack.name!r} in a file of {self.stack.name!r}")
 
-    def stack_of(self, case: CaseBaseline) -> Stack:
-        """The stack that a case of this file was measured on."""
-        return self.stack if case.stack is None else case.stack
+    def stack_of(self, entry: CaseBaseline) -> Stack:
+        """The stack that an entry of this file is of."""
+        return self.stack if entry.stack is None else entry.stack
+
+    def differences(self, entry: CaseBaseline, ours: Comparability) -> list[str]:
+        """Why something cannot be compared with an entry of this file, in words; empty if it can."""
+        theirs = comparability_of(entry, self.device, self.stack)
+        # Published numbers are of real weights; latency does not depend on the values.
+        return differences(ours, theirs, ignore=("weights",) if entry.published is not None else ())
 
 
-def differences(case: CaseBaseline, device: Device, run: Run, baseline_device: Device) -> list[str]:
-    """Why a run cannot be compared with a case's baseline: the differing fields in words; empty if it can."""
-    pairs: list[tuple[str, object, object]] = [
-        ("device", device.name, baseline_device.name),
-        ("configuration", run.case.id, case.configuration.id),
-        ("scale", run.case.scale, case.scale),
-        ("weights", run.case.weights, case.weights),
-        ("dtype", run.case.workload.dtype, case.workload.dtype),
-        ("new tokens", run.case.workload.new_tokens, case.workload.new_tokens),
-        ("batch size", run.case.workload.batch_size, case.workload.batch_size),
-        ("prompt tokens", run.case.workload.prompt_tokens, case.workload.prompt_tokens),
-        ("prompt", run.case.workload.prompt, case.workload.prompt),
-    ]
-    if case.host_class is not None:
-        pairs.append(("host class", run.host.host_class, case.host_class))
-    if case.provenance == "published":
-        # The article's numbers are of real weights; latency does not depend on the values.
-        pairs = [pair for pair in pairs if pair[0] != "weights"]
-    return [f"{field} {ours!r} is not {theirs!r}" for field, ours, theirs in pairs if ours != theirs]
+def comparability_of(entry: CaseBaseline, device: Device, stack: Stack) -> Comparability:
+    """What an entry of a device and a stack may be compared with."""
+    return Comparability(case=entry.case, device=device.name, stack_kind=stack.kind, host_class=entry.host_class)
+
+
+def encode_baseline(baseline: Baseline) -> bytes:
+    """A baseline as a file for people to review: what the runs of an entry have in common stands there once."""
+    value = msgspec.to_builtins(baseline)
+    for entry in value["cases"]:
+        if entry["runs"]:
+            entry["host"] = {name: entry["runs"][0]["host"][name] for name in _OF_HOST}
+        entry["runs"] = [_stored_run(run) for run in entry["runs"]]
+        for name in ("published", "anchor", "stack"):
+            if entry[name] is None:
+                del entry[name]
+    return encode_value(value)
+
+
+def decode_baseline(data: bytes, source: str) -> Baseline:
+    """Decode a baseline file, of this release or of an earlier one.
+
+    Args:
+        data: JSON.
+        source: what to call it in an error, usually its path.
+
+    Raises:
+        UserError: it is malformed; the sentence names the source and the field.
+    """
+    return decode(data, Baseline, source, lambda value: _completed(upgraded_baseline(value)))
+
+
+_DIGITS = 9
+"""Decimals of a stored duration: nanoseconds, which is finer than any clock's noise."""
+
+
+def _kept(run: Run) -> Run:
+    """What a baseline keeps of a run: every round, and nothing that later comparisons do not need."""
+    short = run.without_details()
+    measured, times = short.measurement, short.measurement.token_times
+    compilation = measured.graph_compilation
+    return replace(
+        short,
+        stack_label="",
+        device=replace(run.device, available=None),
+        host=Host(cpu=run.host.cpu, cores=run.host.cores, memory_bytes=run.host.memory_bytes, hosts=run.host.hosts),
+        measurement=Measurement(
+            latencies_s=_rounded(measured.latencies_s),
+            probes_s=None if measured.probes_s is None else _rounded(measured.probes_s),
+            token_times=None
+            if times is None
+            else TokenTimes(
+                first_token_s=_rounded(times.first_token_s), per_output_token_s=_rounded(times.per_output_token_s)
+            ),
+            peak_memory_bytes=measured.peak_memory_bytes,
+            graph_compilation=compilation,
+            earlier_cases=measured.earlier_cases,
+        ),
+    )
+
+
+def _rounded(seconds: Sequence[float]) -> list[float]:
+    return [max(round(value, _DIGITS), 10.0**-_DIGITS) for value in seconds]
+
+
+_OF_HOST = ("cpu", "cores", "memory_bytes", "hosts")
+_OF_RUN = ("run_id", "session_id", "started_at", "measurement")
+_OF_MEASUREMENT = (
+    "latencies_s",
+    "token_times",
+    "probes_s",
+    "peak_memory_bytes",
+    "graph_compilation",
+    "earlier_cases",
+)
+
+
+def _stored_run(run: dict[str, Any]) -> dict[str, Any]:
+    measurement = {name: run["measurement"][name] for name in _OF_MEASUREMENT}
+    kept = {name: value for name, value in measurement.items() if value is not None}
+    return {**{name: run[name] for name in _OF_RUN}, "measurement": kept}
+
+
+def _completed(value: dict[str, Any]) -> dict[str, Any]:
+    """Give the runs of stored entries what they have in common; what is malformed is left to the decoder."""
+    cases = value.get("cases")
+    if not isinstance(cases, list):
+        return value
+    return {**value, "cases": [_entry(value, case) if isinstance(case, dict) else case for case in cases]}
+
+
+def _entry(baseline: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    entry = {name: item for name, item in stored.items() if name != "host"}
+    shared = {
+        "case": entry.get("case"),
+        "device": baseline.get("device"),
+        "stack": entry.get("stack") or baseline.get("stack"),
+        "host": stored.get("host", {"cpu": UNKNOWN_CPU, "cores": 1, "memory_bytes": 0}),
+    }
+    runs = entry.get("runs", [])
+    if isinstance(runs, list):
+        entry["runs"] = [{**shared, **run} if isinstance(run, dict) else run for run in runs]
+    return entry

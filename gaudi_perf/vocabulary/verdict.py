@@ -1,4 +1,4 @@
-"""Verdicts, and what a session comes to."""
+"""Verdicts, and what a session comes to: numbers and codes; ``reports/wording.py`` has the sentences."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds
-from gaudi_perf.vocabulary.measurement import require_timestamp
+from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds, decode
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
+from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.upgrades import upgraded_session
 
-SESSION_SCHEMA = "gaudi-perf/session/1"
+SESSION_SCHEMA = "gaudi-perf/session/2"
 
 
 class VerdictKind(str, Enum):
@@ -25,6 +26,72 @@ class VerdictKind(str, Enum):
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
     INVALID = "INVALID"
+
+
+class Reason(str, Enum):
+    """Why a verdict is what it is; docs/verdicts.md has the rule."""
+
+    SLOWER = "slower"
+    """The estimate is at least half the tolerance, and "not slower" is refused at the permitted error."""
+    FASTER = "faster"
+    WITHIN_TOLERANCE = "within-tolerance"
+    """A slowdown of twice the tolerance is ruled out, and would have been detected."""
+    TOO_IMPRECISE = "too-imprecise"
+    """Such a slowdown can be neither detected nor ruled out."""
+    NOT_SIGNIFICANT = "not-significant"
+    """The estimate is too large for UNCHANGED, and not significant."""
+    NOT_SIGNIFICANT_AMONG_ALL = "not-significant-among-all"
+    """It is significant by itself, and not as one of all comparisons of the session."""
+    SIGNIFICANT_AMONG_ALL = "significant-among-all"
+    """It became significant only when all cases of the session were judged together."""
+    TOO_FEW_RUNS = "too-few-runs"
+    """The first interim analysis is yet to come."""
+    NEVER_STEADY = "never-steady"
+    """A run's rounds still drifted when warm-up ended; ``text`` says how."""
+    NO_BASELINE = "no-baseline"
+    """Nothing comparable is stored; ``text`` names what differs."""
+    NO_VALUES = "no-values"
+    """Not both sides have the metrics that gate; ``text`` names them."""
+    INVALID = "invalid"
+    """The measurement must not be judged; ``text`` has the problems."""
+    TEXT = "text"
+    """Of an earlier version, which stored the sentence: it is in ``text``."""
+
+
+class Advice(str, Enum):
+    """What to do next."""
+
+    NONE = ""
+    ACCEPT_OR_WAIVE = "accept-or-waive"
+    REFRESH = "refresh"
+    CHECK_MACHINE = "check-machine"
+    """The reference probes changed, by ``probe_change``."""
+    CHECK_ROUNDS = "check-rounds"
+    """The rounds' tail spread changed, by ``tail_spread_change``."""
+    ANOTHER_SESSION = "another-session"
+    """A slow session would explain it."""
+    MORE_RUNS = "more-runs"
+    """``more_runs`` more, which take ``more_seconds``."""
+    QUIETER_MACHINE = "quieter-machine"
+    """No reasonable number of pairs settles it."""
+    SIDE_BY_SIDE = "side-by-side"
+    """No number of runs in this session settles it."""
+    MEASURE_ALONE = "measure-alone"
+    MORE_WARM_UP = "more-warm-up"
+    FIX_AND_REPEAT = "fix-and-repeat"
+    STORE = "store"
+    SAME_DEVICE = "same-device"
+    TEXT = "text"
+    """Of an earlier version, which stored the sentence: it is in ``advice_text``."""
+
+
+class StopReason(str, Enum):
+    """Why no more runs are needed, where interim analyses decide that."""
+
+    NOT_YET = ""
+    CLEAR = "clear"
+    BUDGET = "budget"
+    FUTILE = "futile"
 
 
 WORST_FIRST = (
@@ -47,42 +114,55 @@ class LearnedNoise(Document, frozen=True):
 
     Attributes:
         runs: of how many runs.
-        nights: of how many nights (sessions).
-        run: how far runs of one night usually lie apart: standard deviation of logarithms, 0.01 for 1 %.
-        night: how far nights do, beyond that.
+        sessions: of how many sessions.
+        run: spread between runs of one session: standard deviation of logarithms, 0.01 for 1 %.
+        session: spread between sessions, beyond that.
     """
 
     runs: PositiveInt
-    nights: PositiveInt
+    sessions: PositiveInt
     run: Annotated[float, msgspec.Meta(gt=0)]
-    night: Annotated[float, msgspec.Meta(gt=0)]
+    session: Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Verdict(Document, frozen=True):
-    """The outcome of one comparison, with the ratio, its interval and the reason.
+    """The outcome of one comparison: the estimate with its interval, and why.
 
     Attributes:
+        reason: why this verdict.
+        text: what the reason names: differences, problems, or the sentence of an earlier version.
         metric: what was compared.
-        ratio: candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
+        ratio: the estimate, candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
         low: lower end of the ratio's interval.
         high: upper end.
         confidence: of the interval, for instance 0.99.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %.
-        smallest_visible_slowdown: what this comparison would have seen, 0.031 for 3.1 %.
+        smallest_visible_slowdown: what this comparison would have detected, 0.031 for 3.1 %.
         baseline_median_s: the baseline's level, where the metric is a duration.
+        candidate_runs: how many runs were compared.
+        baseline_runs: with how many.
+        published: whether the baseline is a published number of unknown spread.
+        run_spread: spread between runs that was found, as a share; beyond what covariates explain.
+        uncorrected_run_spread: the same before that, where the reference probes explain much of it.
+        session_spread: spread between sessions that was reckoned with; None side by side, where it cancels.
+        learned_noise: what the history taught of it; None where a quiet server was assumed.
         false_alarms: the permitted probability of a REGRESSED by chance, 0.005 for 0.5 %.
-        p_slower: evidence against "not slower", to be held against that.
-        reason: why this verdict, in a sentence.
-        advice: what to do next, in a sentence, or empty.
-        stop: why no more runs were taken, where as many are taken as it takes; else empty.
+        p_slower: p value of "not slower", to be held against that.
+        p_faster: p value of "not faster".
+        comparisons: among how many comparisons of the session it was not significant.
+        advice: what to do next.
+        advice_text: the advice of an earlier version.
+        stop: why no more runs were taken, where interim analyses decide that; else empty.
         more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
         more_seconds: about how long they would take.
-        learned_noise: the usual noise, learned from this installation's history; None where that of a quiet server was
-            assumed.
+        few_rounds: whether most of the spread between runs comes from their having few rounds.
+        probe_change: by what share the reference probes changed from the baseline's, where that is the obstacle.
+        tail_spread_change: by what share the rounds' tail spread is larger than the baseline's, where that is.
     """
 
     kind: VerdictKind
-    reason: str
+    reason: Reason
+    text: str = ""
     metric: Metric = LATENCY
     role: BaselineRole = "none"
     baseline: str = ""
@@ -94,13 +174,25 @@ class Verdict(Document, frozen=True):
     tolerance: float | None = None
     smallest_visible_slowdown: float | None = None
     baseline_median_s: Seconds | None = None
+    candidate_runs: Count | None = None
+    baseline_runs: Count | None = None
+    published: bool = False
+    run_spread: float | None = None
+    uncorrected_run_spread: float | None = None
+    session_spread: float | None = None
+    learned_noise: LearnedNoise | None = None
     false_alarms: float | None = None
     p_slower: float | None = None
-    advice: str = ""
-    stop: str = ""
+    p_faster: float | None = None
+    comparisons: Count | None = None
+    advice: Advice = Advice.NONE
+    advice_text: str = ""
+    stop: StopReason = StopReason.NOT_YET
     more_runs: Count | None = None
     more_seconds: float | None = None
-    learned_noise: LearnedNoise | None = None
+    few_rounds: bool = False
+    probe_change: float | None = None
+    tail_spread_change: float | None = None
 
 
 class CaseReport(Document, frozen=True):
@@ -129,14 +221,27 @@ class CaseReport(Document, frozen=True):
     notes: list[str] = []
 
 
+class SharedErrorRate(Document, frozen=True):
+    """The false-alarm rate that the cases of a session share.
+
+    Attributes:
+        cases: how many cases.
+        rate: the chance of any false REGRESSED if nothing changed, 0.01 for 1 %.
+    """
+
+    cases: PositiveInt
+    rate: float
+
+
 class Session(Document, frozen=True, kw_only=True):
     """One invocation of the suite: its cases, in the order of their tests.
 
     Attributes:
         candidate_stack: what the stacks' file calls the stack in question, side by side; else empty.
         baseline_stack: the same of the stack that it was held against.
-        family: what the false-alarm rate of all cases together is, in a sentence.
+        error_rate: the false-alarm rate of all cases together; None if nothing was compared.
         waivers: all waivers there are, expired ones too, a sentence each.
+        refreshed: whether the session was asked to store its levels as baselines.
     """
 
     schema: str = SESSION_SCHEMA
@@ -146,8 +251,9 @@ class Session(Document, frozen=True, kw_only=True):
     cases: list[CaseReport]
     candidate_stack: str = ""
     baseline_stack: str = ""
-    family: str = ""
+    error_rate: SharedErrorRate | None = None
     waivers: list[str] = []
+    refreshed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse other schemas and unreadable times."""
@@ -155,3 +261,12 @@ class Session(Document, frozen=True, kw_only=True):
             raise ValueError(f"schema is {self.schema!r}, and this release reads {SESSION_SCHEMA!r}")
         require_timestamp(self.started_at, "started_at")
         require_timestamp(self.ended_at, "ended_at")
+
+
+def decode_session(data: bytes | str, source: str) -> Session:
+    """Decode a session's document of this version or of the first.
+
+    Raises:
+        UserError: it is not such a document; the sentence names the source and the field.
+    """
+    return decode(data, Session, source, upgraded_session)

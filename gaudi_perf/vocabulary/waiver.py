@@ -9,6 +9,7 @@ import msgspec
 from gaudi_perf.vocabulary.baseline import Date
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import percent_set
 from gaudi_perf.vocabulary.stack import Slug, Stack, StackKind
 from gaudi_perf.vocabulary.versions import parse_version
 
@@ -53,7 +54,7 @@ class Waiver(Document, frozen=True, kw_only=True):
 
     def sentence(self, stack: Stack | None) -> str:
         """The waiver on a line, and what it means on a stack (None where none was measured)."""
-        limit = "" if self.up_to_ratio is None else f" up to {(self.up_to_ratio - 1) * 100:.3g} % slower"
+        limit = "" if self.up_to_ratio is None else f" up to {percent_set(self.up_to_ratio - 1)} slower"
         over = stack is not None and stack.kind == self.kind and self.expired(stack)
         state = f"; EXPIRED on {stack.name}: it fails again" if over and stack is not None else ""
         return f"{self.case} on {self.device}{limit} until {self.until_stack}{state}: {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
@@ -12,12 +13,16 @@ PROMPT = "DeepSpeed is a machine learning framework"
 PROMPT_TOKENS = 7
 """The number of tokens that BLOOM's tokenizer makes of the prompt, by the article."""
 
+NEW_TOKENS = 100
+"""New tokens of the article's generations."""
+
 FIXED_PROMPT_IDS = (365, 265, 263, 361, 357, 364, 300)
 """Seven token ids that stand for the prompt where there is no tokenizer (dummy weights); all are in every stand-in's
 vocabulary and none is a special token. Latency does not depend on their values."""
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32")
+_SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
@@ -34,6 +39,19 @@ class Workload(Document, frozen=True):
 
     prompt: Name = PROMPT
     prompt_tokens: PositiveInt = PROMPT_TOKENS
-    new_tokens: PositiveInt = 100
+    new_tokens: PositiveInt = NEW_TOKENS
     batch_size: PositiveInt = 1
     dtype: Dtype = "bfloat16"
+
+    @property
+    def differing(self) -> list[str]:
+        """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``.
+
+        Another prompt shows as ``prompt`` with eight digits of its SHA-256.
+        """
+        other = [] if self.prompt == PROMPT else [f"prompt{hashlib.sha256(self.prompt.encode()).hexdigest()[:8]}"]
+        parts = [] if self.dtype == "bfloat16" else [_SHORT[self.dtype]]
+        parts += [] if self.batch_size == 1 else [f"b{self.batch_size}"]
+        parts += [] if self.prompt_tokens == PROMPT_TOKENS else [f"p{self.prompt_tokens}"]
+        parts += [] if self.new_tokens == NEW_TOKENS else [f"n{self.new_tokens}"]
+        return parts + other

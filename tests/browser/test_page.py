@@ -13,8 +13,9 @@ from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
 from tests.reports.demonstration import Demonstration
-from tests.reports.test_page import EVIL, REGRESSED, session_of
+from tests.reports.test_page import EVIL, session_of
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 EXECUTABLE = chromium.find()
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")
@@ -175,7 +176,7 @@ def test_the_policy_stops_what_got_in(browser: Chromium) -> None:
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 def test_text_of_documents_does_no_harm(started: Chromium, evil: str, tmp_path: Path) -> None:
     run = make_run(model=evil[:190], components={"driver": evil}, problems=[evil])
-    verdict = REGRESSED.__class__(kind=VerdictKind.INVALID, reason=evil, advice=evil)
+    verdict = verdict_saying(VerdictKind.INVALID, evil, evil)
     session = session_of([run], verdict)
     path = tmp_path / "evil.html"
     path.write_bytes(session_page(session, {run.case.id: [run]}, ResultsStore(tmp_path), tmp_path))

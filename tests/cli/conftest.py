@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 
 Invoke = Callable[..., Result]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run
 
@@ -48,10 +48,12 @@ def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(invoke: 
     assert quiet[1] == "100/20" and quiet[2:5] == ["5", "of", "5"]
     assert float(quiet[5].rstrip("%")) <= 2.0
     finds = done.output.splitlines()
-    assert any(line.startswith("bloomz7b-1x-graphs-kvcache") and (" 5% " in line or " 10% " in line) for line in finds)
-    assert " over 50%" in " ".join(noisy) or " 50%" in " ".join(noisy)
+    assert any(
+        line.startswith("bloomz7b-1x-graphs-kvcache") and (" 5 % " in line or " 10 % " in line) for line in finds
+    )
+    assert " over 50 %" in " ".join(noisy) or " 50 %" in " ".join(noisy)
     assert "0.5 % is permitted" in done.output
-    assert "usual noise: learned from the nights that a comparison does not draw" in done.output
+    assert "noise: estimated from the sessions that a comparison does not draw" in done.output
     assert "quiet server" not in done.output
 
 
@@ -62,7 +64,10 @@ def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns)
     assert done.exit_code == 0, done.output
     rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}
     assert float(rows["bloomz7b-1x-graphs-kvcache"][5].rstrip("%")) <= 4.0, done.output
-    assert "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite learns it from ten others on" in done.output
+    assert (
+        "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite estimates it from ten other sessions on"
+        in done.output
+    )
 
 
 def test_side_by_side_is_replayed_in_pairs(invoke: Invoke, store_runs: StoreRuns) -> None:
@@ -76,7 +81,7 @@ def test_a_history_that_is_too_short_is_one_sentence(invoke: Invoke, store_runs:
     done = invoke("audit", "--results-dir", directory)
     assert done.exit_code == 2
     (sentence,) = done.output.splitlines()
-    assert "too short" in sentence and "3 runs of 1 night" in sentence and "--candidates" in sentence
+    assert "too short" in sentence and "3 runs of 1 session" in sentence and "--candidates" in sentence
 
 
 def test_runs_of_other_stacks_and_invalid_runs_are_kept_apart(invoke: Invoke, store_runs: StoreRuns) -> None:
@@ -84,8 +89,11 @@ def test_runs_of_other_stacks_and_invalid_runs_are_kept_apart(invoke: Invoke, st
     done = invoke("audit", "--results-dir", directory, "--repeats", 20)
     assert done.exit_code == 0
     assert "40/8" in done.output
-    assert "too short: gaudi2 synapse-1.21.0 bloomz7b-1x-graphs-kvcache: 1 run of 1 night" in done.output
-    assert "left out: 1 runs that are INVALID or never became steady" in done.output
+    assert (
+        "too short: gaudi2 synapse-1.21.0 bloomz7b-1x-graphs-kvcache: 1 run of 1 session: the history has 1 run, and"
+        in done.output
+    )
+    assert "left out, INVALID or never steady: 1 run" in done.output
 
 
 def test_nothing_to_audit(invoke: Invoke, store_runs: StoreRuns) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from tests.cli.conftest import PUBLISHED, Invoke
 from tests.stores.making import make_runs
 
@@ -65,6 +65,7 @@ def test_markdown(invoke: Invoke) -> None:
     assert "| gaudi | bloomz7b-8x-graphs-kvcache | 3.32 s | 3.03 s | 9.6 % slower | no spread |" in done.output
 
 
+PROBES = [0.02] * 5
 StoreRuns = Callable[[Iterable[Run]], Path]
 
 
@@ -74,8 +75,8 @@ StoreRuns = Callable[[Iterable[Run]], Path]
 def test_runs_against_a_baseline_get_interval_and_verdict(
     level: float, words: str, status: int, invoke: Invoke, store_runs: StoreRuns, tmp_path: Path
 ) -> None:
-    apply(plan_refresh(BaselineStore(tmp_path / "baselines"), make_runs(1.0)))
-    results = store_runs(make_runs(level, session="later", version="1.23.0"))
+    apply(plan_refresh(BaselineStore(tmp_path / "baselines"), make_runs(1.0, probes=PROBES)))
+    results = store_runs(make_runs(level, session="later", version="1.23.0", probes=PROBES))
     done = invoke("compare", results, "gaudi2/synapse-1.22.0", "--baselines-dir", tmp_path / "baselines", "--exit-code")
     row = _row(done.output, "bloomz7b-1x-graphs-kvcache")
     assert words in row and "[" in row
@@ -95,7 +96,7 @@ def test_incomparable_entries_name_the_differing_fields(invoke: Invoke, store_ru
     apply(plan_refresh(BaselineStore(tmp_path / "baselines"), make_runs(1.0, cpu="Xeon 8380")))
     results = store_runs(make_runs(1.0, cpu="EPYC 7763", new_tokens=50))
     done = invoke("compare", results, "1.22.0", "--baselines-dir", tmp_path / "baselines")
-    assert "incomparable" in _row(done.output, "bloomz7b-1x-graphs-kvcache")
+    assert "incomparable" in _row(done.output, "bloomz7b-1x-graphs-kvcache-n50")
     assert "new tokens 50 is not 100" in done.output and "host class" in done.output
 
 
@@ -109,7 +110,7 @@ def test_invalid_runs_are_left_out_and_named(invoke: Invoke, store_runs: StoreRu
     ("arguments", "words"),
     [
         (("gaudi2/synapse-9.9.9", "1.8.0"), "no such baseline"),
-        (("nonsense", "1.8.0"), "write a device and a stack"),
+        (("nonsense", "1.8.0"), "a device and a stack (gaudi2/"),
         (("1.10.0", "1.8.0", "--case", "bloomz9"), "no case of the same device"),
         (("1.10.0", "1.8.0", "--tolerance", "much"), "--tolerance much"),
     ],

@@ -12,7 +12,7 @@ from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run, make_runs

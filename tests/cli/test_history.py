@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run, make_runs
+from tests.vocabulary.factories import verdict_saying
 
 StoreRuns = Callable[[Iterable[Run]], Path]
 
@@ -71,7 +72,7 @@ def test_since_when_is_it_slower(invoke: Invoke, store_runs: StoreRuns) -> None:
     assert change.startswith("gaudi2 bloomz7b-8x-graphs-kvcache: 10.0 % slower [")
     assert "since 2026-01-08 (synapse-1.22.0, session night-08)" in change
     assert change.endswith("changed in the stack: driver 1.22.0 -> 1.22.1")
-    assert quiet == "no change of level was found in 1 of 2 cases (12 nights each)"
+    assert quiet == "no change of level was found in 1 of 2 cases (12 sessions each)"
     assert "slower" not in invoke("history", "--results-dir", results, "--no-changes").output
 
 
@@ -87,7 +88,7 @@ def test_parquet(invoke: Invoke, store_runs: StoreRuns, tmp_path: Path) -> None:
 def _session(store: ResultsStore, session_id: str, kind: VerdictKind) -> None:
     run = make_run(1.1, session=session_id)
     store.write_run(run)
-    verdict = Verdict(kind=kind, reason="the whole interval is above", ratio=1.1, low=1.05, high=1.15)
+    verdict = verdict_saying(kind, "the whole interval is above", ratio=1.1, low=1.05, high=1.15)
     store.write_session(
         Session(
             session_id=session_id,

@@ -56,7 +56,7 @@ def test_the_summary_ends_with_what_to_do_next(made: Demonstration, invoke: Invo
     done = invoke("report", *where(made))
     assert done.exit_code == 0
     assert f"look closer: gaudi-perf report {made.session_id(5)} --results-dir {made.results.directory}" in done.output
-    assert "smallest slowdown that would have been seen" in done.output and "verdicts: " in done.output
+    assert "smallest detectable slowdown: " in done.output and "verdicts: " in done.output
 
 
 def test_a_stream_takes_one_form(made: Demonstration, invoke: Invoke) -> None:

@@ -21,7 +21,7 @@ from gaudi_perf.stores.completions import CompletionsFile, read_completions, wri
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import WarmUp
+from gaudi_perf.vocabulary.run import WarmUp
 from gaudi_perf.workers.controller.completing import settled
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
-from gaudi_perf.stores.convert import baseline_run
-from gaudi_perf.vocabulary.measurement import GraphCompilation, Run, TokenTimes
+from gaudi_perf.vocabulary.run import GraphCompilation, Run, TokenTimes
 from tests.stores.making import make_run
 
 
@@ -60,9 +59,9 @@ def against(candidate: Sequence[Run], *baselines: Sequence[Run]) -> CaseEvidence
             role="named",
             label=f"gaudi2/baseline-{number}",
             stack=runs[0].stack,
-            runs=tuple(baseline_run(run) for run in runs),
+            runs=tuple(run for run in runs),
             level_s=1.0,
         )
         for number, runs in enumerate(baselines)
     )
-    return CaseEvidence(tuple(baseline_run(run) for run in candidate), references)
+    return CaseEvidence(tuple(run for run in candidate), references)

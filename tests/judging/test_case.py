@@ -1,4 +1,4 @@
-"""The verdicts of one case: other metrics, nights, what would settle it, and looks after every run."""
+"""The verdicts of one case: other metrics, nights, what would settle it, and interim analyses after every run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 
 from gaudi_perf.judging import CaseJudge, Rules, evidence_side_by_side
 from gaudi_perf.judging.cost import seconds_per_run
-from gaudi_perf.judging.evidence import latency_samples
-from gaudi_perf.statistics.sequential import Plan
-from gaudi_perf.stores.convert import baseline_run
-from gaudi_perf.vocabulary.measurement import Measurement, Run
+from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.reports.wording import advice, reason
+from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
-from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.vocabulary.run import Measurement, Run
+from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 from tests.judging.making import against, noisy_runs
 from tests.stores.making import make_run
 
@@ -59,8 +59,8 @@ def test_peak_memory_is_not_judged_where_other_cases_ran_before(earlier: list[st
 def test_a_gate_without_evidence_is_no_pass() -> None:
     rules = Rules(gates=frozenset({"memory"}))
     evidence = against(noisy_runs(5, level=1.5, earlier=None), STORED)
-    for judged in (CaseJudge(rules).judge(evidence), CaseJudge(rules, Plan(most=20)).judge(evidence)):
-        assert judged.verdicts[0].kind is VerdictKind.NO_BASELINE and "peak memory" in judged.verdicts[0].reason
+    for judged in (CaseJudge(rules).judge(evidence), CaseJudge(rules, StoppingPlan(most=20)).judge(evidence)):
+        assert judged.verdicts[0].kind is VerdictKind.NO_BASELINE and "peak memory" in reason(judged.verdicts[0])
         latency = next(verdict for verdict in judged.others if verdict.metric == "latency")
         assert latency.kind is VerdictKind.REGRESSED, "what does not gate is shown all the same"
         assert judged.settled
@@ -72,7 +72,7 @@ def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
     stored = [
         run for n, level in zip(nights, levels, strict=True) for run in noisy_runs(3, level=level, session=n, seed=n)
     ]
-    assert [sample.night for sample in latency_samples([baseline_run(run) for run in stored])][::3] == nights
+    assert [sample_of(run).session for run in stored][::3] == nights
     evidence = against(noisy_runs(3, level=1.06, session="20260201T120000.000000Z-00000009", seed="tonight"), stored)
     (verdict,) = CaseJudge(Rules()).judge(evidence).verdicts
     assert verdict.kind is VerdictKind.INCONCLUSIVE, "nights lie so far apart that 6 % may be one of them"
@@ -81,18 +81,14 @@ def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
     assert CaseJudge(Rules()).judge(evidence).verdicts[0].kind is VerdictKind.REGRESSED
 
 
-def test_a_run_without_a_session_in_its_name_belongs_to_its_day() -> None:
-    assert baseline_run(make_run(run_id="run-1", started_at="2026-01-31T12:00:00Z")).night == "2026-01-31"
-
-
 def test_inconclusive_says_runs_and_minutes() -> None:
     candidate, baseline = noisy_runs(3, spread=0.04, label="new"), noisy_runs(3, spread=0.04, seed="b", label="old")
     (verdict,) = CaseJudge(Rules()).judge(evidence_side_by_side(candidate, baseline), seconds_per_run=30.0).verdicts
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert verdict.more_runs is not None and verdict.more_runs >= 1
     assert verdict.more_seconds == pytest.approx(verdict.more_runs * 2 * 30.0)
-    assert f"About {verdict.more_runs} more runs of each stack, " in verdict.advice
-    assert verdict.advice.endswith(" minutes would settle it.") or " seconds would" in verdict.advice
+    assert f"About {verdict.more_runs} more runs of each stack (" in advice(verdict)
+    assert advice(verdict).endswith(" minutes) would settle it.") or " seconds) would" in advice(verdict)
 
 
 def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:
@@ -118,14 +114,14 @@ def test_side_by_side_needs_the_same_device_and_valid_runs() -> None:
     other = [make_run(device="gaudi3")] * 3
     assert CaseJudge(Rules()).judge(evidence_side_by_side(ours, other)).verdicts[0].kind is VerdictKind.NO_BASELINE
     throttled = CaseJudge(Rules()).judge(evidence_side_by_side(ours, [*theirs[:2], make_run(problems=["throttled"])]))
-    assert throttled.verdicts[0].kind is VerdictKind.INVALID and "throttled" in throttled.verdicts[0].reason
+    assert throttled.verdicts[0].kind is VerdictKind.INVALID and "throttled" in throttled.verdicts[0].text
 
 
-# ---- looks after every run
+# ---- interim analyses after every run
 
 
-def stops_after(level: float, spread: float = 0.003, most: int = 20) -> tuple[int, str, VerdictKind]:
-    judge = CaseJudge(Rules(), Plan(most=most))
+def stops_after(level: float, spread: float = 0.003, most: int = 20) -> tuple[int, StopReason, VerdictKind]:
+    judge = CaseJudge(Rules(), StoppingPlan(most=most))
     runs = noisy_runs(most, level=level, spread=spread, seed="now")
     for count in range(1, most + 1):
         judged = judge.judge(against(runs[:count], STORED))
@@ -134,39 +130,39 @@ def stops_after(level: float, spread: float = 0.003, most: int = 20) -> tuple[in
     raise AssertionError("it never stopped")
 
 
-def test_looks_stop_as_soon_as_the_verdict_is_clear() -> None:
-    assert stops_after(1.2) == (3, "the verdict is clear", VerdictKind.REGRESSED)
-    assert stops_after(1.0) == (3, "the verdict is clear", VerdictKind.UNCHANGED)
+def test_analyses_stop_as_soon_as_the_verdict_is_clear() -> None:
+    assert stops_after(1.2) == (3, StopReason.CLEAR, VerdictKind.REGRESSED)
+    assert stops_after(1.0) == (3, StopReason.CLEAR, VerdictKind.UNCHANGED)
 
 
-def test_looks_stop_when_more_runs_cannot_help() -> None:
+def test_analyses_stop_when_more_runs_cannot_help() -> None:
     count, stop, kind = stops_after(1.0, spread=0.5)
     assert kind is VerdictKind.INCONCLUSIVE and count < 20
-    assert stop == "more runs within the budget cannot settle it"
+    assert stop is StopReason.FUTILE
 
 
-def test_looks_stop_at_the_end_of_the_budget() -> None:
-    judge = CaseJudge(Rules(), Plan(most=20))
+def test_analyses_stop_at_the_end_of_the_budget() -> None:
+    judge = CaseJudge(Rules(), StoppingPlan(most=20))
     runs = noisy_runs(4, level=1.05, spread=0.01, seed="now")
     assert not judge.judge(against(runs, STORED)).settled
     judged = judge.judge(against(runs, STORED), budget_spent=True)
-    assert judged.settled and judged.verdicts[0].stop == "the budget is spent"
-    assert "; no more runs: the budget is spent" in judged.verdicts[0].reason
-    early = CaseJudge(Rules(), Plan(most=20)).judge(against(runs[:1], STORED), budget_spent=True)
-    assert early.settled, "also before the first look"
+    assert judged.settled and judged.verdicts[0].stop is StopReason.BUDGET
+    assert "; no more runs: the budget is spent" in reason(judged.verdicts[0])
+    early = CaseJudge(Rules(), StoppingPlan(most=20)).judge(against(runs[:1], STORED), budget_spent=True)
+    assert early.settled, "also before the first analysis"
 
 
-def test_what_a_look_settled_stays() -> None:
-    judge = CaseJudge(Rules(), Plan(most=20))
+def test_what_an_analysis_settled_stays() -> None:
+    judge = CaseJudge(Rules(), StoppingPlan(most=20))
     slow = noisy_runs(3, level=1.2, seed="now")
     first = judge.judge(against(slow, STORED)).verdicts[0]
     later = judge.judge(against([*slow, *noisy_runs(3, level=0.9, seed="later")], STORED)).verdicts[0]
     assert first.kind is later.kind is VerdictKind.REGRESSED and later.ratio == first.ratio
 
 
-def test_runs_that_never_became_steady_need_no_more_looks() -> None:
+def test_runs_that_never_became_steady_need_no_more_analyses() -> None:
     evidence = against(noisy_runs(1), STORED)
-    judged = CaseJudge(Rules(), Plan(most=20)).judge(
+    judged = CaseJudge(Rules(), StoppingPlan(most=20)).judge(
         type(evidence)(evidence.runs, evidence.references, never_steady=("limit",))
     )
     assert judged.settled and judged.verdicts[0].kind is VerdictKind.INCONCLUSIVE

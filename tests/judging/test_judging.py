@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
+from gaudi_perf.reports.wording import advice, level_change, reason
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.convert import case_baseline
+from gaudi_perf.stores.changes import regressions
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.making import noisy_runs
 from tests.stores.making import make_run, make_runs
@@ -24,7 +27,7 @@ def store(directory: Path, *levels: Sequence[Run]) -> BaselineStore:
     """Baselines of these runs, each of its own stack."""
     for runs in levels:
         first = runs[0]
-        baseline = Baseline(device=first.device, stack=first.stack, cases=[case_baseline(list(runs))])
+        baseline = Baseline(device=first.device, stack=first.stack, cases=[CaseBaseline.of(list(runs))])
         write(directory, baseline)
     return BaselineStore(directory)
 
@@ -65,7 +68,7 @@ def test_against_names_one_baseline(tmp_path: Path) -> None:
     baselines = store(tmp_path, make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
     (verdict,) = judge_runs(make_runs(1.0, version="1.22.0"), baselines, "1.21.0")
     assert verdict.role == "named" and verdict.kind is VerdictKind.REGRESSED
-    with pytest.raises(UserError, match=r"--against 1\.7\.0: there is no baseline"):
+    with pytest.raises(UserError, match=r"--against 1\.7\.0: there is no such baseline"):
         judge_runs(make_runs(1.0), baselines, "1.7.0")
 
 
@@ -74,22 +77,22 @@ def test_an_invalid_measurement_is_never_judged(tmp_path: Path) -> None:
     runs = [*make_runs(1.0), make_run(1.0, problems=["throttled", "compiled"]), make_run(1.0, problems=["throttled"])]
     (verdict,) = judge_runs(runs, baselines, "")
     assert verdict.kind is VerdictKind.INVALID
-    assert verdict.reason == "throttled; compiled" and verdict.advice
+    assert verdict.text == "throttled; compiled" and verdict.advice
     assert verdict.ratio is verdict.low is verdict.high is None
 
 
 def test_no_baseline_says_why(tmp_path: Path) -> None:
     (empty,) = judge_runs(make_runs(1.0), BaselineStore(tmp_path), "")
-    assert empty.kind is VerdictKind.NO_BASELINE and "no baselines of gaudi2" in empty.reason
-    assert "--refresh-baselines" in empty.advice and empty.ratio is None
+    assert empty.kind is VerdictKind.NO_BASELINE and "no baselines of gaudi2" in empty.text
+    assert "--refresh-baselines" in advice(empty) and empty.ratio is None
 
     baselines = store(tmp_path, make_runs(1.0, cpu="EPYC 7763"))
     (other_host,) = judge_runs(make_runs(1.0), baselines, "")
     assert other_host.kind is VerdictKind.NO_BASELINE
-    assert "incomparable" in other_host.reason and "EPYC 7763" in other_host.reason
+    assert "incomparable" in other_host.text and "EPYC 7763" in other_host.text
 
     (later,) = judge_runs(make_runs(1.0, version="1.20.0"), baselines, "")
-    assert later.kind is VerdictKind.NO_BASELINE and "later versions" in later.reason
+    assert later.kind is VerdictKind.NO_BASELINE and "later versions" in later.text
 
 
 @pytest.mark.parametrize("level", [1.0, 1.3])
@@ -97,19 +100,14 @@ def test_runs_that_never_became_steady_are_inconclusive(tmp_path: Path, level: f
     runs = [*make_runs(level, count=4), make_run(level, steady=False)]
     (verdict,) = judge_runs(runs, store(tmp_path, make_runs(1.0)), "")
     assert verdict.kind is VerdictKind.INCONCLUSIVE
-    assert "never became steady (limit)" in verdict.reason and "--warm-up-limit" in verdict.advice
+    assert "never became steady (limit)" in reason(verdict) and "--warm-up-limit" in advice(verdict)
     assert verdict.ratio == pytest.approx(level, rel=0.02), "what was seen is told all the same"
 
 
 def test_a_published_number_is_held_against(tmp_path: Path) -> None:
     run = make_run(1.0)
     case = CaseBaseline(
-        configuration=run.case.configuration,
-        workload=run.case.workload,
-        scale="full",
-        weights="hub",
-        host_class=None,
-        provenance="published",
+        case=msgspec.structs.replace(run.case, weights="hub"),
         published=Published(latency_s=0.5, source="a page", address="https://example.org", published_on="2023-03-28"),
     )
     write(tmp_path, Baseline(device=run.device, stack=run.stack, cases=[case]))
@@ -128,33 +126,35 @@ def test_a_malformed_baseline_is_a_mistake_that_names_the_file(tmp_path: Path) -
 
 def test_a_refresh_is_judged_by_the_level_that_it_replaces(tmp_path: Path) -> None:
     (tmp_path / "both").mkdir()
-    case = make_run().case.id
+    case = make_run().case
     both = store(tmp_path / "both", make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
+
+    def kinds(runs: list[Run]) -> dict[Case, VerdictKind]:
+        return {case: judged.latency.kind for case, judged in refresh_verdicts(runs, both).items()}
+
     same, slower = make_runs(1.0, version="1.22.0"), make_runs(1.3, version="1.22.0")
     assert judge_runs(same, both, "")[0].kind is VerdictKind.REGRESSED, "against the earlier version"
-    assert refresh_verdicts(same, both).latencies == {case: VerdictKind.UNCHANGED}
-    assert refresh_verdicts(slower, both).latencies == {case: VerdictKind.REGRESSED}
+    assert kinds(same) == {case: VerdictKind.UNCHANGED}
+    assert kinds(slower) == {case: VerdictKind.REGRESSED}
     new = make_runs(1.0, version="1.23.0")
-    assert refresh_verdicts(new, both).latencies == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
-    assert refresh_verdicts([*same[:2], *new[:2]], both).latencies == {}, "of several stacks"
+    assert kinds(new) == {case: VerdictKind.UNCHANGED}, "the newest earlier one, 1.22.0"
+    assert kinds([*same[:2], *new[:2]]) == {}, "of several stacks"
 
 
 def test_what_gates_beside_the_latency_is_not_rebased_in_silence(tmp_path: Path) -> None:
     stored, more = noisy_runs(5, seed="stored"), noisy_runs(5, seed="now", memory=1_500_000_000)
-    baselines, case = store(tmp_path, stored), stored[0].case.id
+    baselines, case = store(tmp_path, stored), stored[0].case
     shown = refresh_verdicts(more, baselines)
-    assert (shown.worse, shown.noted) == ({}, {case: "peak memory 50.0 % more (it does not gate)"})
-    assert "peak memory 50.0 % more" in plan_refresh(baselines, more, noted=shown.noted).text
+    assert [regressions(shown[case].worse), regressions(shown[case].noted)] == ["", "peak memory 50.0 % more"]
+    (noted,) = plan_refresh(baselines, more, judged=shown).changes
+    assert noted.written and "peak memory 50.0 % more (it does not gate)" in level_change(noted)
 
     gated = refresh_verdicts(more, baselines, Rules(gates=frozenset({"memory"})))
-    assert gated.worse == {case: "peak memory 50.0 % more"} and gated.noted == {}
-    assert gated.latencies == {case: VerdictKind.UNCHANGED}
-    (refused,) = plan_refresh(baselines, more, verdicts=gated.latencies, worse=gated.worse).refused
-    assert refused.refused == 'peak memory 50.0 % more: say why with --accept-regression "..."'
+    assert gated[case].latency.kind is VerdictKind.UNCHANGED
+    (refused,) = plan_refresh(baselines, more, judged=gated).refused
+    assert 'refused: peak memory 50.0 % more: give the reason with --accept-regression "..."' in level_change(refused)
 
-    plan = plan_refresh(
-        baselines, more, accept_regression="a larger cache", verdicts=gated.latencies, worse=gated.worse
-    )
+    plan = plan_refresh(baselines, more, accept_regression="a larger cache", judged=gated)
     assert apply(plan).refused == ()
     (entry,) = baselines.read("gaudi2", stored[0].stack.name).cases
     assert entry.accepted_regressions[-1].reason == "a larger cache (peak memory 50.0 % more)"

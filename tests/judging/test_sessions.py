@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gaudi_perf.judging import CaseJudge, Judgement, Rules
-from gaudi_perf.judging.family import SessionFamily
+from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.outcome import fails, with_added
 from gaudi_perf.judging.waived import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Reason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.judging.making import against, noisy_runs
 from tests.stores.making import make_run
@@ -63,7 +63,7 @@ VERDICTS = st.lists(
     st.builds(
         Verdict,
         kind=KINDS,
-        reason=st.just("because"),
+        reason=st.just(Reason.TEXT),
         metric=METRICS,
         baseline=st.sampled_from(["a", "b"]),
         ratio=st.none() | st.floats(0.5, 2.0),
@@ -153,7 +153,7 @@ GATES = st.sampled_from([frozenset({LATENCY}), frozenset({LATENCY, "first-token"
 def test_whatever_a_comparison_finds_reaches_the_exit_status(
     cases: list[tuple[float, float, bool]], gates: frozenset[Metric], seed: int
 ) -> None:
-    family, judgements, reports = SessionFamily(len(cases)), dict[str, Judgement](), dict[str, CaseReport]()
+    family, judgements, reports = MultipleTesting(len(cases)), dict[str, Judgement](), dict[str, CaseReport]()
     for number, (latency, first_token, second) in enumerate(cases):
         name = f"{seed}-{number}"
         ours = noisy_runs(5, level=latency, first_token=0.1 * first_token, seed=f"{name} ours")

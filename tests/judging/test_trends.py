@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from gaudi_perf.judging.trends import changes_of, trends
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.summary import summarize
+from gaudi_perf.vocabulary.run import Run
 from tests.stores.making import make_runs
 
 
@@ -17,7 +16,7 @@ def test_since_when_and_what_changed_in_the_stack() -> None:
     for day in range(14):
         driver = "1.22.0" if day < 7 else "1.22.1"
         runs += night(day, 1.0 if day < 7 else 1.12, "1.22.0", components={"driver": driver})
-    (trend,) = trends(map(summarize, runs))
+    (trend,) = trends(runs).values()
     (change,) = changes_of(trend)
     assert change.since.started_at[:10] == "2026-01-08" and change.before.started_at[:10] == "2026-01-07"
     assert change.stack_changes == ("driver 1.22.0 -> 1.22.1",)
@@ -28,8 +27,8 @@ def test_two_releases_every_night_are_two_levels_and_not_a_change_every_night() 
     runs: list[Run] = []
     for day in range(8):
         runs += [*night(day, 1.0, "1.9.0"), *night(day, 1.1, "1.10.0")]
-    (trend,) = trends(map(summarize, runs))
-    assert [item.stack.version for item in trend.nights] == ["1.9.0"] * 8 + ["1.10.0"] * 8
+    (trend,) = trends(runs).values()
+    assert [item.stack.version for item in trend.sessions] == ["1.9.0"] * 8 + ["1.10.0"] * 8
     (change,) = changes_of(trend)
     assert change.point.index == 8 and change.since.stack.version == "1.10.0"
     assert change.stack_changes == ("synapse 1.9.0 -> 1.10.0", "driver 1.9.0 -> 1.10.0")
@@ -45,6 +44,6 @@ def test_what_may_not_be_compared_is_a_trend_of_its_own() -> None:
         *night(2, 1.0, "1.22.0", steady=False),
         *night(2, 1.0, "1.22.0", problems=["throttled"]),
     ]
-    found = trends(map(summarize, runs))
+    found = trends(runs).values()
     assert len(found) == 5
-    assert all(len(trend.nights) == 1 and changes_of(trend) == [] for trend in found)
+    assert all(len(trend.sessions) == 1 and changes_of(trend) == [] for trend in found)

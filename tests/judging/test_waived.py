@@ -12,9 +12,10 @@ from gaudi_perf.judging.waived import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 from tests.stores.making import make_runs
+from tests.vocabulary.factories import verdict_saying
 
 REASON = "accepted on 2026-02-01: the price of a check"
 
@@ -55,7 +56,7 @@ def test_where_few_runs_cannot_tell_the_accepted_ratio_counts(
 ) -> None:
     runs = make_runs(ratio, version="1.23.0")
     told = [
-        verdict if verdict.role == "release" else Verdict(kind=VerdictKind.INCONCLUSIVE, reason="few", role="drift")
+        verdict if verdict.role == "release" else verdict_saying(VerdictKind.INCONCLUSIVE, "few", role="drift")
         for verdict in judge_runs(runs, baselines, "")
     ]
     assert why(baselines, runs, told) == reason
@@ -67,5 +68,5 @@ def test_another_version_was_not_accepted(baselines: BaselineStore) -> None:
 
 def test_invalid_never_passes(baselines: BaselineStore) -> None:
     runs = make_runs(1.15, version="1.23.0")
-    invalid = Verdict(kind=VerdictKind.INVALID, reason="throttled")
+    invalid = verdict_saying(VerdictKind.INVALID, "throttled")
     assert why(baselines, runs, [invalid, *judge_runs(runs, baselines, "")]) == ""

@@ -4,7 +4,7 @@ import pytest
 
 from gaudi_perf import protocol
 from gaudi_perf.protocol import RoundsDone
-from gaudi_perf.vocabulary.measurement import RankSkew
+from gaudi_perf.vocabulary.run import RankSkew
 from gaudi_perf.workers.rank.merging import merged, skew_of
 from tests.ranks.conftest import MakeGroup, prepare, rounds
 from tests.ranks.test_faults import Inject

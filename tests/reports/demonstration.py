@@ -14,9 +14,9 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.measurement import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload
 
 MODELS = {"bloomz176b": 4.0, "bloomz7b": 0.75, "bloomz560m": 0.16}
@@ -158,7 +158,9 @@ class Demonstration:
         return [
             Verdict(
                 kind=VerdictKind.IMPROVED if ratio < 0.94 else kind,
-                reason="the interval of the ratio lies on one side",
+                reason=Reason.SLOWER if ratio > 1.06 else Reason.FASTER if ratio < 0.94 else Reason.WITHIN_TOLERANCE,
+                p_slower=0.0001 if ratio > 1.06 else 0.9,
+                p_faster=0.0001 if ratio < 0.94 else 0.9,
                 role="release",
                 baseline=f"{DEVICE.name}/synapse-{RELEASES[-2][0]}",
                 baseline_stack=self.stack(self._last_night_of(len(RELEASES) - 2)),

@@ -23,14 +23,15 @@ from gaudi_perf.reports.markdown import LONGEST, session_markdown
 from gaudi_perf.reports.tabular import escaped
 from gaudi_perf.reports.terminal import smallest_visible, summary
 from gaudi_perf.reports.text import encodable
-from gaudi_perf.reports.verdict_rows import verdict_rows
-from gaudi_perf.stores.export import csv_text, spreadsheet_safe
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.verdict_rows import verdicts_frame
+from gaudi_perf.stores.frames import csv_text, spreadsheet_safe
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.reports.test_page import EVIL, REGRESSED, session_of
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
-UNCHANGED = Verdict(kind=VerdictKind.UNCHANGED, reason="the same", ratio=1.0, low=0.98, high=1.02, baseline="b")
+UNCHANGED = verdict_saying(VerdictKind.UNCHANGED, "the same", ratio=1.0, low=0.98, high=1.02, baseline="b")
 
 
 def many(count: int, verdict: Verdict) -> tuple[Session, dict[str, list[Run]]]:
@@ -46,7 +47,8 @@ def test_markdown_is_short_and_keeps_the_rest_closed() -> None:
     head, details = shown.split("<details>")
     assert head.startswith("### gaudi-perf: 1 REGRESSED\n")
     assert "| bloomz7b-1x-graphs-kvcache | ▲ REGRESSED | +10.0 % |" in head and len(head.splitlines()) < 12
-    assert "- bloomz7b-1x-graphs-kvcache: REGRESSED: slower Look. Changed: driver 1.21.0 -&#62; 1.22.0" in details
+    assert "- bloomz7b-1x-graphs-kvcache: REGRESSED: 10.0 % slower" in details
+    assert "or waive it. Changed: driver 1.21.0 -&#62; 1.22.0" in details
     assert details.index("</details>") < details.index("gaudi-perf report")
 
 
@@ -64,7 +66,7 @@ def test_markdown_of_a_thousand_cases_fits_a_comment() -> None:
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 def test_markdown_shows_any_text_as_text(evil: str) -> None:
     run = make_run(model=evil[:190], components={evil: evil})
-    verdict = Verdict(kind=VerdictKind.INVALID, reason=evil, advice=evil, baseline=evil)
+    verdict = verdict_saying(VerdictKind.INVALID, evil, evil, baseline=evil)
     shown = session_markdown(session_of([run], verdict, waived=evil), {run.case.id: [run]}, [evil])
     text, _, commands = shown.partition("```")
     for tag in re.findall(r"<[^>]*>", text):
@@ -77,7 +79,7 @@ def test_markdown_shows_any_text_as_text(evil: str) -> None:
 def test_no_text_controls_a_terminal(evil: str) -> None:
     run = make_run(model=evil[:190], components={evil: evil})
     verdicts = [
-        Verdict(kind=kind, reason=evil, advice=evil, baseline=evil, metric=metric, ratio=1.2, low=1.1, high=1.3)
+        verdict_saying(kind, evil, evil, baseline=evil, metric=metric, ratio=1.2, low=1.1, high=1.3)
         for kind, metric in ((VerdictKind.INVALID, "latency"), (VerdictKind.REGRESSED, "memory"))
     ]
     session = session_of([run], verdicts[0], waived=evil, failed=evil, notes=[evil], others=verdicts[1:])
@@ -108,7 +110,7 @@ def test_csv_has_a_row_for_every_verdict_and_every_case_without() -> None:
     whole = Session(
         session_id="s", started_at=session.started_at, ended_at=session.ended_at, cases=[*session.cases, skipped]
     )
-    rows = list(csv.DictReader(io.StringIO(csv_text(verdict_rows(whole, {run.case.id: [run]})))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(verdicts_frame(whole, {run.case.id: [run]})))))
     assert [row["verdict"] for row in rows] == ["REGRESSED", "UNCHANGED", ""]
     assert rows[0]["ratio"] == "1.1" and rows[0]["latency_s"] == "1.0" and rows[0]["stack"] == "synapse-1.22.0"
     assert rows[2]["skipped"] == "'=needs 8 devices" and rows[2]["latency_s"] == ""
@@ -124,10 +126,10 @@ def test_junit_properties() -> None:
 JUNIT = """
 import pytest
 from gaudi_perf.reports.junit import case_properties
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Reason, Verdict, VerdictKind
 
 def test_it(request):
-    verdict = Verdict(kind=VerdictKind.INVALID, reason={evil!r}, baseline={evil!r})
+    verdict = Verdict(kind=VerdictKind.INVALID, reason=Reason.TEXT, text={evil!r}, baseline={evil!r})
     request.node.user_properties.extend(case_properties([verdict], {evil!r}))
 """
 
@@ -172,8 +174,8 @@ def test_a_terminal_without_unicode_gets_plain_characters() -> None:
 def test_the_smallest_slowdown_that_would_have_been_seen() -> None:
     assert smallest_visible(many(1, UNCHANGED)[0]) == ""
     one = smallest_visible(many(1, REGRESSED)[0])
-    assert one == "smallest slowdown that would have been seen: 4.0 %"
-    assert "4.0 % in the middle" in smallest_visible(many(3, REGRESSED)[0])
+    assert one == "smallest detectable slowdown: 4.0 %"
+    assert "median 4.0 %" in smallest_visible(many(3, REGRESSED)[0])
 
 
 def test_next_commands_can_be_pasted() -> None:

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from gaudi_perf.judging.trends import trends
+from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.page import session_page
-from gaudi_perf.reports.page.data import Comparison
-from gaudi_perf.reports.page.past import nights, past_runs
+from gaudi_perf.reports.page.data import ShownComparison
 from gaudi_perf.reports.page.render import bar
+from gaudi_perf.reports.terminal import summary
+from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, Verdict, VerdictKind
 from tests.reports.demonstration import Demonstration
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 EVIL = {
     "a script": "</script><script>alert(1)</script>",
@@ -81,7 +86,12 @@ def page_of(directory: Path, runs: Sequence[Run], *verdicts: Verdict, **more: ob
 
 REGRESSED = Verdict(
     kind=VerdictKind.REGRESSED,
-    reason="slower",
+    reason=Reason.SLOWER,
+    p_slower=0.0001,
+    candidate_runs=1,
+    baseline_runs=5,
+    run_spread=0.004,
+    session_spread=0.01,
     role="release",
     baseline="gaudi2/synapse-1.21.0",
     baseline_stack=Stack(kind="synapse", version="1.21.0", components={"driver": "1.21.0"}),
@@ -92,7 +102,7 @@ REGRESSED = Verdict(
     tolerance=0.05,
     smallest_visible_slowdown=0.04,
     baseline_median_s=0.9,
-    advice="Look.",
+    advice=Advice.ACCEPT_OR_WAIVE,
 )
 
 
@@ -158,8 +168,8 @@ def test_text_of_documents_does_no_harm(evil: str, tmp_path: Path) -> None:
     name = evil[:190]
     run = make_run(model=name, components={name or "x": evil, "driver": evil}, weights=name)
     stack = Stack(kind="synapse", version="1.21.0", components={evil: evil}, settings={evil: "1"})
-    verdict = Verdict(
-        kind=VerdictKind.REGRESSED, reason=evil, advice=evil, baseline=evil, baseline_stack=stack, ratio=1.2, low=1.1,
+    verdict = verdict_saying(
+        VerdictKind.REGRESSED, evil, evil, baseline=evil, baseline_stack=stack, ratio=1.2, low=1.1,
         high=1.3, baseline_median_s=1.0,
     )  # fmt: skip
     page = page_of(tmp_path, [run], verdict, waived=evil)
@@ -186,13 +196,14 @@ def test_a_session_without_measurements_has_a_page(tmp_path: Path) -> None:
 def test_verdicts_in_words(tmp_path: Path) -> None:
     why = page_of(tmp_path, [make_run(1.0)], REGRESSED).data["cases"][0]["comparisons"][0]["why"]  # type: ignore[index]
     assert why == [
-        "slower.",
-        "It was held against the newest earlier version that is stored: a difference is what the release changed.",
-        "The median is 1.00 s against 900 ms: +10.0 %, from one run with 5 rounds in all.",
-        "The 99 % interval of the change is [+6.0 %, +14.0 %].",
-        "All of it lies beyond the tolerance of 5 %.",
-        "A slowdown of 4.0 % would have been called REGRESSED in nine of ten such comparisons.",
-        "Look.",
+        "10.0 % slower [+6.0 %, +14.0 %], p < 0.001 (1 run against 5 runs; run-to-run variation: 0.4 %; assumed "
+        "night-to-night variation: 1.0 %).",
+        "Compared with the newest earlier version that is stored: a difference is what the release changed.",
+        "All of the 99 % interval lies beyond the tolerance of 5 %.",
+        "Median: 1.00 s from 1 run with 5 rounds in all, baseline 900 ms (+11.1 %). The estimate of +10.0 % differs: "
+        "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine.",
+        "Smallest detectable slowdown: 4.0 %.",
+        "Find what changed in the stack; accept the new level with a reason, or waive it.",
     ]
 
 
@@ -207,7 +218,7 @@ def test_verdicts_in_words(tmp_path: Path) -> None:
     ],
 )
 def test_the_title_answers_the_question(kind: VerdictKind, more: dict[str, str], title: str, tmp_path: Path) -> None:
-    page = page_of(tmp_path, [make_run()], Verdict(kind=kind, reason="so", ratio=1.1, low=1.0, high=1.2), **more)
+    page = page_of(tmp_path, [make_run()], verdict_saying(kind, "so", ratio=1.1, low=1.0, high=1.2), **more)
     assert page.data["title"] == title
 
 
@@ -228,8 +239,6 @@ def test_what_instruments_told_is_shown(tmp_path: Path) -> None:
 
 
 def _with(run: Run, told: Telemetry) -> object:
-    import msgspec
-
     return msgspec.structs.replace(run.measurement, telemetry=told)
 
 
@@ -255,10 +264,11 @@ def test_unreadable_documents_are_counted(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
     store.write_run(make_run(1.5, started_at="2026-01-30T12:00:00.123Z"))
     (tmp_path / "session-1" / "run-broken.json").write_text("{")
-    runs, unreadable = past_runs(tmp_path)
-    assert (len(runs), unreadable) == (1, 1)
-    ((night,),) = nights(runs).values()
-    assert night.level_s == 1.5 and night.at.isoformat() == "2026-01-30T12:00:00+00:00" and night.valid
+    session = Session(
+        session_id="session-1", started_at="2026-01-30T12:00:00Z", ended_at="2026-01-30T12:00:00Z", cases=[]
+    )
+    page = Page(session_page(session, {}, store, tmp_path / "baselines"))
+    assert f"1 document under {tmp_path} could not be read: see gaudi-perf history" in "".join(page.texts)
 
 
 def test_runs_of_other_workloads_hosts_and_devices_are_other_trends(tmp_path: Path) -> None:
@@ -271,12 +281,12 @@ def test_runs_of_other_workloads_hosts_and_devices_are_other_trends(tmp_path: Pa
     ]
     for run in runs:
         ResultsStore(tmp_path).write_run(run)
-    assert len(nights(past_runs(tmp_path)[0])) == 5
+    assert len(trends(read_history(tmp_path).runs)) == 5
 
 
 @pytest.mark.parametrize(("low", "ratio", "high"), [(0.98, 1.0, 1.02), (0.2, 0.3, 0.4), (3.0, 9.0, 99.0)])
 def test_bars_stay_in_their_place(low: float, ratio: float, high: float) -> None:
-    parts = bar(Comparison(kind="REGRESSED", key="regressed", low=low, ratio=ratio, high=high))
+    parts = bar(ShownComparison(kind="REGRESSED", key="regressed", low=low, ratio=ratio, high=high))
     assert 0 < parts["low"] <= parts["at"] <= parts["high"] < 132
 
 
@@ -288,7 +298,21 @@ def test_changes_of_level_are_looked_for_in_the_worst_cases(tmp_path: Path, monk
     monkeypatch.setattr("gaudi_perf.reports.page.build.MOST_SEARCHED", 2)
     page = Page(session_page(session, runs, made.results, made.baselines.directory))
     slower = page.case(made.cases[3].id)["trend"]
-    assert slower["shifts"][-1]["index"] == 32 and 1.08 < slower["shifts"][-1]["ratio"] < 1.18  # type: ignore[index]
-    assert "driver 1.23.0-695 -> 1.24.0-817" in slower["shifts"][-1]["changed"]  # type: ignore[index]
+    assert slower["changes"][-1]["index"] == 32 and 1.08 < slower["changes"][-1]["ratio"] < 1.18  # type: ignore[index]
+    assert "driver 1.23.0-695 -> 1.24.0-817" in slower["changes"][-1]["changed"]  # type: ignore[index]
     assert sum("searched" in case["trend"] for case in page.data["cases"]) == 2  # type: ignore[attr-defined, misc]
     assert "changes of level were looked for in the 2 worst cases" in "".join(page.texts)
+
+
+def test_a_change_is_rounded_once(tmp_path: Path) -> None:
+    verdict = msgspec.structs.replace(REGRESSED, ratio=1.23454, low=1.15454, high=1.31454)
+    page = page_of(tmp_path, [make_run()], verdict)
+    everything = [*page.texts, *page.case(make_run().case.id)["comparisons"][0]["why"]]  # type: ignore[index]
+    assert not [text for text in everything if "+23.4 %" in text or "23.4 % slower" in text]
+    assert any("23.5 % slower [+15.5 %, +31.5 %]" in text for text in everything)
+    assert any("+23.5 %" in text for text in page.texts)
+    session, runs = session_of([make_run()], verdict), {make_run().case.id: [make_run()]}
+    assert "+23.5 [+15.5, +31.5]" in summary(session, runs, width=160, color=False)
+    assert "| +23.5 % | &#91;+15.5 %, +31.5 %&#93; |" in session_markdown(session, runs)
+    shown = page.case(make_run().case.id)["comparisons"][0]  # type: ignore[index]
+    assert (shown["ratio"], shown["low"], shown["high"]) == (1.23454, 1.15454, 1.31454), "the script rounds it itself"

@@ -5,10 +5,11 @@ from msgspec.structs import replace
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import summary, verdict_message
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
 from gaudi_perf.workers.rank.merging import skew_of
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 ALIKE = [0.0100 + 0.00001 * number for number in range(8)]
 
@@ -26,7 +27,7 @@ def slowed(by: float) -> list[float]:
 
 def test_a_rank_that_all_wait_for_is_told_by_its_passes() -> None:
     slow = run_of([ALIKE, slowed(0.30)])
-    assert lagging([slow]) == "rank 1 lags: a forward pass by itself takes it 30 % longer than the other ranks"
+    assert lagging([slow]) == "rank 1 lags: a forward pass by itself takes it 30.0 % longer than the other ranks"
     assert lagging([slow, slow, run_of([ALIKE, ALIKE])]).endswith("(so in 2 of 3 runs)")
     assert lagging([slow, run_of([ALIKE, ALIKE])]) == "", "not in most of the runs"
     assert lagging([slow, run_of([slowed(0.30), ALIKE])]) == ""
@@ -42,7 +43,7 @@ def test_a_rank_that_ends_its_rounds_late_is_told_by_them() -> None:
 
 def test_every_report_names_it() -> None:
     run = run_of([ALIKE, slowed(0.30)])
-    verdict = Verdict(kind=VerdictKind.REGRESSED, reason="slower", ratio=1.3, low=1.2, high=1.4, baseline="gaudi2/old")
+    verdict = verdict_saying(VerdictKind.REGRESSED, "slower", ratio=1.3, low=1.2, high=1.4, baseline="gaudi2/old")
     report = CaseReport(case=run.case, run_ids=[run.run_id], verdicts=[verdict])
     session = Session(session_id="s", cases=[report], started_at=run.started_at, ended_at=run.started_at)
     runs = {run.case.id: [run]}

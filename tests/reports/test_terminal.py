@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.reports.family import stack_differences
-from gaudi_perf.reports.terminal import failure_text, summary, verdict_counts, verdict_message
+from gaudi_perf.reports.terminal import failure_text, summary, verdict_message
+from gaudi_perf.reports.wording import stack_differences, verdict_counts
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 NOW = make_run(components={"driver": "1.22.0", "pytorch": "2.6.0"})
 OLD = Stack(kind="synapse", version="1.21.0", components={"driver": "1.21.0", "pytorch": "2.6.0", "firmware": "9"})
@@ -22,7 +23,7 @@ def verdict(kind: VerdictKind, ratio: float | None = 1.2, **more: object) -> Ver
     if ratio is not None and kind not in (VerdictKind.NO_BASELINE, VerdictKind.INVALID):
         more = {"ratio": ratio, "low": ratio * 0.95, "high": ratio * 1.05, "baseline_stack": OLD, **more}
         more.setdefault("baseline", "gaudi2/synapse-1.21.0")
-    return Verdict(kind=kind, **{"reason": f"because {kind.value.lower()}", "advice": "Look.", **more})  # type: ignore[arg-type]
+    return verdict_saying(kind, **{"text": f"because {kind.value.lower()}", "advice": "Look.", **more})
 
 
 def session(*reports: CaseReport) -> Session:
@@ -120,7 +121,7 @@ def test_standins_are_called_so() -> None:
 
 
 def test_markup_in_reasons_is_only_text() -> None:
-    shown = summary(*reports([verdict(VerdictKind.NO_BASELINE, reason="[red]a[/red] [bold]")]), width=132, color=False)
+    shown = summary(*reports([verdict(VerdictKind.NO_BASELINE, text="[red]a[/red] [bold]")]), width=132, color=False)
     assert "[red]a[/red] [bold]" in shown
 
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import math
-import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.reports.text import change, harmless, interval, seconds, share_of, slower_or_faster
+from gaudi_perf.reports.text import harmless
 
 DANGEROUS = {
     "a colour": "\x1b[31mred\x1b[0m",
@@ -57,66 +55,3 @@ def test_long_texts_are_cut() -> None:
     assert harmless("x" * 2000) == "x" * 2000
     assert len(harmless("\x1b" * 5000)) == 2000
     assert harmless("abcdef", longest=3) == "ab…"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1.07, "1.07 s"),
-        (0.213, "213 ms"),
-        (0.0084, "8.40 ms"),
-        (0.000095, "95.0 µs"),
-        (9.996, "10.0 s"),
-        (99.96, "100 s"),
-        (0.99996, "1.00 s"),
-        (0.00099996, "1.00 ms"),
-        (3600, "3600 s"),
-        (1e-9, "0.00 µs"),
-    ],
-)
-def test_seconds_have_three_digits(value: float, text: str) -> None:
-    assert seconds(value) == text
-
-
-@given(st.floats(min_value=1e-6, max_value=999))
-def test_seconds_read_back_are_the_duration(value: float) -> None:
-    text = seconds(value)
-    number, unit = text.split(" ")
-    assert len(number.replace(".", "")) == 3
-    assert float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit] == pytest.approx(value, rel=0.0051)
-
-
-@given(st.floats(min_value=1e-3, max_value=1e3))
-def test_changes_read_back_are_the_ratio(ratio: float) -> None:
-    text = change(ratio)
-    assert re.fullmatch(r"[+-][0-9]+(\.[0-9])? %", text)
-    coarse = abs(ratio - 1) >= 0.9995
-    assert float(text.removesuffix(" %")) / 100 + 1 == pytest.approx(ratio, abs=0.00501 if coarse else 0.000501)
-    assert not coarse or "." not in text
-    words = slower_or_faster(ratio)
-    assert words.endswith("slower" if ratio >= 1 else "faster")
-    assert float(words.split(" ")[0]) == pytest.approx(abs(ratio - 1) * 100, abs=0.0501)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "text"),
-    [
-        (1.096, "+9.6 %"),
-        (0.97, "-3.0 %"),
-        (1.0, "+0.0 %"),
-        (0.9999, "+0.0 %"),
-        (3.0, "+200 %"),
-        (1e21, "over +100000 %"),
-    ],
-)
-def test_changes(ratio: float, text: str) -> None:
-    assert change(ratio) == text
-
-
-def test_bounds_that_say_nothing_have_no_digits() -> None:
-    assert [share_of(value) for value in (0.031, 9.99, 4.7e21)] == ["3.1 %", "999.0 %", "over 1000 %"]
-
-
-def test_intervals() -> None:
-    assert interval(1.041, 1.152) == "[+4.1 %, +15.2 %]"
-    assert not math.isnan(float(change(0.5).removesuffix(" %")))

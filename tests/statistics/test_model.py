@@ -31,26 +31,26 @@ def test_without_groups_it_is_the_moderated_t_distribution(freedom: float, order
     assert known.below(expected) == pytest.approx(order, abs=0.005)
 
 
-def test_nights_count_when_runs_share_them() -> None:
+def test_sessions_count_when_runs_share_them() -> None:
     rng = np.random.default_rng(4)
     values = rng.normal(0, 0.002, 40)
     prior = SpreadPrior(run=0.002, run_freedom=5, group=0.01, group_freedom=20, group_share=0.0)
-    one_night_each = posterior(values, sides(20, 20), np.repeat([0, 1], 20), prior)
-    same_night = posterior(values, sides(20, 20), np.zeros(40, dtype=np.intp), prior)
+    one_session_each = posterior(values, sides(20, 20), np.repeat([0, 1], 20), prior)
+    same_session = posterior(values, sides(20, 20), np.zeros(40, dtype=np.intp), prior)
 
     def width(known: object) -> float:
         return float(known.quantile(0.84) - known.quantile(0.16)) / 2  # type: ignore[attr-defined]
 
-    assert width(one_night_each) == pytest.approx(0.01 * np.sqrt(2), rel=0.1)
-    assert width(same_night) < 0.001
+    assert width(one_session_each) == pytest.approx(0.01 * np.sqrt(2), rel=0.1)
+    assert width(same_session) < 0.001
 
 
 def test_spread_between_groups_is_found() -> None:
     rng = np.random.default_rng(5)
-    nights = np.repeat(np.arange(60), 4)
-    values = rng.normal(0, 0.03, 60)[nights] + rng.normal(0, 0.01, 240)
+    sessions = np.repeat(np.arange(60), 4)
+    values = rng.normal(0, 0.03, 60)[sessions] + rng.normal(0, 0.01, 240)
     prior = SpreadPrior(run=0.005, run_freedom=0.5, group=0.01, group_freedom=2, group_share=0.1)
-    known = posterior(values, sides(120, 120), nights, prior)
+    known = posterior(values, sides(120, 120), sessions, prior)
     assert known.group == pytest.approx(0.03, rel=0.25)
     assert known.run == pytest.approx(0.01, rel=0.15)
 
@@ -102,18 +102,18 @@ def test_an_expectation_that_runs_contradict_is_dropped() -> None:
 
 def test_the_evidence_for_a_covariate_is_its_bayes_factor() -> None:
     rng = np.random.default_rng(9)
-    run, night = 0.01, 0.02
+    run, session = 0.01, 0.02
     groups = np.repeat(np.arange(4), 3)
     side = sides(6, 6)
-    values = rng.normal(0, run, 12) + rng.normal(0, night, 4)[groups] + np.where(groups == 1, 0.06, 0.0)
+    values = rng.normal(0, run, 12) + rng.normal(0, session, 4)[groups] + np.where(groups == 1, 0.06, 0.0)
     slow = (groups == 1).astype(np.float64)[:, None]
-    prior = SpreadPrior(run=run, run_freedom=1e5, group=night, group_freedom=1e5, group_share=0.0, doubted=False)
+    prior = SpreadPrior(run=run, run_freedom=1e5, group=session, group_freedom=1e5, group_share=0.0, doubted=False)
     given = Covariates(values=slow, expected=np.array([0.05]), uncertainty=np.array([0.04]))
     found = (
         posterior(values, side, groups, prior, given).log_evidence - posterior(values, side, groups, prior).log_evidence
     )
     flat = 1e3 * (np.ones((12, 12)) + np.outer(side, side))
-    known = run**2 * np.eye(12) + night**2 * (groups[:, None] == groups[None, :]) + flat
+    known = run**2 * np.eye(12) + session**2 * (groups[:, None] == groups[None, :]) + flat
     with_it = stats.multivariate_normal.logpdf(values, 0.05 * slow[:, 0], known + 0.04**2 * slow @ slow.T)
     without = stats.multivariate_normal.logpdf(values, np.zeros(12), known)
     assert found == pytest.approx(with_it - without, abs=0.02)

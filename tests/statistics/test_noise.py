@@ -3,59 +3,63 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.noise import UsualNoise, learn_usual_noise, spread_between_runs
-from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.verdict import VerdictKind, compare
-from tests.statistics.making import make_runs
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
+from gaudi_perf.statistics.sample import RunSample, levels, pooled_spread
+from gaudi_perf.statistics.verdict import compare
+from gaudi_perf.vocabulary.verdict import VerdictKind
+from tests.statistics.factories import make_runs
 
 
 def history(
-    rng: np.random.Generator, nights: int, runs: int, night: float, run: float, *, bad: int = 0, share: float = 1.0
+    rng: np.random.Generator, sessions: int, runs: int, session: float, run: float, *, bad: int = 0, share: float = 1.0
 ) -> list[RunSample]:
     """Nights, the first ``bad`` of them 8 % slow, by their probes and (times ``share``) their rounds."""
     made: list[RunSample] = []
-    for number in range(nights):
+    for number in range(sessions):
         slow = 0.08 if number < bad else 0.0
-        level = rng.normal(0, night) + share * slow
+        level = rng.normal(0, session) + share * slow
         probes = slow + rng.normal(0, 0.002, runs)
-        made += make_runs(rng, runs, level=level, run=run, round_=0.005, night=f"night {number}", probes=probes)
+        made += make_runs(rng, runs, level=level, run=run, round_=0.005, session=f"session {number}", probes=probes)
     return made
 
 
 def test_spreads_of_every_level_are_learned() -> None:
-    usual = learn_usual_noise(history(np.random.default_rng(30), 60, 4, night=0.03, run=0.01))
-    assert usual.night == pytest.approx(0.03, rel=0.25)
+    usual = learn_noise_prior(history(np.random.default_rng(30), 60, 4, session=0.03, run=0.01))
+    assert usual.session == pytest.approx(0.03, rel=0.25)
     assert usual.run == pytest.approx(0.01, rel=0.15)
-    assert usual.night_freedom == 10 + 59
+    assert usual.session_freedom == 10 + 59
     assert usual.run_freedom == 4 + 180
 
 
-def test_a_bad_night_is_no_usual_noise_but_teaches_what_probes_mean() -> None:
-    default = UsualNoise()
-    usual = learn_usual_noise(history(np.random.default_rng(31), 30, 2, night=0.01, run=0.005, bad=2, share=0.75))
-    assert usual.night == pytest.approx(0.01, rel=0.3)
+def test_a_bad_session_is_no_usual_noise_but_teaches_what_probes_mean() -> None:
+    default = NoisePrior()
+    usual = learn_noise_prior(history(np.random.default_rng(31), 30, 2, session=0.01, run=0.005, bad=2, share=0.75))
+    assert usual.session == pytest.approx(0.01, rel=0.3)
     assert usual.shift_coefficient == pytest.approx(0.75, abs=0.2)
     assert usual.shift_uncertainty < default.shift_uncertainty / 2
 
 
 def test_a_single_run_teaches_nothing() -> None:
     (run,) = make_runs(np.random.default_rng(32), 1)
-    assert learn_usual_noise([run]) == UsualNoise()
+    assert learn_noise_prior([run]) == NoisePrior()
     with pytest.raises(ValueError, match="no runs"):
-        learn_usual_noise([])
+        learn_noise_prior([])
 
 
 def test_spread_between_runs_is_around_each_side() -> None:
     rng = np.random.default_rng(33)
     sides = [make_runs(rng, 200, level=level, run=0.05, round_=0.001) for level in (0.0, 3.0)]
-    assert spread_between_runs(sides) == pytest.approx(0.05, rel=0.1)
-    assert spread_between_runs([sides[0][:1], sides[1][:1]]) == 0
+    values = levels([*sides[0], *sides[1]])
+    assert pooled_spread(values, np.repeat([0, 1], 200)) == pytest.approx(0.05, rel=0.1)
+    assert pooled_spread(values[[0, 200]], np.array([0, 1])) == 0
 
 
-@pytest.mark.parametrize("field", ["night", "run", "night_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"])
+@pytest.mark.parametrize(
+    "field", ["session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"]
+)
 def test_noise_that_is_none_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        UsualNoise(**{field: 0.0})
+        NoisePrior(**{field: 0.0})
 
 
 @pytest.mark.parametrize("since", range(0, 25, 3))
@@ -63,12 +67,12 @@ def test_noise_that_is_none_is_refused(field: str) -> None:
 def test_a_slowdown_that_stays_does_not_become_usual_noise(since: int, slower: float) -> None:
     rng = np.random.default_rng(31)
 
-    def night(name: str, level: float) -> list[RunSample]:
-        probes = rng.normal(0, 0.002, 5)  # they say that no night was slow by itself
-        return make_runs(rng, 5, level=level + rng.normal(0, 0.005), run=0.003, night=name, probes=probes)
+    def session(name: str, level: float) -> list[RunSample]:
+        probes = rng.normal(0, 0.002, 5)  # they say that no session was slow by itself
+        return make_runs(rng, 5, level=level + rng.normal(0, 0.005), run=0.003, session=name, probes=probes)
 
-    good = [run for number in range(12) for run in night(f"good {number}", 0.0)]
-    slow = [run for number in range(since) for run in night(f"slow {number}", slower)]
-    learned = learn_usual_noise([*good, *slow])
-    assert learned.night < 0.01
-    assert compare(night("tonight", slower), good[::12], usual_noise=learned).kind == VerdictKind.REGRESSED
+    good = [run for number in range(12) for run in session(f"good {number}", 0.0)]
+    slow = [run for number in range(since) for run in session(f"slow {number}", slower)]
+    learned = learn_noise_prior([*good, *slow])
+    assert learned.session < 0.01
+    assert compare(session("tonight", slower), good[::12], prior=learned).kind == VerdictKind.REGRESSED

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaudi_perf.statistics.evidence import from_stored, with_slowdown
-from gaudi_perf.statistics.noise import UsualNoise
-from gaudi_perf.statistics.replay import slowed
+from gaudi_perf.judging.case import verdict_of
+from gaudi_perf.reports.wording import reason
+from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import (
     Comparison,
     ComparisonSettings,
-    VerdictKind,
     compare,
-    compare_side_by_side,
     decide,
 )
-from tests.statistics.making import make_runs, samples, scaled
+from gaudi_perf.vocabulary.formats import percent
+from gaudi_perf.vocabulary.verdict import VerdictKind
+from tests.statistics.factories import make_runs, samples, scaled, slowed
 
 OPPOSITE = {VerdictKind.REGRESSED: VerdictKind.IMPROVED, VerdictKind.IMPROVED: VerdictKind.REGRESSED}
 
@@ -67,11 +66,12 @@ def test_never_unchanged_without_having_seen(
     assert outcome.low <= outcome.ratio <= outcome.high
     assert outcome.reason and 0 <= outcome.p_slower <= 1
     if outcome.kind == VerdictKind.UNCHANGED:
-        # Without probes a slow night would explain one, and then it would be INCONCLUSIVE, which is seen as well.
+        # Without probes a slow session would explain one, and then it would be INCONCLUSIVE, which is seen as well.
         if all(sample.probes is not None for sample in (*candidate, *baseline)):
             assert outcome.smallest_visible_slowdown <= 2 * tolerance
         assert outcome.high < 1 + 2 * tolerance
-        assert f"would have seen {outcome.smallest_visible_slowdown:.1%}" in outcome.reason
+        seen = percent(outcome.smallest_visible_slowdown)
+        assert f"smallest detectable slowdown: {seen}" in reason(verdict_of(outcome))
     if outcome.kind == VerdictKind.REGRESSED:
         assert outcome.low > 1 - 1e-9
         assert outcome.ratio >= math.sqrt(1 + tolerance) * (1 - 1e-9)
@@ -84,7 +84,7 @@ def test_never_unchanged_without_having_seen(
 def test_an_injected_slowdown_moves_the_evidence_and_nothing_else(
     candidate: list[RunSample], baseline: list[RunSample], slowdown: float
 ) -> None:
-    evidence = from_stored(candidate, baseline, UsualNoise())
+    evidence = gather(candidate, baseline, Layout.STORED)
     moved = decide(with_slowdown(evidence, slowdown), 0.05, ComparisonSettings())
     measured = compare(slowed(candidate, slowdown), baseline)
     assert moved.ratio == pytest.approx(measured.ratio, rel=1e-6)
@@ -110,7 +110,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(8)
     covered = 0
     for _ in range(400):
-        outcome = compare_side_by_side(make_runs(rng, 6, level=0.1, run=0.05), make_runs(rng, 6, run=0.05))
+        outcome = compare(
+            make_runs(rng, 6, level=0.1, run=0.05), make_runs(rng, 6, run=0.05), layout=Layout.SIDE_BY_SIDE
+        )
         covered += outcome.low <= math.exp(0.1) <= outcome.high
     assert covered / 400 >= 0.97
 
@@ -129,7 +131,7 @@ def test_sides_without_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="the candidate has no runs"):
         compare([], runs)
     with pytest.raises(ValueError, match="side by side needs pairs"):
-        compare_side_by_side(runs, runs[:1])
+        compare(runs, runs[:1], layout=Layout.SIDE_BY_SIDE)
 
 
 def test_identical_runs_without_any_noise_are_judged() -> None:
@@ -137,7 +139,6 @@ def test_identical_runs_without_any_noise_are_judged() -> None:
     outcome: Comparison = compare(runs, runs)
     assert outcome.ratio == pytest.approx(1)
     assert outcome.kind in (VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
-    assert replace(outcome, reason="").reason == ""
 
 
 GOODNESS = [VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.UNCHANGED, VerdictKind.IMPROVED]
@@ -148,7 +149,7 @@ GOODNESS = [VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.UNCHANG
 def test_a_slower_candidate_never_gets_a_better_verdict(
     candidate: list[RunSample], baseline: list[RunSample], slowdowns: list[float], tolerance: float
 ) -> None:
-    evidence = from_stored(candidate, baseline, UsualNoise())
+    evidence = gather(candidate, baseline, Layout.STORED)
     verdicts = [
         decide(with_slowdown(evidence, slowdown), tolerance, ComparisonSettings()) for slowdown in sorted(slowdowns)
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaudi_perf.statistics.sample import RunSample, median_error, round_spread
-from tests.statistics.making import make_runs
+from tests.statistics.factories import make_runs
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_error_of_a_median_is_that_of_simulation() -> None:
 def test_unrest_does_not_see_a_slowdown_and_sees_disturbances() -> None:
     (run,) = make_runs(np.random.default_rng(2), 1, rounds=20)
     slower = RunSample(rounds=run.rounds * 1.3)
-    assert slower.unrest == pytest.approx(run.unrest)
+    assert slower.tail_spread == pytest.approx(run.tail_spread)
     disturbed = run.rounds.copy()
     disturbed[:12] *= 1.5
-    unrest = RunSample(rounds=disturbed).unrest
+    unrest = RunSample(rounds=disturbed).tail_spread
     assert unrest is not None and unrest > 0.3
-    assert RunSample(rounds=np.array([1.0, 1.1])).unrest is None
+    assert RunSample(rounds=np.array([1.0, 1.1])).tail_spread is None

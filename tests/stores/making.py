@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.workload import Dtype, Workload
 

@@ -46,7 +46,7 @@ def test_no_directory_means_no_baselines(tmp_path: Path) -> None:
         ("gaudi2", "synapse-1.8.1", r"no baseline of stack 'synapse-1.8.1'; there are: synapse-1.8.0, .*did you mean"),
         ("Gaudi 2", "synapse-1.8.0", r"device 'Gaudi 2': not the name of a device"),
         ("../gaudi2", "synapse-1.8.0", r"not the name of a device"),
-        ("gaudi2", "habana-1.8.0", r"stack 'habana-1.8.0': not the name of a stack.*the kinds are synapse"),
+        ("gaudi2", "Habana-1.8.0", r"stack 'Habana-1.8.0': not the name of a stack.*the kinds are synapse"),
         ("gaudi2", "synapse", r"not the name of a stack"),
         ("gaudi2", "synapse-", r"'' is not a version"),
         ("gaudi2", "synapse-../1", r"not the name of a stack"),
@@ -89,13 +89,13 @@ def test_a_directory_whose_name_is_no_device(store: BaselineStore) -> None:
 def test_a_malformed_file_is_told_where_it_is_needed_and_only_there(store: BaselineStore) -> None:
     path = store.directory / "gaudi2" / "synapse-1.8.0.json"
     tree = json.loads(path.read_text())
-    tree["cases"][0]["runs"][0]["latencies_s"][0] = "fast"
+    tree["cases"][0]["runs"][0]["measurement"]["latencies_s"][0] = "fast"
     path.write_text(json.dumps(tree))
     assert len(store.resolve(make_run(version="1.10.0")).matches) == 2
     with pytest.raises(UserError) as caught:
         store.resolve(make_run(version="1.8.0"))
     assert str(path) in str(caught.value)
-    assert "$.cases[0].runs[0].latencies_s[0]" in str(caught.value)
+    assert "$.cases[0].runs[0].measurement.latencies_s[0]" in str(caught.value)
 
 
 def test_problems_are_all_told(store: BaselineStore) -> None:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import msgspec
 
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
-from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, decode_baseline, encode_baseline
 
 PAGE = Path(__file__).parents[2] / "docs" / "baselines.md"
 
 
 def test_the_example_is_a_baseline_as_it_would_be_written() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert encode(decode(example, Baseline, str(PAGE))).decode() == example
+    assert encode_baseline(decode_baseline(example.encode(), str(PAGE))).decode() == example
 
 
 def test_every_field_is_in_the_tables() -> None:

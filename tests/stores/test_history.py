@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from gaudi_perf.stores.history import INDEX_FILE, read_history
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.summary import summarize
 from tests.stores.making import make_run, make_runs
 
 
@@ -37,7 +37,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def truth(results: Path) -> list[object]:
-    return [summarize(run) for run in ResultsStore(results).read_runs().runs]
+    return [run.without_details() for run in ResultsStore(results).read_runs().runs]
 
 
 def test_the_index_says_what_the_documents_say(results: Path) -> None:
@@ -107,10 +107,10 @@ def test_fresh_files_are_not_indexed(results: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_directory_that_cannot_be_written_is_read(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, data: bytes) -> None:
-        raise UserError(f"{path}: cannot be written")
+    def refuse(path: Path, timeout: float) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(history, "write_atomic", refuse)
+    monkeypatch.setattr(sqlite3, "connect", refuse)
     assert len(read_history(results).runs) == 7
     assert not (results / INDEX_FILE).exists()
 
@@ -137,7 +137,7 @@ def test_what_is_malformed_is_told_as_everywhere(results: Path, old: bytes, new:
     for _ in range(2):
         read = read_history(results)
         assert read.problems == expected.problems and len(read.problems) == 1
-        assert list(read.runs) == [summarize(run) for run in expected.runs]
+        assert list(read.runs) == [run.without_details() for run in expected.runs]
 
 
 def test_a_copied_directory_counts_once(results: Path) -> None:

@@ -129,7 +129,7 @@ def test_generation(case, benchmark):
     imported = import_pytest_benchmark(tmp_path / "b.json", CIRCUMSTANCES)
     (baseline,) = imported.baselines
     assert [case.id for case in baseline.cases] == ["bloomz7b-1x-eager-kvcache", "bloomz7b-8x-graphs-nocache"]
-    assert [len(case.runs[0].latencies_s) for case in baseline.cases] == [7, 7]
+    assert [len(case.runs[0].measurement.latencies_s) for case in baseline.cases] == [7, 7]
     assert imported.passed_over == ("test_generation[else]: its name holds no case id",)
     add_imported(BaselineStore(tmp_path / "baselines"), imported.baselines)
     assert list(BaselineStore(tmp_path / "baselines").problems()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gaudi_perf.vocabulary.verdict import StopReason
 from tests.suite.conftest import Scripted, Suite
 from tests.suite.test_side_by_side import beside, stack
 
@@ -16,7 +17,7 @@ def test_runs_stop_when_the_verdict_is_clear(suite: Suite, scripted: Scripted) -
     assert outcome.status == 1
     assert outcome.verdicts() == {SLOWED: "REGRESSED", SAME: "UNCHANGED"}, outcome.output
     for report in outcome.session.cases:
-        assert report.verdicts[0].stop == "the verdict is clear"
+        assert report.verdicts[0].stop is StopReason.CLEAR
         assert 3 <= len(report.run_ids) <= 6, outcome.output
     assert "no more runs: the verdict is clear" in outcome.output
 
@@ -27,10 +28,10 @@ def test_side_by_side_runs_stop_at_their_most(suite: Suite) -> None:
     assert "REGRESSED" not in outcome.verdicts().values(), outcome.output
     for report in outcome.session.cases:
         assert len(report.run_ids) == len(report.baseline_run_ids) == 3
-        assert report.verdicts[0].stop in ("the budget is spent", "more runs within the budget cannot settle it")
+        assert report.verdicts[0].stop in (StopReason.BUDGET, StopReason.FUTILE)
         assert report.verdicts[0].more_runs is None or report.verdicts[0].more_seconds is not None
     if any(verdict.more_runs for report in outcome.session.cases for verdict in report.verdicts):
-        assert "more runs of each stack, " in " ".join(outcome.output.split())
+        assert "of each stack (" in " ".join(outcome.output.split())
 
 
 def test_no_time_is_one_pass(suite: Suite, scripted: Scripted) -> None:
@@ -38,7 +39,7 @@ def test_no_time_is_one_pass(suite: Suite, scripted: Scripted) -> None:
     outcome = suite(*CASES, *QUICK, "--runs", "auto", "--max-minutes", "0.0001", injected=scripted())
     for report in outcome.session.cases:
         assert len(report.run_ids) == 1
-        assert report.verdicts[0].stop in ("the budget is spent", "the verdict is clear")
+        assert report.verdicts[0].stop in (StopReason.BUDGET, StopReason.CLEAR)
 
 
 def test_without_a_baseline_one_run_is_enough(suite: Suite, scripted: Scripted) -> None:

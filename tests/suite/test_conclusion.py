@@ -10,23 +10,24 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from gaudi_perf.judging.family import Conclusion
+from gaudi_perf.judging.multiple_testing import Conclusion
 from gaudi_perf.pytest_plugin import settings_of
 from gaudi_perf.pytest_plugin.fixtures import SESSIONS_KEY, _session, take_accelerator
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from gaudi_perf.workers.controller.passes import Passes, Side
 from tests.stores.making import make_run
+from tests.vocabulary.factories import verdict_saying
 
 RUN = make_run(device="gaudi2")
 CASE = RUN.case
 CASE_EAGER = make_run(device="gaudi2", graphs=False).case
-INCONCLUSIVE = Verdict(kind=VerdictKind.INCONCLUSIVE, reason="not among so many", baseline="gaudi2/synapse-1.23.0")
-REGRESSED = Verdict(kind=VerdictKind.REGRESSED, reason="among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
+INCONCLUSIVE = verdict_saying(VerdictKind.INCONCLUSIVE, "not among so many", baseline="gaudi2/synapse-1.23.0")
+REGRESSED = verdict_saying(VerdictKind.REGRESSED, "among all", baseline="gaudi2/synapse-1.23.0", ratio=1.04)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def session(pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.Mon
     session = PerfSession(replace(settings_of(pytestconfig), **places), [CASE])  # type: ignore[arg-type]
     session.runs[CASE] = [RUN]
     session.reports[CASE] = CaseReport(case=CASE, run_ids=[RUN.run_id], verdicts=[INCONCLUSIVE])
-    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}, "", ""))
+    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}))
     return session
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.documents import decode
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from tests.suite.conftest import Outcome, Suite, settled
 
 GAUDI = ["--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x", "--benchmark-disable"]
@@ -140,7 +140,7 @@ def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
         "bloomz176b-1x-graphs-nocache": "INVALID",
         "bloomz176b-1x-eager-nocache": "NO BASELINE",
     }, outcome.output
-    reasons = {report.case.id: report.verdicts[0].reason for report in outcome.session.cases if report.verdicts}
+    reasons = {report.case.id: report.verdicts[0].text for report in outcome.session.cases if report.verdicts}
     assert "graph compilations inside the timed rounds" in reasons["bloomz7b-1x-graphs-kvcache"]
     assert "--warm-up-limit" in reasons["bloomz7b-1x-graphs-kvcache"], "the remedy"
     assert "device 0 was throttled (thermal)" in reasons["bloomz7b-1x-graphs-nocache"]

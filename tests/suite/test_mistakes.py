@@ -33,7 +33,7 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--results-dir", "README.md"], "--results-dir is 'README.md': there is no such directory"),
         (["--against", "gaudi2/synapse-1.99"], "there is no such results directory, and no such baseline"),
         (["--against", "1.99"], "--against 1.99: there is no such baseline in"),
-        (["--against", "mistyped"], "--against mistyped: no version, stack or directory of this name"),
+        (["--against", "mistyped"], "--against mistyped: there is no such results directory"),
     ],
 )
 def test_wrong_options(suite: Suite, arguments: list[str], sentence: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gaudi_perf.stores.results import read_runs
+from gaudi_perf.vocabulary.verdict import SharedErrorRate
 from tests.suite.conftest import INJECTED, Suite
 
 CASES = ["-k", "bloomz7b-1x"]
@@ -41,7 +42,7 @@ def test_exactly_the_slowed_case_fails(suite: Suite) -> None:
     assert "1 failed" in outcome.output and len(verdicts) == 4
     session = outcome.session
     assert (session.candidate_stack, session.baseline_stack) == ("new", "old")
-    assert "one false-alarm rate over the 4 cases" in session.family
+    assert session.error_rate == SharedErrorRate(cases=4, rate=0.01)
     for report in session.cases:
         assert [verdict.role for verdict in report.verdicts] == ["side by side"]
         assert report.verdicts[0].baseline_stack is not None

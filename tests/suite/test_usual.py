@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gaudi_perf.reports.wording import reason
 from gaudi_perf.stores.results import ResultsStore, read_runs
 from tests.suite.conftest import Scripted, Suite
 
@@ -14,7 +15,7 @@ QUICK = ["--rounds", "5", "--time-budget", "5", "--new-tokens", "4", "--runs", "
 def test_ten_nights_of_results_teach_what_noise_is_usual(suite: Suite, scripted: Scripted) -> None:
     first = suite(*CASE, *QUICK, "--refresh-baselines", injected=scripted())
     assert first.status == 0, first.output
-    assert "usual noise" not in first.output
+    assert "variation: " not in first.output
     following = ResultsStore(suite.place / "results-2")  # where the next invocation keeps its runs
     for night in range(1, 13):
         for run in read_runs(first.results).runs:
@@ -30,10 +31,10 @@ def test_ten_nights_of_results_teach_what_noise_is_usual(suite: Suite, scripted:
                 )
             )
     outcome = suite(*CASE, *QUICK, "--perf-markdown", str(suite.place / "short.md"), injected=scripted())
-    told = "usual noise learned from 12 nights here: they lie "
+    told = "learned from 12 sessions"
     assert told in " ".join(outcome.output.split()), outcome.output
     assert told in (suite.place / "short.md").read_text()
     (report,) = outcome.session.cases
     learned = report.verdicts[0].learned_noise
-    assert learned is not None and (learned.runs, learned.nights) == (24, 12)
-    assert learned.night > 0.01 and "usual noise learned from 24 runs of 12 nights" in report.verdicts[0].reason
+    assert learned is not None and (learned.runs, learned.sessions) == (24, 12)
+    assert learned.session > 0.01 and "learned from 24 runs of 12 sessions" in reason(report.verdicts[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.documents import decode
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.suite.conftest import Scripted, Suite
 

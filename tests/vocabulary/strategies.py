@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, BaselineRun, CaseBaseline, Published
+from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.measurement import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, StopReason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import DTYPES, Workload
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -57,22 +58,6 @@ hosts = st.builds(
 )
 
 
-@st.composite
-def baseline_runs(draw: st.DrawFn) -> BaselineRun:
-    latencies = draw(LATENCIES)
-    probes = draw(st.none() | st.lists(SECONDS, min_size=len(latencies), max_size=len(latencies)))
-    return BaselineRun(
-        run_id=draw(NAMES),
-        measured_at=draw(TIMES),
-        latencies_s=latencies,
-        probes_s=probes,
-        first_token_s=draw(st.lists(SECONDS, max_size=3)),
-        per_output_token_s=draw(st.lists(SECONDS, max_size=3)),
-        peak_memory_bytes=draw(st.none() | COUNTS),
-        graph_compilation_s=draw(st.none() | SECONDS),
-    )
-
-
 published = st.builds(Published, latency_s=SECONDS, source=NAMES, address=NAMES, published_on=DATES, note=TEXT)
 anchors = st.builds(Anchor, latency_s=SECONDS, accepted_on=DATES, stack=TEXT)
 accepted = st.builds(
@@ -83,32 +68,6 @@ accepted = st.builds(
     latency_s=st.none() | SECONDS,
     against=TEXT,
 )
-
-
-@st.composite
-def case_baselines(draw: st.DrawFn, stack: Stack | None = None) -> CaseBaseline:
-    measured = draw(st.booleans())
-    return CaseBaseline(
-        configuration=draw(configurations),
-        workload=draw(workloads),
-        scale=draw(st.sampled_from(["standin", "full"])),
-        weights=draw(NAMES),
-        host_class=draw(st.none() | NAMES),
-        provenance="measured" if measured else "published",
-        runs=draw(st.lists(baseline_runs(), min_size=1, max_size=3, unique_by=lambda r: r.run_id)) if measured else [],
-        published=None if measured else draw(published),
-        token_ids=draw(TOKENS),
-        anchor=draw(st.none() | anchors),
-        accepted_regressions=draw(st.lists(accepted, max_size=2)),
-        stack=draw(st.sampled_from([None, stack])),
-    )
-
-
-@st.composite
-def baselines(draw: st.DrawFn) -> Baseline:
-    stack = draw(stacks)
-    cases = draw(st.lists(case_baselines(stack), max_size=3, unique_by=lambda case: case.key))
-    return Baseline(device=draw(devices), stack=stack, cases=cases)
 
 
 cases = st.builds(
@@ -161,10 +120,36 @@ runs = st.builds(
     host=hosts,
     measurement=measurements(),
 )
+
+
+@st.composite
+def case_baselines(draw: st.DrawFn, device: Device, stack: Stack) -> CaseBaseline:
+    case = draw(cases)
+    extras = {
+        "anchor": draw(st.none() | anchors),
+        "accepted_regressions": draw(st.lists(accepted, max_size=2)),
+        "stack": draw(st.sampled_from([None, stack])),
+    }
+    if draw(st.booleans()):
+        return CaseBaseline(case=case, published=draw(published), token_ids=draw(TOKENS), **extras)
+    host = draw(hosts)
+    measured = draw(st.lists(runs, min_size=1, max_size=3, unique_by=lambda run: run.run_id))
+    alike = [replace(run, case=case, device=device, stack=stack, host=host) for run in measured]
+    return replace(CaseBaseline.of(alike), **extras)
+
+
+@st.composite
+def baselines(draw: st.DrawFn) -> Baseline:
+    device, stack = draw(devices), draw(stacks)
+    entries = draw(st.lists(case_baselines(device, stack), max_size=3, unique_by=lambda entry: entry.key))
+    return Baseline(device=device, stack=stack, cases=entries)
+
+
 verdicts = st.builds(
     Verdict,
     kind=st.sampled_from(list(VerdictKind)),
-    reason=TEXT,
+    reason=st.sampled_from(list(Reason)),
+    text=TEXT,
     role=st.sampled_from(["drift", "release", "named", "none"]),
     baseline=TEXT,
     baseline_stack=st.none() | stacks,
@@ -172,7 +157,9 @@ verdicts = st.builds(
     low=st.none() | RATIOS,
     high=st.none() | RATIOS,
     baseline_median_s=st.none() | SECONDS,
-    advice=TEXT,
+    advice=st.sampled_from(list(Advice)),
+    advice_text=TEXT,
+    stop=st.sampled_from(list(StopReason)),
 )
 reports = st.builds(
     CaseReport,

@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.stores.convert import case_baseline
-from gaudi_perf.vocabulary.baseline import Published, differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
+from gaudi_perf.vocabulary.run import Run, differences
 from gaudi_perf.vocabulary.stack import stack_changes
 from tests.stores.making import make_run
 
 RUN = make_run()
 
 
-def changed(where: str, **fields: object) -> object:
+def changed(where: str, **fields: object) -> Run:
     """The run with fields changed in its case, workload, configuration, host or device."""
     case, host, device = RUN.case, RUN.host, RUN.device
     if where == "case":
@@ -28,7 +28,8 @@ def changed(where: str, **fields: object) -> object:
 
 
 def test_a_run_can_be_compared_with_its_like() -> None:
-    assert differences(case_baseline([make_run()]), RUN.device, RUN, RUN.device) == []
+    assert differences(make_run().comparability, RUN.comparability) == []
+    assert make_run().comparability == RUN.comparability
 
 
 @pytest.mark.parametrize(
@@ -53,28 +54,24 @@ def test_a_run_can_be_compared_with_its_like() -> None:
 )
 def test_every_differing_field_is_named(where: str, fields: dict[str, object], words: str) -> None:
     other = changed(where, **fields)
-    case = case_baseline([other])  # type: ignore[list-item]
-    assert differences(case, RUN.device, RUN, other.device) == [words]  # type: ignore[attr-defined]
+    assert differences(RUN.comparability, other.comparability) == [words]
+    assert RUN.comparability != other.comparability
     if where not in ("device",):
-        assert case.key != case_baseline([RUN]).key
+        assert CaseBaseline.of([other]).key != CaseBaseline.of([RUN]).key
 
 
 @pytest.mark.parametrize("load", [0.5, 40.0])
 def test_what_may_differ(load: float) -> None:
     other = changed("host", load=load, governor="powersave", memory_bytes=1)
-    assert differences(case_baseline([other]), RUN.device, RUN, RUN.device) == []  # type: ignore[list-item]
+    assert differences(RUN.comparability, other.comparability) == []
 
 
 def test_published_numbers_are_of_any_host_and_weights() -> None:
-    case = replace(
-        case_baseline([make_run(weights="hub")]),
-        provenance="published",
-        runs=[],
-        host_class=None,
-        published=Published(latency_s=1.0, source="a page", address="https://example.org", published_on="2023-03-28"),
-    )
-    assert differences(case, RUN.device, RUN, RUN.device) == []
-    assert case.level_s == 1.0
+    number = Published(latency_s=1.0, source="a page", address="https://example.org", published_on="2023-03-28")
+    entry = CaseBaseline(case=make_run(weights="hub").case, published=number)
+    baseline = Baseline(device=RUN.device, stack=RUN.stack, cases=[entry])
+    assert baseline.differences(entry, RUN.comparability) == []
+    assert entry.level_s == 1.0 and entry.provenance == "published" and entry.host_class == ""
 
 
 def test_how_stacks_differ() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaudi_perf.vocabulary.baseline import Baseline
+from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline
 from gaudi_perf.vocabulary.documents import Document, decode, encode, encode_line
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session
 from tests.vocabulary.strategies import documents
 
@@ -97,17 +97,18 @@ def parts(tree: Any) -> Any:
 
 
 PUBLISHED: dict[str, Any] = {
-    "schema": "gaudi-perf/baseline/1",
+    "schema": "gaudi-perf/baseline/2",
     "device": {"name": "gaudi2", "accelerator": "hpu"},
     "stack": {"kind": "synapse", "version": "1.8.0"},
     "cases": [
         {
-            "configuration": {"model": "bloomz7b", "devices": 8, "graphs": True, "kv_cache": True},
-            "workload": {},
-            "scale": "full",
-            "weights": "hub",
-            "host_class": None,
-            "provenance": "published",
+            "case": {
+                "configuration": {"model": "bloomz7b", "devices": 8, "graphs": True, "kv_cache": True},
+                "accelerator": "hpu",
+                "workload": {},
+                "scale": "full",
+                "weights": "hub",
+            },
             "published": {
                 "latency_s": 0.737,
                 "source": "an article",
@@ -138,28 +139,31 @@ CASE = PUBLISHED["cases"][0]
     [
         (set_at("device", "name", "Gaudi 2"), "$.device.name"),
         (set_at("device", "name", "../gaudi2"), "$.device.name"),
-        (set_at("device", "accelerator", "xpu"), "$.device.accelerator"),
+        (set_at("device", "accelerator", "X PU"), "$.device.accelerator"),
         (set_at("stack", "version", "newest"), "'newest' is not a version"),
         (set_at("stack", "version", "1.8.0\n"), "is not a version"),
         (set_at("stack", "version", "9" * 5000), "$.stack.version"),
         (set_at("stack", {"kind": "synapse"}), "`version`"),
-        (set_at("stack", "kind", "rocm"), "$.stack.kind"),
+        (set_at("stack", "kind", "ro-cm"), "$.stack.kind"),
         (set_at("colour", "blue"), "`colour`"),
         (set_at("cases", 0, "published", "latency_s", -1), "$.cases[0].published.latency_s"),
         (set_at("cases", 0, "published", "latency_s", "fast"), "$.cases[0].published.latency_s"),
         (set_at("cases", 0, "published", "published_on", "28/3/2023"), "$.cases[0].published.published_on"),
-        (set_at("cases", 0, "published", None), "bloomz7b-8x-graphs-kvcache: a published baseline has"),
-        (set_at("cases", 0, "provenance", "measured"), "a measured baseline has runs"),
+        (set_at("cases", 0, "published", None), "bloomz7b-8x-graphs-kvcache: a baseline has either runs or"),
+        (set_at("cases", 0, "runs", [{"run_id": "a"}]), "`session_id` - at `$.cases[0].runs[0]`"),
+        (set_at("cases", 0, "runs", 7), "$.cases[0].runs"),
+        (set_at("cases", 0, 7), "$.cases[0]"),
+        (set_at("cases", 7), "$.cases"),
         (set_at("cases", [CASE, CASE]), "bloomz7b-8x-graphs-kvcache is there twice"),
         (set_at("cases", 0, "stack", {"kind": "synapse", "version": "1.9.0"}), "'synapse-1.9.0' in a file of"),
-        (set_at("schema", "gaudi-perf/baseline/2"), "schema is 'gaudi-perf/baseline/2'"),
-        ({**PUBLISHED, "schema": "gaudi-perf/baseline/2", "novelty": 1}, "schema is 'gaudi-perf/baseline/2'"),
+        (set_at("schema", "gaudi-perf/baseline/9"), "schema is 'gaudi-perf/baseline/9'"),
+        ({**PUBLISHED, "schema": "gaudi-perf/baseline/9", "novelty": 1}, "schema is 'gaudi-perf/baseline/9'"),
     ],
 )
 def test_the_sentence_names_the_field(tree: Any, names: str) -> None:
-    decode(json.dumps(PUBLISHED), Baseline, SOURCE)
+    decode_baseline(json.dumps(PUBLISHED).encode(), SOURCE)
     with pytest.raises(UserError) as caught:
-        decode(json.dumps(tree), Baseline, SOURCE)
+        decode_baseline(json.dumps(tree).encode(), SOURCE)
     assert names in str(caught.value)
     assert str(caught.value).startswith(SOURCE)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.passes import Passes, Side
 from tests.stores.making import make_run

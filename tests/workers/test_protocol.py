@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gaudi_perf import protocol
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.measurement import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.workers.rank.worker import Worker, serve
 

@@ -1,6 +1,6 @@
 """A session as one page: it needs no network, no server and no other file.
 
-Documents are read (``past``, ``stored``), turned into what is shown (``build``, ``words``, ``facts``), and written into
+Documents are read (``stored``), turned into what is shown (``build``, ``words``, ``facts``), and written into
 a template (``render``), whose script draws the figures of a case when it is opened.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.results import ResultsStore
-    from gaudi_perf.vocabulary.measurement import Run
+    from gaudi_perf.vocabulary.run import Run
     from gaudi_perf.vocabulary.verdict import Session
 
 
@@ -32,20 +32,22 @@ def session_page(
         baselines_directory: where the rounds of the baselines are stored.
         commands: what to do next, a line each.
     """
+    from gaudi_perf.judging.trends import trends
     from gaudi_perf.reports.page.build import Documents, build_page
-    from gaudi_perf.reports.page.past import nights, past_runs
     from gaudi_perf.reports.page.render import render_page
-    from gaudi_perf.reports.page.shifts import find_shifts
     from gaudi_perf.reports.page.stored import stored_baselines
+    from gaudi_perf.stores.history import read_history
+    from gaudi_perf.vocabulary.formats import counted
 
-    past, unreadable = past_runs(results.directory)
+    past = read_history(results.directory)
     baselines = stored_baselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
     notes = list(baselines.problems)
-    if unreadable:
-        notes.append(f"{unreadable} documents under {results.directory} could not be read: see gaudi-perf history")
+    if past.problems:
+        documents = counted(len(past.problems), "document")
+        notes.append(f"{documents} under {results.directory} could not be read: see gaudi-perf history")
     partners = _partners(session, results)
-    documents = Documents(session, runs, nights(past), baselines, find_shifts, partners, commands, notes)
-    return render_page(build_page(documents))
+    made_of = Documents(session, runs, trends(past.runs), baselines, partners, commands, notes)
+    return render_page(build_page(made_of))
 
 
 def _partners(session: Session, results: ResultsStore) -> dict[str, Run]:

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.reports.family import other_regressions, stacks_side_by_side, usual_noise
+from gaudi_perf.judging.trends import Change, SessionLevel, Trend, changes_of
 from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.limit import rate
-from gaudi_perf.reports.oddities import oddities
 from gaudi_perf.reports.page.data import (
-    Comparison,
+    LevelChange,
     Limit,
     Page,
     Pair,
     RoundsOfRun,
     ShownCase,
-    Trend,
+    ShownComparison,
+    ShownTrend,
 )
 from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.page.facts import facts_of
-from gaudi_perf.reports.page.past import Key, Night, key_of
-from gaudi_perf.reports.page.shifts import FindShifts, shifts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
-from gaudi_perf.reports.page.words import case_headline, cost_of, problems_of, reasoning, title
-from gaudi_perf.reports.terminal import DEFAULT_TOLERANCE, smallest_visible
-from gaudi_perf.reports.text import harmless, seconds
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import warnings_of
+from gaudi_perf.reports.wording import (
+    case_headline,
+    error_rate,
+    explanation,
+    learned_noise,
+    other_regressions,
+    problems_of,
+    smallest_visible,
+    stacks_side_by_side,
+    title,
+)
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.baseline import CaseBaseline
-from gaudi_perf.vocabulary.measurement import Run
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.formats import interval, percent, rate, seconds, slower_or_faster
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
+from gaudi_perf.vocabulary.run import Comparability, Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
@@ -61,8 +70,7 @@ class Documents:
 
     Attributes:
         runs: the runs of each measured case of the session, by case id.
-        nights: what was measured earlier, by trend.
-        find_shifts: finds changes of level in a trend; None if they are not looked for.
+        trends: what all sessions measured.
         partners: runs of the other stack of the session, by their ids, where two were measured side by side.
         commands: what to do next.
         notes: what could not be read.
@@ -70,9 +78,8 @@ class Documents:
 
     session: Session
     runs: Mapping[str, Sequence[Run]]
-    nights: Mapping[Key, Sequence[Night]]
+    trends: Mapping[Comparability, Trend]
     baselines: StoredBaselines
-    find_shifts: FindShifts | None
     partners: Mapping[str, Run]
     commands: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -91,7 +98,7 @@ class _Builder:
         self._environments = Environments()
         worst = sorted(documents.session.cases, key=_worst_first)[:MOST_SEARCHED]
         self._searched = {report.case.id for report in worst}
-        stacks = {night.stack.name: night.stack for series in documents.nights.values() for night in series}
+        stacks = {one.stack.name: one.stack for trend in documents.trends.values() for one in trend.sessions}
         for baseline in documents.baselines.by_label.values():
             stacks.setdefault(baseline.stack.name, baseline.stack)
         for runs in documents.runs.values():
@@ -113,13 +120,13 @@ class _Builder:
             environments=self._environments.all,
             cases=cases,
             commands=[harmless(command) for command in documents.commands],
-            odd=oddities(documents.runs),
+            warnings=warnings_of(documents.runs),
             notes=[harmless(note) for note in [*documents.notes, *self._search_note()]],
             version=gaudi_perf.__version__,
         )
 
     def _search_note(self) -> list[str]:
-        if len(self._searched) == len(self._documents.session.cases) or self._documents.find_shifts is None:
+        if len(self._searched) == len(self._documents.session.cases):
             return []
         others = "gaudi-perf history --case tells of the others"
         return [f"changes of level were looked for in the {len(self._searched)} worst cases: {others}"]
@@ -142,11 +149,11 @@ class _Builder:
                 found.append(("Prompts", workload.prompt))
         visible = smallest_visible(session)
         if visible:
-            found.append(("Could have seen", visible.partition(": ")[2]))
-        if noise := usual_noise(session):
-            found.append(("Usual noise", noise.removeprefix("usual noise ")))
+            found.append(("Smallest detectable slowdown", visible.partition(": ")[2]))
+        if noise := learned_noise(session):
+            found.append(("Night-to-night variation", noise.partition(": ")[2]))
         found += [("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)]
-        found += [("All cases", session.family)] if session.family else []
+        found += [("All cases", shared)] if (shared := error_rate(session)) else []
         found += [("Beside the latency", line) for line in other_regressions(session)]
         return [(name, harmless(value)) for name, value in found]
 
@@ -168,18 +175,12 @@ class _Builder:
     def _measured(self, shown: ShownCase, report: CaseReport, runs: Sequence[Run]) -> ShownCase:
         facts = figures(runs)
         first = runs[0]
-        series = self._documents.nights.get(key_of(first.case, first.device, first.host.host_class), ())
+        trend = self._documents.trends.get(first.comparability)
         partners = [
             self._documents.partners[run_id] for run_id in report.baseline_run_ids if run_id in self._documents.partners
         ]
         comparisons = [self._comparison(verdict, runs, facts, partners, gates=True) for verdict in report.verdicts]
         comparisons += [self._comparison(verdict, runs, facts, partners, gates=False) for verdict in report.others]
-        judged = [verdict for verdict in report.verdicts if verdict.metric == LATENCY]
-        level = judged[0].baseline_median_s if judged else None
-        shown_facts = facts_of(runs, facts)
-        cost = cost_of(first, facts, level)
-        if cost:
-            shown_facts["Cost, one request at a time"] = cost
         return msgspec.structs.replace(
             shown,
             comparisons=comparisons,
@@ -188,32 +189,34 @@ class _Builder:
             first=None if facts.first_token_s is None else _rounded(facts.first_token_s),
             per=None if facts.per_output_token_s is None else _rounded(facts.per_output_token_s),
             rounds=[_rounds(run) for run in runs],
-            facts=shown_facts,
-            trend=self._trend(series, report.case.id),
-            levels=self._levels(series, runs, facts),
+            facts=facts_of(runs, facts),
+            trend=None if trend is None else self._trend(trend, report),
+            stack=self._places[first.stack.name],
+            levels=self._levels(trend, first, facts),
             limit=_limit(first, facts),
         )
 
     def _comparison(
         self, verdict: Verdict, runs: Sequence[Run], facts: Figures, partners: Sequence[Run], *, gates: bool
-    ) -> Comparison:
+    ) -> ShownComparison:
         rounds, split = self._behind(verdict, runs[0], partners)
-        return Comparison(
+        return ShownComparison(
             kind=verdict.kind.value,
             key=_key(verdict.kind),
             metric="" if verdict.metric == LATENCY else TITLES[verdict.metric],
             gates=gates,
             against=harmless(verdict.baseline, 200),
             role=verdict.role,
-            why=reasoning(verdict, facts),
-            ratio=_rounded_or_none(verdict.ratio),
-            low=_rounded_or_none(verdict.low),
-            high=_rounded_or_none(verdict.high),
-            tolerance=verdict.tolerance or DEFAULT_TOLERANCE,
+            why=explanation(verdict, facts),
+            ratio=verdict.ratio,
+            low=verdict.low,
+            high=verdict.high,
+            tolerance=verdict.tolerance or TOLERANCES[LATENCY],
             level=_rounded_or_none(verdict.baseline_median_s if verdict.metric == LATENCY else None),
             runs=rounds,
             split=split,
             environment=self._environment(verdict.baseline_stack, runs[0].stack),
+            stack=None if verdict.baseline_stack is None else self._places.get(verdict.baseline_stack.name),
         )
 
     def _behind(
@@ -228,36 +231,49 @@ class _Builder:
         entry = self._documents.baselines.behind(verdict, run)
         if entry is None:
             return [], None
-        return [[_rounded(value) for value in one.latencies_s] for one in entry.runs], _stored_split(entry)
+        return [[_rounded(value) for value in one.measurement.latencies_s] for one in entry.runs], _stored_split(entry)
 
     def _environment(self, before: Stack | None, now: Stack) -> int | None:
         return None if before is None else self._environments.index(before, now)
 
-    def _trend(self, series: Sequence[Night], case_id: str) -> Trend | None:
-        if not series:
-            return None
-        find = self._documents.find_shifts if case_id in self._searched else None
-        return Trend(
-            at=[int(night.at.timestamp() // 60) for night in series],
-            level=[_rounded(night.level_s) for night in series],
-            low=[_rounded(night.low_s) for night in series],
-            high=[_rounded(night.high_s) for night in series],
-            stack=[self._places[night.stack.name] for night in series],
-            invalid=[index for index, night in enumerate(series) if not night.valid],
-            shifts=shifts_of(series, find) if find is not None else [],
-            searched=find is not None,
+    def _trend(self, trend: Trend, report: CaseReport) -> ShownTrend:
+        """The trend by time; one session can measure several versions, so that its changes are found by version."""
+        sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
+        searched = report.case.id in self._searched
+        tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
+        return ShownTrend(
+            at=[_minutes(one.started_at) for one in sessions],
+            level=[_rounded(one.level_s) for one in sessions],
+            low=[_rounded(one.quartiles_s[0]) for one in sessions],
+            high=[_rounded(one.quartiles_s[1]) for one in sessions],
+            stack=[self._places[one.stack.name] for one in sessions],
+            changes=[_change(sessions, one) for one in changes_of(trend, tolerance=tolerance)] if searched else [],
+            searched=searched,
         )
 
-    def _levels(self, series: Sequence[Night], runs: Sequence[Run], facts: Figures) -> list[tuple[int, float]]:
+    def _levels(self, trend: Trend | None, run: Run, facts: Figures) -> list[tuple[int, float]]:
         """The level on every stack: of what was measured, and where nothing was, of the stored baseline."""
-        measured: dict[str, list[float]] = {runs[0].stack.name: [facts.latency_s]}
-        for night in series:
-            if night.valid:
-                measured.setdefault(night.stack.name, []).append(night.level_s)
-        levels = {name: median(values) for name, values in measured.items()}
-        for stack, level in self._documents.baselines.levels(runs[0]):
+        levels = dict(trend.levels) if trend is not None else {}
+        levels.setdefault(run.stack.name, facts.latency_s)
+        for stack, level in self._documents.baselines.levels(run):
             levels.setdefault(stack.name, level)
         return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
+
+
+def _change(sessions: Sequence[SessionLevel], found: Change) -> LevelChange:
+    point, since = found.point, found.since
+    return LevelChange(
+        index=sessions.index(since),
+        ratio=_rounded(point.ratio),
+        text=f"since {since.started_at[:10]} ({since.stack.name}): "
+        f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}",
+        changed=[harmless(line) for line in found.stack_changes],
+    )
+
+
+def _minutes(started_at: str) -> int:
+    """Minutes since 1970; documents write times as ``2026-01-31T23:59:59[.123]Z``."""
+    return int(datetime.fromisoformat(started_at[:19] + "+00:00").timestamp() // 60)
 
 
 def _severity(case: ShownCase) -> tuple[int, float]:
@@ -299,8 +315,8 @@ def _split(facts: Figures) -> tuple[float, float] | None:
 
 
 def _stored_split(entry: CaseBaseline) -> tuple[float, float] | None:
-    first = [value for run in entry.runs for value in run.first_token_s]
-    following = [value for run in entry.runs for value in run.per_output_token_s]
+    first = [value for run in entry.runs for value in run.values("first-token")]
+    following = [value for run in entry.runs for value in run.values("per-token")]
     return (_rounded(median(first)), _rounded(median(following))) if first and following else None
 
 
@@ -314,7 +330,7 @@ def _limit(run: Run, facts: Figures) -> Limit | None:
     text = (
         f"A generation must read {found.generation_bytes / 1e9:,.0f} GB; at "
         f"{rate(found.bandwidth.bytes_per_s)}{many} that takes {seconds(found.limit_s)}, so this "
-        f"measurement runs at {share * 100:.0f} % of the memory's limit. Bandwidth: {found.bandwidth.source}."
+        f"measurement runs at {percent(share)} of the memory's limit. Bandwidth: {found.bandwidth.source}."
     )
     return Limit(seconds=_rounded(found.limit_s), share=_rounded(share), text=harmless(text))
 

@@ -32,7 +32,7 @@ class RoundsOfRun(Shown, frozen=True, kw_only=True):
     steady: bool = True
 
 
-class Comparison(Shown, frozen=True, kw_only=True):
+class ShownComparison(Shown, frozen=True, kw_only=True):
     """A verdict.
 
     Attributes:
@@ -46,6 +46,7 @@ class Comparison(Shown, frozen=True, kw_only=True):
         runs: the baseline's rounds, run by run, where they are stored.
         split: first token and per output token of the baseline.
         environment: index of the differences between the two stacks.
+        stack: index of the baseline's stack.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Comparison(Shown, frozen=True, kw_only=True):
     runs: list[list[float]] = []
     split: tuple[float, float] | None = None
     environment: int | None = None
+    stack: int | None = None
 
 
 class Environment(Shown, frozen=True, kw_only=True):
@@ -81,11 +83,11 @@ class Environment(Shown, frozen=True, kw_only=True):
     same: list[Pair]
 
 
-class Shift(Shown, frozen=True, kw_only=True):
+class LevelChange(Shown, frozen=True, kw_only=True):
     """A change of level in a trend.
 
     Attributes:
-        index: the first night of the new level.
+        index: the first session of the new level.
         ratio: new level to old.
         text: since when, by how much, and how sure that is.
         changed: what changed in the stack there.
@@ -97,8 +99,8 @@ class Shift(Shown, frozen=True, kw_only=True):
     changed: list[str] = []
 
 
-class Trend(Shown, frozen=True, kw_only=True):
-    """What earlier sessions measured, and this one; one entry a night in each list.
+class ShownTrend(Shown, frozen=True, kw_only=True):
+    """What all sessions measured, by time; one entry a session in each list.
 
     Attributes:
         at: minutes since 1970, in UTC.
@@ -106,8 +108,7 @@ class Trend(Shown, frozen=True, kw_only=True):
         low: lower quartile of the rounds.
         high: upper quartile.
         stack: index of the stack's name.
-        invalid: indices of nights that must not be judged.
-        shifts: changes of level.
+        changes: changes of level.
         searched: whether changes of level were looked for.
     """
 
@@ -116,8 +117,7 @@ class Trend(Shown, frozen=True, kw_only=True):
     low: list[float]
     high: list[float]
     stack: list[int]
-    invalid: list[int] = []
-    shifts: list[Shift] = []
+    changes: list[LevelChange] = []
     searched: bool = False
 
 
@@ -148,6 +148,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
         per: seconds for every following token.
         new_tokens: how many tokens a generation has.
         facts: names and values, by heading.
+        stack: index of the stack that it was measured on.
         levels: level by stack, for the heat map: pairs of index and seconds.
         problem: why there is no measurement, or why it must not be judged.
         notes: what else is to be known.
@@ -157,7 +158,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     state: str
     severity: int
     headline: str
-    comparisons: list[Comparison] = []
+    comparisons: list[ShownComparison] = []
     waived: str = ""
     problem: str = ""
     notes: list[str] = []
@@ -168,7 +169,8 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     new_tokens: int = 100
     rounds: list[RoundsOfRun] = []
     facts: dict[str, list[Pair]] = {}
-    trend: Trend | None = None
+    trend: ShownTrend | None = None
+    stack: int | None = None
     levels: list[tuple[int, float]] = []
     limit: Limit | None = None
 
@@ -182,7 +184,7 @@ class Page(Shown, frozen=True, kw_only=True):
         stacks: names of stacks, oldest first.
         counts: key, name and number of each state, worst first.
         commands: what to do next.
-        odd: what was odd about devices and stacks.
+        warnings: about devices and stacks.
         notes: what could not be read, and the like.
     """
 
@@ -194,6 +196,6 @@ class Page(Shown, frozen=True, kw_only=True):
     environments: list[Environment]
     cases: list[ShownCase]
     commands: list[str] = []
-    odd: list[str] = []
+    warnings: list[str] = []
     notes: list[str] = []
     version: str = ""

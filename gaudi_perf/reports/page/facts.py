@@ -9,8 +9,9 @@ from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.page.instruments import telemetry_facts
 from gaudi_perf.reports.ranks import rank_facts
-from gaudi_perf.reports.text import harmless, seconds
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.vocabulary.formats import percent, seconds, span
+from gaudi_perf.vocabulary.run import Run
 
 
 def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
@@ -33,7 +34,7 @@ def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
         found.append(("prompts a second", f"{batch / facts.latency_s:.4g}"))
     if facts.peak_memory_bytes is not None:
         capacity = runs[0].device.memory_bytes
-        share = f", {facts.peak_memory_bytes / capacity * 100:.0f} % of {_bytes(capacity)}" if capacity else ""
+        share = f", {percent(facts.peak_memory_bytes / capacity)} of {_bytes(capacity)}" if capacity else ""
         found.append(("peak memory", _bytes(facts.peak_memory_bytes) + share))
     times = [run.measurement.tokenization_s for run in runs if run.measurement.tokenization_s]
     if times:
@@ -61,7 +62,7 @@ def _host(runs: Sequence[Run]) -> list[Pair]:
     if load:
         found.append(("load when it began", _range(load, lambda value: f"{value:.2f}")))
     if steal:
-        found.append(("steal", _range(steal, lambda value: f"{value:.1f} %")))
+        found.append(("steal", _range(steal, lambda value: percent(value / 100))))
     if hosts[0].governor:
         found.append(("frequency governor", hosts[0].governor))
     probes = [median(run.measurement.probes_s) for run in runs if run.measurement.probes_s]
@@ -79,8 +80,7 @@ def _phases(runs: Sequence[Run]) -> list[Pair]:
 
 
 def _range(values: Sequence[float], text: Callable[[float], str]) -> str:
-    low, high = text(min(values)), text(max(values))
-    return low if low == high else f"{low} to {high}"
+    return span([text(min(values)), text(max(values))])
 
 
 def _bytes(value: int) -> str:

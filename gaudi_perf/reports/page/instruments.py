@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gaudi_perf.reports.oddities import device_lines
 from gaudi_perf.reports.page.data import Pair
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.reports.warnings import device_lines
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
 

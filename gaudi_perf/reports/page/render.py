@@ -11,9 +11,10 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gaudi_perf.reports.page.data import Comparison, Page, ShownCase
+from gaudi_perf.reports.page.data import Page, ShownCase, ShownComparison
 from gaudi_perf.reports.tabular import Words
-from gaudi_perf.reports.text import change, harmless, interval, seconds
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.vocabulary.formats import change, interval, seconds
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("drawing.js", "figures.js", "trend.js", "overview.js", "heat.js", "case.js", "main.js")
@@ -55,7 +56,7 @@ def embedded(page: Page) -> Markup:
     return Markup(data)
 
 
-def bar(comparison: Comparison) -> dict[str, float]:
+def bar(comparison: ShownComparison) -> dict[str, float]:
     """Where the parts of an interval bar lie, in pixels: its middle is "the same", its ends four tolerances away."""
     middle = BAR_WIDTH / 2
     scale = (middle - 8) / (4 * comparison.tolerance)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Verdict
 
@@ -33,7 +33,7 @@ class StoredBaselines:
         if found is None or level is None:
             return None
         for case in self._named(verdict.baseline, run.case.id):
-            same = not differences(case, run.device, run, found.device)
+            same = not found.differences(case, run.comparability)
             if same and abs(case.level_s / level - 1) < 1e-6:  # else it was refreshed since
                 return case
         return None
@@ -42,7 +42,7 @@ class StoredBaselines:
         """Stack and level in seconds of every entry that a run could be compared with."""
         for label, baseline in self.by_label.items():
             for case in self._named(label, run.case.id):
-                if not differences(case, run.device, run, baseline.device):
+                if not baseline.differences(case, run.comparability):
                     yield baseline.stack_of(case), case.level_s
 
     def _named(self, label: str, case_id: str) -> Sequence[CaseBaseline]:

@@ -16,7 +16,7 @@ from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.stores.completions import CompletionsFile
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
-from gaudi_perf.vocabulary.measurement import Measurement, Run, WarmUp
+from gaudi_perf.vocabulary.run import Measurement, Run, WarmUp
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.measuring import Measurer, utc_now
 

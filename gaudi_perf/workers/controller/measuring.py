@@ -16,7 +16,7 @@ from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.accelerators.host import HostWatch
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts

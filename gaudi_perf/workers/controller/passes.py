@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.measurement import Run
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.measuring import Measurer
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gaudi_perf import protocol
-from gaudi_perf.vocabulary.measurement import RankSkew
+from gaudi_perf.vocabulary.run import RankSkew
 
 _RANKS_APART = 0.01
 """How far logits of two ranks may be apart, as a share of their spread. They compute the same numbers from the same

@@ -7,10 +7,15 @@ const heat = (() => {
     const size = BINS.filter((edge) => Math.abs(ratio - 1) >= edge).length;
     return size ? `${ratio > 1 ? "b" : "c"}${size}` : "b0";
   }
-  function cell(level, other, name) {
+  // What was compared with a baseline is shown as the comparison's estimate; other changes are ratios of levels.
+  function estimate(c, column, other) {
+    const made = column === c.stack ? (c.comparisons || []).find((one) => !one.metric && one.stack === other && one.ratio) : undefined;
+    return made && made.ratio;
+  }
+  function cell(level, other, name, known) {
     if (level === undefined) return el("td", { class: "none" }, "");
     if (other === undefined) return titled2(el("td", { class: "b0" }, seconds(level)), `${name}: ${seconds(level)}`);
-    const ratio = level / other;
+    const ratio = known || level / other;
     return titled2(el("td", { class: bin(ratio) }, change(ratio)), `${name}: ${seconds(level)}, ${change(ratio)}`);
   }
   function titled2(node, words) { node.title = words; return node; }
@@ -19,10 +24,11 @@ const heat = (() => {
     const head = el("tr", {}, el("td", {}), ...columns.map((index) => el("th", { scope: "col" }, data.stacks[index])));
     const list = visible.filter((index) => data.cases[index].levels).map((index) => {
       const c = data.cases[index], levels = new Map(c.levels);
-      let first, before;
+      let first, before;  // index of a stack and level
       const cells = columns.map((column) => {
-        const level = levels.get(column), made = cell(level, against.value === "first" ? first : before, data.stacks[column]);
-        if (level !== undefined) { before = level; if (first === undefined) first = level; }
+        const level = levels.get(column), [other, reference] = (against.value === "first" ? first : before) || [];
+        const made = cell(level, reference, data.stacks[column], estimate(c, column, other));
+        if (level !== undefined) { before = [column, level]; first = first || before; }
         return made;
       });
       return el("tr", {}, el("th", { scope: "row" }, el("a", { href: `#${encodeURIComponent(c.id)}` }, c.id)), ...cells);

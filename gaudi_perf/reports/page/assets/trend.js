@@ -1,16 +1,16 @@
-// The trend of a case over nights and versions, small beside its row and large on its own page.
+// The trend of a case over sessions and versions, small beside its row and large on its own page.
 function sparkline(host, c) {
   const t = c.trend, width = host.tagName === "TD" ? 112 : Math.min(host.clientWidth || 300, 600), height = host.tagName === "TD" ? 28 : 44;
   if (!t || t.level.length < 2) return;
   const y = scale(...padded(Math.min(...t.level), Math.max(...t.level)), height - 3, 3), x = scale(0, t.level.length - 1, 3, width - 5);
   const picture = svg("svg", { width, height, "aria-hidden": "true" });
   picture.append(svg("path", { d: t.level.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join(""), class: "line t-soft" }));
-  for (const shift of t.shifts || []) picture.append(line(x(shift.index), 0, x(shift.index), height, shift.ratio > 1 ? "t-slower" : "t-faster"));
+  for (const change of t.changes || []) picture.append(line(x(shift.index), 0, x(shift.index), height, shift.ratio > 1 ? "t-slower" : "t-faster"));
   picture.append(svg("circle", { cx: x(t.level.length - 1), cy: y(t.level[t.level.length - 1]), r: 2.8, class: "f-now" }));
   host.replaceChildren(picture);
 }
 
-// Stretches of nights on the same stack.
+// Stretches of sessions on the same stack.
 function stretches(t) {
   const found = [];
   t.stack.forEach((stack, index) => {
@@ -21,8 +21,8 @@ function stretches(t) {
 }
 
 function trendPlot(c) {
-  const t = c.trend, invalid = new Set(t.invalid || []);
-  return plot(300, `latency over ${t.level.length} nights, from ${moment(t.at[0])} to ${moment(t.at[t.at.length - 1])}; the numbers stand below`, (picture, width, height) => {
+  const t = c.trend;
+  return plot(300, `latency over ${t.level.length} sessions, from ${moment(t.at[0])} to ${moment(t.at[t.at.length - 1])}; the numbers stand below`, (picture, width, height) => {
     const top = 44, bottom = height - 26;
     const y = scale(...padded(Math.min(...t.low), Math.max(...t.high)), bottom, top);
     const spaced = t.at[t.at.length - 1] - t.at[0] || 1, x = scale(t.at[0] - spaced * 0.015, t.at[t.at.length - 1] + spaced * 0.02, 62, width - 8);
@@ -43,9 +43,9 @@ function trendPlot(c) {
     t.level.forEach((value, index) => {
       const place = x(t.at[index]);
       picture.append(line(place, y(t.low[index]), place, y(t.high[index]), "t-now faint"));
-      picture.append(titled(svg("circle", { cx: place.toFixed(1), cy: y(value).toFixed(1), r: width < 500 ? 2.6 : 3.6, class: invalid.has(index) ? "f-none" : "f-now" }), `${moment(t.at[index])}, ${data.stacks[t.stack[index]]}: ${seconds(value, 4)}${invalid.has(index) ? ", never steady or INVALID" : ""}`));
+      picture.append(titled(svg("circle", { cx: place.toFixed(1), cy: y(value).toFixed(1), r: width < 500 ? 2.6 : 3.6, class: "f-now" }), `${moment(t.at[index])}, ${data.stacks[t.stack[index]]}: ${seconds(value, 4)}`));
     });
-    (t.shifts || []).forEach((shift, index) => {
+    (t.changes || []).forEach((shift, index) => {
       const place = edge(shift.index), tone = shift.ratio > 1 ? "slower" : "faster";
       picture.append(line(place, 34, place, bottom, `t-${tone} bold`), svg("circle", { cx: place, cy: 32, r: 9, class: `f-${tone}` }), text(place, 36, String(index + 1), { "text-anchor": "middle", class: "f-paper" }));
     });

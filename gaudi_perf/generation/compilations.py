@@ -1,0 +1,86 @@
+"""torch.compile: where it keeps what it compiles, and how much it compiles."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from gaudi_perf.vocabulary.run import GraphCompilation
+
+
+def compiler_environment() -> dict[str, str]:
+    """Variables of a worker that compiles: steps are kept between runs in the user's cache directory alone."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return {
+        "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+        "TORCHINDUCTOR_CACHE_DIR": str(Path(home) / "gaudi-perf" / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else a pool of processes
+    }
+
+
+class Compilations:
+    """Counts and times what torch.compile compiles."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before_rounds = 0
+        self._seconds = 0.0
+        self._began: float | None = None
+        self._from_cache = False
+        self._hits_before = 0
+
+    @property
+    def total(self) -> GraphCompilation | None:
+        """All compilations since the reset, or None if there were none.
+
+        What compiling costs is not known where a graph came from the cache on disk: it is there in a tenth of the time.
+        """
+        if not self.count:
+            return None
+        return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self.count)
+
+    def watch(self) -> None:
+        """Begin torch.compile anew, and count from now on, until it is reset again."""
+        import torch
+        from torch._dynamo.callback import callback_handler as handler
+
+        torch.compiler.reset()  # forgets who watched before, too
+        for callbacks, ours in ((handler.start_callbacks, self._start), (handler.end_callbacks, self._end)):
+            if ours not in callbacks:
+                callbacks.append(ours)
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.count, self._seconds, self._from_cache = 0, 0.0, False
+
+    def begin_rounds(self) -> None:
+        """Timed rounds begin: nothing is to be compiled from now on."""
+        self._before_rounds = self.count
+
+    def problems(self) -> list[str]:
+        """What to say of compilations since the rounds began."""
+        more = self.count - self._before_rounds
+        if more <= 0:
+            return []
+        times = "once" if more == 1 else f"{more} times"
+        return [
+            f"torch.compile compiled {times} inside the timed rounds: allow more warm-up (--warm-up-limit), and keep "
+            "shapes static"
+        ]
+
+    def _start(self, *_: object) -> None:
+        self._hits_before = _cache_hits()
+        self._began = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        self.count += 1
+        self._from_cache |= _cache_hits() > self._hits_before
+        if self._began is not None:
+            self._seconds += time.perf_counter() - self._began
+
+
+def _cache_hits() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["aot_autograd"]["autograd_cache_hit"] + counters["inductor"]["fxgraph_cache_hit"])

@@ -1,0 +1,86 @@
+"""The cases of a session, judged with one false-alarm rate."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gaudi_perf.judging.case import Judgement
+from gaudi_perf.judging.rules import Rules
+from gaudi_perf.statistics.multiple_testing import (
+    FALSE_DISCOVERY_RATE,
+    CommonSlowdown,
+    common_slowdown,
+    lond_level,
+    regressed_among_all,
+)
+from gaudi_perf.statistics.verdict import Comparison
+from gaudi_perf.vocabulary.verdict import Reason, SharedErrorRate, Verdict, VerdictKind
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Conclusion(Generic[K]):
+    """What all cases come to together.
+
+    Attributes:
+        added: the verdict of every case that is REGRESSED among all, and was not by the time that its test was judged.
+        error_rate: the false-alarm rate; None if nothing was compared.
+        common: the slowdown that nearly all cases share, if there is one.
+    """
+
+    added: Mapping[K, Verdict]
+    error_rate: SharedErrorRate | None = None
+    common: CommonSlowdown | None = None
+
+
+class MultipleTesting(Generic[K]):
+    """Gives each case its level before it is measured, and judges all of them together in the end.
+
+    Cases are told apart by keys: a session's by the whole case.
+    """
+
+    def __init__(self, cases: int) -> None:
+        """No case is judged yet.
+
+        Args:
+            cases: how many cases will be measured.
+        """
+        self._cases = max(cases, 1)
+        self._judged: dict[K, Judgement] = {}
+
+    def rules(self, rules: Rules) -> Rules:
+        """The rules for a case that is measured now: with the levels that those judged before leave it."""
+        kinds = [judgement.verdicts[0].kind for judgement in self._judged.values()]
+        slower, faster = (
+            lond_level(self._cases, min(kinds.count(kind), self._cases))
+            for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+        )
+        return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
+
+    def add(self, key: K, judgement: Judgement) -> None:
+        """A case is judged."""
+        self._judged[key] = judgement
+
+    def conclude(self) -> Conclusion[K]:
+        """Judge all cases together. Only REGRESSED is added: no test's verdict is taken back."""
+        comparisons: dict[K, Comparison] = {}
+        for key, judgement in self._judged.items():
+            one = judgement.comparison
+            if one is not None:
+                kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
+                comparisons[key] = replace(one, kind=kind)
+        if not comparisons:
+            return Conclusion({})
+        regressed = regressed_among_all(comparisons)
+        added = {
+            key: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
+            for key, judgement in self._judged.items()
+            if key in regressed and (alone := judgement.alone) is not None
+        }
+        error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
+        return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))

@@ -1,0 +1,193 @@
+"""The noise of an installation: how far runs and sessions of a case lie apart, estimated from its history.
+
+Nobody but the history knows how far the sessions of a machine lie apart: runs of one session, or a published number,
+say nothing of it. docs/detection.md says what that is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
+from gaudi_perf.statistics.sample import RunSample, levels
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.places import places_of_device
+from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.run import Comparability, Run, in_order
+from gaudi_perf.vocabulary.stack import Stack
+
+FEWEST_SESSIONS = 10
+"""With fewer, what is learned is worth less than what is assumed of a quiet server."""
+NEWEST_SESSIONS = 30
+"""Older sessions say little of what is usual now."""
+_MOST = 2.0
+"""Rounds change by at most this much of what the probes do, in logarithms; more is chance."""
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """What a history says of the noise.
+
+    Attributes:
+        prior: what is known about the noise by now.
+        runs: of how many runs.
+        sessions: of how many sessions.
+    """
+
+    prior: NoisePrior
+    runs: int
+    sessions: int
+
+
+_Code = tuple[bytes, str]
+"""The stack with its components and settings, and what the stacks' file calls it."""
+_Known = dict[Comparability, dict[_Code, dict[str, Run]]]
+"""Runs by their names, of what may be compared, by stack."""
+
+
+class NoiseHistory:
+    """The stored runs of an installation, as far as they say what noise is usual. Read when first asked."""
+
+    def __init__(self, read: Callable[[], Iterable[Run]], baselines: BaselineStore | None = None) -> None:
+        """Nothing is read.
+
+        Args:
+            read: gives all runs that were ever measured; a ``UserError`` means none.
+            baselines: whose runs count, too.
+        """
+        self._read = read
+        self._baselines = baselines
+        self._results: _Known | None = None
+        self._stored: dict[str, _Known] = {}
+        self._estimates: dict[tuple[Comparability, bytes, frozenset[str], bool], NoiseEstimate | None] = {}
+
+    @classmethod
+    def of(cls, results: Path, baselines: BaselineStore) -> NoiseHistory:
+        """The history of a results directory and of the baselines."""
+        return cls(lambda: read_history(results).runs, baselines)
+
+    def estimate(
+        self, key: Comparability, stack: Stack, without: Iterable[str] = (), *, probes: bool
+    ) -> NoiseEstimate | None:
+        """The noise of what may be compared.
+
+        It is estimated from runs of one and the same stack: the one with the most sessions, and that in question, where
+        it has as many.
+
+        Args:
+            key: case, device, host class and kind of stack.
+            stack: the stack in question.
+            without: sessions that do not count: those that are compared.
+            probes: whether all runs that are compared have reference probes.
+
+        Returns:
+            The estimate; None if fewer than ``FEWEST_SESSIONS`` sessions are known.
+        """
+        asked = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without), probes
+        if asked not in self._estimates:
+            self._estimates[asked] = self._estimated(*asked)
+        return self._estimates[asked]
+
+    def _estimated(self, key: Comparability, own: bytes, without: frozenset[str], probes: bool) -> NoiseEstimate | None:
+        best: list[Run] = []
+        for _, known in sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0])):
+            runs = in_order(known.values())
+            if len({run.session_id for run in runs} - without) > len({run.session_id for run in best} - without):
+                best = runs
+        return estimated_from([sample_of(run) for run in best], without, probes=probes)
+
+    def _codes(self, key: Comparability) -> dict[_Code, dict[str, Run]]:
+        """The runs by what stack they are of; those of the results and of the baselines count once."""
+        if self._results is None:
+            try:
+                self._results = _grouped(self._read())
+            except UserError:
+                self._results = {}
+        if key.device not in self._stored:
+            self._stored[key.device] = _grouped(self._baseline_runs(key.device))
+        codes = {code: dict(known) for code, known in self._stored[key.device].get(key, {}).items()}
+        for code, known in self._results.get(key, {}).items():
+            codes.setdefault(code, {}).update(known)
+        return codes
+
+    def _baseline_runs(self, device: str) -> Iterable[Run]:
+        if self._baselines is None:
+            return
+        try:
+            places = places_of_device(self._baselines.directory, device)
+        except UserError:
+            return
+        for place in places:
+            try:
+                baseline = self._baselines.load(place)
+            except UserError:  # who needs this file is told
+                continue
+            for entry in baseline.cases:
+                yield from entry.runs
+
+
+def estimated_from(
+    samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool
+) -> NoiseEstimate | None:
+    """Estimate the noise from runs of the same code.
+
+    Args:
+        samples: in the order of measurement, with their sessions.
+        without: sessions that do not count.
+        probes: whether what is compared has reference probes. Then what they explain of the history is no noise: the
+            comparison corrects for it, too.
+
+    Returns:
+        The estimate; None if fewer than ``FEWEST_SESSIONS`` sessions are left.
+    """
+    sessions: dict[str, list[RunSample]] = {}
+    for sample in samples:
+        if sample.session not in without:
+            sessions.setdefault(sample.session, []).append(sample)
+    if len(sessions) < FEWEST_SESSIONS:
+        return None
+    newest = list(sessions.values())[-NEWEST_SESSIONS:]
+    those = [sample for session in newest for sample in session]
+    noise = learn_noise_prior(those)
+    if probes and (corrected := _corrected(those)) is not None:
+        left = learn_noise_prior(corrected)
+        noise = replace(noise, run=left.run, session=left.session)
+    return NoiseEstimate(noise, len(those), len(newest))
+
+
+def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:
+    """The runs without what their probes explain, by least squares; None where some have no probes."""
+    known = [sample.probe_level for sample in samples]
+    probes = np.array([level for level in known if level is not None])
+    if probes.size < len(samples):
+        return None
+    probes -= probes.mean()
+    values = levels(samples)
+    variance = float(probes @ probes)
+    slope = float(np.clip(probes @ (values - values.mean()) / variance, 0.0, _MOST)) if variance > 0 else 0.0
+    return [
+        replace(sample, rounds=sample.rounds * np.exp(-slope * probe))
+        for sample, probe in zip(samples, probes, strict=True)
+    ]
+
+
+def _grouped(runs: Iterable[Run]) -> _Known:
+    found: _Known = {}
+    lines: dict[int, bytes] = {}  # stacks are shared between runs of a history
+    kept = list(runs)  # so that no other stack gets the number of one that is gone
+    for run in kept:
+        if run.not_usable:
+            continue
+        if id(run.stack) not in lines:
+            lines[id(run.stack)] = encode_line(run.stack)
+        key = msgspec.structs.replace(run.comparability, stack_label="")
+        found.setdefault(key, {}).setdefault((lines[id(run.stack)], run.stack_label), {})[run.run_id] = run
+    return found

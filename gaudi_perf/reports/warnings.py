@@ -1,0 +1,121 @@
+"""Warnings about the devices, ranks, stacks and outputs of a session which do not make its measurements INVALID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gaudi_perf.reports.ranks import lagging
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.statistics.outputs import WRONG
+from gaudi_perf.stores.tokens import sharing_reference
+from gaudi_perf.vocabulary.formats import span
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
+
+STEADY_CLOCK = 0.95
+"""A clock that stays above this share of its highest value during the rounds counts as steady."""
+
+
+def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A line for every warning, with the cases that it is about.
+
+    Args:
+        runs: the runs of each case, by case id.
+    """
+    stacks = {
+        f"{run.stack.name}: {text}": None for many in runs.values() for run in many for text in run.stack.mismatches
+    }
+    found: dict[str, list[str]] = {}
+    for case, many in runs.items():
+        for run in many:
+            for text in telemetry_warnings(run.measurement.telemetry):
+                found.setdefault(text, []).append(case)
+        lag = lagging(many)
+        if lag:
+            found.setdefault(lag, []).append(case)
+        doubt = _outvoted(case, runs)
+        if doubt:
+            found.setdefault(doubt, []).append(case)
+    lines = [f"stack of {text}" for text in stacks]
+    lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in found.items()]
+    return [harmless(line) for line in lines]
+
+
+def _outvoted(case: str, runs: Mapping[str, Sequence[Run]]) -> str:
+    """Whether more configurations contradict the outputs of a case than agree with them; it is not INVALID itself."""
+    against = [other for other, many in runs.items() if any(case in run.measurement.contradicts for run in many)]
+    if not against:
+        return ""
+    sharing = {sharing_reference(run) for run in runs[case]}
+    agreeing = [
+        other
+        for other, many in runs.items()
+        if not sharing.isdisjoint(sharing_reference(run) for run in many)
+        and not any(problem.startswith(WRONG) for run in many for problem in run.measurement.problems)
+    ]
+    if len(against) <= len(agreeing):
+        return ""
+    who = ", ".join(against)
+    return f"likely WRONG OUTPUT here, not there: {who} contradict its outputs, more than agree with it"
+
+
+def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
+    """Warnings about the devices; what makes rounds INVALID is reported as that, not here."""
+    if telemetry is None:
+        return []
+    found = []
+    throttled = telemetry.throttled()
+    for device in sorted({sample.device for sample in telemetry.samples}):
+        samples = [sample for sample in telemetry.samples if sample.device == device]
+        reasons = sorted(
+            {reason for sample in samples if sample.moment == "before" for reason in sample.throttle_reasons}
+        )
+        if reasons and device not in throttled:
+            found.append(f"device {device} was throttled ({', '.join(reasons)}) before the warm-up, not in the rounds")
+        clocks = [sample.clock_mhz for sample in samples if sample.moment == "during" and sample.clock_mhz is not None]
+        if clocks and min(clocks) < STEADY_CLOCK * max(clocks) and device not in throttled:
+            found.append(
+                f"the clock of device {device} varied from {min(clocks):.0f} to {max(clocks):.0f} MHz during the timed "
+                f"rounds, {_why(samples)}"
+            )
+    if telemetry.unclear_processes:
+        who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
+        found.append(
+            f"whether others were on the devices cannot be told: of {who} none has the number of a process of this "
+            "run, as in a container with numbers of its own (docker run --pid=host shows the host's)"
+        )
+    return [*found, *telemetry.notes]
+
+
+def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
+    """For each device, what it reported during the rounds (right after them, if they were short), in words."""
+    lines = []
+    for device in sorted({sample.device for sample in telemetry.samples}):
+        samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
+        parts = [
+            _span([sample.clock_mhz for sample in samples], "MHz"),
+            _span([sample.temperature_c for sample in samples], "°C"),
+            _span([sample.power_w for sample in samples], "W"),
+            *_reasons(samples),
+        ]
+        text = ", ".join(part for part in parts if part)
+        if text:
+            lines.append((f"device {device}", text))
+    return lines
+
+
+def _reasons(samples: Sequence[DeviceSample]) -> list[str]:
+    reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
+    return [f"throttled: {', '.join(reasons)}"] if reasons else []
+
+
+def _why(samples: Sequence[DeviceSample]) -> str:
+    limits = sorted({limit for sample in samples if sample.moment == "during" for limit in sample.limits})
+    return f"held back by: {', '.join(limits)}" if limits else "and the device reports no reason"
+
+
+def _span(values: Sequence[float | None], unit: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    return span([f"{min(known):.0f}", f"{max(known):.0f}"], unit)

@@ -1,0 +1,449 @@
+"""The sentences of all reports, made from documents: verdicts, cases, and what a session says of all cases together."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from gaudi_perf.reports.figures import Figures
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.statistics.multiple_testing import CommonSlowdown
+from gaudi_perf.statistics.roofline import roofline_of
+from gaudi_perf.stores.changes import CaseChange, regressions
+from gaudi_perf.vocabulary.formats import (
+    change,
+    counted,
+    interval,
+    long_time,
+    p_value,
+    percent,
+    percent_set,
+    rate,
+    seconds,
+    slower_or_faster,
+    span,
+)
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.stack import Stack, component_changes
+from gaudi_perf.vocabulary.verdict import (
+    WORST_FIRST,
+    Advice,
+    CaseReport,
+    Reason,
+    Session,
+    StopReason,
+    Verdict,
+    VerdictKind,
+)
+
+NOT_THE_MEDIANS = (
+    "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine"
+)
+"""Why the estimate differs from the ratio of the medians."""
+NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
+
+# ---- a verdict
+
+_SIGNIFICANT = (Reason.SLOWER, Reason.FASTER, Reason.SIGNIFICANT_AMONG_ALL, Reason.TEXT)
+_AS_STORED = (Reason.TEXT, Reason.INVALID, Reason.NO_BASELINE)
+_STOPS = {
+    StopReason.CLEAR: "the verdict is clear",
+    StopReason.BUDGET: "the budget is spent",
+    StopReason.FUTILE: "more runs within the budget cannot settle it",
+}
+_ADVICE = {
+    Advice.ACCEPT_OR_WAIVE: "Find what changed in the stack; accept the new level with a reason, or waive it.",
+    Advice.REFRESH: "Refresh the baseline: it hides later slowdowns up to the old level.",
+    Advice.ANOTHER_SESSION: "One slow session would explain it, and nothing measured here would show that: repeat it "
+    "in another session, with reference probes, or with both stacks side by side.",
+    Advice.QUIETER_MACHINE: "200 more pairs of runs would not settle it: use a quieter machine.",
+    Advice.SIDE_BY_SIDE: "More runs in this session cannot settle it, since sessions differ and few are known: measure "
+    "both stacks side by side, or store baselines of several sessions.",
+    Advice.MEASURE_ALONE: "Measure this case again, by itself.",
+    Advice.MORE_WARM_UP: "Raise --warm-up-limit or --time-budget, or find what keeps the machine busy.",
+    Advice.FIX_AND_REPEAT: "Fix the cause and measure again: an INVALID measurement is neither judged nor stored as a "
+    "baseline.",
+    Advice.STORE: "Store this level with --refresh-baselines.",
+    Advice.SAME_DEVICE: "Compare two stacks on the same device.",
+}
+
+
+def estimate(verdict: Verdict) -> str:
+    """The change with its interval, ``8.0 % slower [+6.1 %, +9.9 %]``; empty if nothing was compared."""
+    if verdict.ratio is None or verdict.low is None or verdict.high is None:
+        return ""
+    significant = verdict.reason in _SIGNIFICANT
+    words = slower_or_faster(verdict.ratio, verdict.metric) if significant else change(verdict.ratio)
+    return f"{words} {interval(verdict.low, verdict.high)}"
+
+
+def against_baseline(verdict: Verdict) -> str:
+    """The estimate, of what, and against what: ``peak memory 8.0 % more [+6.1 %, +9.9 %] than synapse-1.24.0``."""
+    preposition = "than" if verdict.reason in _SIGNIFICANT else "against"
+    return f"{of_metric(verdict)}{estimate(verdict)} {preposition} {harmless(verdict.baseline)}"
+
+
+def reason(verdict: Verdict) -> str:
+    """Why it is this verdict, in a sentence without its full stop."""
+    known, why = estimate(verdict), grounds(verdict)
+    if verdict.reason in _AS_STORED or verdict.reason is Reason.NEVER_STEADY or not known:
+        return why
+    return f"{known}{', ' if why.startswith('p ') else ': '}{why}"
+
+
+def grounds(verdict: Verdict) -> str:
+    """The same without the estimate."""
+    if verdict.reason in _AS_STORED:
+        return harmless(verdict.text)
+    words = {
+        Reason.SLOWER: p_value(verdict.p_slower or 0.0),
+        Reason.FASTER: p_value(verdict.p_faster or 0.0),
+        Reason.WITHIN_TOLERANCE: f"{_limit(verdict)} is ruled out; {_detectable(verdict)}",
+        Reason.TOO_IMPRECISE: f"{_limit(verdict)} can be neither detected nor ruled out; {_detectable(verdict)}",
+        Reason.NOT_SIGNIFICANT: f"{_p(verdict)}: too large for UNCHANGED, and not significant",
+        Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}: significant by itself, and not as one of "
+        f"{counted(verdict.comparisons or 0, 'comparison')}",
+        Reason.SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}, significant among all cases of the session",
+        Reason.TOO_FEW_RUNS: "the first interim analysis is yet to come",
+        Reason.NEVER_STEADY: f"a run never became steady ({harmless(verdict.text)}), so its rounds still drift",
+        Reason.NO_VALUES: f"no {harmless(verdict.text)} on both sides",
+    }[verdict.reason]
+    if basis := _basis(verdict):
+        words += f" ({basis})"
+    return f"{words}; no more runs: {_STOPS[verdict.stop]}" if verdict.stop else words
+
+
+def advice(verdict: Verdict, *, refreshed: bool = False) -> str:
+    """What to do next, in sentences, or empty.
+
+    Args:
+        verdict: of a comparison.
+        refreshed: whether the session stored its levels; then it need not be advised.
+    """
+    if verdict.advice is Advice.CHECK_MACHINE and verdict.probe_change is not None:
+        return (
+            f"By its reference probes the machine is {slower_or_faster(1 + verdict.probe_change)} than it was for the "
+            "baseline: find out why, repeat the measurement, or measure both stacks side by side."
+        )
+    if verdict.advice is Advice.CHECK_ROUNDS and verdict.tail_spread_change is not None:
+        more = "more" if verdict.tail_spread_change > 0 else "less"
+        return (
+            f"The rounds are {more} uneven than the baseline's, by {percent(abs(verdict.tail_spread_change))}: a "
+            "disturbed machine does that, and so does software that stalls now and then. More runs cannot tell which: "
+            "look at the rounds (gaudi-perf report --html)."
+        )
+    if verdict.advice is Advice.MORE_RUNS:
+        return _more_runs(verdict)
+    if verdict.advice is Advice.TEXT:
+        return harmless(verdict.advice_text)
+    stored = verdict.advice is Advice.STORE and refreshed
+    return "" if stored else _ADVICE.get(verdict.advice, "")
+
+
+def full_text(verdict: Verdict, *, refreshed: bool = False) -> str:
+    """Why it is this verdict, and what to do next, in sentences; for ``refreshed`` see ``advice``."""
+    why = _sentence(f"{of_metric(verdict)}{reason(verdict)}")
+    return f"{why} {advice(verdict, refreshed=refreshed)}".strip()
+
+
+def of_metric(verdict: Verdict) -> str:
+    """What a verdict is about, with a space behind it; empty for the latency."""
+    return "" if verdict.metric == LATENCY else f"{TITLES[verdict.metric]} "
+
+
+def _limit(verdict: Verdict) -> str:
+    return f"a slowdown of {percent_set(2 * (verdict.tolerance or 0.0))}"
+
+
+def _detectable(verdict: Verdict) -> str:
+    return f"smallest detectable slowdown: {percent(verdict.smallest_visible_slowdown or 0.0)}"
+
+
+def _p(verdict: Verdict) -> str:
+    found = verdict.p_slower if (verdict.ratio or 1.0) >= 1 else verdict.p_faster
+    return p_value(0.0 if found is None else found)
+
+
+def _basis(verdict: Verdict) -> str:
+    """How many runs were compared, and how noisy they are."""
+    if verdict.candidate_runs is None or verdict.baseline_runs is None or verdict.run_spread is None:
+        return ""
+    runs = counted(verdict.candidate_runs, "run")
+    if verdict.role == "side by side":
+        parts = [f"{runs} of each stack side by side"]
+    elif verdict.published:
+        parts = [f"{runs} against a published number of unknown spread"]
+    else:
+        parts = [f"{runs} against {counted(verdict.baseline_runs, 'run')}"]
+    before = verdict.uncorrected_run_spread
+    corrected = before is not None and before > 1.1 * verdict.run_spread
+    parts.append(f"run-to-run variation: {percent(verdict.run_spread)}")
+    if corrected and before is not None:
+        parts[-1] += f", {percent(before)} before correction by the reference probes"
+    if verdict.session_spread is not None:
+        variation, learned = f"night-to-night variation: {percent(verdict.session_spread)}", verdict.learned_noise
+        if learned is None:
+            parts.append(f"assumed {variation}")
+        else:
+            runs = counted(learned.runs, "run")
+            parts.append(f"{variation}, learned from {runs} of {counted(learned.sessions, 'session')}")
+    return "; ".join(parts)
+
+
+def _more_runs(verdict: Verdict) -> str:
+    if verdict.more_runs is None:
+        return ""
+    each = " of each stack" if verdict.role == "side by side" else ""
+    cost = "" if verdict.more_seconds is None else f" ({long_time(verdict.more_seconds)})"
+    text = f"About {counted(verdict.more_runs, 'more run')}{each}{cost} would settle it."
+    if verdict.few_rounds:
+        text += " Most of the variation comes from few rounds per run: more rounds are cheaper than more runs."
+    return text
+
+
+# ---- a case
+
+_ROLES = {
+    "drift": "the same version of the stack, stored earlier: a difference is drift",
+    "release": "the newest earlier version that is stored: a difference is what the release changed",
+    "named": "the baseline that was asked for",
+    "side by side": "the other stack of the session, measured in turns with it",
+}
+
+
+def case_headline(report: CaseReport) -> str:
+    """A case in a sentence."""
+    if report.failed:
+        return f"Not measured: {harmless(report.failed)}"
+    if report.skipped:
+        return f"Skipped: {harmless(report.skipped)}"
+    if not report.verdicts:
+        return "Not judged: the session's document has no verdict of this case"
+    verdict = report.verdicts[0]
+    if not estimate(verdict):
+        return reason(verdict)
+    text = against_baseline(verdict)
+    confidence = f" ({percent_set(verdict.confidence)} interval)" if verdict.confidence else ""
+    return f"{text[0].upper()}{text[1:]}{confidence}."
+
+
+def explanation(verdict: Verdict, facts: Figures) -> list[str]:
+    """How the verdict came about, sentence by sentence."""
+    said = [_sentence(reason(verdict))]
+    if verdict.role in _ROLES:
+        said.append(f"Compared with {_ROLES[verdict.role]}.")
+    if verdict.low is not None and verdict.high is not None and verdict.tolerance is not None:
+        said.append(_against_tolerance(verdict.low, verdict.high, verdict.tolerance, verdict.confidence))
+    if verdict.metric == LATENCY and verdict.ratio is not None and verdict.baseline_median_s is not None:
+        said.append(_medians(facts, verdict.baseline_median_s, verdict.ratio))
+    detectable = verdict.smallest_visible_slowdown
+    if detectable is not None and verdict.reason not in (Reason.WITHIN_TOLERANCE, Reason.TOO_IMPRECISE):
+        said.append(_sentence(f"Smallest detectable slowdown: {percent(detectable)}"))
+    said.append(_sentence(advice(verdict)))
+    return [text for text in dict.fromkeys(said) if text]
+
+
+def problems_of(runs: Sequence[Run]) -> str:
+    """Why a measurement must not be judged, or that it never became steady; empty if all is well."""
+    problems = dict.fromkeys(problem for run in runs for problem in run.measurement.problems)
+    warm_ups = [run.measurement.warm_up for run in runs]
+    problems |= dict.fromkeys(f"a run never became steady: {one.reason}" for one in warm_ups if not one.steady)
+    return harmless("; ".join(problems))
+
+
+def _medians(facts: Figures, baseline_s: float, ratio: float) -> str:
+    """The raw medians, and why their ratio is not the estimate."""
+    apart = change(facts.latency_s / baseline_s)
+    basis = f"{counted(facts.runs, 'run')} with {counted(facts.rounds, 'round')} in all"
+    text = f"Median: {seconds(facts.latency_s)} from {basis}, baseline {seconds(baseline_s)} ({apart})."
+    if apart == change(ratio):
+        return text
+    return f"{text} The estimate of {change(ratio)} differs: {NOT_THE_MEDIANS}."
+
+
+def _against_tolerance(low: float, high: float, tolerance: float, confidence: float | None) -> str:
+    which = f"{percent_set(confidence)} interval" if confidence else "interval"
+    if low > 1 + tolerance or high < 1 + tolerance:
+        side = "beyond" if low > 1 + tolerance else "below"
+        return f"All of the {which} lies {side} the tolerance of {percent_set(tolerance)}."
+    return f"The {which} contains the tolerance of {percent_set(tolerance)}."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+# ---- a refresh
+
+
+def level_change(change: CaseChange) -> str:
+    """What a refresh does to a case, or why it does not, on a line."""
+    parts = [_level(change)] if change.level_s is not None else []
+    if change.refused:
+        parts.append(f"refused: {change.refused}")
+    elif not change.written:
+        slower = change.accepted_ratio
+        what = [] if slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
+        what += [change.worse] if change.worse else []
+        parts.append(f'refused: {", ".join(what)}: give the reason with --accept-regression "..."')
+    elif change.needs_reason:
+        parts.append(f"accepted: {change.stored_reason}")
+    if change.judged is not None and change.judged.noted:
+        parts.append(f"{regressions(change.judged.noted)} (it does not gate)")
+    return f"{change.label} {change.case_id}: {'; '.join([*parts, *change.notes])}"
+
+
+def _level(change: CaseChange) -> str:
+    current, level = change.current, change.level_s or 0.0
+    if current is None or change.ratio is None:
+        return f"new at {seconds(level)}"
+    words = slower_or_faster(change.ratio)
+    before = "the current level" if current.own else current.stack_name
+    medians = f"{seconds(current.case.level_s)} to {seconds(level)}"
+    if change.judged is not None and change.judged.ratio is not None:
+        text = f"{change.kind}: {words} than {before} (medians {medians})"
+    else:
+        text = f"{change.kind}: medians {words} than {before} ({medians})"
+    anchor = current.anchor
+    if level > anchor.latency_s:
+        of = f", {anchor.stack}" if anchor.stack else ""
+        best = f"{seconds(anchor.latency_s)} of {anchor.accepted_on}{of}"
+        text += f", {slower_or_faster(level / anchor.latency_s)} than the best ({best})"
+    return text
+
+
+# ---- a session
+
+
+def title(session: Session) -> str:
+    """What the session comes to, in one sentence: slower cases first, for that is the question."""
+    worst = [report.verdicts[0].kind for report in session.cases if report.verdicts and not report.waived]
+    slower, broken = worst.count(VerdictKind.REGRESSED), worst.count(VerdictKind.INVALID)
+    broken += sum(1 for report in session.cases if report.failed)
+    open_questions = worst.count(VerdictKind.INCONCLUSIVE) + worst.count(VerdictKind.NO_BASELINE)
+    parts = []
+    if slower:
+        parts.append(f"{counted(slower, 'case')} got slower")
+    if broken:
+        parts.append(f"{broken if slower else counted(broken, 'case')} could not be judged")
+    if not slower and not broken:
+        if not worst and not session.cases:
+            return "Nothing was measured"
+        parts.append("No case got slower" if worst and open_questions < len(worst) else "Nothing could be compared")
+    if open_questions and parts != ["Nothing could be compared"]:
+        parts.append(f"{open_questions} of {len(worst)} {'is' if open_questions == 1 else 'are'} open")
+    return "; ".join(parts)
+
+
+def verdict_counts(session: Session) -> str:
+    """How many cases came to which verdict, worst first: ``1 REGRESSED, 3 UNCHANGED``."""
+    counts = Counter(report.verdicts[0].kind for report in session.cases if report.verdicts)
+    return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
+
+
+def smallest_visible(session: Session) -> str:
+    """The smallest slowdown that the session could have detected; empty if nothing was compared."""
+    seen = [
+        (verdict.smallest_visible_slowdown, report.case.id)
+        for report in session.cases
+        for verdict in report.verdicts[:1]
+        if verdict.smallest_visible_slowdown is not None
+    ]
+    if not seen:
+        return ""
+    (best, best_case), (worst, worst_case) = min(seen), max(seen)
+    text = f"smallest detectable slowdown: {percent(best)}"
+    if len(seen) > 1:
+        middle = statistics.median(share for share, _ in seen)
+        text += f" ({best_case}), median {percent(middle)}, {percent(worst)} ({worst_case})"
+    return harmless(text)
+
+
+def learned_noise(session: Session) -> str:
+    """What the history taught of the noise; empty where no comparison with stored runs learned anything."""
+    stored = [
+        verdict
+        for report in session.cases
+        for verdict in report.verdicts
+        if verdict.ratio is not None and verdict.metric == LATENCY and verdict.role != "side by side"
+    ]
+    learned = [verdict.learned_noise for verdict in stored if verdict.learned_noise is not None]
+    if not learned:
+        return ""
+    variation = span(percent(share) for share in sorted(noise.session for noise in learned))
+    sessions = span(str(count) for count in sorted(noise.sessions for noise in learned))
+    text = f"night-to-night variation: {variation}, learned from {sessions} sessions"
+    others = len(stored) - len(learned)
+    return f"{text}; assumed for {others} of {counted(len(stored), 'comparison')}" if others else text
+
+
+def error_rate(session: Session) -> str:
+    """The false-alarm rate of all cases together; empty if nothing was compared."""
+    shared = session.error_rate
+    if shared is None:
+        return ""
+    chance = f"if nothing changed, the chance of any false REGRESSED is at most {percent_set(shared.rate)}"
+    return chance if shared.cases == 1 else f"one false-alarm rate over the {shared.cases} cases: {chance}"
+
+
+def common_slowdown(common: CommonSlowdown) -> str:
+    """What nearly all cases have in common."""
+    return (
+        f"{common.regressed} of {counted(common.compared, 'case')} are slower, by {percent(common.least - 1)} to "
+        f"{percent(common.most - 1)}: a slow machine whose reference probes do not show it looks the same; measure "
+        "both stacks side by side to distinguish the two"
+    )
+
+
+def stacks_side_by_side(session: Session, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Both stacks and what differs between them; empty for a session of one stack."""
+    pairs: dict[tuple[str, str, tuple[str, ...]], None] = {}
+    for report in session.cases:
+        for verdict in report.verdicts:
+            if verdict.role == "side by side" and verdict.baseline_stack is not None:
+                ours, theirs = runs[report.case.id][0].stack, verdict.baseline_stack
+                pairs[ours.name, theirs.name, tuple(stack_differences(theirs, ours))] = None
+    lines = []
+    for ours_name, theirs_name, differing in pairs:
+        candidate, baseline = f"{session.candidate_stack} ({ours_name})", f"{session.baseline_stack} ({theirs_name})"
+        lines.append(harmless(f"side by side: {candidate} against {baseline}"))
+        lines.append(f"what differs: {'; '.join(differing) or 'no version and no setting that is known'}")
+    return lines
+
+
+def stack_differences(old: Stack, new: Stack) -> list[str]:
+    """Versions, components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
+    return [harmless(change) for change in component_changes(old, new)]
+
+
+def other_regressions(session: Session) -> list[str]:
+    """A line for every metric that regressed and does not gate."""
+    return [
+        f"{harmless(f'{report.case.id}: {TITLES[verdict.metric]} REGRESSED against {verdict.baseline}')}: "
+        f"{estimate(verdict)}; it does not gate (--gate {verdict.metric} makes it)"
+        for report in session.cases
+        for verdict in report.others
+        if verdict.kind == VerdictKind.REGRESSED and estimate(verdict)
+    ]
+
+
+def notes(session: Session) -> list[str]:
+    """What else is to be known of cases, each sentence once."""
+    found = Counter(note for report in session.cases for note in report.notes)
+    return [f"in {counted(count, 'case')}: {harmless(note)}" for note, count in found.items()]
+
+
+def limit_note(run: Run) -> str:
+    """What the column ``of limit`` says of runs like this one; empty where the bandwidth is not known."""
+    limit = roofline_of(run)
+    if limit is None:
+        return ""
+    bandwidth = limit.bandwidth
+    source = "measured" if bandwidth.source == "measured" else f"by {bandwidth.source}"
+    return harmless(
+        f"of limit: share of the latency in which {run.device.name} at {rate(bandwidth.bytes_per_s)} ({source}) could "
+        "read the weights and the cache for every token"
+    )

@@ -1,0 +1,159 @@
+"""Runs as data frames of pandas, and frames as files. pandas takes long to import, so functions import it."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from gaudi_perf.stores.files import write_atomic
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.run import Run
+
+if TYPE_CHECKING:
+    import pandas
+
+_TYPES = {
+    **dict.fromkeys(("devices", "new_tokens", "batch_size", "rounds", "round", "warm_up_rounds"), "int64"),
+    **dict.fromkeys(("graphs", "kv_cache", "steady", "valid"), "bool"),
+    **dict.fromkeys(("host_load", "steal_percent"), "float64"),
+    "peak_memory_bytes": "Int64",
+}
+"""Types of columns; durations, which end with ``_s``, are floats, and all others are texts."""
+
+
+def history(directory: str | os.PathLike[str]) -> pandas.DataFrame:
+    """Every run under a results directory as a data frame, a row a run; see ``runs_frame``.
+
+    Raises:
+        UserError: there is no such directory.
+    """
+    return runs_frame(read_history(Path(directory)).runs)
+
+
+def runs_frame(runs: Iterable[Run]) -> pandas.DataFrame:
+    """One row a run, in their order. Durations are in seconds, memory in bytes."""
+    return _frame(
+        {
+            **_identity(run),
+            "rounds": len(run.measurement.latencies_s),
+            "latency_median_s": run.level_s,
+            "latency_min_s": min(run.measurement.latencies_s),
+            "latency_max_s": max(run.measurement.latencies_s),
+            "first_token_median_s": _median(run.values("first-token")),
+            "per_output_token_median_s": _median(run.values("per-token")),
+            "peak_memory_bytes": run.measurement.peak_memory_bytes,
+            "graph_compilation_s": _median(run.values("compilation")),
+            "warm_up_rounds": len(run.measurement.warm_up.latencies_s),
+            "steady": run.steady,
+            "valid": run.valid,
+            "problems": "; ".join(run.problems),
+            "host_load": run.host.load,
+            "steal_percent": run.host.steal_percent,
+        }
+        for run in runs
+    )
+
+
+def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
+    """One row a round, in order. Durations are in seconds."""
+    runs = list(runs)
+    rounds = [run.measurement.latencies_s for run in runs]
+    probes = [run.measurement.probes_s or [math.nan] * len(run.measurement.latencies_s) for run in runs]
+    frame = _frame({**_identity(run), "valid": run.valid} for run in runs)
+    texts = frame.select_dtypes("object").columns
+    frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
+    repeated: pandas.DataFrame = frame.loc[frame.index.repeat([len(latencies) for latencies in rounds])].reset_index(
+        drop=True
+    )
+    repeated.insert(
+        len(repeated.columns) - 1, "round", [index for latencies in rounds for index in range(len(latencies))]
+    )
+    repeated.insert(len(repeated.columns) - 1, "latency_s", [latency for latencies in rounds for latency in latencies])
+    repeated.insert(len(repeated.columns) - 1, "probe_s", [probe for values in probes for probe in values])
+    return repeated
+
+
+def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
+    """A frame as CSV (RFC 4180) with a header."""
+    texts = frame.select_dtypes(["object", "category"]).columns
+    return str(
+        frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts}).to_csv(
+            index=False, lineterminator=lineterminator
+        )
+    )
+
+
+def write_csv(path: Path, frame: pandas.DataFrame) -> None:
+    """Write a frame as CSV (RFC 4180, UTF-8) with a header.
+
+    Raises:
+        UserError: the file cannot be written; an older one is kept.
+    """
+    write_atomic(path, csv_text(frame).encode("utf-8", "backslashreplace"))
+
+
+def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
+    """Write a frame as Parquet; needs pyarrow. Columns have the same types in every file.
+
+    Raises:
+        UserError: pyarrow is not installed, or the file cannot be written; an older one is kept.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'gaudi-perf[parquet]', or write CSV")
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, engine="pyarrow", compression="zstd", index=False)
+    write_atomic(path, buffer.getvalue())
+
+
+def spreadsheet_safe(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: an apostrophe goes before a text that begins like one.
+
+    OWASP, "CSV Injection": texts that begin with ``=``, ``+``, ``-``, ``@``, a tab or a line's end are evaluated.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+
+
+def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+    import pandas
+
+    return _typed(pandas.DataFrame.from_records(list(rows)))
+
+
+def _typed(frame: pandas.DataFrame) -> pandas.DataFrame:
+    names = [str(name) for name in frame.columns]
+    types = {name: _TYPES.get(name, "float64" if name.endswith("_s") else "object") for name in names}
+    typed: pandas.DataFrame = frame.astype(types)
+    return typed
+
+
+def _median(values: list[float]) -> float | None:
+    return float(median(values)) if values else None
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    case, workload = run.case, run.case.workload
+    return {
+        "run_id": run.run_id,
+        "session_id": run.session_id,
+        "started_at": run.started_at,
+        "case": case.id,
+        "model": case.configuration.model,
+        "devices": case.configuration.devices,
+        "graphs": case.configuration.graphs,
+        "kv_cache": case.configuration.kv_cache,
+        "scale": case.scale,
+        "weights": case.weights,
+        "dtype": workload.dtype,
+        "new_tokens": workload.new_tokens,
+        "batch_size": workload.batch_size,
+        "device": run.device.name,
+        "stack": run.stack.name,
+        "host_class": run.host.host_class,
+    }

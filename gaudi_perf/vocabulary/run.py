@@ -1,0 +1,318 @@
+"""Runs: what a worker group yields, its level, its validity, and what it may be compared with.
+
+A run is one document from the worker to the report: baselines, history, statistics and reports read it, and keep no
+other shape of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from statistics import median
+from typing import Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
+from gaudi_perf.vocabulary.documents import TokenId as TokenId
+from gaudi_perf.vocabulary.metrics import Metric
+from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.stack import Device, Host, Stack, StackKind
+from gaudi_perf.vocabulary.telemetry import Telemetry
+
+RUN_SCHEMA = "gaudi-perf/run/1"
+
+_TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
+
+
+class WarmUp(Document, frozen=True):
+    """The rounds before those that count.
+
+    Attributes:
+        latencies_s: their durations, in order.
+        steady: whether the rounds had become steady when warm-up ended; if not, it ended by its limit.
+        reason: why it ended, in words.
+    """
+
+    latencies_s: list[Seconds]
+    steady: bool
+    reason: str
+
+
+class TokenTimes(Document, frozen=True):
+    """Times within a generation, from rounds of their own, so that taking them disturbs no latency.
+
+    Attributes:
+        first_token_s: per round, from the request to the first new token.
+        per_output_token_s: per round, the mean time of each following token; empty if only one is generated.
+    """
+
+    first_token_s: list[Seconds]
+    per_output_token_s: list[Seconds]
+
+
+class GraphCompilation(Document, frozen=True):
+    """Graphs that were compiled or captured before the rounds.
+
+    Attributes:
+        seconds: time spent, where known.
+        count: how many graphs, where known.
+    """
+
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    count: Count | None = None
+
+
+class RankSkew(Document, frozen=True):
+    """How far apart the ranks of a group ended their rounds.
+
+    Attributes:
+        median_s: the median, over rounds, of the slowest rank's duration less the fastest's.
+        lagging_rank: the rank that was slowest most often.
+        lagging_share: in which share of the rounds it was.
+    """
+
+    median_s: Annotated[float, msgspec.Meta(ge=0)]
+    lagging_rank: Count
+    lagging_share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Measurement(Document, frozen=True):
+    """What a run yields.
+
+    Attributes:
+        latencies_s: the duration of each timed round; that of the slowest rank.
+        probes_s: the duration of the reference probes around each round, if there were any; same length.
+        rank_latencies_s: per rank, the durations of its rounds, where there are several ranks.
+        rank_skew: what they say of the ranks.
+        rank_passes_s: per rank, the durations of forward passes of its part of the model by itself, after the rounds.
+            In rounds all ranks wait for the slowest; here none does.
+        warm_up: the rounds before; not kept of runs that are baselines, which are all steady.
+        token_times: time to first token and time per output token.
+        tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
+        peak_memory_bytes: the most memory in use during the rounds: of the fullest device, on the CPU of the process.
+        graph_compilation: what ``graphs`` cost once.
+        token_ids: the new tokens that came out of every round.
+        trace: the logits along those tokens, from a generation of its own after the rounds.
+        problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
+        contradicts: ids of the session's cases from whose outputs these differ by more than rounding; which of the two
+            is wrong is not known.
+        notes: what is worth knowing and no problem, for instance tokens that differ by rounding.
+        memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
+            measured that.
+        phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
+        earlier_cases: ids of the cases that the worker group measured before, oldest first; None where unknown.
+        telemetry: what the devices' instruments told, where there are any.
+    """
+
+    latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
+    warm_up: WarmUp = WarmUp(latencies_s=[], steady=True, reason="")
+    token_times: TokenTimes | None = None
+    tokenization_s: Seconds | None = None
+    probes_s: list[Seconds] | None = None
+    rank_latencies_s: list[list[Seconds]] | None = None
+    rank_skew: RankSkew | None = None
+    rank_passes_s: list[list[Seconds]] | None = None
+    peak_memory_bytes: Bytes | None = None
+    graph_compilation: GraphCompilation | None = None
+    token_ids: list[TokenId] = []
+    trace: TokenTrace | None = None
+    problems: list[str] = []
+    contradicts: list[Name] = []
+    notes: list[str] = []
+    memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    phases_s: dict[str, float] = {}
+    earlier_cases: list[Name] | None = None
+    telemetry: Telemetry | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse durations that are no numbers, and probes that do not bracket every round."""
+        require_finite(self.latencies_s, "latencies_s")
+        if self.probes_s is not None:
+            require_finite(self.probes_s, "probes_s")
+            if len(self.probes_s) != len(self.latencies_s):
+                raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
+
+
+class Run(Document, frozen=True, kw_only=True):
+    """All rounds of a case in one fresh worker group: the unit of evidence.
+
+    Attributes:
+        run_id: unique name of the run.
+        session_id: the session that it belongs to.
+        started_at: when, in UTC, for instance ``2026-01-31T23:59:59Z``.
+        stack_label: what the stacks' file calls the stack, where two were measured side by side; else empty.
+    """
+
+    schema: str = RUN_SCHEMA
+    run_id: Name
+    session_id: Name
+    started_at: str
+    case: Case
+    device: Device
+    stack: Stack
+    host: Host
+    measurement: Measurement
+    stack_label: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse other schemas and unreadable times."""
+        if self.schema != RUN_SCHEMA:
+            raise ValueError(f"schema is {self.schema!r}, and this release reads {RUN_SCHEMA!r}")
+        require_timestamp(self.started_at, "started_at")
+
+    @property
+    def level_s(self) -> float:
+        """The median of its rounds, in seconds."""
+        return float(median(self.measurement.latencies_s))
+
+    def values(self, metric: Metric) -> list[float]:
+        """What was measured of a metric: seconds of each round, or one value of the run; bytes for memory."""
+        measured = self.measurement
+        if metric == "latency":
+            return measured.latencies_s
+        if metric in ("first-token", "per-token"):
+            times = measured.token_times
+            if times is None:
+                return []
+            return times.first_token_s if metric == "first-token" else times.per_output_token_s
+        compilation = measured.graph_compilation
+        value = measured.peak_memory_bytes if metric == "memory" else compilation.seconds if compilation else None
+        return [float(value)] if value else []
+
+    @property
+    def problems(self) -> list[str]:
+        """Why it is INVALID and must not be judged; empty if it may be."""
+        return self.measurement.problems
+
+    @property
+    def valid(self) -> bool:
+        """Whether it may be judged."""
+        return not self.problems
+
+    @property
+    def steady(self) -> bool:
+        """Whether its rounds had become steady when the warm-up ended."""
+        return self.measurement.warm_up.steady
+
+    @property
+    def not_usable(self) -> str:
+        """Why it is no evidence of a level, in a clause: INVALID, or never steady; empty if it is."""
+        if self.problems:
+            return f"is INVALID ({self.problems[0]})"
+        return "" if self.steady else f"never became steady ({self.measurement.warm_up.reason})"
+
+    @property
+    def comparability(self) -> Comparability:
+        """What it may be compared with."""
+        return Comparability(
+            case=self.case,
+            device=self.device.name,
+            stack_kind=self.stack.kind,
+            stack_label=self.stack_label,
+            host_class=self.host.host_class,
+        )
+
+    def without_details(self) -> Run:
+        """The same without what no later comparison needs and what takes much room: traces, telemetry, ranks."""
+        measured = self.measurement
+        return replace(
+            self,
+            measurement=Measurement(
+                latencies_s=measured.latencies_s,
+                warm_up=measured.warm_up,
+                token_times=measured.token_times,
+                probes_s=measured.probes_s,
+                peak_memory_bytes=measured.peak_memory_bytes,
+                graph_compilation=measured.graph_compilation,
+                problems=measured.problems,
+                earlier_cases=measured.earlier_cases,
+            ),
+        )
+
+
+class Comparability(Document, frozen=True):
+    """What must be equal for runs to be comparable; hashable, so that runs are grouped by it.
+
+    Attributes:
+        case: the whole case: model, devices, graphs, cache, workload, scale, weights.
+        device: its name.
+        stack_kind: whose versions order its stacks.
+        stack_label: what the stacks' file calls its stack; empty for none.
+        host_class: processor, cores and how many hosts there are; empty where the host is not known.
+    """
+
+    case: Case
+    device: Name
+    stack_kind: StackKind
+    stack_label: str = ""
+    host_class: str = ""
+
+
+def differences(ours: Comparability, theirs: Comparability, *, ignore: Iterable[str] = ()) -> list[str]:
+    """Why two things cannot be compared: the differing fields in words; empty if they can.
+
+    What is not known on a side (host class, label of the stack) is no difference.
+
+    Args:
+        ours: the candidate's.
+        theirs: the baseline's.
+        ignore: fields that do not count, by their names in words.
+    """
+    pairs = [
+        (field, mine, other)
+        for (field, mine), (_, other) in zip(_fields(ours), _fields(theirs), strict=True)
+        if mine != other and field not in ignore
+    ]
+    optional = ("host class", "stack label")
+    return [
+        f"{field} {mine!r} is not {other!r}"
+        for field, mine, other in pairs
+        if field not in optional or (mine and other)
+    ]
+
+
+def _fields(one: Comparability) -> list[tuple[str, object]]:
+    case, workload = one.case, one.case.workload
+    return [
+        ("device", one.device),
+        ("configuration", case.configuration.id),
+        ("scale", case.scale),
+        ("weights", case.weights),
+        ("dtype", workload.dtype),
+        ("new tokens", workload.new_tokens),
+        ("batch size", workload.batch_size),
+        ("prompt tokens", workload.prompt_tokens),
+        ("prompt", workload.prompt),
+        ("kind of stack", one.stack_kind),
+        ("stack label", one.stack_label),
+        ("host class", one.host_class),
+    ]
+
+
+def level_of(runs: Sequence[Run]) -> float:
+    """The level of runs of one case: the median over runs of each run's median latency, in seconds.
+
+    Args:
+        runs: at least one; callers leave out those that are not usable.
+    """
+    return float(median(run.level_s for run in runs))
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """Runs by the time that they started."""
+    return sorted(runs, key=lambda run: (run.started_at, run.run_id))
+
+
+def require_timestamp(text: str, field: str) -> None:
+    """Raise ValueError if a time is not written like ``2026-01-31T23:59:59Z``."""
+    match = _TIMESTAMP.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        datetime.fromisoformat(match.group(1))  # refuses a 31st of February
+    except ValueError:
+        raise ValueError(f"{field} is {text!r}: write it in UTC, like 2026-01-31T23:59:59Z") from None

@@ -1,0 +1,92 @@
+"""The fused decode step is BLOOM: it gives the tokens of transformers' generate, and faults in it are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+
+from gaudi_perf.generation.dummy import bloom_config, dummy_model
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
+from gaudi_perf.generation.plain import PlainGeneration
+from gaudi_perf.vocabulary.models import Shape
+from tests.accelerators.test_generation import VOCABULARY, Task, plain, tasks
+
+
+def fused(task: Task, **more: Any) -> FusedDecodeGeneration:
+    return FusedDecodeGeneration(task.model, task.prompt, task.new, task.batch, **more)
+
+
+@pytest.mark.parametrize("biases_apart", [True, False])
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(task=tasks)
+@example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))
+@example(task=Task(layers=3, heads=12, prompt=12, new=20, batch=3, seed=0))
+def test_the_fused_decode_step_gives_the_tokens_of_generate(biases_apart: bool, task: Task) -> None:
+    generation = fused(task, biases_apart=biases_apart)
+    for round_ in range(2):
+        prompts = task.prompts(round_)
+        assert generation(prompts).tolist() == plain(task, prompts)
+
+
+def test_biases_and_norms_that_do_something() -> None:
+    """Dummy weights have neutral norms and no biases, so they would not notice one that is missing."""
+    task = Task(layers=2, heads=4, prompt=5, new=16, batch=2, seed=1)
+    model = restless_model(task)
+    for apart in (True, False):
+        generation = FusedDecodeGeneration(model, task.prompt, task.new, task.batch, biases_apart=apart)
+        expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
+        assert generation(task.prompts()).tolist() == expected
+    assert expected != plain(task, task.prompts()), "they do something"
+
+
+def test_residuals_after_the_norm() -> None:
+    task = Task(layers=2, heads=4, prompt=5, new=16, batch=2, seed=1)
+    model = restless_model(task)
+    expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
+    for block in model.transformer.h:
+        block.apply_residual_connection_post_layernorm = True
+    other = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
+    assert other != expected
+    assert FusedDecodeGeneration(model, task.prompt, task.new, task.batch)(task.prompts()).tolist() == other
+
+
+def restless_model(task: Task) -> Any:
+    shape = Shape(hidden_size=8 * task.heads, layers=task.layers, heads=task.heads, vocabulary=VOCABULARY)
+    assert bloom_config(shape).layer_norm_epsilon > 0
+    model = dummy_model(shape, "float32", seed=task.seed)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def _position_off_by_one(generation: Any) -> None:
+    generation._positions = [position - 1 for position in generation._positions]
+
+
+def _bias_of_the_next_head(generation: Any) -> None:
+    generation._alibi = generation._alibi.roll(1, dims=0)
+
+
+def _later_keys_in_sight(generation: Any) -> None:
+    generation._keys_at = torch.zeros_like(generation._keys_at)
+
+
+@pytest.mark.parametrize("plant", [_position_off_by_one, _bias_of_the_next_head, _later_keys_in_sight])
+def test_planted_faults_are_seen(plant: Callable[[Any], None]) -> None:
+    seen = 0
+    for seed in range(8):
+        task = Task(layers=2, heads=6, prompt=7, new=16, batch=2, seed=seed)
+        expected = plain(task, task.prompts())
+        generation = fused(task)
+        generation(task.prompts(round_=7))  # leaves keys and values of other prompts in the cache
+        assert generation(task.prompts()).tolist() == expected
+        plant(generation)
+        seen += generation(task.prompts()).tolist() != expected
+    assert seen >= 4
