@@ -17,7 +17,7 @@ from gaudi_perf.protocol import GroupSpec, Weights
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.plan import Deadlines
-from gaudi_perf.workers.processes import alive, marked
+from gaudi_perf.workers.controller.processes import alive, marked
 from tests.ranks.real_launchers import launcher, slurm
 from tests.ranks.two_hosts import two_hosts
 

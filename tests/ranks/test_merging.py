@@ -4,8 +4,9 @@ import pytest
 
 from gaudi_perf import protocol
 from gaudi_perf.protocol import RoundsDone
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.vocabulary.measurement import RankSkew
-from gaudi_perf.workers.rank.merging import merged, skew_of
+from gaudi_perf.workers.rank.merging import merged
 from tests.ranks.conftest import MakeGroup, prepare, rounds
 from tests.ranks.test_faults import Inject
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.workers.processes import alive, descendants, marked
+from gaudi_perf.workers.controller.processes import alive, descendants, marked
 from tests.ranks.conftest import ROOT
 from tests.ranks.two_hosts import TwoHosts, run
 

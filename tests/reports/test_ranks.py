@@ -5,9 +5,9 @@ from msgspec.structs import replace
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import summary, verdict_message
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.vocabulary.measurement import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
-from gaudi_perf.workers.rank.merging import skew_of
 from tests.stores.making import make_run
 
 ALIKE = [0.0100 + 0.00001 * number for number in range(8)]

@@ -13,6 +13,10 @@ import gaudi_perf
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stacks import StackEntry, decode_stacks
 
+WORKER, RANK, AGENT, PARENT_DEATH = (
+    f"gaudi_perf.workers.rank.{name}" for name in ("worker", "rank", "agent", "parent_death")
+)
+"""The modules that are started in processes of a group."""
 _OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -41,11 +45,8 @@ class Launch:
             directory: the private directory of its group.
             parent: the controller's process.
         """
-        watched = str(self.watched(parent))
-        return [
-            *self.interpreter(directory), "-m", "gaudi_perf.workers.rank.worker", "--socket", str(directory / "socket"),
-            "--parent", watched,
-        ]  # fmt: skip
+        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.watched(parent))]
+        return [*self.interpreter(directory), *words]
 
     def interpreter(self, directory: Path) -> list[str]:
         """The words that run the stack's interpreter, for a group with this private directory."""
@@ -55,7 +56,7 @@ class Launch:
         ]
 
     def watched(self, parent: int) -> int:
-        """The process whose end a worker can be told to watch for: none where others may stand between."""
+        """The process with which a worker is to end: none, 0, where others may stand between."""
         # A command may put processes, or a namespace of them, between the controller and the worker.
         return 0 if self.container else parent
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.accelerators.host import HostWatch
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.measurement import Measurement, Run, TokenTimes, WarmUp
@@ -21,9 +22,8 @@ from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
-from gaudi_perf.workers.controller.telemetry.findings import problems_of
-from gaudi_perf.workers.rank.merging import skew_of
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
+from gaudi_perf.workers.controller.telemetry import problems_of
 
 _BATCH_SECONDS = 1.0
 """Rounds are asked for in batches of about this length: long enough to leave the worker alone, short enough for
@@ -87,7 +87,7 @@ class Measurer:
         self,
         accelerator: Accelerator,
         weights: protocol.Weights,
-        plan: Plan,
+        plan: MeasurementPlan,
         deadlines: Deadlines,
         directory: Path,
         session_id: str,

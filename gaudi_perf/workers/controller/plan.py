@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurementPlan:
     """How much is measured.
 
     Attributes:

@@ -24,7 +24,7 @@ from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.generation.tracing import NotNumbersError
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.workers.processes import die_with_connection, die_with_parent
+from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
 
 if TYPE_CHECKING:
@@ -216,13 +216,19 @@ def _stopwatch(times: list[int]) -> Callable[[], None]:
     return lambda: times.append(time.perf_counter_ns())
 
 
-def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
-    """Answer the requests of a stream until it ends or says ``Stop``."""
+def sender(stream: io.BufferedRWPair) -> Send:
+    """What sends replies to the controller over a stream."""
 
     def send(reply: protocol.AnyReply) -> None:
         stream.write(encode_line(reply))
         stream.flush()
 
+    return send
+
+
+def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
+    """Answer the requests of a stream until it ends or says ``Stop``."""
+    send = sender(stream)
     decoder = msgspec.json.Decoder(protocol.AnyRequest)
     worker = make_worker(send)
     send(protocol.Hello(pid=os.getpid()))
