@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_perf.protocol import REPORT, RankReport
-from gaudi_perf.workers.rank.agent import Place, RankAgent
+from gaudi_perf.workers.rank.agent import RankAgent
 
 PIECE = 900
 PREFIX = "[rank 1] "
@@ -31,7 +31,7 @@ def test_long_lines_are_passed_on_in_pieces(
     reader, writer = os.pipe()
     os.write(writer, written.encode())
     os.close(writer)
-    agent = RankAgent(Place(1, 2, 1, 2), "")
+    agent = RankAgent(1, "")
     while agent._pass_on(reader):
         pass
     os.close(reader)

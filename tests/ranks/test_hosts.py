@@ -69,9 +69,9 @@ def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, tol
         ),
     ],
 )
-def test_each_launcher_tells_a_rank_s_place(variables: dict[str, str], place: tuple[int, ...]) -> None:
-    found = place_in(variables)
-    assert (found.rank, found.ranks, found.local_rank, found.local_ranks) == place
+def test_each_launcher_gives_a_rank_its_place(variables: dict[str, str], place: tuple[int, ...]) -> None:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE")
+    assert place_in(variables) == dict(zip(names, map(str, place), strict=True))
 
 
 def test_what_is_handed_on_to_other_hosts_is_no_secret() -> None:

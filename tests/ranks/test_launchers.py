@@ -24,7 +24,7 @@ from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Host, Hosts
 from gaudi_perf.workers.controller.launch import AGENT, RANK
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
-from tests.ranks.test_faults import GONE_WITHIN, QUICK, gone_after, run_into
+from tests.ranks.test_faults import GONE_WITHIN, QUICK, gone_after
 
 SRUN = """
 words = sys.argv[1:]
@@ -119,14 +119,23 @@ def test_hosts_with_unequal_slots_are_refused_where_a_launcher_cannot(
 
 @pytest.fixture
 def group(make_group: MakeGroup, stand_in: Callable[..., None]) -> WorkerGroup:
-    """Two ranks that are started by Slurm's stand-in."""
-    stand_in("srun", "sinfo", SRUN)
-    return make_group(2, hosts=two_hosts("slurm"), deadlines=QUICK)
+    """Two ranks that are started by Open MPI's stand-in."""
+    stand_in("mpirun", "ompi_info", MPIRUN)
+    return make_group(2, hosts=two_hosts("openmpi"), deadlines=QUICK)
+
+
+def failure_in_rounds(group: WorkerGroup) -> GroupFailure:
+    group.start()
+    group.load()
+    prepare(group)
+    with pytest.raises(GroupFailure) as failure:
+        rounds(group, 5)
+    return failure.value
 
 
 def test_agents_stay_where_a_rank_is_killed(group: WorkerGroup, injected: Callable[..., None]) -> None:
     injected(kind="kill", rank=1, phase="generate", after=3)
-    failure = run_into(group)
+    failure = failure_in_rounds(group)
     assert re.fullmatch(r"rank 1 \(process \d+ on \S+\) was killed by SIGKILL .* in rounds", failure.sentence)
     assert "[rank 1] injected: kill" in failure.log
     assert len(processes_of(group, AGENT)) == 2, "once one leaves, a launcher ends all"
@@ -135,7 +144,7 @@ def test_agents_stay_where_a_rank_is_killed(group: WorkerGroup, injected: Callab
 
 def test_a_frozen_rank_is_reported_by_its_agent(group: WorkerGroup, injected: Callable[..., None]) -> None:
     injected(kind="freeze", rank=1, phase="generate", after=3)
-    failure = run_into(group)
+    failure = failure_in_rounds(group)
     assert re.match(r"rank 1 \(process \d+ on \S+\) was frozen by a signal in rounds", failure.sentence)
     assert gone_after(group) < GONE_WITHIN
 

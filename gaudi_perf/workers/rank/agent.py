@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 import psutil
@@ -55,45 +54,30 @@ _NAMES = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a rank is among the others."""
-
-    rank: int
-    ranks: int
-    local_rank: int
-    local_ranks: int
-
-    def variables(self) -> dict[str, str]:
-        """The environment variables that tell it."""
-        values = (self.rank, self.ranks, self.local_rank, self.local_ranks)
-        return {name: str(value) for name, value in zip(_NAMES[0], values, strict=True)}
-
-
-def place_in(environment: Mapping[str, str]) -> Place:
-    """The place that a launcher gave to this process.
+def place_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read.
 
     Raises:
         UserError: no launcher that is known.
     """
     for names in _NAMES:
-        values = [environment.get(name, "") for name in names]
-        if all(value.isdecimal() for value in values[:3]):
-            local = int(values[3]) if values[3].isdecimal() else int(values[2]) + 1
-            return Place(int(values[0]), int(values[1]), int(values[2]), local)
+        rank, ranks, local_rank, local_ranks = (environment.get(name, "") for name in names)
+        if rank.isdecimal() and ranks.isdecimal() and local_rank.isdecimal():
+            local_ranks = local_ranks if local_ranks.isdecimal() else str(int(local_rank) + 1)
+            return dict(zip(_NAMES[0], (rank, ranks, local_rank, local_ranks), strict=True))
     raise UserError("the launcher gives no rank to what it starts: --launcher takes those that DeepSpeed knows")
 
 
 class RankAgent:
     """Holds one rank."""
 
-    def __init__(self, place: Place, socket: str) -> None:
-        self._place = place
+    def __init__(self, rank: int, socket: str) -> None:
+        self._rank = rank
         self._socket = socket
         self._host = os.uname().nodename
         self._rest = b""
         self._last = ""
-        self._prefix = f"[rank {place.rank}] ".encode()
+        self._prefix = f"[rank {rank}] ".encode()
         self._asked_to_end = False
 
     def run(self, arguments: list[str], variables: Mapping[str, str]) -> int:
@@ -108,7 +92,7 @@ class RankAgent:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **self._place.variables(), **variables, STARTED: repr(time.time())},
+            env={**os.environ, **variables, STARTED: repr(time.time())},
         )
         try:
             return self._monitor(rank)
@@ -174,7 +158,7 @@ class RankAgent:
         Launchers of MPI and Slurm, and containers, outlive it, and go on to read what agents write.
         """
         path = os.path.join(os.path.dirname(self._socket), ALIVE)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK) if self._place.rank == 0 and os.path.exists(path) else None
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK) if self._rank == 0 and os.path.exists(path) else None
 
     def _pass_on(self, output: int) -> bool:
         """Pass on what the rank has written, by lines; whether there may be more."""
@@ -192,7 +176,7 @@ class RankAgent:
         return bool(data)
 
     def _report(self, pid: int, stopped: bool = False, ended: int | None = None, last: str = "") -> None:
-        report = RankReport(self._place.rank, self._host, pid, stopped, ended, last)
+        report = RankReport(self._rank, self._host, pid, stopped, ended, last)
         _write(REPORT.encode() + msgspec.json.encode(report))
 
 
@@ -222,8 +206,8 @@ def _end_deepspeed_launcher() -> None:
 def _start_agents(ranks: int, arguments: list[str]) -> int:
     """In a container: start an agent per rank, and wait for all; returns the highest exit status."""
     words = [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *arguments]
-    places = [Place(rank, ranks, rank, ranks) for rank in range(ranks)]
-    agents = [subprocess.Popen(words, env={**os.environ, **place.variables()}) for place in places]
+    places = [dict(zip(_NAMES[0], map(str, (rank, ranks, rank, ranks)), strict=True)) for rank in range(ranks)]
+    agents = [subprocess.Popen(words, env={**os.environ, **place}) for place in places]
     return max(agent.wait() for agent in agents)
 
 
@@ -251,8 +235,8 @@ def main() -> None:
     if HANDED_ON in os.environ:
         _take_over(HandedOn.decode(os.environ[HANDED_ON]))
     try:
-        agent = RankAgent(place_in(os.environ), arguments.socket)
-        sys.exit(agent.run(words, {"DS_ACCELERATOR": accelerator_named(arguments.engine).kind}))
+        variables = {**place_in(os.environ), "DS_ACCELERATOR": accelerator_named(arguments.engine).kind}
+        sys.exit(RankAgent(int(variables["RANK"]), arguments.socket).run(words, variables))
     except UserError as error:
         sys.exit(str(error))
 
