@@ -237,7 +237,7 @@ class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
 
 
 class PassesAloneDone(Reply, frozen=True, tag="passes-alone-done"):
-    """Per rank the duration of each pass; of none where the engine cannot tell."""
+    """Per rank the duration of each pass; none where the engine does not support it."""
 
     rank_passes_s: list[list[Seconds]]
 
@@ -246,8 +246,8 @@ class Traced(Reply, frozen=True, tag="traced"):
     """The logits along the tokens.
 
     Attributes:
-        trace: None if this engine cannot tell, or if they are no numbers.
-        problem: why they must not be believed, in words.
+        trace: None if this engine gives no logits, or if they are no numbers.
+        problem: why they must not be believed, as a sentence.
     """
 
     trace: TokenTrace | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gaudi_perf.workers.controller import launching, processes
+from gaudi_perf.workers.controller import processes, starting
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.launch import AGENT, RANK, Launch
 from gaudi_perf.workers.controller.processes import alive, marked
@@ -66,7 +66,7 @@ def test_ranks_that_cannot_be_seen_end_with_the_controller_s_pipe(
     mark = str(ranks.directory)
     with monkeypatch.context() as unseen:
         unseen.setattr(processes, "marked", lambda mark: [])
-        unseen.setattr(launching, "_POLITE_SECONDS", 0.2)
+        unseen.setattr(starting, "_POLITE_SECONDS", 0.2)
         ranks.close()
     until = time.monotonic() + GONE_WITHIN
     while alive(marked(mark)) and time.monotonic() < until:

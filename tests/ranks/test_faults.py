@@ -1,4 +1,4 @@
-"""Every way in which a group of ranks may be lost, at every moment: it is told, within seconds, and nothing is left.
+"""Every way in which a group of ranks may be lost, at every moment: it is reported within seconds, and nothing is left.
 
 ``GAUDI_PERF_FAULT_REPETITIONS=20`` repeats each, for each rank at each moment; what is left is counted by the fixture
 after every one. Without it there are fewer: one rank is lost at each moment, and one hangs in the rounds only.
@@ -98,7 +98,7 @@ def test_a_rank_that_hangs(make_group: MakeGroup, injected: Inject, moment: str,
     failure = run_into(group, moment)
     assert failure.phase == moment
     assert f"gave no answer in {moment} within" in failure.sentence
-    assert f"rank {rank} (process" in failure.sentence, "it is told from those that wait for it"
+    assert f"rank {rank} (process" in failure.sentence, "it is distinguished from those that wait for it"
     assert gone_after(group) < GONE_WITHIN
 
 
@@ -149,11 +149,11 @@ def test_a_killed_pytest(
     before = Left.now(temporary)
     script = {"engine": "scripted", "sleep": True, "seconds": {"eager": 0.5 if moment == "warm-up" else 0.1}}
     path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
-    told = {"TMPDIR": str(temporary), "GAUDI_PERF_INJECTED": json.dumps(script), "PYTHONPATH": path}
+    variables = {"TMPDIR": str(temporary), "GAUDI_PERF_INJECTED": json.dumps(script), "PYTHONPATH": path}
     with (tmp_path / "output").open("wb") as output:
         session = subprocess.Popen(
             [sys.executable, *SESSION, "--results-dir", str(tmp_path / "results")],
-            cwd=ROOT, env={**os.environ, **told}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            cwd=ROOT, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     _wait_until_it_is_at(temporary, AT[moment], session)
     (place,) = [str(path) for path in temporary.glob("gaudi-perf-*/0/group-1")]

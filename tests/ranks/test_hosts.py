@@ -1,4 +1,4 @@
-"""Several hosts: hostfiles, what is handed on, and mistakes that are told before anything is loaded."""
+"""Several hosts: hostfiles, what is handed on, and mistakes that are found before anything is loaded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("worker-0", "line 1: 'worker-0' is not like"),
         ("a slots=1\na slots=2", "line 2: a stands there twice"),
@@ -50,12 +50,12 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
         ("# none\n", "names no host"),
     ],
 )
-def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, told: str) -> None:
+def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     file = tmp_path / "hostfile"
     file.write_text(text)
     with pytest.raises(UserError, match="--hostfile") as error:
         read_hostfile(file)
-    assert told in str(error.value)
+    assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_what_is_handed_on_to_other_hosts_is_no_secret() -> None:
     assert not is_handed_on("HF_TOKEN") and not is_handed_on("HF_HUB_API_KEY")
     assert not is_handed_on("AWS_REGION"), "only what the stacks read"
     assert is_handed_on("PYTHONHASHSEED") and not is_handed_on("PYTHON_KEYRING_TOKEN")
-    told = {"PYTHONPATH": "/suite", "HOME": "/", "MV2_X": "1"}
+    public = {"PYTHONPATH": "/suite", "HOME": "/", "MV2_X": "1"}
     private = {"MLFLOW_TRACKING_PASSWORD": "hidden", "PYTHON_KEYRING_TOKEN": "hidden"}
-    assert of_the_runner({**told, **private}) == told, "DeepSpeed would write them into a command"
-    assert set(HandedOn.decode(handed_on({**told, **private}).encode()).variables) == {"PYTHONPATH"}
+    assert of_the_runner({**public, **private}) == public, "DeepSpeed would write them into a command"
+    assert set(HandedOn.decode(handed_on({**public, **private}).encode()).variables) == {"PYTHONPATH"}
 
 
 ODD = "a,b c='d';\n$(touch oops) `id` \"e\" %h \\ é"
@@ -93,8 +93,8 @@ LAUNCHED += "print(repr(HandedOn.decode(os.environ[HANDED_ON]).variables['PT_ODD
 
 
 def _by_pdsh(exports: list[str]) -> list[str]:
-    told = "".join(f"export {each}; " for each in exports)
-    return ["sh", "-c", f"{told} exec {shlex.join([sys.executable, '-c', LAUNCHED, str(ROOT)])}"]
+    exported = "".join(f"export {each}; " for each in exports)
+    return ["sh", "-c", f"{exported} exec {shlex.join([sys.executable, '-c', LAUNCHED, str(ROOT)])}"]
 
 
 def _by_mpi(exports: list[str]) -> list[str]:
@@ -136,9 +136,9 @@ def test_the_first_host_shows_the_gpus_that_pytest_was_shown(
     value = handed_on({"CUDA_VISIBLE_DEVICES": "2,3", "PYTHONPATH": str(ROOT)}).encode()
     place = {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_SIZE": "4"}
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    told = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
+    words = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
     done = subprocess.run(
-        [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *told],
+        [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *words],
         cwd=ROOT,
         env={**place, "PATH": path, HANDED_ON: value, "CUDA_VISIBLE_DEVICES": "0,1,2"},
         capture_output=True,

@@ -47,7 +47,7 @@ def make_group(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeGroup]:
     """Makes worker groups with the scripted engine, ends them, and sees that no process of theirs is left."""
-    monkeypatch.setattr("gaudi_perf.workers.controller.launching._POLITE_SECONDS", 1.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.starting._POLITE_SECONDS", 1.0)
     place = tmp_path_factory.mktemp("g")
     groups: list[WorkerGroup] = []
 

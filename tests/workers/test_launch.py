@@ -17,7 +17,7 @@ import gaudi_perf
 from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
 from gaudi_perf.protocol import ORPHAN_SECONDS, GroupSpec
 from gaudi_perf.vocabulary.stacks import decode_stacks
-from gaudi_perf.workers.controller import launching, processes
+from gaudi_perf.workers.controller import processes, starting
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.launch import Launch, stack_launch
 from tests.workers.conftest import QUICK, ROOT, left_processes
@@ -102,7 +102,7 @@ def test_a_worker_that_cannot_be_seen_ends_with_its_connection(
     hurried = replace(QUICK, load=0.5)
     group = WorkerGroup(spec, CpuAccelerator(), directory, hurried, launch=launch)
     monkeypatch.setattr(processes, "marked", lambda mark: [])
-    monkeypatch.setattr(launching, "_POLITE_SECONDS", 0.2)
+    monkeypatch.setattr(starting, "_POLITE_SECONDS", 0.2)
     group.start()
     with pytest.raises(GroupFailure, match="gave no answer in load"):
         group.load()

@@ -71,7 +71,7 @@ def prepare(
         )
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
     hostfile.write_text("".join(f"{host.name} slots={host.slots}\n" for host in used))
-    address = hosts.address or _address_of(used[0].name)
+    address = _address_of(used[0].name)
     if address.startswith("127."):
         raise UserError(
             f"--hostfile: the first host, {used[0].name}, has the address {address} here, at which other hosts find "
@@ -125,7 +125,7 @@ def require_first_host(hosts: Hosts) -> None:
     Raises:
         UserError: it is not.
     """
-    _bound(hosts.address or _address_of(hosts.hosts[0].name)).close()
+    _bound(_address_of(hosts.hosts[0].name)).close()
 
 
 def _address_of(name: str) -> str:

@@ -14,12 +14,13 @@ import msgspec
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.workers.controller.failure import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.launching import REPORT_SECONDS, GroupProcesses
 from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.starting import REPORT_SECONDS, GroupProcesses
 from gaudi_perf.workers.controller.telemetry import TelemetryWatch
 
 _STOP_SECONDS = 2.0  # that sending the last request may take
@@ -162,6 +163,22 @@ class WorkerGroup:
         except OSError:
             raise self._processes.disconnected(phase) from None
         return self._receive(phase, until, kind)
+
+    def prepare(self, case: Case) -> None:
+        """Have the model generate as a case does from now on.
+
+        Raises:
+            GroupFailure: the worker failed, died or went silent.
+        """
+        workload, configuration = case.workload, case.configuration
+        variant = protocol.Variant(
+            graphs=configuration.graphs,
+            kv_cache=configuration.kv_cache,
+            new_tokens=workload.new_tokens,
+            batch_size=workload.batch_size,
+            prompt_tokens=workload.prompt_tokens,
+        )
+        self.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
 
     def pids(self) -> frozenset[int]:
         """Process ids of the worker and everything that it started."""

@@ -1,4 +1,4 @@
-"""How the workers of a stack are started: by this interpreter, by another one, or by a command, as in a container."""
+"""The interpreter of a stack and its environment: this one, another one, or one in a container, by a command."""
 
 from __future__ import annotations
 

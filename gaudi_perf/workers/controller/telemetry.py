@@ -70,15 +70,15 @@ class TelemetryWatch:
         """
         before, self._before = self._before, None
         after = self._ask(b"end\n") if before is not None else None
-        told = [one for one in (before, after) if one is not None]
+        readings = [one for one in (before, after) if one is not None]
         if not self._answered:
             return None
         return telemetry_of(
             self._source,
-            [sample for one in told for sample in one.samples],
-            [one.processes for one in told],
+            [sample for one in readings for sample in one.samples],
+            [one.processes for one in readings],
             own_pids,
-            [*(note for one in told for note in one.notes), *([_LOST] if len(told) < 2 else [])],
+            [*(note for one in readings for note in one.notes), *([_LOST] if len(readings) < 2 else [])],
         )
 
     def close(self) -> None:
@@ -99,12 +99,12 @@ class TelemetryWatch:
             return None
         try:
             self._send(command)
-            told = msgspec.json.decode(self._line(), type=Told)
+            answer = msgspec.json.decode(self._line(), type=Told)
         except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
             self._lost = True  # an answer that comes late would be taken for that to the next question
             return None
         self._answered = True
-        return told
+        return answer
 
     def _send(self, command: bytes) -> None:
         assert self._process.stdin is not None
@@ -158,7 +158,7 @@ def telemetry_of(
 def foreign(listed: Sequence[DeviceProcess], own_pids: Collection[int], used: Collection[int]) -> list[DeviceProcess]:
     """The processes of others on the devices that the run uses; none where those are not known.
 
-    Vendors' tools may tell the host's process numbers while the suite runs in a container that has numbers of its own.
+    Vendors' tools may list the host's process numbers while the suite runs in a container that has numbers of its own.
     Then none is known as ours, and to call one foreign would be a guess.
     """
     return [process for process in listed if process.device in used and process.pid not in own_pids]

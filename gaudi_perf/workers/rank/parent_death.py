@@ -38,7 +38,7 @@ def die_with_parent(parent: int) -> None:
 def die_with_connection(connection: socket.socket, patience_s: float = ORPHAN_SECONDS) -> None:
     """End this process when the other end of a connection closes, in whatever it is busy with (Linux).
 
-    For a worker in a container: its client may be killed without word to it, and the controller may not be allowed to
+    For a worker in a container: its client may be killed unnoticed, and the controller may not be allowed to
     see it. A thread waits in the kernel until then, and costs a round nothing.
 
     Args:

@@ -50,8 +50,8 @@ class Worker:
             send: sends a reply.
             align: called before each timed generation; where there are several ranks, it waits for all.
             engine: what to load the model into; by default a new one of the accelerator.
-            fetch: gets the hub's files before a model is loaded, and tells where they are; by default whatever reads
-                them does.
+            fetch: gets the hub's files before a model is loaded, and returns the group with their directory; by default
+                whatever reads them does.
         """
         self._send = send
         self._align = align
