@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller.handing_on import file_for, of_the_runner, require_kept
 from gaudi_perf.workers.controller.hosts import Host, Hosts
-from gaudi_perf.workers.controller.launch import AGENT, PARENT_DEATH, Launch
+from gaudi_perf.workers.controller.launch import AGENT, PARENT_DEATH, Launch, write_private
 
 _EVEN = ("slurm", "mpich", "impi", "mvapich")
 _FILES_ONLY = ("slurm", "mpich")  # for which DeepSpeed starts files by Python, but no modules
@@ -77,19 +77,6 @@ def prepare(
             f"--hostfile: the first host, {used[0].name}, has the address {address} here, at which other hosts find "
             "themselves: write its address in their network into the file"
         )
-    meeting = _bound(address)
-    port = meeting.getsockname()[1]
-    options = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
-    options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
-    if hosts.launcher == "slurm":
-        options += _for_slurm(used)
-    agent = ["--module", AGENT]
-    if hosts.launcher in _FILES_ONLY:
-        found = find_spec(AGENT)
-        assert found is not None and found.origin is not None
-        agent = [found.origin]
-    runner = [PARENT_DEATH, str(launch.watched(os.getpid())), "deepspeed.launcher.runner"]
-    command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
     of_launcher = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
@@ -102,21 +89,24 @@ def prepare(
         "the Python interpreter": sys.executable,
         "the working directory": os.getcwd(),  # from which DeepSpeed has the others start
     }
-    try:
-        require_kept(of_runner, places, hosts.launcher)
-    except UserError:
-        meeting.close()
-        raise
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(file_for(environment))
+    require_kept(of_runner, places, hosts.launcher)
+    write_private(file, file_for(environment))
+    agent = ["--module", AGENT]
+    if hosts.launcher in _FILES_ONLY:
+        found = find_spec(AGENT)
+        assert found is not None and found.origin is not None
+        agent = [found.origin]
+    meeting = _bound(address)
+    port = meeting.getsockname()[1]
+    options = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
+    options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
+    if hosts.launcher == "slurm":  # DeepSpeed chooses no hosts for it
+        names = ",".join(host.name for host in used)
+        where = f"--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
+        options.append(f"--launcher_args={where}")
+    runner = [PARENT_DEATH, str(launch.watched(os.getpid())), "deepspeed.launcher.runner"]
+    command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     return LauncherStart(command, of_runner, meeting)
-
-
-def _for_slurm(used: tuple[Host, ...]) -> list[str]:
-    """Which hosts Slurm is to take: DeepSpeed chooses none by itself."""
-    where = f"--nodelist={','.join(host.name for host in used)} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
-    return [f"--launcher_args={where}"]
 
 
 def require_first_host(hosts: Hosts) -> None:

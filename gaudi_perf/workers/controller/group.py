@@ -20,7 +20,7 @@ from gaudi_perf.workers.controller.failure import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
-from gaudi_perf.workers.controller.starting import REPORT_SECONDS, GroupProcesses
+from gaudi_perf.workers.controller.starting import GroupProcesses
 from gaudi_perf.workers.controller.telemetry import TelemetryWatch
 
 _STOP_SECONDS = 2.0  # that sending the last request may take
@@ -226,7 +226,7 @@ class WorkerGroup:
             elif isinstance(reply, protocol.Failed):
                 if reply.mistake:
                     raise GroupFailure(phase, reply.message, mistake=True)
-                self._processes.check(phase, REPORT_SECONDS)  # another rank's end may have been the cause
+                self._processes.check(phase, wait=True)  # another rank's end may have been the cause
                 monitor = self._processes.monitor
                 of = "" if monitor is None else f"{monitor.name(0)} failed in {phase}: "
                 raise GroupFailure(phase, of + reply.message, self._processes.last_lines())

@@ -74,7 +74,7 @@ class Launch:
         if self.own:
             return {**os.environ, **added}
         if self.container:
-            _write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
+            write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
         else:
             # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
             paths = [str(_suite(directory)), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
@@ -141,7 +141,8 @@ def _suite(directory: Path) -> Path:
     return path
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -30,8 +30,7 @@ Process = subprocess.Popen[bytes]
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
 _LAUNCHER_SECONDS = 4.0  # that a launcher may take to end what it started on other hosts; Open MPI takes 2.4
-REPORT_SECONDS = 8.0
-"""How long the end of a rank may take to be known, once something is wrong."""
+_REPORT_SECONDS = 8.0  # that the end of a rank may take to be known, once something is wrong
 
 
 class GroupProcesses:
@@ -68,7 +67,7 @@ class GroupProcesses:
     @property
     def ended(self) -> bool:
         """Whether all that was started has ended."""
-        return all([process.poll() is not None for process in self._started])
+        return all(process.poll() is not None for process in self._started)
 
     def start(self, accelerator: Accelerator, added: Mapping[str, str], launch: Launch, hosts: Hosts | None) -> None:
         """Start them.
@@ -111,12 +110,12 @@ class GroupProcesses:
             place = _deepspeed_variables(rank, ranks, accelerator.kind)
             self.monitor.add(rank, self._run(command, {**environment, **place}, subprocess.PIPE))
 
-    def check(self, phase: str, patience_s: float = 0.0) -> None:
+    def check(self, phase: str, wait: bool = False) -> None:
         """Raise if a rank, or what started the ranks, is lost; one process is found lost by its connection.
 
         Args:
             phase: what the group is doing.
-            patience_s: how long to wait for the end of a rank to be known, where something is wrong already.
+            wait: whether to wait until the end of a rank is known, for something is wrong already.
 
         Raises:
             GroupFailure: it is.
@@ -124,7 +123,7 @@ class GroupProcesses:
         if self.monitor is None:
             return
         ended = False
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + (_REPORT_SECONDS if wait else 0.0)
         while True:
             if not ended and self.ended:
                 ended = True
@@ -155,7 +154,7 @@ class GroupProcesses:
     def disconnected(self, phase: str) -> GroupFailure:
         """What to raise where the worker, or rank 0, has closed its connection."""
         try:
-            self.check(phase, REPORT_SECONDS)
+            self.check(phase, wait=True)
         except GroupFailure as failure:
             return failure
         self.lost = True
