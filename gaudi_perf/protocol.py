@@ -191,7 +191,7 @@ class Loaded(Reply, frozen=True, tag="loaded"):
         prompt_ids: the token ids that stand for the prompt.
         tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
-        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launcher`` is when it was started, in
+        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launch`` is when it was started, in
             seconds since 1970.
     """
 

@@ -132,8 +132,8 @@ class WorkerGroup:
         self.loaded = self.ask(request, protocol.Loaded, phase="load", deadline=self._deadlines.load)
         self.phases_s["load"] = time.monotonic() - begin
         times = dict(self.loaded.phases_s)
-        if "launcher" in times:  # which is the time at which rank 0 was started
-            times["launcher"] = max(0.0, times["launcher"] - self._began)
+        if "launch" in times:  # which is the time at which rank 0 was started
+            times["launch"] = max(0.0, times["launch"] - self._began)
         self.phases_s |= {f"start: {name}": seconds for name, seconds in times.items()}
         return self.loaded
 

@@ -48,7 +48,7 @@ class Rank:
         """
         started = float(os.environ.get(protocol.STARTED, time.time()))
         # What it took to start this is counted from the beginning of the group, which only the controller knows.
-        self._times = {"launcher": started, "interpreter": time.time() - started}
+        self._times = {"launch": started, "interpreter": time.time() - started}
         begin = time.monotonic()
         send(protocol.Progress(text="importing"))
         accelerator = accelerator_named(engine)
