@@ -366,8 +366,6 @@ VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 """DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; rank agents undo that."""
 ALIVE = "alive"
 """Name of a pipe beside the socket, which the controller has open while it lives, where there are rank agents."""
-ORPHAN_SECONDS = 3.0
-"""How long after its controller has gone a worker in a container may still end by itself."""
 
 
 class HandedOn(Document, frozen=True):

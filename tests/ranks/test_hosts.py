@@ -122,6 +122,11 @@ def test_any_value_comes_to_other_hosts_as_it_is(tmp_path: Path, launched: Calla
     assert list(tmp_path.iterdir()) == [], "nothing was run"
 
 
+def test_bytes_that_are_no_text_are_handed_on_too() -> None:
+    variables = {"PT_ODD": os.fsdecode(b"\xff")}
+    assert HandedOn.decode(HandedOn(variables=variables).encode()).variables == variables
+
+
 @pytest.mark.parametrize(("launched_on", "count"), [("first", 2), ("another", 3)])
 def test_the_first_host_shows_the_gpus_that_pytest_was_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launched_on: str, count: int

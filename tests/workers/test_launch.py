@@ -15,11 +15,12 @@ import pytest
 
 import gaudi_perf
 from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
-from gaudi_perf.protocol import ORPHAN_SECONDS, GroupSpec
+from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.stacks import decode_stacks
 from gaudi_perf.workers.controller import processes, starting
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.launch import Launch, stack_launch
+from gaudi_perf.workers.rank.parent_death import ORPHAN_SECONDS
 from tests.workers.conftest import QUICK, ROOT, left_processes
 
 SECRET = "a secret"

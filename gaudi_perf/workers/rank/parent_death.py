@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 
-from gaudi_perf.protocol import ORPHAN_SECONDS
-
+ORPHAN_SECONDS = 3.0
+"""How long after its controller has gone a worker in a container may still end by itself."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
