@@ -15,12 +15,13 @@ import time
 from collections import deque
 from collections.abc import Set
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
 import psutil
 
 from gaudi_perf.protocol import MISTAKE_STATUS, REPORT, RankReport
+from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.plan import Deadlines
 from gaudi_perf.workers.controller.processes import status_text
 
@@ -43,14 +44,6 @@ _STACK, _FRAME = "Stack (most recent call first)", 'File "'  # as Python's fault
 _WAITS = re.compile(r"torch/distributed/|deepspeed/comm/|workers/rank/communication\.py")
 _STOPPED_SECONDS = 2.0
 """How long a rank may be stopped by a signal before the group is ended."""
-
-
-class RankFailure(NamedTuple):
-    """The rank that is the cause of a failure, and a sentence about it; a mistake is one that a person can mend."""
-
-    rank: int
-    sentence: str
-    mistake: bool = False
 
 
 class RankMonitor:
@@ -102,10 +95,10 @@ class RankMonitor:
             report = self._reports.get(rank)
         return f"rank {rank}" if report is None else f"rank {rank} (process {report.pid} on {report.host})"
 
-    def failure(self, phase: str, more: bool = True) -> RankFailure | None:
-        """The rank that is lost or stopped; None while all is well.
+    def failure(self, phase: str, more: bool = True) -> GroupFailure | None:
+        """What to raise where a rank is lost or stopped; None while all is well.
 
-        Of several that were lost, the one that is the cause, as far as can be known.
+        Of several that were lost, the one is named that is the cause, as far as can be known.
 
         Args:
             phase: what the group is doing.
@@ -121,7 +114,7 @@ class RankMonitor:
             known = any(_consequence(report) <= _BY_ITSELF for report in ended) or not self._heard
         for report in ended:
             if report.ended == MISTAKE_STATUS:
-                return RankFailure(report.rank, report.last, mistake=True)
+                return GroupFailure(phase, report.last, mistake=True)
         if ended:
             if now - self._first_end < (_SETTLE_SECONDS if known or not more else _CAUSE_SECONDS):
                 return None  # others may be about to end, and one of them may be the cause
@@ -130,16 +123,15 @@ class RankMonitor:
             last = f": {cause.last}" if status > 0 and cause.last else ""
             if quiet and more and _consequence(cause) > _BY_ITSELF:
                 last += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
-            return RankFailure(cause.rank, f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}")
+            sentence = f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
+            return GroupFailure(phase, sentence, self.last_lines(cause.rank))
         if stopped:
             sentence = f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
-            return RankFailure(stopped[0], sentence)
+            return GroupFailure(phase, sentence, self.last_lines(stopped[0]))
         if silent:
-            sentence = (
-                f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}: is host "
-                f"{self._reports[silent[0]].host} up, and its network?"
-            )
-            return RankFailure(silent[0], sentence)
+            host = self._reports[silent[0]].host
+            sentence = f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}"
+            return GroupFailure(phase, f"{sentence}: is host {host} up, and its network?", self.last_lines(silent[0]))
         return None
 
     def begin_request(self) -> None:

@@ -131,8 +131,7 @@ class GroupProcesses:
             failure = self.monitor.failure(phase, more=not ended)
             if failure is not None:
                 self.lost = True
-                log = "" if failure.mistake else self.last_lines(failure.rank)
-                raise GroupFailure(phase, failure.sentence, log, failure.mistake)
+                raise failure
             if time.monotonic() >= until:
                 break
             time.sleep(0.05)
