@@ -5,9 +5,9 @@ from msgspec.structs import replace
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import summary, verdict_message
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
-from gaudi_perf.workers.rank.merging import skew_of
 from tests.stores.making import make_run
 from tests.vocabulary.factories import verdict_saying
 
