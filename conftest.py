@@ -1,10 +1,3 @@
-"""Makes pytest's side of the suite known; see ``fixtures/``."""
+"""Loads the suite's plugin, and the cases of BLOOMZ."""
 
-pytest_plugins = (
-    "fixtures.options",
-    "fixtures.matrix",
-    "fixtures.session",
-    "fixtures.summary",
-    "fixtures.dataset",
-    "fixtures.completions",
-)
+pytest_plugins = ("gaudi_perf.pytest_plugin", "fixtures.bloomz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.dataset import CompleteDataset
+from gaudi_perf.pytest_plugin import CompleteDataset
 from gaudi_perf.vocabulary.configuration import Case
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fixtures.session import Judge, Measure
+from gaudi_perf.pytest_plugin import Judge, Measure
 from gaudi_perf.vocabulary.configuration import Case
 
 

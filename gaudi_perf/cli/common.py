@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gaudi_perf.stores.baselines import BaselineStore
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PIPED_WIDTH = 500
 """Columns where no terminal is: nothing is cut or wrapped."""
@@ -94,19 +96,34 @@ def existing_store(directory: Path) -> BaselineStore:
     return BaselineStore(directory)
 
 
+def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that makes of an option's text what a parser of ``session.values`` makes of it."""
+
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        return value_of(parse, value, parameter.opts[-1]) if isinstance(value, str) else value
+
+    return callback
+
+
+def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
+    """What a parser makes of an option's text.
+
+    Raises:
+        UserError: it refuses the text; the sentence names the option and what it takes.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UserError(f"{option} {text}: {error}") from None
+
+
 def share(text: str, option: str) -> float:
     """A share, written as ``5%`` or ``0.05``.
 
     Raises:
         UserError: it is none; the sentence names the option.
     """
-    try:
-        value = float(text.rstrip("% ")) / (100 if text.rstrip().endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise UserError(f"{option} {text}: write a share above 0 and below 1, as 5% or 0.05")
-    return value
+    return value_of(values.share, text, option)
 
 
 def colored() -> bool:

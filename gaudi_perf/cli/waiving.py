@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown
+from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown, value_of
+from gaudi_perf.session.values import share
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
     from gaudi_perf.vocabulary.waiver import Waiver
+
+_MOST = 100.0
+"""A slowdown by as much is waived at most."""
 
 
 @click.command(cls=Command)
@@ -137,7 +142,7 @@ def _add(
         "reason": reason,
         "until": until,
         "kind": kind,
-        "up_to_ratio": None if up_to is None else 1 + _percent(up_to),
+        "up_to_ratio": None if up_to is None else 1 + value_of(partial(share, most=_MOST), up_to, "--up-to"),
         "added_on": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     try:
@@ -145,15 +150,5 @@ def _add(
     except msgspec.ValidationError as error:
         raise UserError(f"waive: {error}") from None
     WaiverStore(directory).add(waiver)
-    limit = "" if up_to is None else f" up to {up_to.rstrip(' %')} % slower"
+    limit = "" if waiver.up_to_ratio is None else f" up to {(waiver.up_to_ratio - 1) * 100:.3g} % slower"
     click.echo(shown(f"waived: {case} on {device}{limit}, on versions before {waiver.until_stack}: {reason}"))
-
-
-def _percent(text: str) -> float:
-    try:
-        value = float(text.strip().rstrip("%")) / 100
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 100:
-        raise UserError(f"--up-to {text}: write percent above 0, for instance 10%")
-    return round(value, 6)

@@ -78,7 +78,7 @@ def refresh_verdicts(
         if not run.not_usable:
             groups.setdefault(run.case, []).append(run)
     alike = {case: same for case, same in groups.items() if _alike(same)}
-    testing = MultipleTesting(len(alike))
+    testing: MultipleTesting[Case] = MultipleTesting(len(alike))
     rules = rules or Rules()
     rules = replace(rules, gates=rules.gates | {LATENCY})
     judged: dict[Case, Judgement] = {}
@@ -88,8 +88,8 @@ def refresh_verdicts(
         replaced = [reference for reference in measured if reference.role == "drift"] or measured
         evidence = replace(evidence, references=tuple(replaced))
         judged[case] = CaseJudge(testing.rules(rules)).judge(evidence)
-        testing.add(case.id, judged[case])
-    added = {case: found[case.id] for found in [testing.conclude().added] for case in judged if case.id in found}
+        testing.add(case, judged[case])
+    added = testing.conclude().added
     deciding = {case: [added[case], *one.verdicts] if case in added else one.verdicts for case, one in judged.items()}
     return {
         case: JudgedLevel(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -16,11 +17,14 @@ from gaudi_perf.statistics.multiple_testing import (
     lond_level,
     regressed_among_all,
 )
+from gaudi_perf.statistics.verdict import Comparison
 from gaudi_perf.vocabulary.verdict import Reason, SharedErrorRate, Verdict, VerdictKind
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Conclusion:
+class Conclusion(Generic[K]):
     """What all cases come to together.
 
     Attributes:
@@ -29,13 +33,16 @@ class Conclusion:
         common: the slowdown that nearly all cases share, if there is one.
     """
 
-    added: Mapping[str, Verdict]
+    added: Mapping[K, Verdict]
     error_rate: SharedErrorRate | None = None
     common: CommonSlowdown | None = None
 
 
-class MultipleTesting:
-    """Gives each case its level before it is measured, and judges all of them together in the end."""
+class MultipleTesting(Generic[K]):
+    """Gives each case its level before it is measured, and judges all of them together in the end.
+
+    Cases are told apart by keys: a session's by the whole case.
+    """
 
     def __init__(self, cases: int) -> None:
         """No case is judged yet.
@@ -44,7 +51,7 @@ class MultipleTesting:
             cases: how many cases will be measured.
         """
         self._cases = max(cases, 1)
-        self._judged: dict[str, Judgement] = {}
+        self._judged: dict[K, Judgement] = {}
 
     def rules(self, rules: Rules) -> Rules:
         """The rules for a case that is measured now: with the levels that those judged before leave it."""
@@ -55,25 +62,25 @@ class MultipleTesting:
         )
         return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
 
-    def add(self, case_id: str, judgement: Judgement) -> None:
+    def add(self, key: K, judgement: Judgement) -> None:
         """A case is judged."""
-        self._judged[case_id] = judgement
+        self._judged[key] = judgement
 
-    def conclude(self) -> Conclusion:
+    def conclude(self) -> Conclusion[K]:
         """Judge all cases together. Only REGRESSED is added: no test's verdict is taken back."""
-        comparisons = {}
-        for case_id, judgement in self._judged.items():
+        comparisons: dict[K, Comparison] = {}
+        for key, judgement in self._judged.items():
             one = judgement.comparison
             if one is not None:
                 kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
-                comparisons[case_id] = replace(one, kind=kind)
+                comparisons[key] = replace(one, kind=kind)
         if not comparisons:
             return Conclusion({})
         regressed = regressed_among_all(comparisons)
         added = {
-            case_id: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
-            for case_id, judgement in self._judged.items()
-            if case_id in regressed and (alone := judgement.alone) is not None
+            key: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
+            for key, judgement in self._judged.items()
+            if key in regressed and (alone := judgement.alone) is not None
         }
         error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
         return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))

@@ -7,11 +7,14 @@ called there, too: D called cases have evidence of at most D * alpha / N. So the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gaudi_perf.statistics.verdict import Comparison
 from gaudi_perf.vocabulary.verdict import VerdictKind
+
+K = TypeVar("K", bound=Hashable)
 
 FALSE_DISCOVERY_RATE = 0.01
 _COMMON_SHARE = 0.8
@@ -46,15 +49,15 @@ def lond_level(cases: int, called: int, rate: float = FALSE_DISCOVERY_RATE) -> f
     return rate * (1 + called) / cases
 
 
-def regressed_among_all(comparisons: Mapping[str, Comparison], rate: float = FALSE_DISCOVERY_RATE) -> set[str]:
-    """The names of those that are REGRESSED among the comparisons of a session.
+def regressed_among_all(comparisons: Mapping[K, Comparison], rate: float = FALSE_DISCOVERY_RATE) -> set[K]:
+    """The keys of those that are REGRESSED among the comparisons of a session.
 
     Each must be REGRESSED by itself, at its own permitted error, and pass the step-up procedure of Benjamini and
     Hochberg (1995) among all. Cases of a session share its luck, which is positive dependence; the procedure's rate
     holds under it (Benjamini and Yekutieli 2001).
 
     Args:
-        comparisons: one for each case that could be compared, by its id.
+        comparisons: one for each case that could be compared.
         rate: the permitted expected share of false ones among those REGRESSED. If nothing changed in any case, also the
             probability of any REGRESSED at all.
 
@@ -92,7 +95,7 @@ class CommonSlowdown:
     most: float
 
 
-def common_slowdown(comparisons: Mapping[str, Comparison], regressed: set[str]) -> CommonSlowdown | None:
+def common_slowdown(comparisons: Mapping[K, Comparison], regressed: set[K]) -> CommonSlowdown | None:
     """The slowdown that nearly all cases share; None if they do not, or are few."""
     if len(comparisons) < _MANY or len(regressed) < _COMMON_SHARE * len(comparisons):
         return None

@@ -1,33 +1,48 @@
-"""What the verdict of a dataset's throughput means for the command's exit status."""
+"""What the verdict of a dataset's throughput means, and what is told before anything is completed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import click
-import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.cli.complete import _judge
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.session.session import PerfSession
+from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.cli.conftest import Invoke
 from tests.stores.making import make_run, make_runs
 
 
-def test_a_regression_fails_unless_it_is_waived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def judged(run: Run, place: Path) -> tuple[PerfSession, bool]:
+    """A session that has measured this run, and whether its case fails."""
+    settings = Settings(
+        accelerator=accelerator_named("cpu"),
+        scale="standin",
+        baselines_directory=place,
+        results_directory=place / "results",
+    )
+    session = PerfSession(settings, [run.case])
+    session.runs[run.case] = [replace(run, session_id=session.session_id)]
+    report = session.judge(run.case)
+    session.finish()
+    return session, session.fails(report)
+
+
+def test_a_regression_fails_unless_it_is_waived(tmp_path: Path) -> None:
     apply(plan_refresh(BaselineStore(tmp_path), make_runs(1.0)))
     slow = make_run([1.6, 1.61, 1.59, 1.6, 1.6])
-    with pytest.raises(click.exceptions.Exit) as ended:
-        _judge(slow, tmp_path, tmp_path / "results", "")
-    assert ended.value.exit_code == 1 and "REGRESSED: " in capsys.readouterr().out
+    session, fails = judged(slow, tmp_path)
+    assert fails and session.reports[slow.case].verdicts[0].kind.value == "REGRESSED"
     WaiverStore(tmp_path).add(
         Waiver(case=slow.case.id, device="gaudi2", reason="being mended", until="99", added_on="2026-01-01")
     )
-    _judge(replace(slow, session_id="the-next"), tmp_path, tmp_path / "results", "")
-    assert "waived: being mended (until synapse-99)" in capsys.readouterr().out
+    session, fails = judged(slow, tmp_path)
+    assert not fails and session.reports[slow.case].waived == "being mended (until synapse-99)"
 
 
 def test_a_baseline_that_is_nowhere_is_told_before_anything_is_completed(invoke: Invoke, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixtures.matrix import named
+from fixtures.bloomz import named
 from tests.suite.conftest import ROOT, Scripted, Suite
 
 ALL_DEFAULT = {
@@ -84,7 +84,7 @@ def test_collection_imports_no_torch() -> None:
     program = (
         "import sys, pytest\n"
         "status = pytest.main(['perf_tests', '--collect-only', '-q', '-p', 'no:cacheprovider'])\n"
-        "heavy = {'torch', 'transformers', 'deepspeed', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'deepspeed', 'numpy', 'scipy', 'pandas', 'rich'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else int(status))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

@@ -62,7 +62,7 @@ def test_runs_are_in_balanced_order_and_every_run_is_in_a_fresh_group() -> None:
     assert what(log) == ["A one", "B one", "B one", "A one", "A one", "B one", "B one", "A one"]
     assert all(log[log.index(line) - 1] == "B ends" for line in ("A one", "B one"))
     assert log.count("A ends") == log.count("B ends") == 8
-    assert log.count("kept") == 8 and all(len(side.runs[ONE.id]) == 4 for side in made.sides)
+    assert log.count("kept") == 8 and all(len(side.runs[ONE]) == 4 for side in made.sides)
 
 
 def test_what_has_enough_is_left_out_of_later_passes() -> None:
@@ -76,7 +76,7 @@ def test_a_case_that_failed_on_one_stack_is_measured_on_neither_again() -> None:
     made = passes(log, fails_in=ONE.id)
     made.measure([ONE, OTHER], lambda case, done: done >= 2)
     assert what(log) == ["A one", "A other", "B other", "B other", "A other"]
-    assert made.failures[ONE.id].sentence == "told to fail"
+    assert made.failures[ONE].sentence == "told to fail"
 
 
 def test_rounds_are_in_balanced_order_with_both_groups_alive() -> None:
@@ -85,14 +85,14 @@ def test_rounds_are_in_balanced_order_with_both_groups_alive() -> None:
     made.measure([ONE], lambda case, done: done >= 1)
     rounds = ["A0", "B0", "B1", "A1", "A2", "B2", "B3", "A3"]
     assert what(log) == ["A warm", "B warm", *rounds, "A one", "B one"]
-    assert [len(side.runs[ONE.id]) for side in made.sides] == [1, 1]
+    assert [len(side.runs[ONE]) for side in made.sides] == [1, 1]
 
 
 def test_stacks_may_have_different_numbers_of_rounds() -> None:
     log: list[str] = []
     made = passes(log, turns=True, rounds=2)
     made.measure([ONE], lambda case, done: done >= 1)
-    assert [len(side.runs[ONE.id]) for side in made.sides] == [1, 1]
+    assert [len(side.runs[ONE]) for side in made.sides] == [1, 1]
     assert {"A3", "B1"} <= set(log)
 
 
@@ -101,6 +101,6 @@ def test_a_failure_amid_rounds_in_turns_ends_both_groups(where: str) -> None:
     log: list[str] = []
     made = passes(log, turns=True, fails_in=where)
     made.measure([ONE, OTHER], lambda case, done: done >= 1)
-    assert ONE.id in made.failures
-    assert all(ONE.id not in side.runs for side in made.sides)
+    assert ONE in made.failures
+    assert all(ONE not in side.runs for side in made.sides)
     assert "kept" not in log[: log.index("B ends", 2)]

@@ -204,8 +204,9 @@ def _complete(group: WorkerGroup, prompts: list[list[int]]) -> protocol.Complete
     return group.ask(protocol.Complete(prompts=prompts), protocol.Completed, phase="completing")
 
 
-def throughput(run: Run) -> tuple[float, float]:
-    """Prompts and new tokens a second of a run, by its median batch."""
-    workload = run.case.workload
-    prompts = workload.batch_size / statistics.median(run.measurement.latencies_s)
+def throughput(runs: Sequence[Run]) -> tuple[float, float]:
+    """Prompts and new tokens a second of runs of a case, by the median batch of the median run."""
+    workload = runs[0].case.workload
+    batch = statistics.median(statistics.median(run.measurement.latencies_s) for run in runs)
+    prompts = workload.batch_size / batch
     return prompts, prompts * workload.new_tokens

@@ -17,11 +17,11 @@ class Side:
 
     Attributes:
         measurer: measures on it.
-        runs: what was measured, by case id.
+        runs: what was measured.
     """
 
     measurer: Measurer
-    runs: dict[str, list[Run]] = field(default_factory=dict)
+    runs: dict[Case, list[Run]] = field(default_factory=dict)
 
 
 class Passes:
@@ -40,7 +40,7 @@ class Passes:
                 order ABBA, too; else one lives at a time.
         """
         self.sides = list(sides)
-        self.failures: dict[str, GroupFailure] = {}
+        self.failures: dict[Case, GroupFailure] = {}
         self._keep = keep
         self._rounds_in_turns = rounds_in_turns and len(self.sides) == 2
 
@@ -55,7 +55,7 @@ class Passes:
             UserError: a run could not be stored, or an accelerator cannot be used as asked.
         """
         done = 0
-        while left := [case for case in cases if case.id not in self.failures and not enough(case, done)]:
+        while left := [case for case in cases if case not in self.failures and not enough(case, done)]:
             order = self.sides if done % 2 == 0 else self.sides[::-1]
             if self._rounds_in_turns:
                 self._end_groups()
@@ -70,12 +70,12 @@ class Passes:
             done += 1
 
     def _run(self, side: Side, case: Case) -> None:
-        if case.id in self.failures:
+        if case in self.failures:
             return
         try:
             run = side.measurer.measure(case)
         except GroupFailure as failure:
-            self.failures[case.id] = failure
+            self.failures[case] = failure
             return
         self._add(side, run)
 
@@ -96,7 +96,7 @@ class Passes:
                             runs[number] = done.value
                 turn += 1
         except GroupFailure as failure:
-            self.failures[case.id] = failure
+            self.failures[case] = failure
             self._end_groups()  # the other one is in the midst of its run
             return
         for number, side in enumerate(order):
@@ -104,7 +104,7 @@ class Passes:
 
     def _add(self, side: Side, run: Run) -> None:
         self._keep(run)
-        side.runs.setdefault(run.case.id, []).append(run)
+        side.runs.setdefault(run.case, []).append(run)
 
     def _end_groups(self) -> None:
         for side in self.sides:

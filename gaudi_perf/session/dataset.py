@@ -1,0 +1,72 @@
+"""Completing a dataset in a session: its batches are the rounds of runs, which are judged like others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gaudi_perf.session.session import PerfSession
+from gaudi_perf.session.settings import DatasetSettings
+from gaudi_perf.stores.completions import CompletionsFile, write_layout
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.workers.controller.completing import Completed, Progress, complete, dataset_case, throughput
+from gaudi_perf.workers.controller.time_left import TimeLeft, bar
+
+
+def complete_dataset(
+    session: PerfSession, case: Case, asked: DatasetSettings, path: Path, progress: Progress | None = None
+) -> list[Run]:
+    """Complete a dataset as often as runs are asked for; only the first run's completions are kept.
+
+    Args:
+        session: gets the runs, and notes of what was completed.
+        case: the configuration, and the shape of a batch.
+        asked: the dataset, and how much of it.
+        path: where completions go; those that are there already are not made again.
+        progress: is told how many batches are done; by default the session shows them as a bar.
+
+    Returns:
+        The runs; empty if all batches were there already.
+
+    Raises:
+        CannotRunError: this machine cannot run it.
+        UserError: the dataset cannot be read, a run failed, or something could not be stored.
+    """
+    if session.settings.baseline is not None:
+        raise UserError("a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack")
+    case = dataset_case(case, asked.dataset)
+    with session.reported(case, kept=path):
+        session.require_runnable(case)
+        for index in range(session.settings.runs):
+            target = path if index == 0 else session.directory() / "again.jsonl"
+            with session.measurer() as measurer, CompletionsFile(target) as file:
+                shown = progress or _bar(session, case)
+                done = complete(measurer, case, asked.dataset, file, limit=asked.limit, progress=shown)
+            if index == 0:
+                session.notes.append(_completed(case, done, path, write_layout(path)))
+            if done.run is not None:
+                session.add(done.run)
+    runs = session.runs.get(case, [])
+    if runs:
+        prompts, tokens = throughput(runs)
+        session.notes.append(f"{case.id}: {prompts:.4g} prompts/s, {tokens:.4g} new tokens/s (median batch)")
+    return runs
+
+
+def _bar(session: PerfSession, case: Case) -> Progress:
+    left = TimeLeft()
+    return lambda done, total: session.doing(f"{case.id}: {bar(done, total)} {left.text(done, total)}")
+
+
+def _completed(case: Case, done: Completed, path: Path, text: Path) -> str:
+    """What was completed, and where it is."""
+    header = done.header
+    prompts = "1 prompt" if header.rows == 1 else f"{header.rows} prompts"
+    batches = "1 batch" if header.batches == 1 else f"{header.batches} batches"
+    words = f"{case.id}: {header.dataset}: {prompts} in {batches}, in {path} and {text.name}"
+    if done.before:
+        words += f"; {done.before} of {header.batches} batches were there already"
+    if header.tokens == "stand-in":
+        words += "; dummy weights have no tokenizer: ids made of the words stand for tokens, completions are ids"
+    return words

@@ -1,0 +1,102 @@
+"""Judges the cases of a session: each as its test comes, after every run if as many are taken as it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from gaudi_perf.judging import (
+    CaseEvidence,
+    CaseJudge,
+    Judgement,
+    NoiseHistory,
+    evidence_against_baselines,
+    evidence_side_by_side,
+)
+from gaudi_perf.judging.cost import seconds_per_run
+from gaudi_perf.judging.multiple_testing import Conclusion, MultipleTesting
+from gaudi_perf.session.settings import Settings
+from gaudi_perf.statistics.sequential import StoppingPlan
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.run import Run
+
+RunsOfSide = Mapping[Case, Sequence[Run]]
+"""What was measured on one stack so far."""
+
+
+class SessionJudge:
+    """Keeps what was judged, and the false-alarm rate that all cases share."""
+
+    def __init__(self, settings: Settings, baselines: BaselineStore, cases: int) -> None:
+        """Nothing is judged yet.
+
+        Args:
+            settings: what was asked for.
+            baselines: the stored baselines.
+            cases: how many cases this machine can run.
+        """
+        self._settings = settings
+        self._baselines = baselines
+        self.history = NoiseHistory.of(settings.results_directory, baselines)
+        self._testing: MultipleTesting[Case] = MultipleTesting(cases)
+        self._started = time.monotonic()
+        self._judges: dict[Case, CaseJudge] = {}
+        self._last: dict[Case, tuple[int, Judgement]] = {}
+
+    def enough(self, sides: Sequence[RunsOfSide], share: float) -> Callable[[Case, int], bool]:
+        """Whether a case of these needs no more runs, given how many it has.
+
+        Args:
+            sides: the stacks with the runs so far.
+            share: the share of the time that is left which these cases may take.
+        """
+        settings = self._settings
+        begin = time.monotonic()
+        limit: float | None = None
+        if settings.budget_s is not None:
+            limit = max(0.0, settings.budget_s - (begin - self._started)) * share
+
+        def enough(case: Case, done: int) -> bool:
+            if not settings.as_it_takes or done == 0:
+                return done >= settings.runs
+            spent = time.monotonic() - begin
+            # Whether another pass would not end in time.
+            no_time = limit is not None and spent + spent / done > limit
+            return self._analyze(case, sides, no_time).settled or done >= settings.runs
+
+        return enough
+
+    def judge(self, case: Case, sides: Sequence[RunsOfSide]) -> Judgement:
+        """The judgement of a case, when its runs are there.
+
+        Raises:
+            UserError: a baseline that is needed is malformed, or ``--against`` names none.
+        """
+        runs, judgement = self._last.get(case, (0, None))
+        if judgement is None or runs != len(sides[0][case]):
+            judgement = self._analyze(case, sides, budget_spent=False)
+        self._testing.add(case, judgement)
+        return judgement
+
+    def conclude(self) -> Conclusion[Case]:
+        """What all cases come to together."""
+        return self._testing.conclude()
+
+    def _analyze(self, case: Case, sides: Sequence[RunsOfSide], budget_spent: bool) -> Judgement:
+        runs = [side[case] for side in sides]
+        if case not in self._judges:
+            settings = self._settings
+            first = min(StoppingPlan.first, settings.runs)
+            plan = StoppingPlan(most=settings.runs, first=first) if settings.as_it_takes else None
+            self._judges[case] = CaseJudge(self._testing.rules(settings.rules), plan)
+        everything = [run for side in sides for those in side.values() for run in those]
+        cost = seconds_per_run([run for those in runs for run in those], everything)
+        judgement = self._judges[case].judge(self._evidence(runs), budget_spent=budget_spent, seconds_per_run=cost)
+        self._last[case] = len(runs[0]), judgement
+        return judgement
+
+    def _evidence(self, runs: Sequence[Sequence[Run]]) -> CaseEvidence:
+        if len(runs) == 2:
+            return evidence_side_by_side(runs[0], runs[1], rounds_in_turns=self._settings.rounds_in_turns)
+        return evidence_against_baselines(runs[0], self._baselines, self._settings.against, self.history)

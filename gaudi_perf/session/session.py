@@ -1,0 +1,386 @@
+"""The session of one invocation: measures cases, judges them, and writes down what it found.
+
+pytest's fixtures and ``gaudi-perf complete`` are its faces: they show what it says. Everything is kept by the whole
+case, so that two tests of one configuration with different workloads have nothing in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from gaudi_perf.judging import refresh_verdicts
+from gaudi_perf.judging.outcome import fails, with_added
+from gaudi_perf.judging.waived import waived
+from gaudi_perf.reports.terminal import failure_text
+from gaudi_perf.reports.wording import common_slowdown, level_change
+from gaudi_perf.session.judge import SessionJudge
+from gaudi_perf.session.settings import Settings
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.files import make_directory
+from gaudi_perf.stores.logs import keep
+from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.results import ResultsStore, new_session_id
+from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, SharedErrorRate, Verdict
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
+from gaudi_perf.workers.controller.group import GroupFailure
+from gaudi_perf.workers.controller.hosts import found_on
+from gaudi_perf.workers.controller.launch import Launch
+from gaudi_perf.workers.controller.matrix import why_not, why_not_batches
+from gaudi_perf.workers.controller.measuring import Measurer, Notify, utc_now
+from gaudi_perf.workers.controller.passes import Passes, Side
+from gaudi_perf.workers.controller.workspace import Workspace
+
+
+class CannotRunError(Exception):
+    """Why a case cannot be measured here, in numbers: no fault of anybody."""
+
+
+class PerfSession:
+    """The session of one invocation.
+
+    Attributes:
+        found: the devices that there are; None if there are none.
+        reports: what was found of each case so far.
+        notes: what else to print, a line each.
+        failed: whether the session fails though its tests may pass: a case is REGRESSED only among all cases, a
+            baseline is refused, or the session's document cannot be written.
+    """
+
+    def __init__(
+        self, settings: Settings, cases: Iterable[Case] = (), *, more: int = 0, notify: Notify = lambda text: None
+    ) -> None:
+        """Nothing is started.
+
+        Args:
+            settings: what was asked for.
+            cases: those that are known to be measured, in the order of their tests.
+            more: how many are measured that are not known yet; they share the false-alarm rate.
+            notify: shows a line about what is being done, in the place of the one before; an empty one takes it away.
+        """
+        self.settings = settings
+        self.session_id = new_session_id()
+        self.baselines = BaselineStore(settings.baselines_directory)
+        self.results = ResultsStore(settings.results_directory)
+        self.reports: dict[Case, CaseReport] = {}
+        self.notes: list[str] = []
+        self.failed = False
+        self._refreshed = False
+        self._waivers = WaiverStore(settings.baselines_directory)
+        self._stopped: dict[Case, UserError] = {}
+        self._selected = list(dict.fromkeys(cases))
+        self._notify = notify
+        self._started_at = utc_now()
+        self.found = found_on(settings.hosts, settings.accelerator.find())
+        self._resources = contextlib.ExitStack()
+        self._launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
+        self._runs: list[dict[Case, list[Run]]] = [{} for _ in self._launches]
+        self._passes: Passes | None = None
+        self._workspace: Workspace | None = None
+        self._directories = itertools.count()
+        self._ended_at = ""
+        self._error_rate: SharedErrorRate | None = None
+        self._runnable = sum(not self.why_not(case) for case in self._selected) + more
+        self._judging = SessionJudge(settings, self.baselines, self._runnable)
+
+    @property
+    def runs(self) -> dict[Case, list[Run]]:
+        """The runs on the stack in question."""
+        return self._runs[0]
+
+    @property
+    def runs_by_id(self) -> dict[str, list[Run]]:
+        """The same by case id, as reports take them."""
+        return {case.id: runs for case, runs in self.runs.items()}
+
+    @property
+    def ended_early(self) -> str:
+        """How many of the cases that were known from the beginning are done, in words; empty if all are."""
+        done = sum(case in self.reports for case in self._selected)
+        return "" if done == len(self._selected) else f"ended early: {done} of {len(self._selected)} cases are done"
+
+    @property
+    def document(self) -> Session:
+        """The session as a document."""
+        baseline = self.settings.baseline
+        order = dict.fromkeys([*self._selected, *self.reports])
+        return Session(
+            session_id=self.session_id,
+            started_at=self._started_at,
+            ended_at=self._ended_at or utc_now(),
+            cases=[self.reports[case] for case in order if case in self.reports],
+            candidate_stack=self.settings.candidate.name,
+            baseline_stack="" if baseline is None else baseline.name,
+            error_rate=self._error_rate,
+            waivers=self._all_waivers(),
+            refreshed=self._refreshed,
+        )
+
+    def why_not(self, case: Case) -> str:
+        """Why this machine cannot run a case, in numbers; empty if it can."""
+        kind = why_not_batches if _of_dataset(case) else why_not
+        return kind(case, self.settings.accelerator, self.found)
+
+    def measure(self, case: Case) -> list[Run]:
+        """The runs of a case on the stack in question.
+
+        Several runs of cases that share a worker group are made in passes over all of them.
+
+        Raises:
+            CannotRunError: this machine cannot run it.
+            UserError: it cannot be measured as asked, a run failed or could not be stored, or a baseline that is needed
+                is malformed.
+        """
+        with self.reported(case):
+            self._require_measurable(case)
+            self.require_runnable(case)
+            passes = self._passes_now()
+            if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
+                raise self._stopped[case]
+            if case not in self.runs and case not in passes.failures:
+                several = self.settings.runs > 1 or len(passes.sides) > 1
+                sharing = self._sharing(case) if several else [case]
+                left = self._runnable - len({*self.runs, *passes.failures})
+                share = len(sharing) / max(left, len(sharing))
+                try:
+                    passes.measure(sharing, self._judging.enough(self._runs, share))
+                except UserError as error:
+                    self._stopped.update(dict.fromkeys(sharing, error))
+                    raise
+            if case in passes.failures:
+                raise passes.failures[case]
+        return self.runs[case]
+
+    def judge(self, case: Case) -> CaseReport:
+        """Hold the runs of a case against the other stack's, or against its baselines.
+
+        Raises:
+            UserError: a baseline or the waivers are malformed, ``--against`` names none, or nothing was measured.
+        """
+        if not self.runs.get(case):
+            raise UserError(f"{case.id}: nothing was measured that could be judged: measure this case first")
+        with self.reported(case):
+            judgement = self._judging.judge(case, self._runs)
+            report = CaseReport(
+                case=case,
+                run_ids=[run.run_id for run in self.runs[case]],
+                baseline_run_ids=[run.run_id for runs in self._runs[1:] for run in runs[case]],
+                verdicts=list(judgement.verdicts),
+                others=list(judgement.others),
+                waived=waived(self._waivers, self.baselines, self.runs[case][-1], judgement.verdicts),
+                notes=list(judgement.notes),
+            )
+        self.reports[case] = report
+        return report
+
+    def fails(self, report: CaseReport) -> bool:
+        """Whether what a case came to makes its test fail."""
+        return fails(
+            report.verdicts,
+            report.waived,
+            accept_regression=bool(self.settings.accept_regression),
+            require_baseline=self.settings.require_baseline,
+        )
+
+    def measurer(self, launch: Launch | None = None) -> Measurer:
+        """A measurer of its own, of a stack if not of this interpreter's; use it as a context manager."""
+        settings, launch = self.settings, launch or Launch()
+        return Measurer(
+            settings.accelerator.of_stack(dict(launch.environment)),
+            settings.weights,
+            settings.plan,
+            settings.deadlines,
+            self.directory(),
+            self.session_id,
+            self.doing,
+            launch,
+            settings.hosts,
+        )
+
+    def directory(self) -> Path:
+        """A new private directory, which goes when the session ends."""
+        if self._workspace is None:
+            make_directory(self.settings.results_directory)  # told now, not after the first run
+            self._workspace = Workspace()
+            self._resources.callback(self._workspace.close)
+            self.notes += self._workspace.earlier
+        path = self._workspace.path / str(next(self._directories))
+        path.mkdir()
+        return path
+
+    @contextlib.contextmanager
+    def reported(self, case: Case, kept: Path | None = None) -> Iterator[None]:
+        """Reports of a case that it has no measurement, and why, if so.
+
+        Args:
+            case: what is measured.
+            kept: the file whose completions are kept, whatever comes.
+        """
+        try:
+            yield
+        except CannotRunError as error:
+            self.reports[case] = CaseReport(case=case, skipped=str(error))
+            raise
+        except GroupFailure as failure:
+            text = failure_text(case, failure.phase, failure.sentence, failure.log)
+            log = keep(failure.log_path, os.environ, self.results, self.session_id, case.id)  # goes with the workspace
+            notes = [log] if log else []
+            if kept is not None and kept.exists():
+                notes.append(f"what was completed is kept in {kept}; the same command goes on there")
+            self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)
+            raise UserError("\n".join([text, *notes])) from None
+        except UserError as error:
+            run_ids = [run.run_id for run in self.runs.get(case, [])]
+            self.reports[case] = CaseReport(case=case, run_ids=run_ids, failed=str(error))
+            raise
+        finally:
+            self._notify("")
+
+    def require_runnable(self, case: Case) -> None:
+        """Raise CannotRunError where this machine cannot run a case; UserError where a clear verdict is required."""
+        reason = self.why_not(case)
+        if reason and self.found is None and self.settings.require_baseline:
+            raise UserError(reason)
+        if reason:
+            raise CannotRunError(reason)
+
+    def add(self, run: Run) -> None:
+        """Store a run that was measured otherwise, and have it judged with those of its case."""
+        self.results.write_run(run)
+        self.runs.setdefault(run.case, []).append(run)
+
+    def doing(self, text: str) -> None:
+        """Show what is being done, and note it for the next session, should this one be killed."""
+        self._notify(text)
+        if self._workspace is not None:
+            self._workspace.doing(text)
+
+    def end_groups(self) -> None:
+        """Leave the accelerator to somebody else."""
+        for side in [] if self._passes is None else self._passes.sides:
+            side.measurer.end_group()
+
+    def close(self) -> None:
+        """End what was started, and nothing else."""
+        self._notify("")
+        self._resources.close()
+
+    def finish(self, *, interrupted: bool = False) -> None:
+        """End what was started, judge all cases together, store baselines if asked, and write the session's document.
+
+        Args:
+            interrupted: whether not all tests came to their end; then no baseline is stored.
+        """
+        self.close()
+        self._ended_at = utc_now()
+        if not self.reports:
+            return
+        try:
+            self._conclude()
+            if self.settings.refresh_baselines and self.runs:
+                self._refresh(interrupted)
+            self.results.write_session(self.document)
+        except UserError as error:
+            self.failed = True
+            self.notes.append(str(error))
+
+    def _refresh(self, interrupted: bool) -> None:
+        """Store what was measured as baselines, and say what was done; what is refused makes the session fail."""
+        if interrupted:
+            self.notes.append("baselines not refreshed: the session was interrupted")
+            return
+        runs = [run for those in self.runs.values() for run in those]
+        try:
+            plan = plan_refresh(
+                self.baselines,
+                runs,
+                minimum_runs=self.settings.runs,
+                accept_regression=self.settings.accept_regression or None,
+                margin=self.settings.tolerances[LATENCY],
+                judged=refresh_verdicts(runs, self.baselines, self.settings.rules, self._judging.history),
+            )
+            done = apply(plan)
+        except UserError as error:
+            self.failed = True
+            self.notes.append(f"baselines not refreshed: {error}")
+            return
+        self._refreshed = True
+        self.failed |= bool(done.refused)
+        self.notes.append(f"baselines in {self.baselines.directory}:")
+        self.notes += [f"  {level_change(change)}" for change in done.changes]
+
+    def _conclude(self) -> None:
+        """Add what is REGRESSED only among all cases together; no verdict is taken back."""
+        conclusion = self._judging.conclude()
+        self._error_rate = conclusion.error_rate
+        added = []
+        for case, verdict in conclusion.added.items():
+            report = with_added(self.reports[case], verdict, "")
+            report = with_added(report, verdict, self._waived_or_not(case, report.verdicts))
+            self.reports[case] = report
+            if fails(report.verdicts, report.waived, accept_regression=bool(self.settings.accept_regression)):
+                added.append(case.id)
+        if conclusion.common is not None:
+            self.notes.append(common_slowdown(conclusion.common))
+        if added:
+            self.failed = True
+            self.notes.append(f"REGRESSED among all cases, not when its test ended: {', '.join(added)}")
+
+    def _waived_or_not(self, case: Case, verdicts: Sequence[Verdict]) -> str:
+        """Waivers that cannot be read waive nothing; all tests are over, so that none can fail for it."""
+        try:
+            return waived(self._waivers, self.baselines, self.runs[case][-1], verdicts)
+        except UserError as error:
+            if str(error) not in self.notes:
+                self.notes.append(str(error))
+            return ""
+
+    def _all_waivers(self) -> list[str]:
+        """Every waiver in words, expired ones too; a file that cannot be read was told when a case needed it."""
+        stack = next((runs[0].stack for runs in self.runs.values() if runs), None)
+        with contextlib.suppress(UserError):
+            return [waiver.sentence(stack) for waiver in self._waivers.list()]
+        return []
+
+    def _require_measurable(self, case: Case) -> None:
+        """Refuse a case that is not measured as it says."""
+        settings, workload = self.settings, case.workload
+        for what, theirs, ours, remedy in (
+            ("accelerator", case.accelerator, settings.accelerator.kind, "name another with --accelerator"),
+            ("scale", case.scale, settings.scale, "name it with --scale"),
+            ("weights", case.weights, settings.weights.label, "name them with --weights"),
+            ("prompt", workload.prompt, PROMPT, "leave it out, latencies are those of one prompt"),
+            ("prompt_tokens", workload.prompt_tokens, PROMPT_TOKENS, "leave it out, latencies are those of one prompt"),
+        ):
+            if theirs != ours:
+                raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
+
+    def _sharing(self, case: Case) -> list[Case]:
+        """The case, and those that were selected and share its worker group, in the order of their tests."""
+        spec_of = self._passes_now().sides[0].measurer.group_spec
+        cases = dict.fromkeys([*self._selected, case])
+        return [one for one in cases if one == case or (spec_of(one) == spec_of(case) and not self.why_not(one))]
+
+    def _passes_now(self) -> Passes:
+        if self._passes is None:
+            sides = [
+                Side(self._resources.enter_context(self.measurer(launch)), runs)
+                for launch, runs in zip(self._launches, self._runs, strict=True)
+            ]
+            self._passes = Passes(sides, self._keep, rounds_in_turns=self.settings.rounds_in_turns)
+        return self._passes
+
+    def _keep(self, run: Run) -> None:
+        self.results.write_run(run)
+
+
+def _of_dataset(case: Case) -> bool:
+    return case.workload.prompt.startswith("dataset ")

@@ -1,0 +1,130 @@
+"""What was asked of a session, checked: pytest's options and those of ``gaudi-perf complete`` fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaudi_perf.accelerators.base import Accelerator
+from gaudi_perf.protocol import Weights
+from gaudi_perf.session import values
+from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.dataset import Dataset
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES, Metric
+from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.workload import Dtype, Workload
+from gaudi_perf.workers.controller.hosts import Hosts
+from gaudi_perf.workers.controller.launch import Launch
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
+
+if TYPE_CHECKING:
+    from gaudi_perf.judging.rules import Rules
+
+RUNS_FOR_BASELINES = 5
+MOST_RUNS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSettings:
+    """The dataset to complete, and in which shape.
+
+    Attributes:
+        limit: complete this many prompts only; None for all.
+        directory: where completions go.
+    """
+
+    dataset: Dataset
+    prompt_tokens: int = values.DATASET_PROMPT_TOKENS
+    new_tokens: int = values.DATASET_NEW_TOKENS
+    batch_size: int = values.DATASET_BATCH_SIZE
+    limit: int | None = None
+    directory: Path = Path("completions")
+
+    def path(self, case: Case) -> Path:
+        """Where the completions of a case go."""
+        return self.directory / self.dataset.label.replace("/", "--") / f"{case.configuration.id}.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What was asked for.
+
+    Attributes:
+        devices: device counts of the matrix.
+        hosts: the hosts of --hostfile; None for this machine alone.
+        runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
+        as_it_takes: whether a case gets as many runs as its verdict takes.
+        budget_s: time for all the runs of the session, in seconds, if ``as_it_takes``; None for no limit.
+        candidate: how the workers of the stack in question are started; this interpreter by default.
+        baseline: how those of the other stack are, side by side; else None.
+        rounds_in_turns: whether both stacks live at once and take their rounds in turns.
+        against: the baseline that was named, or empty.
+        accept_regression: why slower levels are stored, or empty.
+        tolerances: the slowdown that nobody minds, for each metric, 0.05 for 5 %.
+        gates: the metrics whose regression fails a test.
+        html_file: where the page of the session goes.
+        markdown_file: where its short summary goes.
+        dataset: what is completed, if a dataset was named.
+        references: the file of completions that real weights must give.
+    """
+
+    accelerator: Accelerator
+    scale: Scale
+    baselines_directory: Path
+    results_directory: Path
+    weights: Weights = field(default_factory=Weights)
+    dtype: Dtype = "bfloat16"
+    new_tokens: int = 100
+    devices: tuple[int, ...] = (1, 8)
+    hosts: Hosts | None = None
+    runs: int = 1
+    as_it_takes: bool = False
+    budget_s: float | None = None
+    candidate: Launch = field(default_factory=Launch)
+    baseline: Launch | None = None
+    rounds_in_turns: bool = False
+    plan: MeasurementPlan = field(default_factory=MeasurementPlan)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    against: str = ""
+    refresh_baselines: bool = False
+    accept_regression: str = ""
+    require_baseline: bool = False
+    tolerances: Mapping[Metric, float] = field(default_factory=lambda: dict(TOLERANCES))
+    gates: frozenset[Metric] = frozenset({LATENCY})
+    html_file: Path | None = None
+    markdown_file: Path | None = None
+    dataset: DatasetSettings | None = None
+    references: Path = Path("reference_completions.json")
+
+    @property
+    def rules(self) -> Rules:
+        """By which rules cases are judged."""
+        from gaudi_perf.judging.rules import Rules  # with numpy, which collecting tests does without
+
+        return Rules(tolerances=self.tolerances, gates=self.gates)
+
+    def case(self, configuration: Configuration, **workload: Any) -> Case:
+        """The case of a configuration with what was asked for.
+
+        Args:
+            configuration: model, devices, graphs, KV cache.
+            workload: fields of ``Workload`` that go before those of the options.
+        """
+        return Case(
+            configuration=configuration,
+            accelerator=self.accelerator.kind,
+            workload=Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **workload}),
+            scale=self.scale,
+            weights=self.weights.label,
+        )
+
+    def dataset_case(self, configuration: Configuration) -> Case:
+        """The same for completing the dataset, which stands for the prompt."""
+        from gaudi_perf.workers.controller.completing import dataset_case  # with numpy
+
+        asked = self.dataset
+        assert asked is not None, "no dataset was named"
+        shape = {"prompt_tokens": asked.prompt_tokens, "new_tokens": asked.new_tokens, "batch_size": asked.batch_size}
+        return dataset_case(self.case(configuration, **shape), asked.dataset)

@@ -1,0 +1,149 @@
+"""What the values of options mean, for pytest and the command line alike.
+
+Each function raises ValueError with a sentence's end that says what the option takes: ``it takes a whole number``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+
+if TYPE_CHECKING:
+    from gaudi_perf.protocol import Weights
+
+AUTO = 0
+"""What ``runs`` makes of ``auto``."""
+
+DATASET_PROMPT_TOKENS, DATASET_NEW_TOKENS, DATASET_BATCH_SIZE = 16, 50, 8
+"""The shape in which a dataset is completed by default: that of the article's script."""
+
+_METRICS: dict[str, Metric] = {str(metric): metric for metric in TITLES}
+
+_MOST = 10**9
+"""The largest number that an option takes: clocks and documents hold it."""
+
+
+def choice(names: Iterable[str]) -> Callable[[str], str]:
+    """A parser of one of these names."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"it takes one of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """Whether an option without a value was asked for by its environment variable."""
+    if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+        raise ValueError("it takes 1 or 0")
+    return text.lower() in ("1", "true", "yes")
+
+
+def positive_integer(text: str, meaning: str = f"it takes a whole number from 1 to {_MOST}") -> int:
+    """A whole number from 1."""
+    if not (text.isdecimal() and len(text) < 20 and 1 <= int(text) <= _MOST):
+        raise ValueError(meaning)
+    return int(text)
+
+
+def runs(text: str) -> int:
+    """A number of runs, or ``AUTO``."""
+    return AUTO if text == "auto" else positive_integer(text, "it takes a whole number from 1, or auto")
+
+
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    value = _number(text)
+    if value is None or not 0 < value <= _MOST:
+        raise ValueError(f"it takes a number above 0, at most {_MOST}")
+    return value
+
+
+def share(text: str, most: float = 1.0) -> float:
+    """A share: ``5%`` and ``0.05`` are the same, and a ``5`` that may mean either is refused.
+
+    Args:
+        text: what was written.
+        most: the share must be below it; one of 1 or more can be written in percent only.
+    """
+    number, percent = text.strip(), text.rstrip().endswith("%")
+    value = _number(number.removesuffix("%"))
+    if value is not None and percent:
+        value /= 100
+    if value is None or not 0 < value < (most if percent else 1):
+        what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most:.0%}"
+        meant = value if value is not None and not percent and 1 <= value < 100 else 5
+        raise ValueError(f"it takes {what}: write {meant:g}% or {meant / 100:g}")
+    return round(value, 12)
+
+
+def tolerances(text: str) -> dict[Metric, float]:
+    """``5%`` for the latency, or ``latency=5%,memory=2%``."""
+    found: dict[Metric, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().rpartition("=")
+        name = name if equals else LATENCY
+        if name not in _METRICS or _METRICS[name] in found:
+            raise ValueError(f"it takes a share, or METRIC=SHARE with each metric once: {', '.join(TITLES)}")
+        found[_METRICS[name]] = share(value)
+    return found
+
+
+def gates(text: str) -> frozenset[Metric]:
+    """``latency,memory``, or ``all``."""
+    names = [part.strip() for part in text.split(",")]
+    if names == ["all"]:
+        return frozenset(TITLES)
+    if not all(name in _METRICS for name in names):
+        raise ValueError(f"it takes all, or some of {', '.join(TITLES)}")
+    return frozenset(_METRICS[name] for name in names)
+
+
+def device_counts(text: str) -> tuple[int, ...]:
+    """The counts of ``1,8``, in order."""
+    meaning = "it takes device counts like 1,8"
+    return tuple(sorted({positive_integer(part.strip(), meaning) for part in text.split(",")}))
+
+
+def weights(text: str) -> Weights:
+    """Where weights come from."""
+    from gaudi_perf.protocol import Weights
+
+    if text in ("dummy", "hub"):
+        return Weights(kind="dummy" if text == "dummy" else "hub")
+    if not Path(text).expanduser().is_dir():
+        raise ValueError("it takes dummy, hub, or a directory that exists")
+    return Weights(kind="path", path=str(Path(text).expanduser().resolve()))
+
+
+def path(text: str) -> Path:
+    """A path, from where the command was called."""
+    return Path(text).absolute()
+
+
+def _path(accepted: Callable[[Path], bool], meaning: str) -> Callable[[str], Path]:
+    def parse(text: str) -> Path:
+        if not accepted(path(text)):
+            raise ValueError(meaning)
+        return path(text)
+
+    return parse
+
+
+file = _path(Path.is_file, "there is no such file")
+directory = _path(lambda one: one.is_dir() or not one.exists(), "there is no such directory")
+"""A directory to read or write, which may be made."""
+new_file = _path(lambda one: not one.is_dir() and one.parent.is_dir(), "it takes a file in a directory that is there")
+"""A file to write; that its directory is there is asked now, not after hours of measuring."""
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

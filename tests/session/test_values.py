@@ -1,0 +1,32 @@
+"""What values of options mean, the same for pytest and the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from gaudi_perf.cli.common import share as of_command
+from gaudi_perf.session.values import share, tolerances
+from gaudi_perf.vocabulary.errors import UserError
+
+
+@pytest.mark.parametrize("text", ["5%", "5 %", " 5% ", "0.05", ".05", "5.0%"])
+def test_a_share_is_the_same_in_percent_and_as_a_number(text: str) -> None:
+    assert share(text) == of_command(text, "--tolerance") == tolerances(text)["latency"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "spellings"),
+    [("5", "5% or 0.05"), ("7.5", "7.5% or 0.075"), ("0", "5% or 0.05"), ("much", "5% or 0.05"), ("5%%", "5% or 0.05")],
+)
+def test_what_may_mean_either_is_refused_with_both_spellings(text: str, spellings: str) -> None:
+    with pytest.raises(ValueError, match=f"it takes a share above 0 and below 1: write {spellings}"):
+        share(text)
+    with pytest.raises(UserError, match=f"--tolerance {text}: it takes a share .* write {spellings}"):
+        of_command(text, "--tolerance")
+
+
+def test_a_share_of_more_than_all_is_written_in_percent() -> None:
+    assert share("150%", most=100.0) == 1.5
+    for text in ("1.5", "20", "100%", "nan", "-5%"):
+        with pytest.raises(ValueError, match="a share"):
+            share(text, most=1.0 if text == "100%" else 100.0)

@@ -1,0 +1,185 @@
+"""The plugin in projects of others: from a wheel, light, inert where not asked for, each case with its own numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.results import read_runs
+from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.verdict import Session
+from tests.suite.conftest import INJECTED, ROOT
+
+LATENCY = """
+import pytest
+from gaudi_perf.pytest_plugin import Configuration, Judge, Measure, Settings
+
+EAGER = Configuration(model="bloomz560m", devices=1, graphs=False, kv_cache=True)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def test_latency(measure: Measure, judge: Judge, perf_settings: Settings, workload) -> None:
+    case = perf_settings.case(EAGER, **workload)
+    judge(case, measure(case))
+"""
+TOKENS = [{"new_tokens": 4}, {"new_tokens": 64}]
+QUICK = ["--rounds", "3", "--time-budget", "5", "--accelerator", "cpu"]
+
+
+class Project:
+    """A project of three files."""
+
+    def __init__(self, place: Path, test: str, python: str = sys.executable) -> None:
+        self.place, self._python = place, python
+        place.mkdir(exist_ok=True)
+        (place / "pyproject.toml").write_text("[tool.pytest.ini_options]\ntestpaths = ['.']\n")
+        (place / "conftest.py").write_text('pytest_plugins = ["gaudi_perf.pytest_plugin"]\n')
+        (place / "test_mine.py").write_text(test)
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAUDI_PERF_", "PYTHON"))}
+        return subprocess.run(
+            [self._python, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=self.place,
+            env={**kept, "COLUMNS": "120", "PYTHONDONTWRITEBYTECODE": "1", **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def scripted(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Measures with the scripted engine, which needs no torch."""
+        paths = os.pathsep.join([str(INJECTED), str(ROOT)])
+        return self.run(*QUICK, *arguments, GAUDI_PERF_INJECTED='{"engine": "scripted"}', PYTHONPATH=paths)
+
+    @property
+    def session(self) -> Session:
+        (path,) = self.place.glob("results/*/session.json")
+        return decode(path.read_bytes(), Session, str(path))
+
+
+def latency(*workloads: dict[str, int]) -> str:
+    return LATENCY.replace("WORKLOADS", repr(list(workloads)))
+
+
+@pytest.mark.parametrize(
+    "workloads",
+    [TOKENS, [{"batch_size": 1}, {"batch_size": 4}], [*TOKENS, TOKENS[0]]],
+    ids=["tokens", "batch", "again"],
+)
+def test_tests_of_one_configuration_have_the_numbers_of_their_own_workloads(
+    tmp_path: Path, workloads: list[dict[str, int]]
+) -> None:
+    project = Project(tmp_path, latency(*workloads))
+    stored = project.scripted("--refresh-baselines", "--runs", "2", f"--benchmark-json={tmp_path / 'b.json'}")
+    assert stored.returncode == 0, stored.stdout + stored.stderr
+    (field,) = workloads[0]
+    expected = sorted({workload[field] for workload in workloads})
+    runs = read_runs(tmp_path / "results").runs
+    assert sorted(getattr(run.case.workload, field) for run in runs) == sorted(2 * expected)
+    assert all(len(run.measurement.token_ids) == run.case.workload.new_tokens for run in runs)
+    by_run = {run.run_id: run.case for run in runs}
+    for report in project.session.cases:
+        assert len(report.run_ids) == 2 and {by_run[run_id] for run_id in report.run_ids} == {report.case}
+    assert sorted(getattr(report.case.workload, field) for report in project.session.cases) == expected
+    store = BaselineStore(tmp_path / "baselines")
+    entries = [entry for place in store.list() for entry in store.load(place).cases]
+    assert sorted(getattr(entry.case.workload, field) for entry in entries) == expected
+    for entry in entries:
+        assert {getattr(by_run[run.run_id].workload, field) for run in entry.runs} == {
+            getattr(entry.case.workload, field)
+        }
+    shown = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
+    for benchmark, workload in zip(shown, workloads, strict=True):
+        assert all(getattr(by_run[run].workload, field) == workload[field] for run in benchmark["extra_info"]["runs"])
+
+    shutil.rmtree(tmp_path / "results")
+    again = project.scripted("--runs", "2", "-p", "no:benchmark")
+    assert again.returncode == 0 and "NO BASELINE" not in again.stdout, again.stdout
+    assert len(project.session.cases) == len(expected)
+    assert "no baseline" not in again.stdout.splitlines()[-1]
+
+
+def test_tests_of_one_configuration_have_rows_of_their_own(tmp_path: Path) -> None:
+    done = Project(tmp_path, latency(*TOKENS)).scripted()
+    rows = [
+        line for line in done.stdout.splitlines() if line.startswith("bloomz560m-1x-eager-kvcache") and " ms " in line
+    ]
+    assert len({row.split()[0] for row in rows}) == 2, done.stdout
+    assert len({row.split()[4] for row in rows}) == 2, "tokens a second, which are told by the same time"
+
+
+def test_a_case_that_the_session_cannot_measure_is_refused(tmp_path: Path) -> None:
+    other = LATENCY.replace("WORKLOADS", repr([{"prompt": "another", "prompt_tokens": 3}]))
+    refused = Project(tmp_path, other).scripted()
+    assert refused.returncode == 1 and "its prompt is 'another', and that of this session" in refused.stdout
+    assert "Benchmark fixture was not used" not in refused.stdout + refused.stderr
+    assert not list(tmp_path.glob("results/*/run-*.json"))
+
+
+def test_collecting_imports_nothing_heavy_and_finds_no_devices(tmp_path: Path) -> None:
+    example = (ROOT / "README.md").read_text().partition("# test_latency.py\n")[2].partition("```")[0]
+    project = Project(
+        tmp_path / "project", f"{latency(*TOKENS)}\n{example.replace('test_latency', 'test_of_the_readme')}"
+    )
+    heavy = "{'numpy', 'scipy', 'torch', 'transformers', 'pandas', 'rich', 'jinja2'}"
+    (tmp_path / "project" / "conftest.py").write_text(
+        'import sys\n\npytest_plugins = ["gaudi_perf.pytest_plugin"]\n\n\n'
+        f"def pytest_sessionfinish() -> None:\n    print('heavy:', sorted({heavy} & set(sys.modules)))\n"
+    )
+    done = project.run("--collect-only", "-q", "-s")
+    assert done.returncode == 0 and "3 tests collected" in done.stdout, done.stdout + done.stderr
+    assert "heavy: []" in done.stdout
+
+
+def test_where_nothing_is_measured_nothing_happens(tmp_path: Path) -> None:
+    """No output, no file, and no program of a vendor is asked for devices."""
+    project = Project(tmp_path / "project", "def test_mine() -> None:\n    assert True\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("hl-smi", "nvidia-smi"):
+        (tools / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+        (tools / name).chmod(0o755)
+    done = project.run("-v", PATH=f"{tools}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "gaudi" not in done.stdout.replace(str(tmp_path), "").replace("gaudi-perf-", "")
+    files = {path.name for path in project.place.iterdir()} - {".benchmarks"}  # pytest-benchmark's own
+    assert files == {"pyproject.toml", "conftest.py", "test_mine.py"}
+    assert not (tmp_path / "started").exists()
+    wrong = project.run(GAUDI_PERF_ROUNDS="many")
+    assert wrong.returncode == 4 and "GAUDI_PERF_ROUNDS is 'many'" in wrong.stderr
+
+
+def test_a_project_measures_with_the_plugin_of_an_installed_wheel(tmp_path: Path) -> None:
+    """A wheel, in a fresh environment that sees what is installed here, but not this checkout."""
+    source, wheels, environment = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"
+    shutil.copytree(ROOT / "gaudi_perf", source / "gaudi_perf", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), str(source)]
+    subprocess.run(wheel, check=True, capture_output=True, text=True, timeout=300)
+    venv.create(environment, with_pip=False)
+    python = str(environment / "bin" / "python")
+    (path,) = wheels.glob("*.whl")
+    install = [*pip, "--python", python, "install", "--no-deps", "--no-index", str(path)]
+    subprocess.run(install, check=True, capture_output=True, text=True, timeout=300)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # A line of a .pth file is a directory whose own .pth files are not read, so that nothing leads to the checkout.
+    here = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (packages / "dependencies.pth").write_text("\n".join(here) + "\n")
+    where = 'import gaudi_perf\n\n\ndef test_installed() -> None:\n    assert "/venv/" in gaudi_perf.__file__\n'
+    project = Project(tmp_path / "project", latency({"new_tokens": 2}) + where, python)
+    done = project.run(*QUICK, "--require-baseline")
+    assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    (report,) = project.session.cases
+    assert report.verdicts[0].kind.value == "NO BASELINE" and not report.failed
