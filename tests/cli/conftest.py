@@ -35,6 +35,11 @@ class Invoke:
         self.transcript += f"$ {shlex.join(['gaudi-perf', *words])}\n{done.output}{status}\n"
         return done
 
+    def mistake(self, *arguments: object) -> None:
+        """Run a command that is a mistake: one sentence, and exit status 2."""
+        done = self(*arguments)
+        assert done.exit_code == 2 and len(done.output.strip().splitlines()) == 1, done.output
+
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
