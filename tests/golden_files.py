@@ -52,7 +52,9 @@ class Golden:
             text = text.replace(place, shown)
         for today in (_STARTED, datetime.now(timezone.utc)):
             text = text.replace(f"{today:%Y-%m-%d}", "YYYY-MM-DD")
-        text = text.replace(f"gaudi-perf {gaudi_perf.__version__}", "gaudi-perf VERSION")
+        text = re.sub(rf"(gaudi-perf,?(?: version)? ){re.escape(gaudi_perf.__version__)}", r"\1VERSION", text)
         text = re.sub(r"\brun-\d{6}\b", "run-NNNNNN", text)  # make_run counts all runs of a process
+        # The last digits of a double are the machine's.
+        text = re.sub(r"(?<![\w.])\d+\.\d{7,}(?![\w.])", lambda number: f"{float(number[0]):.6g}", text)
         text = text.replace("\x1b", "␛")
         return "\n".join(line.rstrip() for line in text.strip("\n").split("\n")) + "\n"
