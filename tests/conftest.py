@@ -10,7 +10,7 @@ from tests.golden_files import Golden
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="Write tests/golden anew: what is shown now is right.")
+    parser.addoption("--update-golden", action="store_true", help="Write tests/golden anew.")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Golden files: what the suite writes for people, under ``tests/golden/``, to be read and reviewed as they read it.
 
 A test hands over a text, ``golden("compare/article.txt", text)``, and fails with a diff where the file says something
-else. ``pytest tests --update-golden`` writes the files anew; ``git diff tests/golden`` then shows what changed for readers.
+else. ``pytest tests --update-golden`` writes the files anew; ``git diff tests/golden`` shows what changed for readers.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def test_runs_against_a_baseline(invoke: Invoke, store_runs: StoreRuns, here: Pa
     golden("compare/runs.txt", invoke.transcript)
 
 
-def test_runs_against_a_published_number(
-    invoke: Invoke, store_runs: StoreRuns, project: Path, golden: Golden
-) -> None:
+def test_runs_against_a_published_number(invoke: Invoke, store_runs: StoreRuns, project: Path, golden: Golden) -> None:
     results = store_runs(make_runs(0.5, version="1.10.0"))
     invoke("compare", results, "gaudi2/synapse-1.10.0")
     invoke("compare", "gaudi2/synapse-1.10.0", results)

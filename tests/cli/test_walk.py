@@ -146,9 +146,7 @@ def test_import_adds_and_never_replaces(invoke: Invoke, here: Path, golden: Gold
     golden("baselines/import.txt", invoke.transcript)
 
 
-def test_refresh_is_judged_as_pytest_judges(
-    invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden
-) -> None:
+def test_refresh_is_judged_as_pytest_judges(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
     """4 % slower is within the margin; where it is certain, it is slower all the same, and needs a reason."""
 
     def measure(level: float) -> None:

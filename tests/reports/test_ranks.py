@@ -1,28 +1,12 @@
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import summary, verdict_message
-from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
-from gaudi_perf.workers.rank.merging import skew_of
+from tests.reports.factories import ALIKE, run_of, slowed
 from tests.stores.making import make_run
 from tests.vocabulary.factories import verdict_saying
-
-ALIKE = [0.0100 + 0.00001 * number for number in range(8)]
-
-
-def run_of(passes: list[list[float]], rounds: list[list[float]] | None = None) -> Run:
-    ranks = rounds or [[1.0] * 4 for _ in passes]
-    run = make_run([max(times) for times in zip(*ranks, strict=True)], devices=len(ranks))
-    told = {"rank_latencies_s": ranks, "rank_skew": skew_of(ranks), "rank_passes_s": passes or None}
-    return replace(run, measurement=replace(run.measurement, **told))
-
-
-def slowed(by: float) -> list[float]:
-    return [value * (1 + by) for value in ALIKE]
 
 
 def test_a_rank_that_all_wait_for_is_told_by_its_passes() -> None:

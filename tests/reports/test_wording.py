@@ -1,78 +1,177 @@
-"""What a summary says of all cases together."""
+"""Every sentence of the tool once, on one page, to be read as a whole: ``tests/golden/wording.txt``."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
 
+import pytest
+from msgspec.structs import replace
+
+from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
-from gaudi_perf.reports.terminal import summary
-from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, SharedErrorRate, Verdict, VerdictKind
-from tests.stores.making import make_run
-
-OLD = make_run(version="1.21.0", components={"driver": "1.21.0"}).stack
-NOW: Run = make_run(version="1.22.0", components={"driver": "1.22.0"})
-
-
-def compared(metric: str, kind: VerdictKind, ratio: float) -> Verdict:
-    return Verdict(
-        kind=kind,
-        reason=Reason.SLOWER if kind is VerdictKind.REGRESSED else Reason.WITHIN_TOLERANCE,
-        metric=metric,  # type: ignore[arg-type]
-        role="side by side",
-        baseline="old",
-        baseline_stack=OLD,
-        ratio=ratio,
-        low=ratio - 0.01,
-        high=ratio + 0.01,
-    )
-
-
-SESSION = Session(
-    session_id="s",
-    started_at="2026-01-31T12:00:00Z",
-    ended_at="2026-01-31T13:00:00Z",
-    candidate_stack="new\x1b[2J",
-    baseline_stack="old",
-    error_rate=SharedErrorRate(cases=4, rate=0.01),
-    cases=[
-        CaseReport(
-            case=NOW.case,
-            run_ids=[NOW.run_id],
-            verdicts=[
-                compared("memory", VerdictKind.REGRESSED, 1.2),
-                compared("latency", VerdictKind.UNCHANGED, 1.0),
-            ],
-            others=[
-                compared("first-token", VerdictKind.REGRESSED, 1.5),
-                compared("per-token", VerdictKind.UNCHANGED, 1.0),
-            ],
-            notes=["graphs were not there"],
-        )
-    ],
+from gaudi_perf.reports.ranks import lagging, rank_facts
+from gaudi_perf.reports.terminal import failure_text, heading, summary, verdict_message
+from gaudi_perf.reports.warnings import device_lines, warnings_of
+from gaudi_perf.reports.wording import (
+    advice,
+    case_headline,
+    common_slowdown,
+    error_rate,
+    explanation,
+    full_text,
+    learned_noise,
+    limit_note,
+    notes,
+    other_regressions,
+    problems_of,
+    smallest_visible,
+    stack_differences,
+    stacks_side_by_side,
+    title,
 )
+from gaudi_perf.statistics.multiple_testing import CommonSlowdown
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import (
+    Advice,
+    CaseReport,
+    LearnedNoise,
+    Reason,
+    SharedErrorRate,
+    StopReason,
+)
+from tests.golden_files import Golden
+from tests.reports.factories import (
+    ADVICE,
+    ALIKE,
+    EVIDENCE,
+    HOT,
+    NOTHING,
+    NOW,
+    OLD,
+    OPEN,
+    PAIRS,
+    REASONS,
+    SIDE_BY_SIDE,
+    SLOWER,
+    UNCHANGED,
+    WARNED,
+    run_of,
+    session_of,
+    slowed,
+)
+from tests.stores.making import make_run, make_runs
 
 
-def test_the_terminal_names_both_stacks_and_what_regressed_beside_the_latency() -> None:
-    shown = " ".join(summary(SESSION, {NOW.case.id: [NOW]}, width=160, color=False).split())
-    assert "side by side: new\\x1b[2J (synapse-1.22.0) against old (synapse-1.21.0)" in shown
-    assert "what differs: driver 1.21.0 -> 1.22.0" in shown
-    assert "+20.0 [+19.0, +21.0]" in shown and "REGRESSED (memory)" in shown
-    first = "time to first token REGRESSED against old: 50.0 % slower [+49.0 %, +51.0 %]; it does not gate"
-    assert f"{NOW.case.id}: {first} (--gate first-token makes it)" in shown
-    assert "time per output token" not in shown
-    assert "in 1 case: graphs were not there" in shown
-    assert shown.endswith("over the 4 cases: if nothing changed, the chance of any false REGRESSED is at most 1 %")
+def lines() -> Iterator[str]:
+    """The page."""
+    yield "# why a verdict is what it is (reason codes)"
+    for code in Reason:
+        yield f"{code.value}: {full_text(replace(REASONS[code], advice=Advice.NONE))}"
+    yield from ("", "# on what evidence")
+    for name, verdict in EVIDENCE.items():
+        yield f"{name}: {full_text(replace(verdict, advice=Advice.NONE))}"
+    yield from ("", "# why no more runs were taken (stop codes)")
+    for stop in StopReason:
+        yield f"{stop.value or 'none'}: {full_text(replace(PAIRS, stop=stop))}"
+    yield from ("", "# what to do next (advice codes)")
+    for advised in Advice:
+        for verdict in ADVICE.get(advised, [replace(OPEN, advice=advised)]):
+            yield f"{advised.value or 'none'}: {advice(verdict)}"
+    yield f"store, where the session stored its levels: {advice(NOTHING, refreshed=True)}"
+    yield from ("", "# a case in one line, on the page")
+    case = NOW.case
+    for report in (
+        CaseReport(case=case, failed="killed by signal 9 in load"),
+        CaseReport(case=case, skipped="needs 8 devices, found 1"),
+        CaseReport(case=case),
+        *(CaseReport(case=case, verdicts=[verdict]) for verdict in REASONS.values()),
+        CaseReport(case=case, verdicts=[EVIDENCE["memory"]]),
+    ):
+        yield case_headline(report)
+    yield from ("", "# how a verdict came about, on the page")
+    shown = {
+        "slower": (SLOWER, [NOW]),
+        "unchanged": (replace(UNCHANGED, role="drift"), make_runs(0.9)),
+        "faster": (replace(REASONS[Reason.FASTER], role="named"), make_runs(0.81)),
+        "side by side": (replace(PAIRS, advice=Advice.SIDE_BY_SIDE), [NOW]),
+        "nothing to compare with": (REASONS[Reason.NO_BASELINE], [NOW]),
+    }
+    for name, (verdict, runs) in shown.items():
+        yield f"{name}:"
+        yield from (f"  {sentence}" for sentence in explanation(verdict, figures(runs)))
+    yield problems_of([make_run(problems=["throttled", "a graph was compiled"]), make_run(steady=False)])
+    yield from ("", "# what a session comes to")
+    for kinds in (
+        [],
+        [SLOWER],
+        [SLOWER, SLOWER, UNCHANGED],
+        [SLOWER, REASONS[Reason.INVALID], OPEN],
+        [REASONS[Reason.INVALID]],
+        [REASONS[Reason.INVALID], REASONS[Reason.INVALID], OPEN, NOTHING],
+        [UNCHANGED, UNCHANGED],
+        [UNCHANGED, OPEN, NOTHING],
+        [NOTHING, OPEN],
+    ):
+        yield f"{', '.join(verdict.kind.value for verdict in kinds) or 'no case'}: {title(session_of(kinds))}"
+    yield from ("", "# what a session says of all cases together")
+    taught = [
+        replace(SLOWER, learned_noise=LearnedNoise(runs=5 * count, sessions=count, run=0.004, session=count / 1000))
+        for count in (10, 24)
+    ]
+    for verdicts in ([SLOWER], [SLOWER, replace(SLOWER, smallest_visible_slowdown=0.09)], [NOTHING]):
+        yield smallest_visible(session_of(verdicts))
+    for verdicts in (taught, taught[:1], [*taught, SLOWER], [SLOWER]):
+        yield learned_noise(session_of(verdicts))
+    for cases in (1, 4):
+        yield error_rate(replace(session_of([SLOWER]), error_rate=SharedErrorRate(cases=cases, rate=0.01)))
+    yield common_slowdown(CommonSlowdown(regressed=11, compared=12, least=1.03, most=1.052))
+    for now in (NOW, replace(NOW, stack=OLD)):
+        yield from stacks_side_by_side(SIDE_BY_SIDE, {NOW.case.id: [now]})
+    yield from notes(SIDE_BY_SIDE)
+    yield from other_regressions(SIDE_BY_SIDE)
+    yield limit_note(NOW)
+    yield limit_note(replace(NOW, measurement=replace(NOW.measurement, memory_bandwidth=123.4e9)))
+    yield from ("", "# headings")
+    for run in (NOW, replace(NOW, case=replace(NOW.case, weights="hub")), make_run(scale="standin")):
+        yield heading(run)
+    dataset = replace(NOW.case.workload, prompt="dataset prompts.csv", batch_size=8, new_tokens=50)
+    yield heading(replace(NOW, case=replace(NOW.case, workload=dataset)))
+    yield from ("", "# warnings")
+    yield from warnings_of(WARNED)
+    yield from (f"{name}: {text}" for name, text in device_lines(HOT))
+    yield from ("", "# ranks")
+    slow, late = run_of([ALIKE, slowed(0.30)]), run_of([], [[1.2] * 4, [1.0] * 4])
+    for runs in ([slow], [slow, slow, run_of([ALIKE, ALIKE])], [late]):
+        yield lagging(runs)
+    for run in (slow, late):
+        yield from (f"{name}: {text}" for name, text in rank_facts([run]))
 
 
-def test_stacks_that_tell_no_difference_say_so() -> None:
-    same = msgspec.structs.replace(NOW, stack=OLD)
-    shown = summary(SESSION, {NOW.case.id: [same]}, width=160, color=False)
-    assert "what differs: no version and no setting that is known" in shown
+def test_every_sentence(golden: Golden) -> None:
+    golden("wording.txt", "\n".join(lines()))
 
 
-def test_markdown_has_the_same() -> None:
-    shown = session_markdown(SESSION, {NOW.case.id: [NOW]})
-    assert "side by side: new" in shown and "driver 1.21.0" in shown
-    assert "time to first token REGRESSED" in shown and "one false\\-alarm rate" in shown.replace("false-", "false\\-")
-    assert "peak memory ▲ REGRESSED" in shown
+def test_failed_tests(golden: Golden) -> None:
+    """What pytest shows of a test that failed: both stacks, what changed, the rank that lags, what to do next."""
+    shown = [verdict_message(NOW.case, [NOW], [verdict]) for verdict in REASONS.values()]
+    shown.append(verdict_message(NOW.case, [NOW], [SLOWER, UNCHANGED, EVIDENCE["memory"]]))
+    shown.append(verdict_message(NOW.case, [run_of([ALIKE, slowed(0.30)])], [SLOWER]))
+    shown.append(failure_text(NOW.case, "load", "was killed by SIGKILL", "one\n\x1b[31mtwo"))
+    shown.append(failure_text(NOW.case, "load", "bad path", ""))
+    golden("failed_tests.txt", "\n\n".join(shown))
+
+
+def test_side_by_side(golden: Golden) -> None:
+    golden("terminal/side_by_side.txt", summary(SIDE_BY_SIDE, {NOW.case.id: [NOW]}, width=160, color=False))
+    golden("markdown/side_by_side.md", session_markdown(SIDE_BY_SIDE, {NOW.case.id: [NOW]}))
+
+
+def test_settings_that_changed() -> None:
+    old = Stack(kind="torch", version="2.13.0", settings={"threads": "1", "same": "x"})
+    new = Stack(kind="torch", version="2.13.0", settings={"threads": "2", "same": "x", "LD_PRELOAD": "\x1b[8m"})
+    assert stack_differences(old, new) == ["LD_PRELOAD none -> \\x1b[8m", "threads 1 -> 2"]
+
+
+@pytest.mark.parametrize("refreshed", [True, False])
+def test_what_was_stored_is_not_advised_to_be_stored(refreshed: bool) -> None:
+    assert bool(advice(NOTHING, refreshed=refreshed)) is not refreshed
