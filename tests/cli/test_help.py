@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from gaudi_perf.cli import main
 from gaudi_perf.cli.refreshing import DEFAULT_MINIMUM_RUNS
 from gaudi_perf.stores import refresh
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import PROJECT, Invoke
 from tests.golden_files import Golden
 
 
@@ -28,6 +29,15 @@ def test_help(invoke: Invoke, golden: Golden) -> None:
     for command in _commands(main):
         assert invoke(*command, "--help").exit_code == 0
     golden("help.txt", invoke.transcript)
+
+
+def test_help_of_pytest(golden: Golden) -> None:
+    command = [sys.executable, "-m", "pytest", "perf_tests", "--help", "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GAUDI_PERF_")}
+    environment["COLUMNS"] = "100"
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT, env=environment)
+    groups = re.findall(r"^gaudi-perf: .*:\n(?:  .*\n|\n(?=  ))+", done.stdout, re.M)
+    golden("help_of_pytest.txt", "\n".join(groups))
 
 
 @pytest.mark.parametrize("command", _commands(main), ids=" ".join)

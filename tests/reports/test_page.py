@@ -79,7 +79,8 @@ def words_of(page: Page) -> str:
     """What the page says: the texts of its HTML, then those that its script shows."""
     html = [" ".join(text.split()) for text in page.texts if text.strip()]
     lines = ["# on the page", *html[html.index("gaudi-perf") :]]
-    for number, case in enumerate(page.data["cases"]):  # type: ignore[arg-type]
+    facts_of = next(case["id"] for case in page.data["cases"] if case.get("facts"))  # type: ignore[attr-defined]
+    for case in page.data["cases"]:  # type: ignore[attr-defined]
         lines += ["", f"# {case['id']}", case["headline"]]
         lines += [case[name] for name in ("waived", "problem") if case.get(name)] + case.get("notes", [])
         for comparison in case.get("comparisons", []):
@@ -87,8 +88,8 @@ def words_of(page: Page) -> str:
         lines += [case["limit"]["text"]] if case.get("limit") else []
         for change in (case.get("trend") or {}).get("changes", []):
             lines.append(f"{change['text']}: {', '.join(change.get('changed', []))}")
-        if number == 0:
-            for heading, facts in case.get("facts", {}).items():
+        if case["id"] == facts_of:
+            for heading, facts in case["facts"].items():
                 lines += [f"{heading}:", *(f"  {name}: {value}" for name, value in facts)]
     return "\n".join(lines)
 
@@ -220,21 +221,6 @@ def test_a_session_without_measurements_has_a_page(tmp_path: Path) -> None:
         page = Page(session_page(Session(session_id="s", cases=cases, **times), {}, ResultsStore(tmp_path), tmp_path))
         assert page.data["session"] == "s"
     assert "killed in load" in "".join(page.texts)
-
-
-@pytest.mark.parametrize(
-    ("kind", "more", "title"),
-    [
-        (VerdictKind.REGRESSED, {}, "1 case got slower"),
-        (VerdictKind.REGRESSED, {"waived": "known"}, "Nothing could be compared"),
-        (VerdictKind.UNCHANGED, {}, "No case got slower"),
-        (VerdictKind.INVALID, {}, "1 case could not be judged"),
-        (VerdictKind.NO_BASELINE, {}, "Nothing could be compared"),
-    ],
-)
-def test_the_title_answers_the_question(kind: VerdictKind, more: dict[str, str], title: str, tmp_path: Path) -> None:
-    page = page_of(tmp_path, [make_run()], verdict_saying(kind, "so", ratio=1.1, low=1.0, high=1.2), **more)
-    assert page.data["title"] == title
 
 
 def test_what_instruments_told_is_shown(tmp_path: Path) -> None:

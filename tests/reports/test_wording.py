@@ -113,6 +113,8 @@ def lines() -> Iterator[str]:
         [NOTHING, OPEN],
     ):
         yield f"{', '.join(verdict.kind.value for verdict in kinds) or 'no case'}: {title(session_of(kinds))}"
+    (waived,) = session_of([SLOWER]).cases
+    yield f"REGRESSED, waived: {title(replace(session_of([]), cases=[replace(waived, waived='known')]))}"
     yield from ("", "# what a session says of all cases together")
     taught = [
         replace(SLOWER, learned_noise=LearnedNoise(runs=5 * count, sessions=count, run=0.004, session=count / 1000))
