@@ -106,9 +106,7 @@ def _plan(
         runs,
         minimum_runs=minimum_runs,
         accept_regression=accept_regression,
-        verdicts=judged.latencies,
-        worse=judged.worse,
-        noted=judged.noted,
+        judged=judged,
     )
 
 
@@ -133,9 +131,11 @@ def runs_of(results: Path, case: str) -> list[Run]:
 
 
 def _echo(plan: RefreshPlan) -> None:
+    from gaudi_perf.reports.wording import level_change
+
     for change in plan.changes:
-        style = _STYLES.get("refused" if change.refused else change.kind)
-        click.echo(click.style(shown(change.sentence), fg=style) if colored() else shown(change.sentence))
+        style, text = _STYLES.get(change.kind if change.written else "refused"), shown(level_change(change))
+        click.echo(click.style(text, fg=style) if colored() else text)
 
 
 def _counts(plan: RefreshPlan, verb: str) -> str:

@@ -5,8 +5,8 @@ Its floor is between the stores, which know the baselines, and the runtime, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from gaudi_perf.judging.case import CaseJudge, Judgement
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
@@ -14,9 +14,9 @@ from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.changes import JudgedLevel
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.formats import slower_or_faster
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
@@ -25,7 +25,6 @@ __all__ = [
     "CaseJudge",
     "Judgement",
     "NoiseHistory",
-    "RefreshVerdicts",
     "Rules",
     "evidence_against_baselines",
     "evidence_side_by_side",
@@ -60,24 +59,9 @@ def judge_runs(
     return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against, history)).verdicts)
 
 
-@dataclass(frozen=True)
-class RefreshVerdicts:
-    """How runs compare with the levels that a refresh would replace, by case.
-
-    Attributes:
-        latencies: the verdict.
-        worse: what else that gates REGRESSED, in words.
-        noted: what else REGRESSED and does not gate, in words.
-    """
-
-    latencies: Mapping[Case, Verdict]
-    worse: Mapping[Case, str]
-    noted: Mapping[Case, str]
-
-
 def refresh_verdicts(
     runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None, history: NoiseHistory | None = None
-) -> RefreshVerdicts:
+) -> dict[Case, JudgedLevel]:
     """How runs compare with the levels that a refresh would replace.
 
     The level of the same version goes before that of the newest earlier one, which counts where the version has none:
@@ -107,31 +91,18 @@ def refresh_verdicts(
         testing.add(case.id, judged[case])
     added = {case: found[case.id] for found in [testing.conclude().added] for case in judged if case.id in found}
     deciding = {case: [added[case], *one.verdicts] if case in added else one.verdicts for case, one in judged.items()}
-    latencies = {
-        case: next(verdict for verdict in verdicts if verdict.metric == LATENCY) for case, verdicts in deciding.items()
+    return {
+        case: JudgedLevel(
+            next(verdict for verdict in verdicts if verdict.metric == LATENCY),
+            _other_regressions(verdicts),
+            _other_regressions(judged[case].others),
+        )
+        for case, verdicts in deciding.items()
     }
-    return RefreshVerdicts(
-        latencies,
-        _other_regressions(deciding),
-        {
-            case: f"{words} (it does not gate)"
-            for case, words in _other_regressions({case: one.others for case, one in judged.items()}).items()
-        },
-    )
 
 
-def _other_regressions(verdicts: Mapping[Case, Sequence[Verdict]]) -> dict[Case, str]:
-    """What REGRESSED beside the latency, in words: ``peak memory 50.0 % more``."""
-    found: dict[Case, str] = {}
-    for case, those in verdicts.items():
-        words = {
-            f"{TITLES[one.metric]} {slower_or_faster(one.ratio, one.metric)}": None
-            for one in those
-            if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY and one.ratio is not None
-        }
-        if words:
-            found[case] = ", ".join(words)
-    return found
+def _other_regressions(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    return tuple(one for one in verdicts if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY)
 
 
 def _alike(runs: Sequence[Run]) -> bool:

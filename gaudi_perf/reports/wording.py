@@ -10,6 +10,7 @@ from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
 from gaudi_perf.statistics.roofline import roofline_of
+from gaudi_perf.stores.changes import CaseChange, regressions
 from gaudi_perf.vocabulary.formats import (
     change,
     counted,
@@ -272,6 +273,45 @@ def _against_tolerance(low: float, high: float, tolerance: float, confidence: fl
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+# ---- a refresh
+
+
+def level_change(change: CaseChange) -> str:
+    """What a refresh does to a case, or why it does not, on a line."""
+    parts = [_level(change)] if change.level_s is not None else []
+    if change.refused:
+        parts.append(f"refused: {change.refused}")
+    elif not change.written:
+        slower = change.accepted_ratio
+        what = [] if slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
+        what += [change.worse] if change.worse else []
+        parts.append(f'refused: {", ".join(what)}: give the reason with --accept-regression "..."')
+    elif change.needs_reason:
+        parts.append(f"accepted: {change.stored_reason}")
+    if change.judged is not None and change.judged.noted:
+        parts.append(f"{regressions(change.judged.noted)} (it does not gate)")
+    return f"{change.label} {change.case_id}: {'; '.join([*parts, *change.notes])}"
+
+
+def _level(change: CaseChange) -> str:
+    current, level = change.current, change.level_s or 0.0
+    if current is None or change.ratio is None:
+        return f"new at {seconds(level)}"
+    words = slower_or_faster(change.ratio)
+    before = "the current level" if current.own else current.stack_name
+    medians = f"{seconds(current.case.level_s)} to {seconds(level)}"
+    if change.judged is not None and change.judged.ratio is not None:
+        text = f"{change.kind}: {words} than {before} (medians {medians})"
+    else:
+        text = f"{change.kind}: medians {words} than {before} ({medians})"
+    anchor = current.anchor
+    if level > anchor.latency_s:
+        of = f", {anchor.stack}" if anchor.stack else ""
+        best = f"{seconds(anchor.latency_s)} of {anchor.accepted_on}{of}"
+        text += f", {slower_or_faster(level / anchor.latency_s)} than the best ({best})"
+    return text
 
 
 # ---- a session

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gaudi_perf.vocabulary.baseline import Anchor, CaseBaseline
 from gaudi_perf.vocabulary.formats import slower_or_faster
+from gaudi_perf.vocabulary.metrics import TITLES
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 ChangeKind = Literal["new", "better", "unchanged", "slower", "refused"]
@@ -16,6 +16,32 @@ ChangeKind = Literal["new", "better", "unchanged", "slower", "refused"]
 CREEP_MARGINS = 2.0
 """How many margins a level may creep above the last one that somebody accepted, in steps that are each too small to
 ask about. More than one, for the best of many levels is a lucky one."""
+
+_KINDS: dict[VerdictKind, ChangeKind] = {
+    VerdictKind.REGRESSED: "slower",
+    VerdictKind.IMPROVED: "better",
+    VerdictKind.UNCHANGED: "unchanged",
+}
+
+
+@dataclass(frozen=True)
+class JudgedLevel:
+    """How new runs compare with the level that a refresh would replace.
+
+    Attributes:
+        latency: the verdict; where it is clear, it takes the margin's place.
+        worse: what else that gates REGRESSED; it needs a reason, too.
+        noted: what else REGRESSED and does not gate.
+    """
+
+    latency: Verdict
+    worse: tuple[Verdict, ...] = ()
+    noted: tuple[Verdict, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """The estimate of a clear verdict, new level to the level before; None where the margin decides."""
+        return self.latency.ratio if self.latency.kind in _KINDS else None
 
 
 @dataclass(frozen=True)
@@ -51,20 +77,18 @@ class Level:
 
 @dataclass(frozen=True)
 class CaseChange:
-    """What a refresh does to a case, or why it does not.
+    """What a refresh does to a case, or why it does not; ``reports.wording`` says it in a sentence.
 
     Attributes:
         case_id: the case.
         label: the baseline, for instance ``gaudi2/synapse-1.24.0``.
         kind: in one word.
-        level_s: the new level in seconds: the median over runs of each run's median latency; None if there is none.
-        before_s: the level that it is held against.
-        before: the stack of that level.
-        verdict: how the new runs compare with that level, where that was judged.
-        anchor: the best level accepted before.
-        accepted_ratio: for a slower level, the ratio that the reason accepts; None if nothing needs a reason.
-        reason: why a slower level is accepted.
-        refused: why nothing is written; empty if it is.
+        level_s: the new level in seconds; None if there is none.
+        current: the level that it is held against; None if the case is new.
+        judged: how it compares with that, where somebody has judged it.
+        accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
+        reason: why what is worse is accepted; None if it is not.
+        refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
         notes: what else to know.
     """
 
@@ -72,63 +96,45 @@ class CaseChange:
     label: str
     kind: ChangeKind = "refused"
     level_s: float | None = None
-    before_s: float | None = None
-    before: str = ""
-    verdict: Verdict | None = None
-    anchor: Anchor | None = None
+    current: Level | None = None
+    judged: JudgedLevel | None = None
     accepted_ratio: float | None = None
-    reason: str = ""
+    reason: str | None = None
     refused: str = ""
     notes: tuple[str, ...] = ()
 
     @property
-    def judged(self) -> bool:
-        """Whether a verdict says what the new level is to the one before; else the margin does."""
-        return self.verdict is not None and self.verdict.kind in _KINDS and self.verdict.ratio is not None
+    def needs_reason(self) -> bool:
+        """Whether it is worse than what was accepted, in its latency or in what else gates."""
+        return self.accepted_ratio is not None or bool(self.judged is not None and self.judged.worse)
+
+    @property
+    def written(self) -> bool:
+        """Whether it is written, or stands already as it is."""
+        return not self.refused and (not self.needs_reason or self.reason is not None)
 
     @property
     def ratio(self) -> float | None:
         """New level to the level before, 1.10 is 10 % slower: a clear verdict's estimate, else that of the medians."""
-        if self.judged:
-            return self.verdict.ratio if self.verdict is not None else None
-        return None if self.level_s is None or self.before_s is None else self.level_s / self.before_s
+        if self.judged is not None and self.judged.ratio is not None:
+            return self.judged.ratio
+        return None if self.level_s is None or self.current is None else self.level_s / self.current.case.level_s
 
     @property
-    def anchor_ratio(self) -> float | None:
-        """New level to the best level accepted before."""
-        return None if self.level_s is None or self.anchor is None else self.level_s / self.anchor.latency_s
+    def worse(self) -> str:
+        """What is worse beside the latency: ``peak memory 50.0 % more``; empty if nothing is."""
+        return regressions([] if self.judged is None else self.judged.worse)
 
     @property
-    def sentence(self) -> str:
-        """The change in words, on a line."""
-        parts = [self._level_words()] if self.level_s is not None else []
-        if self.refused:
-            parts.append(f"refused: {self.refused}")
-        elif self.accepted_ratio is not None:
-            parts.append(f"accepted: {self.reason}")
-        parts += self.notes
-        return f"{self.label} {self.case_id}: {'; '.join(parts)}"
+    def stored_reason(self) -> str:
+        """The reason as it is kept in the file."""
+        return f"{self.reason} ({self.worse})" if self.worse else self.reason or ""
 
-    def with_notes(self, notes: Sequence[str]) -> CaseChange:
-        """The same change with more notes."""
-        return dataclasses.replace(self, notes=(*self.notes, *notes))
 
-    def _level_words(self) -> str:
-        assert self.level_s is not None
-        ratio, anchor_ratio = self.ratio, self.anchor_ratio
-        if ratio is None or self.before_s is None:
-            return f"new at {self.level_s:.4g} s"
-        kind = {"slower": "slower: ", "better": "better: "}.get(self.kind, "unchanged: ")
-        medians = f"{self.before_s:.4g} s to {self.level_s:.4g} s"
-        if self.judged:
-            words = f"{kind}{slower_or_faster(ratio)} than {self.before} (medians {medians})"
-        else:
-            words = f"{kind}medians {slower_or_faster(ratio)} than {self.before} ({medians})"
-        if anchor_ratio is not None and self.anchor is not None and anchor_ratio > 1:
-            of = f", {self.anchor.stack}" if self.anchor.stack else ""
-            best = f"{self.anchor.latency_s:.4g} s of {self.anchor.accepted_on}{of}"
-            words += f", {slower_or_faster(anchor_ratio)} than the best ({best})"
-        return words
+def regressions(verdicts: Sequence[Verdict]) -> str:
+    """What REGRESSED, and by how much: ``peak memory 50.0 % more``."""
+    found = [f"{TITLES[one.metric]} {slower_or_faster(one.ratio or 1.0, one.metric)}" for one in verdicts]
+    return ", ".join(dict.fromkeys(found))
 
 
 def decide(
@@ -138,8 +144,7 @@ def decide(
     *,
     reason: str | None,
     margin: float,
-    verdict: Verdict | None,
-    worse: str = "",
+    judged: JudgedLevel | None,
 ) -> CaseChange:
     """Decide what a new entry is to the current level, and whether it may take its place.
 
@@ -149,60 +154,25 @@ def decide(
         current: the level now, or None if the case is new.
         reason: why a slower level is accepted, or None.
         margin: 0.05 if up to 5 % slower counts as unchanged.
-        verdict: how the new runs compare with the current ones, where that was judged; it takes the margin's place.
-        worse: what else got worse and needs a reason, in words.
+        judged: how the new runs compare with the current ones, where that was judged.
     """
-    level = entry.level_s
+    change = CaseChange(entry.id, label, "new", entry.level_s, current, judged, reason=reason)
     if current is None:
-        return CaseChange(entry.id, label, "new", level_s=level)
-    before = current.case.level_s
+        return replace(change, judged=None)
     if current.own and current.case.evidence == entry.evidence:
-        kind: ChangeKind = "unchanged"
-        accepted_ratio = None
-    else:
-        kind = _kind(level / before, margin, verdict)
-        clear = verdict is not None and verdict.kind in _KINDS and verdict.ratio is not None
-        ratio = verdict.ratio if clear and verdict is not None else level / before
-        accepted_ratio = ratio if kind == "slower" else None
-        if kind != "slower" and level > current.accepted_s * (1 + CREEP_MARGINS * margin):
-            kind = "slower"  # step by step
-            accepted_ratio = level / current.accepted_s
-    change = CaseChange(
-        entry.id,
-        label,
-        kind,
-        level_s=level,
-        before_s=before,
-        before="the current level" if current.own else current.stack_name,
-        verdict=verdict,
-        anchor=current.anchor,
-        accepted_ratio=accepted_ratio,
-        reason=(reason or "") + (f" ({worse})" if reason and worse else ""),
-    )
-    if worse and accepted_ratio is None:
-        change = dataclasses.replace(change, accepted_ratio=change.ratio)
-    if current.case.token_ids and entry.token_ids and current.case.token_ids != entry.token_ids:
-        change = change.with_notes(["the generated tokens have changed"])
-    if change.accepted_ratio is not None and reason is None:
-        slower = (
-            "" if accepted_ratio is None else f"{slower_or_faster(accepted_ratio)} than the level that was accepted"
-        )
-        what = ", ".join(part for part in (slower, worse) if part)
-        refused = f'{what}: say why with --accept-regression "..."'
-        return dataclasses.replace(change, refused=refused)
-    return change
+        return replace(change, kind="unchanged")
+    kind = _kind(entry.level_s / current.case.level_s, margin, judged)
+    accepted_ratio = change.ratio if kind == "slower" else None
+    if kind != "slower" and entry.level_s > current.accepted_s * (1 + CREEP_MARGINS * margin):
+        kind, accepted_ratio = "slower", entry.level_s / current.accepted_s  # step by step
+    tokens = current.case.token_ids, entry.token_ids
+    notes = ("the generated tokens have changed",) if all(tokens) and tokens[0] != tokens[1] else ()
+    return replace(change, kind=kind, accepted_ratio=accepted_ratio, notes=notes)
 
 
-_KINDS: dict[VerdictKind, ChangeKind] = {
-    VerdictKind.REGRESSED: "slower",
-    VerdictKind.IMPROVED: "better",
-    VerdictKind.UNCHANGED: "unchanged",
-}
-
-
-def _kind(ratio: float, margin: float, verdict: Verdict | None) -> ChangeKind:
-    if verdict is not None and verdict.kind in _KINDS:
-        return _KINDS[verdict.kind]
+def _kind(ratio: float, margin: float, judged: JudgedLevel | None) -> ChangeKind:
+    if judged is not None and judged.latency.kind in _KINDS:
+        return _KINDS[judged.latency.kind]
     if ratio > 1 + margin:
         return "slower"
     return "better" if ratio < 1 - margin else "unchanged"

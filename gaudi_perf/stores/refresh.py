@@ -6,6 +6,7 @@ lock, so that whoever refreshed meanwhile loses nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,7 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.changes import CaseChange, Level, decide
+from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level, decide
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
 from gaudi_perf.stores.tokens import contradicting_cases, token_findings
@@ -23,7 +24,7 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import VerdictKind
 
 DEFAULT_MINIMUM_RUNS = 5
 DEFAULT_MARGIN = 0.05
@@ -47,10 +48,7 @@ class Refresh:
         accept_regression: why slower levels are accepted; None if they are not.
         now: the time of the refresh, with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
-        verdicts: by case, how the new runs compare with the current ones, where somebody has judged that; it
-            takes the margin's place.
-        worse: by case, what else that gates is worse, in words; it needs a reason, too.
-        noted: by case, what else is worse and does not gate, in words.
+        judged: by case, how the new runs compare with the current ones, where somebody has judged that.
     """
 
     runs: tuple[Run, ...]
@@ -58,9 +56,7 @@ class Refresh:
     accept_regression: str | None
     now: datetime
     margin: float
-    verdicts: Mapping[Case, Verdict] = field(default_factory=dict)
-    worse: Mapping[Case, str] = field(default_factory=dict)
-    noted: Mapping[Case, str] = field(default_factory=dict)
+    judged: Mapping[Case, JudgedLevel] = field(default_factory=dict)
 
     @property
     def today(self) -> str:
@@ -87,17 +83,12 @@ class RefreshPlan:
     @property
     def refused(self) -> tuple[CaseChange, ...]:
         """The cases that are not written."""
-        return tuple(change for change in self.changes if change.refused)
+        return tuple(change for change in self.changes if not change.written)
 
     @property
     def accepted(self) -> tuple[CaseChange, ...]:
         """The cases that are written, or stand already as they are."""
-        return tuple(change for change in self.changes if not change.refused)
-
-    @property
-    def text(self) -> str:
-        """The diff in words: a line a case."""
-        return "\n".join(change.sentence for change in self.changes)
+        return tuple(change for change in self.changes if change.written)
 
 
 def plan_refresh(
@@ -108,9 +99,7 @@ def plan_refresh(
     accept_regression: str | None = None,
     now: datetime | None = None,
     margin: float = DEFAULT_MARGIN,
-    verdicts: Mapping[Case, Verdict] | None = None,
-    worse: Mapping[Case, str] | None = None,
-    noted: Mapping[Case, str] | None = None,
+    judged: Mapping[Case, JudgedLevel] | None = None,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses. Nothing is written.
 
@@ -121,9 +110,7 @@ def plan_refresh(
         accept_regression: why slower levels are accepted; it is stored with date and ratio.
         now: the time of the refresh, with a time zone; the present by default.
         margin: see ``Refresh``.
-        verdicts: see ``Refresh``.
-        worse: see ``Refresh``.
-        noted: see ``Refresh``.
+        judged: see ``Refresh``.
 
     Raises:
         UserError: an option makes no sense, or a baseline file that is concerned is malformed.
@@ -140,9 +127,7 @@ def plan_refresh(
         accept_regression=None if accept_regression is None else accept_regression.strip(),
         now=now or datetime.now(timezone.utc),
         margin=margin,
-        verdicts=dict(verdicts or {}),
-        worse=dict(worse or {}),
-        noted=dict(noted or {}),
+        judged=dict(judged or {}),
     )
     return _plan(store, request)
 
@@ -209,8 +194,8 @@ def _case(
     label = f"{first.device.name}/{first.stack.name}"
     usable, left_out = _usable(runs)
     reason = _mixed(usable) or _too_few(usable, left_out, request.minimum_runs)
-    verdict = request.verdicts.get(first.case)
-    if not reason and verdict is not None and verdict.kind is VerdictKind.INVALID:
+    judged = request.judged.get(first.case)
+    if not reason and judged is not None and judged.latency.kind is VerdictKind.INVALID:
         reason = "its comparison is INVALID: measure again"
     if reason:
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
@@ -231,12 +216,10 @@ def _case(
         current,
         reason=request.accept_regression,
         margin=request.margin,
-        verdict=verdict,
-        worse=request.worse.get(first.case, ""),
+        judged=judged,
     )
-    noted = request.noted.get(first.case)
-    change = change.with_notes([*([noted] if noted else []), *left_out])
-    if change.refused:
+    change = dataclasses.replace(change, notes=(*change.notes, *left_out))
+    if not change.written:
         return change, None
     if role == "same stack" and current is not None and _same_evidence(current.case, entry):
         return change, (current.case, stack)
@@ -320,12 +303,12 @@ def _entry(
     if anchor is None or entry.level_s < anchor.latency_s:
         anchor = Anchor(latency_s=entry.level_s, accepted_on=request.today, stack=stack.name)
     accepted = list(current.case.accepted_regressions) if current is not None and role == "same stack" else []
-    if change.accepted_ratio is not None and request.accept_regression is not None:
+    if change.needs_reason and change.reason is not None and change.ratio is not None:
         accepted.append(
             AcceptedRegression(
                 accepted_on=request.today,
-                ratio=round(change.accepted_ratio, 6),
-                reason=change.reason,
+                ratio=round(change.accepted_ratio or change.ratio, 6),
+                reason=change.stored_reason,
                 latency_s=entry.level_s,
                 against="" if current is None or current.own else current.stack_name,
             )

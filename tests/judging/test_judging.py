@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
-from gaudi_perf.reports.wording import advice, reason
+from gaudi_perf.reports.wording import advice, level_change, reason
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.changes import regressions
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.configuration import Case
@@ -129,7 +130,7 @@ def test_a_refresh_is_judged_by_the_level_that_it_replaces(tmp_path: Path) -> No
     both = store(tmp_path / "both", make_runs(1.0, version="1.22.0"), make_runs(0.8, version="1.21.0"))
 
     def kinds(runs: list[Run]) -> dict[Case, VerdictKind]:
-        return {case: verdict.kind for case, verdict in refresh_verdicts(runs, both).latencies.items()}
+        return {case: judged.latency.kind for case, judged in refresh_verdicts(runs, both).items()}
 
     same, slower = make_runs(1.0, version="1.22.0"), make_runs(1.3, version="1.22.0")
     assert judge_runs(same, both, "")[0].kind is VerdictKind.REGRESSED, "against the earlier version"
@@ -144,18 +145,16 @@ def test_what_gates_beside_the_latency_is_not_rebased_in_silence(tmp_path: Path)
     stored, more = noisy_runs(5, seed="stored"), noisy_runs(5, seed="now", memory=1_500_000_000)
     baselines, case = store(tmp_path, stored), stored[0].case
     shown = refresh_verdicts(more, baselines)
-    assert (shown.worse, shown.noted) == ({}, {case: "peak memory 50.0 % more (it does not gate)"})
-    assert "peak memory 50.0 % more" in plan_refresh(baselines, more, noted=shown.noted).text
+    assert [regressions(shown[case].worse), regressions(shown[case].noted)] == ["", "peak memory 50.0 % more"]
+    (noted,) = plan_refresh(baselines, more, judged=shown).changes
+    assert noted.written and "peak memory 50.0 % more (it does not gate)" in level_change(noted)
 
     gated = refresh_verdicts(more, baselines, Rules(gates=frozenset({"memory"})))
-    assert gated.worse == {case: "peak memory 50.0 % more"} and gated.noted == {}
-    assert gated.latencies[case].kind is VerdictKind.UNCHANGED
-    (refused,) = plan_refresh(baselines, more, verdicts=gated.latencies, worse=gated.worse).refused
-    assert refused.refused == 'peak memory 50.0 % more: say why with --accept-regression "..."'
+    assert gated[case].latency.kind is VerdictKind.UNCHANGED
+    (refused,) = plan_refresh(baselines, more, judged=gated).refused
+    assert 'refused: peak memory 50.0 % more: give the reason with --accept-regression "..."' in level_change(refused)
 
-    plan = plan_refresh(
-        baselines, more, accept_regression="a larger cache", verdicts=gated.latencies, worse=gated.worse
-    )
+    plan = plan_refresh(baselines, more, accept_regression="a larger cache", judged=gated)
     assert apply(plan).refused == ()
     (entry,) = baselines.read("gaudi2", stored[0].stack.name).cases
     assert entry.accepted_regressions[-1].reason == "a larger cache (peak memory 50.0 % more)"

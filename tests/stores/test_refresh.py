@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gaudi_perf.reports.wording import level_change
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.changes import JudgedLevel
 from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import Reason, Verdict, VerdictKind
 from tests.stores.making import make_run, make_runs
 
 CASE = "bloomz7b-1x-graphs-kvcache"
@@ -33,6 +35,10 @@ def refresh(
     return apply(plan_refresh(store, runs, accept_regression=reason, now=day(on), **options))  # type: ignore[arg-type]
 
 
+def text(plan: RefreshPlan) -> str:
+    return "\n".join(map(level_change, plan.changes))
+
+
 def entry(store: BaselineStore, version: str = "1.22.0", case_id: str = CASE) -> CaseBaseline:
     (case,) = [case for case in store.read("gaudi2", f"synapse-{version}").cases if case.id == case_id]
     return case
@@ -45,7 +51,7 @@ def content(store: BaselineStore) -> dict[Path, bytes]:
 def test_planning_writes_nothing(store: BaselineStore) -> None:
     plan = plan_refresh(store, make_runs())
     assert [change.kind for change in plan.changes] == ["new"]
-    assert plan.text == f"gaudi2/synapse-1.22.0 {CASE}: new at 1 s"
+    assert text(plan) == f"gaudi2/synapse-1.22.0 {CASE}: new at 1.00 s"
     assert not store.directory.exists()
 
 
@@ -105,14 +111,14 @@ def test_better_unchanged_slower_in_words(store: BaselineStore) -> None:
         accept_regression="the price of correctness",
     )
     assert [change.kind for change in plan.changes] == ["better", "slower", "unchanged"]
-    better, slower, unchanged = plan.text.splitlines()
-    assert better.endswith(f"{CASE}: better: medians 20.0 % faster than the current level (1 s to 0.8 s)")
+    better, slower, unchanged = text(plan).splitlines()
+    assert better.endswith(f"{CASE}: better: medians 20.0 % faster than the current level (1.00 s to 800 ms)")
     assert (
-        "slower: medians 20.0 % slower than the current level (1 s to 1.2 s), 20.0 % slower than the best (1 s of"
+        "slower: medians 20.0 % slower than the current level (1.00 s to 1.20 s), 20.0 % slower than the best (1.00 s of"
         in slower
     )
     assert slower.endswith("accepted: the price of correctness")
-    assert "unchanged: medians 2.0 % slower than the current level (1 s to 1.02 s)" in unchanged
+    assert "unchanged: medians 2.0 % slower than the current level (1.00 s to 1.02 s)" in unchanged
 
 
 def test_slower_without_a_reason_is_refused_and_the_rest_is_written(store: BaselineStore) -> None:
@@ -120,7 +126,9 @@ def test_slower_without_a_reason_is_refused_and_the_rest_is_written(store: Basel
     plan = refresh(store, make_runs(1.08) + make_runs(0.9, devices=8))
     (refused,) = plan.refused
     assert refused.case_id == CASE
-    assert "8.0 % slower than the level that was accepted: say why with --accept-regression" in refused.sentence
+    assert "8.0 % slower than the level that was accepted: give the reason with --accept-regression" in level_change(
+        refused
+    )
     assert entry(store).level_s == 1.0
     assert entry(store, case_id="bloomz7b-8x-graphs-kvcache").level_s == 0.9
 
@@ -151,11 +159,11 @@ def test_slow_ratcheting_shows_and_ends(store: BaselineStore) -> None:
     while True:
         level, on = level * 1.021, on + 1
         plan = refresh(store, make_runs(level), on=on)
-        sentences.append(plan.text)
+        sentences.append(text(plan))
         if plan.refused:
             break
     assert "2.1 % slower than the current level" in sentences[1]
-    assert "4.2 % slower than the best (1 s of 2026-01-01, synapse-1.22.0)" in sentences[1]
+    assert "4.2 % slower than the best (1.00 s of 2026-01-01, synapse-1.22.0)" in sentences[1]
     assert len(sentences) == 5  # 1.021 ** 5 is 10.9 % above what was accepted: twice the margin
     assert "refused: 11.0 % slower than the level that was accepted" in sentences[-1]
     refresh(store, make_runs(level), "seen", on=on)
@@ -176,7 +184,7 @@ def test_a_new_release_is_held_against_the_one_before(store: BaselineStore) -> N
     refresh(store, make_runs(0.9, version="1.21.0"), on=2)
     plan = refresh(store, make_runs(0.972, version="1.22.0"), on=3)
     (refused,) = plan.refused
-    assert "medians 8.0 % slower than synapse-1.21.0 (0.9 s to 0.972 s)" in refused.sentence
+    assert "medians 8.0 % slower than synapse-1.21.0 (900 ms to 972 ms)" in level_change(refused)
     assert not (store.directory / "gaudi2" / "synapse-1.22.0.json").exists()
     refresh(store, make_runs(0.972, version="1.22.0"), "waits for a fix", on=3)
     case = entry(store)
@@ -217,7 +225,7 @@ def test_a_slow_case_on_another_host_class_is_new(store: BaselineStore) -> None:
 def test_refusals_and_their_reasons(store: BaselineStore, runs: list[Run], reason: str) -> None:
     plan = refresh(store, runs)
     (refused,) = plan.refused
-    assert reason in refused.sentence
+    assert reason in level_change(refused)
     assert plan.files == ()
     assert content(store) == {}
 
@@ -225,7 +233,7 @@ def test_refusals_and_their_reasons(store: BaselineStore, runs: list[Run], reaso
 def test_runs_that_cannot_be_used_are_left_out_of_enough_others(store: BaselineStore) -> None:
     plan = refresh(store, [*make_runs(1.0), make_run(9.0, problems=["throttled"], run_id="bad")])
     assert plan.refused == ()
-    assert "run bad is INVALID (throttled)" in plan.text
+    assert "run bad is INVALID (throttled)" in text(plan)
     assert "bad" not in [run.run_id for run in entry(store).runs]
 
 
@@ -240,13 +248,13 @@ def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
         (VerdictKind.NO_BASELINE, "slower", True),
         (VerdictKind.INVALID, "refused", True),
     ]:
-        judged = Verdict(kind=verdict, reason="x", ratio=1.055)
-        (change,) = plan_refresh(store, noisy, verdicts={noisy[0].case: judged}).changes
-        assert (change.kind, bool(change.refused)) == (kind, refused), verdict
+        judged = Verdict(kind=verdict, reason=Reason.TEXT, ratio=1.055)
+        (change,) = plan_refresh(store, noisy, judged={noisy[0].case: JudgedLevel(judged)}).changes
+        assert (change.kind, not change.written) == (kind, refused), verdict
         if verdict is not VerdictKind.INVALID:
             clear = verdict in (VerdictKind.UNCHANGED, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
-            number = "5.5 % slower than the current level (medians 1 s" if clear else "medians 6.0 % slower than the"
-            assert number in change.sentence, "one number, that of the decision"
+            number = "5.5 % slower than the current level (medians 1.00 s" if clear else "medians 6.0 % slower than the"
+            assert number in level_change(change), "one number, that of the decision"
 
 
 def test_a_margin_of_ones_own(store: BaselineStore) -> None:
@@ -285,7 +293,7 @@ def test_what_agrees_with_a_contradicted_case_is_stored_only_if_most_agree(store
 
 def test_changed_tokens_are_told(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0))
-    assert "the generated tokens have changed" in plan_refresh(store, make_runs(1.0, token_ids=[9])).text
+    assert "the generated tokens have changed" in text(plan_refresh(store, make_runs(1.0, token_ids=[9])))
 
 
 def test_another_driver_under_the_same_version_is_named_with_its_cases(store: BaselineStore) -> None:
