@@ -20,6 +20,7 @@ from gaudi_perf.reports.wording import (
     explanation,
     full_text,
     learned_noise,
+    level_change,
     limit_note,
     notes,
     other_regressions,
@@ -30,6 +31,8 @@ from gaudi_perf.reports.wording import (
     title,
 )
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
+from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level
+from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import (
     Advice,
@@ -100,6 +103,8 @@ def lines() -> Iterator[str]:
         yield f"{name}:"
         yield from (f"  {sentence}" for sentence in explanation(verdict, figures(runs)))
     yield problems_of([make_run(problems=["throttled", "a graph was compiled"]), make_run(steady=False)])
+    yield from ("", "# what a refresh does to a case")
+    yield from map(level_change, level_changes())
     yield from ("", "# what a session comes to")
     for kinds in (
         [],
@@ -147,6 +152,26 @@ def lines() -> Iterator[str]:
         yield lagging(runs)
     for run in (slow, late):
         yield from (f"{name}: {text}" for name, text in rank_facts([run]))
+
+
+def level_changes() -> list[CaseChange]:
+    """What a refresh can do to a case, or why it does not."""
+    entry = CaseBaseline.of(make_runs(1.0))
+    own, earlier = (Level(entry, "synapse-1.21.0", own=own) for own in (True, False))
+    label, slower = "gaudi2/synapse-1.22.0", JudgedLevel(SLOWER)
+    memory = replace(EVIDENCE["memory"], ratio=1.5)
+    return [
+        CaseChange(entry.id, label, "new", 1.0),
+        CaseChange(entry.id, label, "better", 0.9, own, JudgedLevel(REASONS[Reason.FASTER])),
+        CaseChange(entry.id, label, "unchanged", 1.0, own),
+        CaseChange(entry.id, label, "unchanged", 1.02, earlier, JudgedLevel(OPEN)),
+        CaseChange(entry.id, label, "slower", 1.1, own, slower, accepted_ratio=1.1),
+        CaseChange(entry.id, label, "slower", 1.1, earlier, slower, accepted_ratio=1.1, reason="collectives"),
+        CaseChange(entry.id, label, "unchanged", 1.0, own, JudgedLevel(UNCHANGED, worse=(memory,))),
+        CaseChange(entry.id, label, "unchanged", 1.0, own, JudgedLevel(UNCHANGED, noted=(memory,))),
+        CaseChange(entry.id, label, refused="3 of 4 runs can be used, and a baseline needs 5: measure more"),
+        CaseChange(entry.id, label, "new", 1.0, notes=("the generated tokens have changed",)),
+    ]
 
 
 def test_every_sentence(golden: Golden) -> None:
