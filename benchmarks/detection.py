@@ -34,11 +34,11 @@ from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
+from gaudi_perf.statistics.audit import Sides
 from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
-from gaudi_perf.statistics.sequential import StoppingPlan, analyze_evidence
+from gaudi_perf.statistics.sequential import StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 
@@ -112,7 +112,7 @@ class Sequential:
         }
         for slowdown in slowdowns_of(scenario):
             for count in counts:
-                found = analyze_evidence(with_slowdown(known[count], slowdown), plan, scenario.tolerance, SETTINGS)
+                found = analyze(with_slowdown(known[count], slowdown), plan, scenario.tolerance, SETTINGS)
                 if found.stop != StopReason.NOT_YET:
                     used = Sides(sides.candidate[:count], sides.baseline[:count])
                     self.tally.add(slowdown, found.comparison.kind, device_seconds(used, scenario.layout), count)

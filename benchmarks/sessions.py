@@ -3,7 +3,7 @@
     python benchmarks/sessions.py                   # the numbers in docs/detection.md, some minutes
     python benchmarks/sessions.py --repeats 50      # a quick look
 
-No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the testing's level for each
+No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the level of each
 case, gates, all cases together at the end, exit status. Noise is that of a quiet server: runs 0.5 % apart, rounds 1 %,
 nights 1 %, 3 % of nights 8 % slow, which the probes show. All cases of a session share its night's luck.
 """

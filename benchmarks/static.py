@@ -13,7 +13,7 @@ import statistics
 import time
 from typing import Any
 
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.models import Scale
 

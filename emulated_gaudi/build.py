@@ -99,7 +99,7 @@ def _key() -> str:
 
 def _command(cxx: str, torch: Path) -> list[str]:
     include, lib = torch / "include", torch / "lib"
-    # Wheels of torch before 2.6 were built with the old std::string; its mangled names tell.
+    # Wheels of torch before 2.6 were built with the old std::string; its mangled names show it.
     modern = b"NSt7__cxx1112basic_string" in (lib / "libc10.so").read_bytes()
     includes = [include, include / "torch" / "csrc" / "api" / "include", Path(sysconfig.get_paths()["include"])]
     return [

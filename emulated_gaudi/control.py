@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from emulated_gaudi.build import build
-from emulated_gaudi.settings import PRODUCTS, SETTINGS_VARIABLE, TOLD_VARIABLE, Generation, Settings
-from emulated_gaudi.told import Fault, Told, ToldError, tell
+from emulated_gaudi.faults import Fault, Faults, FaultsError, set_faults
+from emulated_gaudi.settings import FAULTS_VARIABLE, PRODUCTS, SETTINGS_VARIABLE, Generation, Settings
 
-__all__ = ["Fault", "Told", "ToldError", "build", "environment", "tell"]
+__all__ = ["Fault", "Faults", "FaultsError", "build", "environment", "set_faults"]
 
 _PACKAGE = Path(__file__).parent
 _METADATA = """\
@@ -55,7 +55,7 @@ def environment(
         driver: what the kernel driver calls itself; a driver of the same release if not given.
 
     Returns:
-        PATH, PYTHONPATH, EMULATED_GAUDI_SETTINGS and EMULATED_GAUDI_TOLD (a file that need not exist; see ``tell``).
+        PATH, PYTHONPATH, EMULATED_GAUDI_SETTINGS and EMULATED_GAUDI_FAULTS (a file that need not exist).
 
     Raises:
         ValueError: an argument is out of range.
@@ -91,7 +91,7 @@ def environment(
         "PATH": os.pathsep.join(p for p in path if p),
         "PYTHONPATH": os.pathsep.join(p for p in python_path if p),
         SETTINGS_VARIABLE: str(document),
-        TOLD_VARIABLE: str(home / "told.json"),
+        FAULTS_VARIABLE: str(home / "faults.json"),
     }
 
 

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulated_gaudi.settings import TOLD_VARIABLE, Settings
-from emulated_gaudi.told import Fault, Reader, ToldError
+from emulated_gaudi.faults import Fault, FaultsError, Reader
+from emulated_gaudi.settings import FAULTS_VARIABLE, Settings
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Monitor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        told = os.environ.get(TOLD_VARIABLE) or Path(settings.directory) / "told.json"
-        self._told = Reader(told)
+        self._faults_file = Reader(os.environ.get(FAULTS_VARIABLE) or Path(settings.directory) / "faults.json")
 
     def read(self, module: int) -> Reading:
         """The reading of one device.
@@ -70,11 +69,13 @@ class Monitor:
 
     def _faults(self, module: int) -> list[Fault]:
         try:
-            self._told.refresh()
-        except ToldError:
+            self._faults_file.refresh()
+        except FaultsError:
             return []  # the process on the device says so, louder
         s = self.settings
-        return self._told.told.matching(module=module, rank=module, synapse=s.synapse, generation=s.generation)
+        return self._faults_file.document.matching(
+            module=module, rank=module, synapse=s.synapse, generation=s.generation
+        )
 
     def _processes(self, module: int) -> list[Process]:
         found = []

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 SETTINGS_VARIABLE = "EMULATED_GAUDI_SETTINGS"
-TOLD_VARIABLE = "EMULATED_GAUDI_TOLD"
+FAULTS_VARIABLE = "EMULATED_GAUDI_FAULTS"
 
 Generation = Literal["gaudi", "gaudi2", "gaudi3"]
 

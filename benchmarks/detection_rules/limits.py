@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import nct, norm, t
 
 from detection_rules.noise import Recorded, load
+from gaudi_perf.statistics.audit import draw_stored
 from gaudi_perf.statistics.evidence import Layout, gather
-from gaudi_perf.statistics.replay import draw_stored
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels
 
 _ERROR, _POWER = 0.005, 0.9

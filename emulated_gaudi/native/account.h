@@ -1,5 +1,5 @@
 // The memory account of the one device that this process owns: every byte of "hpu" storage is counted here, held
-// against the pretended size, and published (eight bytes in a shared file) so that hl-smi and pyhlml can tell it.
+// against the pretended size, and published (eight bytes in a shared file) so that hl-smi and pyhlml can report it.
 #pragma once
 
 #include <c10/util/Exception.h>

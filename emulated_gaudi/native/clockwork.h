@@ -1,4 +1,4 @@
-// What the emulation counts, and what it was told to do wrong: operations, recipes, told slowness and told faults.
+// What the emulation counts, and what is set to go wrong: operations, recipes, slowness and faults.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -33,20 +33,20 @@ struct Counters {
 };
 inline Counters g_counters;
 
-// ---------------------------------------------------------------- told slowness
+// ---------------------------------------------------------------- slowness and simulated operation time
 // A window reaches from the first operation after a synchronisation to the next synchronisation. It lasts as long as it
-// really took, or as long as its operations are told to take on the device where that is longer; and at its end the host
-// waits for a share of that, so that the share is exact on a machine of any speed. A told window begins where the told
+// really took, or the simulated time of its operations on the device where that is longer; and at its end the host
+// waits for a share of that, so that the share is exact on a machine of any speed. A simulated window begins where the
 // window before it ended, not where the host awoke from it: awaking late, on a loaded machine, does not add up. A pause
 // without operations longer than kIdle is no work and is not stretched.
-struct Pace {
+struct Slowness {
   double slower = 0, noise = 0;  // shares
   double operation_s = 0;        // seconds that an operation takes on the device
 };
 
 struct Window {
   static constexpr std::chrono::milliseconds kIdle{250};
-  Pace with_graphs, eager;
+  Slowness with_graphs, eager;
   std::mt19937_64 random{0};
 
   void operation() {
@@ -59,15 +59,15 @@ struct Window {
   void replay() { replayed_ = true; }
 
   void synchronise() {
-    const Pace& pace = replayed_ ? with_graphs : eager;
+    const Slowness& set = replayed_ ? with_graphs : eager;
     auto end = Clock::now();
-    if (open_ && (pace.slower > 0 || pace.noise > 0 || pace.operation_s > 0)) {
-      const std::chrono::duration<double> real = end - start_, told{operations_ * pace.operation_s};
-      double share = pace.slower;
-      if (pace.noise > 0) share += pace.noise * std::abs(std::normal_distribution<double>()(random));
-      const auto until = start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, told) * (1 + share));
+    if (open_ && (set.slower > 0 || set.noise > 0 || set.operation_s > 0)) {
+      const std::chrono::duration<double> real = end - start_, simulated{operations_ * set.operation_s};
+      double share = set.slower;
+      if (set.noise > 0) share += set.noise * std::abs(std::normal_distribution<double>()(random));
+      const auto until = start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, simulated) * (1 + share));
       wait(until);
-      end = told > real ? until : Clock::now();
+      end = simulated > real ? until : Clock::now();
     }
     open_ = replayed_ = false;
     operations_ = 0;
@@ -88,7 +88,7 @@ struct Window {
 };
 inline Window g_window;
 
-// ---------------------------------------------------------------- told faults that fall due after some operations
+// ---------------------------------------------------------------- faults that fall due after some operations
 enum class Fault { kCrash, kHang, kOutOfMemory, kCompilation, kCpuFallback, kCacheMiss, kDefragmentation };
 struct Due {
   Fault fault;
@@ -115,13 +115,13 @@ inline void befall(const Due& due) {
     case Fault::kOutOfMemory:
       g_account.out_of_memory(g_account.limit - g_account.in_use + 1);
     case Fault::kCompilation:
-      for (int64_t i = 0; i < due.amount; i++) compiled("told", 1000);
+      for (int64_t i = 0; i < due.amount; i++) compiled("fault", 1000);
       break;
     case Fault::kCpuFallback:
-      g_counters.cpu_fallbacks["told"] += due.amount;
+      g_counters.cpu_fallbacks["fault"] += due.amount;
       break;
     case Fault::kCacheMiss:
-      g_counters.cache_misses["told"] += due.amount;
+      g_counters.cache_misses["fault"] += due.amount;
       break;
     case Fault::kDefragmentation:
       for (int64_t i = 0; i < due.amount; i++) g_counters.defragmentations.emplace_back(true, 1);

@@ -87,7 +87,7 @@ inline bool may_mix_devices(const std::string& name) {
          starts_with(name, "aten::is_set_to") || starts_with(name, "c10d::");
 }
 
-// Operations whose result tells the host something of the data: the host waits for the device.
+// Operations whose result depends on the data and goes to the host: the host waits for the device.
 inline bool reads_to_host(const std::string& name) {
   return name == "aten::_local_scalar_dense" || name == "aten::equal" || name == "aten::is_nonzero";
 }

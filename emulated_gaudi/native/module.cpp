@@ -173,10 +173,10 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     const auto& all = g_counters.defragmentations;
     return std::vector<std::pair<bool, int64_t>>(all.begin() + std::min(from, all.size()), all.end());
   });
-  m.def("tell_pace", [](bool graphs, double slower, double noise, double operation_s) {
+  m.def("set_slowness", [](bool graphs, double slower, double noise, double operation_s) {
     (graphs ? g_window.with_graphs : g_window.eager) = {slower, noise, operation_s};
   });
-  m.def("tell_faults", [](const std::vector<std::tuple<int, int64_t, int64_t, int64_t>>& faults) {
+  m.def("set_faults", [](const std::vector<std::tuple<int, int64_t, int64_t, int64_t>>& faults) {
     g_due.clear();
     for (const auto& [fault, after, period, amount] : faults)
       g_due.push_back({static_cast<Fault>(fault), g_counters.operations + std::max<int64_t>(after, 1), period, amount});

@@ -1,26 +1,94 @@
-"""What an accelerator is to the suite. Adding one is one file with two classes, and one line in ``engines``.
+"""What an accelerator is to the suite: a folder with these classes, and an entry point that names the first of them.
 
-``Accelerator`` is the controller's side: it runs in pytest's process and never imports torch. ``Engine`` is the
-worker's side: it holds the model. Both live in the file of their accelerator, so torch is imported inside functions.
+``Accelerator`` is the controller's side: it finds devices and says what is wrong with them; it never imports torch.
+``Engine`` is the worker's side: it holds the model. ``TelemetrySource`` reads the devices in a process of its own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
+
+GIB, MIB = 1 << 30, 1 << 20
+
+Status = Literal["ok", "warning", "unfit", "unknown"]
+"""``warning``: latencies may suffer, or differ from what the vendor validated; ``unfit``: no result, or one that means
+nothing; ``unknown``: the system does not report it."""
+
+
+class Finding(Document, frozen=True):
+    """A health check of ``gaudi-perf doctor``, and what it found.
+
+    Attributes:
+        check: for instance ``governor``; it stands once in a diagnosis.
+        found: in a clause.
+        remedy: what to do, as a command where there is one; empty if nothing.
+    """
+
+    check: Name
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def finding(check: str, status: Status, found: str, remedy: str = "") -> Finding:
+    """A finding, in the order of its fields."""
+    return Finding(check=check, status=status, found=found, remedy=remedy)
+
+
+class TelemetrySource(ABC):
+    """Reads the devices of this host, in a process of its own. Its constructor opens the vendor's library.
+
+    The constructor and the methods may raise whatever the library raises; the run then goes without telemetry.
+    """
+
+    @abstractmethod
+    def sample(self) -> list[DeviceSample]:
+        """Every device, now; in milliseconds, since it is called during the timed rounds. ``moment`` is set later."""
+
+    @abstractmethod
+    def processes(self) -> list[DeviceProcess]:
+        """Every process on the devices, the suite's own ones too; called before and after the rounds, may take long."""
+
+    def begin(self) -> None:
+        """The timed rounds begin: whatever is counted from one sample to the next counts from now."""
+        return None
+
+    def notes(self) -> list[str]:
+        """What cannot be known here, and what the library failed to report, in sentences for people."""
+        return []
+
+    def close(self) -> None:
+        """Close the library."""
+        return None
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """What emulated devices pretend, and what goes wrong with them.
+
+    Attributes:
+        synapse: the SynapseAI release.
+        faults: a file of faults (docs/emulated_gaudi.md), or None.
+    """
+
+    synapse: str = "1.24.0"
+    faults: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,39 +110,52 @@ class Accelerator(ABC):
     """The controller's side of an accelerator. It must not import torch.
 
     Attributes:
-        name: what ``--accelerator`` takes.
-        kind: the kind of accelerator that it is to its software.
+        name: what ``--accelerator`` takes, and the entry point is called.
+        kind: of accelerator that it is to its software and in documents.
         default_scale: the scale unless another is asked for.
-        automatic: whether ``--accelerator auto`` may take it.
+        preference: ``--accelerator auto`` takes the highest one that has devices; 0: it is taken by name only.
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
-        telemetry: the source that reads its devices (accelerators/telemetry), or empty.
+        telemetry: the library that its telemetry is read with, as in ``Telemetry.source``; empty if there is none.
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
         backend: the backend of torch.distributed by which several devices talk.
     """
 
-    name: str
+    name: ClassVar[str]
     kind: ClassVar[AcceleratorName]
     default_scale: ClassVar[Scale] = "full"
-    automatic: ClassVar[bool] = True
+    preference: ClassVar[int] = 0
     shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
     telemetry: ClassVar[str] = ""
     batches_with_graphs: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
 
+    def __init__(self, processes: int = 1, emulation: Emulation | None = None) -> None:
+        """The accelerator as a session asks for it.
+
+        Args:
+            processes: how many ranks may share a device that can be shared (the CPU), as if each had one.
+            emulation: what emulated devices pretend.
+        """
+        self.processes = processes
+        self.emulation = emulation or Emulation()
+
     @abstractmethod
     def find(self) -> Found | None:
         """The devices of this machine, or None if there are none."""
 
-    @abstractmethod
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Environment variables that must be set before the worker imports anything.
 
         Args:
             group: what the worker will hold.
             directory: a private directory of the worker group, which is removed with it.
+
+        Raises:
+            UserError: the worker cannot be started as asked.
         """
+        return {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
     def of_stack(self, environment: Mapping[str, str]) -> Accelerator:
         """The accelerator as a stack with this environment has it; only an emulated one pretends otherwise."""
@@ -90,7 +171,26 @@ class Accelerator(ABC):
 
     @abstractmethod
     def engine(self) -> Engine:
-        """The worker's side; called in the worker only."""
+        """The worker's side; called in the worker only, and the one place that may import torch."""
+
+    def telemetry_source(self) -> TelemetrySource:
+        """What reads the devices, opened; called in a process of its own, where ``telemetry`` names a library.
+
+        Raises:
+            Exception: of any kind, where there is no library or no driver.
+        """
+        raise LookupError(f"{self.name} has no telemetry")
+
+    def installed(self) -> bool:
+        """Whether ``gaudi-perf doctor`` looks at it unless another is named: its software is here, or a device."""
+        return self.find() is not None
+
+    def health(self) -> Iterable[Finding]:
+        """The checks of ``gaudi-perf doctor`` beside those of every host; one of the same name replaces the host's."""
+        found = self.find()
+        if found is None:
+            return [finding("devices", "unfit", self.none_found or f"no {self.name} device found")]
+        return [finding("devices", "ok", f"{found.count} x {found.name}")]
 
 
 class Engine(ABC):
@@ -171,7 +271,7 @@ class Engine(ABC):
                 cache).
 
         Returns:
-            The trace, or None where this engine cannot tell.
+            The trace, or None where this engine cannot trace.
 
         Raises:
             NotNumbersError: a logit is infinite, or no number.
@@ -207,7 +307,7 @@ class Engine(ABC):
         return None
 
     def begin_rounds(self) -> None:
-        """Called before timed rounds: remember the counters that tell whether they are valid."""
+        """Called before timed rounds: remember the counters that say whether they are valid."""
         return None
 
     def problems(self) -> list[str]:

@@ -1,10 +1,15 @@
-"""Facts of the host, as it is during a measurement."""
+"""Facts of the host: as it is during a measurement, what is installed, and what its programs print."""
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
+import shutil
+import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -20,9 +25,9 @@ class HostWatch:
     """A host between two readings.
 
     Attributes:
-        load: load average over one minute at the first reading, or None where the system does not tell.
+        load: load average over one minute at the first reading, or None where the system does not report it.
         busy_s: processor time of all cores since the system's start, in seconds.
-        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not tell.
+        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not report it.
     """
 
     load: float | None
@@ -40,7 +45,7 @@ class HostWatch:
         return cls(load=load, busy_s=total, stolen_s=stolen)
 
     def end(self, hosts: int = 1) -> Host:
-        """Take the second reading, and tell the host as it was between them.
+        """Take the second reading: the host as it was between both.
 
         Args:
             hosts: over how many hosts the ranks are spread.
@@ -74,6 +79,31 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def installed(distribution: str) -> str:
+    """The version of a distribution that is installed; empty if it is not."""
+    with suppress(PackageNotFoundError):
+        return version(distribution)
+    return ""
+
+
+def output_of(program: str, *arguments: str) -> str:
+    """What a program prints, be it with an error; empty where there is none, or no answer within half a minute."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        command = [path, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+        return done.stdout
+    return ""
+
+
+def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
+    """The same as rows of so many cells; other lines, which are messages, are left out."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(output_of(program, *arguments).splitlines())]
+    return [row for row in rows if len(row) == columns]
 
 
 def _processor_times() -> tuple[float, float | None]:

@@ -103,6 +103,7 @@ def _too_short(history: History, reason: str) -> str:
 
 
 def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
+    from gaudi_perf.statistics.verdict import ComparisonSettings
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
     hosts = dict.fromkeys((history.device, history.stack, history.host) for history, _, _ in replayed)
@@ -136,7 +137,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         )
     click.echo(
         f"false alarms: REGRESSED though nothing changed, of {repeats} comparisons (upper end of the 95 % interval); "
-        "0.5 % is permitted"
+        f"{percent_set(ComparisonSettings.false_alarms)} is permitted"
     )
     click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     click.echo(

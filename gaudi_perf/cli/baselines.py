@@ -104,7 +104,7 @@ def verify(baselines_dir: Path) -> None:
     for problem in problems:
         click.echo(shown(problem))
     if problems:
-        click.echo(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+        click.echo(counted(len(problems), "problem"))
         raise click.exceptions.Exit(1)
     places = store.list()
     for waiver in waivers:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import click
 
 from gaudi_perf.cli.common import Command, echo_table, shown
@@ -14,14 +12,15 @@ _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "
 @click.command(cls=Command)
 @click.option(
     "--accelerator",
-    type=click.Choice(["auto", "hpu", "cuda", "cpu"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="What is to be measured with; auto is a Gaudi where its software is installed, else a GPU, else the CPU.",
+    help="What is to be measured with: hpu, cuda, cpu, or another of pytest's --accelerator; auto is a Gaudi where its "
+    "software is installed, else a GPU, else the CPU.",
 )
 @click.option("--strict", is_flag=True, help="Exit status 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
-def doctor(accelerator: Literal["auto", "hpu", "cuda", "cpu"], strict: bool, as_json: bool) -> None:
+def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
     """Say whether this machine is fit to measure, and what to do where it is not.
 
     Looks at the devices, the versions of driver, plug-in, PyTorch and optimum-habana, lazy mode, other processes on the
@@ -34,10 +33,14 @@ def doctor(accelerator: Literal["auto", "hpu", "cuda", "cpu"], strict: bool, as_
       gaudi-perf doctor --accelerator hpu --strict && pytest perf_tests
       gaudi-perf doctor --json
     """
-    from gaudi_perf.accelerators.doctor import diagnose, gather
+    from gaudi_perf.accelerators import accelerator_named, preferred
+    from gaudi_perf.accelerators.health import diagnose
     from gaudi_perf.vocabulary.documents import encode
 
-    diagnosis = diagnose(gather(accelerator))
+    auto = accelerator == "auto"
+    diagnosis = diagnose(
+        next(one for one in preferred() if one.installed()) if auto else accelerator_named(accelerator)
+    )
     if as_json:
         click.echo(encode(diagnosis).decode(), nl=False)
     else:

@@ -113,14 +113,13 @@ def _add(
     directory: Path, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
 ) -> None:
     from datetime import datetime, timezone
-    from typing import get_args
 
     import msgspec
 
+    from gaudi_perf.stores.places import STACK_KINDS
     from gaudi_perf.stores.waivers import WaiverStore
     from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.models import model_named
-    from gaudi_perf.vocabulary.stack import StackKind
     from gaudi_perf.vocabulary.waiver import Waiver
 
     if until is None or reason is None:
@@ -130,8 +129,8 @@ def _add(
     if configuration is None:
         raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
     model_named(configuration.model)
-    if kind not in get_args(StackKind):
-        raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(get_args(StackKind))}")
+    if kind not in STACK_KINDS:
+        raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(STACK_KINDS)}")
     fields = {
         "case": case,
         "device": device,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import BloomForCausalLM
 
 from gaudi_perf.vocabulary.run import GraphCompilation
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 WARM_CALLS = 2
 """Calls of a step before the one at which it is captured."""

@@ -36,13 +36,12 @@ def import_deepspeed() -> None:
     deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_OPERATOR] = False
 
 
-def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None], made_on: str = "cpu") -> Any:
-    """This rank's part of the group's model, on its device.
+def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: str = "cpu") -> Any:
+    """This rank's part of the group's model, on its device. The group of ranks is set up already.
 
     Args:
-        backend: of the group of ranks, which is set up already.
         progress: takes a sentence for people.
-        made_on: where the values of dummy weights are made.
+        filled_on: where the values of dummy weights are made.
 
     Raises:
         UserError: the weights are not there, or not those of the model.
@@ -56,13 +55,13 @@ def sharded_model(group: GroupSpec, backend: str, progress: Callable[[str], None
     from gaudi_perf.generation.shards import fill, shapes_of
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    config, source_for = _source(group, made_on)
+    config, source_for = _source(group, filled_on)
     dtype = getattr(torch, group.dtype)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
     whole = shapes_of(model)
     source = source_for(whole)
-    deepspeed.init_distributed(backend, verbose=False)  # takes over the group that is there
+    deepspeed.init_distributed(dist.get_backend(), verbose=False)  # takes over the group that is there
     progress(f"cutting the model for {ranks} ranks")
     engine = deepspeed.init_inference(
         model,
@@ -113,19 +112,19 @@ def _even_parts(hidden_size: int, ranks: int) -> dict[str, int]:
     return parts if hidden_size % (_GRAIN * ranks) == 0 else {**parts, "tp_grain_size": 1}
 
 
-def _source(group: GroupSpec, made_on: str) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
+def _source(group: GroupSpec, filled_on: str) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
     from gaudi_perf.generation.dummy import DummyValues, bloom_config
     from gaudi_perf.generation.shards import CheckpointSource, DummySource
     from gaudi_perf.generation.weights import checked_config, place_of, source_of
 
     if group.weights.kind == "dummy":
         shape = model_named(group.model).shape_at(group.scale)
-        return bloom_config(shape), lambda whole: DummySource(DummyValues(shape, device=made_on))
+        return bloom_config(shape), lambda whole: DummySource(DummyValues(shape, device=filled_on))
     config = checked_config(group)
-    told, directory = source_of(group), Path(place_of(group))  # the rank has fetched the hub's files
+    title, directory = source_of(group), Path(place_of(group))  # the rank has fetched the hub's files
 
     def checkpoint(whole: dict[str, tuple[int, ...]]) -> CheckpointSource:
-        source = CheckpointSource(directory, told)
+        source = CheckpointSource(directory, title)
         source.check(whole)
         return source
 

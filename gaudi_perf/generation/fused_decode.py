@@ -4,21 +4,25 @@ transformers' forward pass is written for every case: a mask made anew in every 
 folded into products where torch.compile can then no longer fuse or tune them. At batch 1 every kernel of a token is a
 pause in reading weights. The arithmetic here is the same but for the order of rounding.
 
-Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers tell in which group
+Of a model that DeepSpeed has cut, each rank has some heads and some columns of the MLP; its layers know in which group
 the parts are added up.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional
-from transformers import BloomForCausalLM
 
 from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
 
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
-class LeanGeneration(CachedStaticGeneration):
-    """Generation with static shapes, of which every token but the first goes the lean way."""
+
+class FusedDecodeGeneration(CachedStaticGeneration):
+    """Generation with static shapes, of which every token but the first is a fused decode step."""
 
     def __init__(
         self,

@@ -69,8 +69,8 @@ def fetched(repository: str, *, only_cached: bool = False) -> Path:
             )
         )
     except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
-        told = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise UserError(f"--weights hub: {repository} cannot be fetched ({told}): {_REMEDY}") from None
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise UserError(f"--weights hub: {repository} cannot be fetched ({reason}): {_REMEDY}") from None
     # Where the hub cannot be reached, its library gives what is there, be it nothing but a configuration.
     for kind in ("config.json", "*.safetensors"):
         if not any(path.is_file() for path in directory.glob(kind)):

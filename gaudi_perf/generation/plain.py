@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import BloomForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
 from gaudi_perf.generation.tracing import Tracer
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 
 class PlainGeneration:
@@ -17,6 +21,8 @@ class PlainGeneration:
     def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
         """Replaces the model's own generation configuration."""
         self._model = model
+        self._new_tokens = new_tokens
+        self._arguments: dict[str, Any] = {}
         self._config = GenerationConfig(
             max_new_tokens=new_tokens,
             do_sample=False,
@@ -35,21 +41,20 @@ class PlainGeneration:
 
         ``mask`` is 0 where the prompt is padded.
         """
-        output = self._model.generate(
-            prompt,
-            attention_mask=torch.ones_like(prompt) if mask is None else mask,
-            generation_config=self._config,
-            streamer=None if on_token is None else Ticker(on_token),
-        )
-        return output[:, prompt.shape[1] :]
+        output = self._generate(prompt, mask, streamer=None if on_token is None else Ticker(on_token))
+        return output[:, prompt.shape[1] : prompt.shape[1] + self._new_tokens]
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
         """One generation in the same way, led by a tracer."""
-        self._model.generate(
-            prompt,
-            attention_mask=torch.ones_like(prompt),
+        self._generate(prompt, None, logits_processor=tracer.processor())
+
+    def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
+        return self._model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt) if mask is None else mask,
             generation_config=self._config,
-            logits_processor=tracer.processor(),
+            **self._arguments,
+            **more,
         )
 
 

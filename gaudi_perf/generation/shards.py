@@ -78,23 +78,23 @@ class DummySource(WeightSource):
 class CheckpointSource(WeightSource):
     """A directory of safetensors files, mapped into memory: what ranks of a host read comes from the disk once."""
 
-    def __init__(self, directory: Path, told: str) -> None:
+    def __init__(self, directory: Path, title: str) -> None:
         """Looks for all weights; reads none.
 
         Args:
-            told: what to call the directory in sentences.
+            title: what to call the directory in sentences.
 
         Raises:
             UserError: the files are not whole.
         """
-        self._told = told
+        self._title = title
         self._files = ExitStack()
         self._places: dict[str, Any] = {}
-        for path in _checkpoint_files(directory, told):
+        for path in _checkpoint_files(directory, title):
             try:
                 file = self._files.enter_context(safe_open(path, framework="pt"))
             except (OSError, SafetensorError) as error:
-                raise UserError(f"--weights: {path.name} of {told} cannot be read ({error}): is it whole?") from None
+                raise UserError(f"--weights: {path.name} of {title} cannot be read ({error}): is it whole?") from None
             self._places.update(dict.fromkeys(file.keys(), file))
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -108,7 +108,7 @@ class CheckpointSource(WeightSource):
             found = tuple(self._places[key].get_slice(key).get_shape())
             if found != shape:
                 raise UserError(
-                    f"--weights: {key} of {self._told} has the shape {list(found)}, not {list(shape)}: is config.json "
+                    f"--weights: {key} of {self._title} has the shape {list(found)}, not {list(shape)}: is config.json "
                     "that of these weights?"
                 )
 
@@ -124,7 +124,7 @@ class CheckpointSource(WeightSource):
             return torch.as_tensor(values[:, cut.begin : cut.end])
         except (OSError, SafetensorError) as error:
             raise UserError(
-                f"--weights: {key} of {self._told} cannot be read ({error}): are the files whole?"
+                f"--weights: {key} of {self._title} cannot be read ({error}): are the files whole?"
             ) from None
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class CheckpointSource(WeightSource):
                 return candidate
         if name in _TIED:
             return self._key(_TIED[name])
-        raise UserError(f"--weights: {self._told} lacks the weight {name}: is every file there?")
+        raise UserError(f"--weights: {self._title} lacks the weight {name}: is every file there?")
 
 
 def fill(
@@ -175,23 +175,23 @@ def cuts(
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, the tied head told apart from the embedding."""
+    """The shape of every parameter, the tied head apart from the embedding."""
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     for name, same in _TIED.items():
         shapes.setdefault(name, shapes[same])
     return shapes
 
 
-def _checkpoint_files(directory: Path, told: str) -> list[Path]:
+def _checkpoint_files(directory: Path, title: str) -> list[Path]:
     index = directory / "model.safetensors.index.json"
     if not index.is_file():
         return sorted(directory.glob("*.safetensors"))
     try:
         names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"--weights: {index.name} of {told} is no index of weights ({error})") from None
+        raise UserError(f"--weights: {index.name} of {title} is no index of weights ({error})") from None
     paths = [directory / Path(str(name)).name for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise UserError(f"--weights: {told} lacks {missing[0]} and {len(missing) - 1} more of its files")
+        raise UserError(f"--weights: {title} lacks {missing[0]} and {len(missing) - 1} more of its files")
     return paths

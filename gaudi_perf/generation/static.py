@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import BloomForCausalLM
 from transformers.cache_utils import StaticCache
 
 from gaudi_perf.generation.tracing import Tracer
+
+if TYPE_CHECKING:
+    from transformers import BloomForCausalLM
 
 Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
 """One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their
@@ -22,7 +25,7 @@ Wrap = Callable[[Step], Step]
 
 
 class _StaticGeneration(ABC):
-    """What both ways of generating have in common: the mask and the output, which are buffers made once."""
+    """What both ways of generating have in common: the loop, and mask and output, which are buffers made once."""
 
     _mask: torch.Tensor
     _output: torch.Tensor
@@ -48,9 +51,28 @@ class _StaticGeneration(ABC):
         self._generate(prompt, None, tracer)
 
     @abstractmethod
+    def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step that makes the first token, and its logits."""
+
+    @abstractmethod
+    def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step that makes token ``index`` of the one before it."""
+
     def _generate(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            token, logits = self._first(prompt)
+            for index in range(self._output.shape[1]):
+                if index > 0:
+                    token, logits = self._following(token, index)
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
+                self._output[:, index : index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
 
 
 class CachedStaticGeneration(_StaticGeneration):
@@ -98,22 +120,12 @@ class CachedStaticGeneration(_StaticGeneration):
         self._step = self._decode if wrap is None else wrap(self._decode)
         self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
 
-    def _generate(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
-    ) -> torch.Tensor:
-        with torch.inference_mode():
-            self._cache.reset()  # transformers 5 counts its positions itself
-            token, logits = self._prompt_step(prompt, self._prompt_positions)
-            for index in range(self._output.shape[1]):
-                if index > 0:
-                    token, logits = self._step(token, self._positions[index - 1])
-                if tracer is not None:
-                    token = tracer.follow(logits, token)
-                self._output[:, index : index + 1] = token
-                if on_token is not None:
-                    token[0, 0].item()  # wait for it
-                    on_token()
-        return self._output
+    def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self._cache.reset()  # transformers 5 counts its positions itself
+        return self._prompt_step(prompt, self._prompt_positions)
+
+    def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._step(token, self._positions[index - 1])
 
     def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The step of every token but the first."""
@@ -145,9 +157,13 @@ class UncachedStaticGeneration(_StaticGeneration):
         new_tokens: int,
         batch_size: int = 1,
         wrap: Wrap | None = None,
+        wrap_prompt: Wrap | None = None,
         ranks: int = 1,
     ) -> None:
-        """Makes the buffers; nothing is compiled yet. For the arguments see ``CachedStaticGeneration``."""
+        """Makes the buffers; nothing is compiled yet.
+
+        For the arguments see ``CachedStaticGeneration``; all tokens have one step, so ``wrap_prompt`` is unused.
+        """
         length = prompt_tokens + new_tokens
         device = model.device
         self._model = model
@@ -160,23 +176,15 @@ class UncachedStaticGeneration(_StaticGeneration):
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
         self._step = self._forward if wrap is None else wrap(self._forward)
 
-    def _generate(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
-    ) -> torch.Tensor:
-        with torch.inference_mode():
-            self._sequence[:, : self._prompt_tokens] = prompt
-            self._sequence[:, self._prompt_tokens :] = self._model.config.pad_token_id
-            for index, last in enumerate(self._last):
-                token, logits = self._step(self._sequence, last)
-                if tracer is not None:
-                    token = tracer.follow(logits, token)
-                self._output[:, index : index + 1] = token
-                if index + 1 < len(self._last):
-                    self._sequence[:, self._prompt_tokens + index : self._prompt_tokens + index + 1] = token
-                if on_token is not None:
-                    token[0, 0].item()  # wait for it
-                    on_token()
-        return self._output
+    def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self._sequence[:, : self._prompt_tokens] = prompt
+        self._sequence[:, self._prompt_tokens :] = self._model.config.pad_token_id
+        return self._step(self._sequence, self._last[0])
+
+    def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        end = self._prompt_tokens + index
+        self._sequence[:, end - 1 : end] = token
+        return self._step(self._sequence, self._last[index])
 
     def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(

@@ -22,7 +22,7 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     source = source_of(group)
     config = checked_config(group)
     try:
-        loaded, told = AutoModelForCausalLM.from_pretrained(
+        loaded, report = AutoModelForCausalLM.from_pretrained(
             place_of(group),
             config=config,
             torch_dtype=getattr(torch, group.dtype),
@@ -36,7 +36,7 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
             f"--weights {group.weights.kind}: {source} cannot be loaded ({_line(error)}): are the files whole, and "
             "config.json of these weights?"
         ) from None
-    missing = sorted(told["missing_keys"])
+    missing = sorted(report["missing_keys"])
     if missing:  # transformers makes them up
         raise UserError(
             f"--weights {group.weights.kind}: {source} lacks {len(missing)} weights of the model, such as "

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from gaudi_perf.judging.noise import estimated_from
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.audit import Audit, Design, audit
+from gaudi_perf.statistics.audit import Audit, Design, Sides, audit
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.replay import Sides
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order

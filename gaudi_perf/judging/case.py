@@ -12,7 +12,7 @@ from gaudi_perf.judging.noise import NoiseEstimate
 from gaudi_perf.judging.rules import Rules
 from gaudi_perf.statistics.evidence import Evidence, Layout, gather
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.sequential import InterimAnalysis, StoppingPlan, analyze_evidence
+from gaudi_perf.statistics.sequential import InterimAnalysis, StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, as_published, decide
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.verdict import (
@@ -145,11 +145,11 @@ class CaseJudge:
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
         strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(key[0], gating)))
-        found = analyze_evidence(evidence, plan, tolerance, strict, budget_spent=last)
+        found = analyze(evidence, plan, tolerance, strict, budget_spent=last)
         analyzed = _Analyzed(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
             # All cases together ask more of REGRESSED and IMPROVED; UNCHANGED has a permitted error of its own.
-            alone = analyze_evidence(evidence, plan, tolerance, own, budget_spent=last)
+            alone = analyze(evidence, plan, tolerance, own, budget_spent=last)
             unchanged = alone.comparison.kind == VerdictKind.UNCHANGED
             # The stricter analysis' evidence holds at every level that all cases may come to, the other's does not.
             slower, faster = found.comparison.p_slower, found.comparison.p_faster
@@ -181,7 +181,7 @@ class CaseJudge:
             VerdictKind.IMPROVED: (comparison.p_faster, faster),
         }.get(comparison.kind, (0.0, 0.0))
         verdict = msgspec.structs.replace(
-            self._document(metric, reference, comparison, None if never_steady else seconds_per_run),
+            self._document(metric, reference, comparison, seconds_per_run),
             stop=found.stop if self._plan is not None else StopReason.NOT_YET,
             false_alarms=min(self._rules.false_alarms, slower),
         )

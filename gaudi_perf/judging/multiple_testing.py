@@ -37,22 +37,20 @@ class Conclusion:
 class MultipleTesting:
     """Gives each case its level before it is measured, and judges all of them together in the end."""
 
-    def __init__(self, cases: int, rate: float = FALSE_DISCOVERY_RATE) -> None:
+    def __init__(self, cases: int) -> None:
         """No case is judged yet.
 
         Args:
             cases: how many cases will be measured.
-            rate: the false-alarm rate of all.
         """
         self._cases = max(cases, 1)
-        self._rate = rate
         self._judged: dict[str, Judgement] = {}
 
     def rules(self, rules: Rules) -> Rules:
         """The rules for a case that is measured now: with the levels that those judged before leave it."""
         kinds = [judgement.verdicts[0].kind for judgement in self._judged.values()]
         slower, faster = (
-            lond_level(self._cases, min(kinds.count(kind), self._cases), self._rate)
+            lond_level(self._cases, min(kinds.count(kind), self._cases))
             for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
         )
         return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
@@ -71,11 +69,11 @@ class MultipleTesting:
                 comparisons[case_id] = replace(one, kind=kind)
         if not comparisons:
             return Conclusion({})
-        regressed = regressed_among_all(comparisons, self._rate)
+        regressed = regressed_among_all(comparisons)
         added = {
             case_id: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
             for case_id, judgement in self._judged.items()
             if case_id in regressed and (alone := judgement.alone) is not None
         }
-        error_rate = SharedErrorRate(cases=self._cases, rate=self._rate)
+        error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
         return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.wording import full_text, stack_differences
+from gaudi_perf.reports.wording import NOT_THE_MEDIANS, full_text, stack_differences
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 from gaudi_perf.vocabulary.run import Comparability, differences
@@ -63,6 +63,11 @@ class Pair:
         """The estimate, or where nothing was judged the ratio of the levels; 1.10 is 10 % slower."""
         if self.judged is not None and self.judged.ratio is not None:
             return self.judged.ratio
+        return self.ratio_of_levels
+
+    @property
+    def ratio_of_levels(self) -> float:
+        """The level of the candidate to that of the baseline."""
         return self.candidate.case.level_s / self.baseline.case.level_s
 
 
@@ -142,6 +147,8 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
             "no spread: two published numbers are compared; their ratio is known, and how far it is chance is not, so "
             "there is no verdict"
         )
+    if any(change(pair.ratio) != change(pair.ratio_of_levels) for pair in pairs):
+        notes.append(f"the change is an estimate, not the ratio of the medians: {NOT_THE_MEDIANS}")
     notes += _published_notes(pairs)
     changed = dict.fromkeys(line for pair in pairs for line in _changed(pair))
     if changed:
@@ -149,8 +156,7 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     columns = [
         *([("device", "left")] if several else []),
         ("case", "left"),
-        ("median A", "right"),
-        ("median B", "right"),
+        *((f"median {side}" if judged else side, "right") for side in "AB"),
         ("change", "left"),
         *([("interval", "left")] if judged else []),
         ("verdict", "left"),

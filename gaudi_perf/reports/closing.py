@@ -22,7 +22,8 @@ def next_commands(session: Session, results: str, baselines: str) -> list[str]:
     lines = [
         f"look closer: {shlex.join(['gaudi-perf', 'report', session.session_id, *where, '--html', 'report.html'])}"
     ]
-    if not session.refreshed and kinds & {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, VerdictKind.REGRESSED}:
+    refused = {VerdictKind.REGRESSED}  # a refresh stores everything else by itself
+    if kinds & (refused if session.refreshed else {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, *refused}):
         words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
         if baselines != "baselines":
             words += ["--baselines-dir", baselines]

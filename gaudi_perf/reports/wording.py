@@ -38,6 +38,10 @@ from gaudi_perf.vocabulary.verdict import (
     VerdictKind,
 )
 
+NOT_THE_MEDIANS = (
+    "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine"
+)
+"""Why the estimate differs from the ratio of the medians."""
 NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
 
 # ---- a verdict
@@ -192,8 +196,8 @@ def _more_runs(verdict: Verdict) -> str:
     if verdict.more_runs is None:
         return ""
     each = " of each stack" if verdict.role == "side by side" else ""
-    cost = "" if verdict.more_seconds is None else f", {long_time(verdict.more_seconds)}"
-    text = f"About {verdict.more_runs} more {'run' if verdict.more_runs == 1 else 'runs'}{each}{cost} would settle it."
+    cost = "" if verdict.more_seconds is None else f" ({long_time(verdict.more_seconds)})"
+    text = f"About {counted(verdict.more_runs, 'more run')}{each}{cost} would settle it."
     if verdict.few_rounds:
         text += " Most of the variation comes from few rounds per run: more rounds are cheaper than more runs."
     return text
@@ -256,10 +260,7 @@ def _medians(facts: Figures, baseline_s: float, ratio: float) -> str:
     text = f"Median: {seconds(facts.latency_s)} from {basis}, baseline {seconds(baseline_s)} ({apart})."
     if apart == change(ratio):
         return text
-    return (
-        f"{text} The estimate of {change(ratio)} differs: it averages over runs, and corrects for what the reference "
-        "probes and uneven rounds show of the machine."
-    )
+    return f"{text} The estimate of {change(ratio)} differs: {NOT_THE_MEDIANS}."
 
 
 def _against_tolerance(low: float, high: float, tolerance: float, confidence: float | None) -> str:
@@ -393,7 +394,7 @@ def common_slowdown(common: CommonSlowdown) -> str:
     return (
         f"{common.regressed} of {counted(common.compared, 'case')} are slower, by {percent(common.least - 1)} to "
         f"{percent(common.most - 1)}: a slow machine whose reference probes do not show it looks the same; measure "
-        "both stacks side by side to tell the two apart"
+        "both stacks side by side to distinguish the two"
     )
 
 

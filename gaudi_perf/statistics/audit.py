@@ -10,12 +10,21 @@ import numpy as np
 
 from gaudi_perf.statistics.evidence import Evidence, Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.replay import Sides, draw_pairs, draw_stored
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 _SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Runs drawn for one comparison."""
+
+    candidate: list[RunSample]
+    baseline: list[RunSample]
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,6 @@ class Audit:
     """Error rates of a comparison on a history.
 
     Attributes:
-        design: what was replayed.
-        repeats: comparisons per slowdown.
         shares: of each verdict, by slowdown.
         false_alarms: share of REGRESSED without a slowdown.
         false_alarms_high: upper end of its 95 % interval (Clopper and Pearson 1934), were the replays independent; they
@@ -49,8 +56,6 @@ class Audit:
         wrong_unchanged: share of UNCHANGED at the smallest replayed slowdown of at least twice the tolerance.
     """
 
-    design: Design
-    repeats: int
     shares: Mapping[float, Mapping[VerdictKind, float]]
     false_alarms: float
     false_alarms_high: float
@@ -62,12 +67,9 @@ def audit(
     history: Sequence[RunSample],
     design: Design,
     *,
-    tolerance: float = 0.05,
+    tolerance: float = TOLERANCES[LATENCY],
     prior: Callable[[Sides], NoisePrior] | NoisePrior | None = None,
-    settings: ComparisonSettings | None = None,
-    slowdowns: Sequence[float] = _SLOWDOWNS,
     repeats: int = 200,
-    seed: int = 1,
 ) -> Audit:
     """Replay comparisons on a history of the same code, without and with injected slowdowns.
 
@@ -76,10 +78,7 @@ def audit(
         design: the comparison to replay.
         tolerance: the slowdown that nobody minds.
         prior: what is known about the noise here; or learns it for the runs that are drawn, which teach nothing.
-        settings: permitted error rates.
-        slowdowns: shares by which the candidate's rounds are made longer; 0 is always among them.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
-        seed: of the draws.
 
     Raises:
         ValueError: the history is too short for the design, or there is nothing to repeat.
@@ -88,10 +87,10 @@ def audit(
 
     if repeats < 1:
         raise ValueError("an audit needs at least one repeat")
-    settings = settings or ComparisonSettings()
-    wanted = sorted({0.0, 2 * tolerance, *slowdowns})
+    settings = ComparisonSettings()
+    wanted = sorted({0.0, 2 * tolerance, *_SLOWDOWNS})
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     for _ in range(repeats):
         evidence = _draw(history, design, prior or NoisePrior(), rng)
         for slowdown in wanted:
@@ -102,8 +101,6 @@ def audit(
         slowdown for slowdown in wanted if slowdown > 0 and shares[slowdown][VerdictKind.REGRESSED] >= settings.power
     ]
     return Audit(
-        design=design,
-        repeats=repeats,
         shares=shares,
         false_alarms=alarms / repeats,
         false_alarms_high=float(binomtest(alarms, repeats).proportion_ci(0.95, method="exact").high),
@@ -125,3 +122,68 @@ def _draw(
     layout = Layout.SIDE_BY_SIDE if design.side_by_side else Layout.STORED
     known = prior if isinstance(prior, NoisePrior) else prior(sides)
     return gather(sides.candidate, sides.baseline, layout, known)
+
+
+def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, rng: np.random.Generator) -> Sides:
+    """Draw runs for a comparison with stored runs.
+
+    With labelled sessions, the candidate's runs are from one session and the baseline's from others. Without labels,
+    both are stretches of neighbouring runs that do not overlap, for neighbours share their luck. The history wraps
+    around.
+
+    Args:
+        history: runs of the same code, in the order of measurement.
+        candidates: how many runs of the candidate.
+        baselines: how many runs of the baseline.
+        rng: the source of randomness.
+
+    Raises:
+        ValueError: the history is too short.
+    """
+    sessions: dict[str, list[RunSample]] = {}
+    for sample in history:
+        sessions.setdefault(sample.session, []).append(sample)
+    if len(sessions) > 1:
+        long_enough = [label for label, runs in sessions.items() if len(runs) >= candidates]
+        if not long_enough or len(history) - max(len(runs) for runs in sessions.values()) < baselines:
+            raise ValueError(f"the history has too few runs for {candidates} against {baselines}")
+        tonight = long_enough[int(rng.integers(len(long_enough)))]
+        own = sessions[tonight]
+        begin = int(rng.integers(len(own) - candidates + 1))
+        # Whole sessions, one after the other, until there are enough runs.
+        others = [label for label in sessions if label != tonight]
+        order = rng.permutation(len(others))
+        pool = [sample for number in order for sample in sessions[others[number]]]
+        return Sides(own[begin : begin + candidates], pool[:baselines])
+    spare = len(history) - candidates - baselines
+    if spare < 0:
+        raise ValueError(f"the history has {counted(len(history), 'run')}, and {candidates + baselines} are needed")
+    gap = int(rng.integers(spare + 1))
+    begin = int(rng.integers(len(history)))
+    rolled = [history[(begin + offset) % len(history)] for offset in range(len(history))]
+    return Sides(rolled[baselines + gap :][:candidates], rolled[:baselines])
+
+
+def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generator) -> Sides:
+    """Draw pairs of neighbouring runs for a comparison side by side; which of a pair is the candidate's is random.
+
+    Args:
+        history: runs of the same code, in the order of measurement; pairs are the first two, the next two, and so on.
+        pairs: how many.
+        rng: the source of randomness.
+
+    Raises:
+        ValueError: the history is too short.
+    """
+    available = len(history) // 2
+    if available < pairs:
+        raise ValueError(f"the history has {counted(available, 'pair')} of runs, and {pairs} are needed")
+    begin = int(rng.integers(available))
+    sides = Sides([], [])
+    for offset in range(pairs):
+        first = 2 * ((begin + offset) % available)
+        pair = [history[first], history[first + 1]]
+        ours = int(rng.integers(2))
+        sides.candidate.append(pair[ours])
+        sides.baseline.append(pair[1 - ours])
+    return sides

@@ -2,7 +2,7 @@
 
 Two voters. ruptures proposes the splits of the whole series that pay for themselves (PELT with a linear kernel, which
 is exact: Killick, Fearnhead and Eckley 2012, doi:10.1080/01621459.2012.737745). The engine's own comparison, of the
-sessions behind a split with those before it, must agree. Where the stack changed somebody would look anyway: there the
+sessions behind a split with those before it, must agree. Where the stack changed a change of level is likely: there the
 comparison alone is enough.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread
 from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, compare
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 NEAREST_SESSIONS = 10
@@ -36,8 +37,6 @@ class ChangePoint:
         ratio: new level to old; 1.08 is 8 % slower.
         low: lower end of its interval.
         high: upper end.
-        confidence: of the interval; high, for many splits were possible.
-        proposed: whether ruptures proposed it too.
     """
 
     index: int
@@ -45,8 +44,6 @@ class ChangePoint:
     ratio: float
     low: float
     high: float
-    confidence: float
-    proposed: bool
 
 
 def change_points(
@@ -54,8 +51,7 @@ def change_points(
     runs_of: Callable[[int], Sequence[RunSample]],
     *,
     suspects: Sequence[int] = (),
-    tolerance: float = 0.05,
-    false_alarms: float = 0.005,
+    tolerance: float = TOLERANCES[LATENCY],
 ) -> list[ChangePoint]:
     """Find the sessions at which the level of a case changed.
 
@@ -65,7 +61,6 @@ def change_points(
             for a history can be long.
         suspects: sessions at which something is known to have changed, the stack for instance.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %; changes below half of it are not reported.
-        false_alarms: permitted probability of a change in a series without any; shared by all possible splits.
 
     Returns:
         The changes, in order.
@@ -85,10 +80,10 @@ def change_points(
                 known[session] = [replace(sample, session=str(session)) for sample in runs_of(session)]
         return [sample for session in range(first, end) for sample in known[session]]
 
-    proposed = set(_proposals(level))
     worth = {index for index in suspects if 0 < index < count and abs(_step(level, index)) > tolerance / 4}
-    splits = sorted(proposed | worth)
-    settings = ComparisonSettings(false_alarms=false_alarms / (count - 1))
+    splits = sorted(worth.union(_proposals(level)))
+    # All possible splits share the permitted probability of a change in a series without any.
+    settings = ComparisonSettings(false_alarms=ComparisonSettings.false_alarms / (count - 1))
     compared: dict[tuple[int, int, int], Comparison] = {}
     while splits:
         bounds = [0, *splits, count]
@@ -102,17 +97,16 @@ def change_points(
             found.append(compared[key])
         doubtful = [place for place, one in enumerate(found) if one.kind not in _CHANGED]
         if not doubtful:
-            return [_point(split, one, split in proposed) for split, one in zip(splits, found, strict=True)]
+            return [
+                ChangePoint(split, one.kind, one.ratio, one.low, one.high)
+                for split, one in zip(splits, found, strict=True)
+            ]
         # The weakest goes first: its sessions then speak for its neighbours.
         del splits[max(doubtful, key=lambda place: min(found[place].p_slower, found[place].p_faster))]
     return []
 
 
 _CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
-
-
-def _point(index: int, one: Comparison, proposed: bool) -> ChangePoint:
-    return ChangePoint(index, one.kind, one.ratio, one.low, one.high, one.confidence, proposed)
 
 
 def _step(level: FloatArray, index: int) -> float:

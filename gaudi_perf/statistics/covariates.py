@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaudi_perf.statistics.model import Covariates
 from gaudi_perf.statistics.noise import SMALLEST_RANGE, USUAL_RANGE
-from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread
+from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread, scatter_within
 
 _COEFFICIENT = (0.75, 0.5)
 """What is taken as known of a covariate's coefficient before any run is seen, mean and standard deviation: what
@@ -57,8 +57,8 @@ def probe_covariate(
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
-    medians that is large for so many sessions. No run tells anything of the latter: a single run whose probes were off
-    by their own jitter would else tell that a slow session does not reach the rounds.
+    medians that is large for so many sessions. No run is evidence of the latter: else a single run whose probes were
+    off by their own jitter would be evidence that a slow session does not reach the rounds.
 
     Args:
         samples: the runs.
@@ -98,7 +98,7 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
 
     A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
-    So the difference of the sides' means has a coefficient of its own, of which no run tells anything.
+    So the difference of the sides' means has a coefficient of its own, of which no run is evidence.
 
     Args:
         samples: the runs.
@@ -140,8 +140,8 @@ def _known(found: Sequence[float | None]) -> FloatArray | None:
 
 def _reliability(levels: FloatArray, sides: FloatArray, variances: Sequence[float]) -> float:
     """The share of the probes' variance between runs that is not their own jitter."""
-    deviations = np.concatenate([levels[sides == side] - levels[sides == side].mean() for side in (0.5, -0.5)])
-    variance = float(deviations @ deviations) / max(deviations.size - 2, 1)
+    squares, freedom = scatter_within(levels, (sides > 0).astype(np.intp))
+    variance = squares / max(freedom, 1)
     return max(0.0, 1 - float(np.mean(variances)) / variance) if variance > 0 else 0.0
 
 
@@ -171,12 +171,7 @@ def unexplained_share(values: FloatArray, corrected: FloatArray, groups: NDArray
         corrected: the same after correction by the covariates.
         groups: number of each run's session.
     """
-    before, after, freedom = 0.0, 0.0, 0
-    for group in set(groups.tolist()):
-        chosen = groups == group
-        before += float(((values[chosen] - values[chosen].mean()) ** 2).sum())
-        after += float(((corrected[chosen] - corrected[chosen].mean()) ** 2).sum())
-        freedom += int(chosen.sum()) - 1
+    (before, freedom), (after, _) = scatter_within(values, groups), scatter_within(corrected, groups)
     if freedom == 0 or before == 0:
         return 0.0
     share = min(1.0, after / before) ** 2 * math.sqrt(before / freedom) / _UNEXPLAINED_SPREAD

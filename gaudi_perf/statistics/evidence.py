@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
-from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior
-from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior, spread_between_runs
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, median_error, round_spread
-from gaudi_perf.statistics.slow_sessions import with_slow_sessions
+from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior, with_slow_sessions
+from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior
+from gaudi_perf.statistics.sample import (
+    FloatArray,
+    RunSample,
+    levels,
+    median_error,
+    pooled_spread,
+    scatter_within,
+)
 
 _NEGLIGIBLE_SPREAD = 1e-6
 
@@ -59,9 +65,9 @@ class Evidence:
     baseline_groups: int
     side_by_side: bool
     median_error: float
-    probe_shift: float | None
-    unusual_shift: float
-    tail_spread_shift: float
+    probe_shift: float | None = None
+    unusual_shift: float = 0.0
+    tail_spread_shift: float = 0.0
     normal: Posterior | None = None
 
     @property
@@ -154,11 +160,11 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
     known = posterior(differences, np.ones(count), np.arange(count), spreads, weights=_steadiness(turns), level=False)
     root = math.sqrt(2)  # from pairs to runs
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run / root,
         session=0.0,
-        uncorrected_run=spread_between_runs([candidate, baseline]),
-        probe_coefficient=0.0,
+        uncorrected_run=pooled_spread(
+            np.concatenate([levels(candidate), levels(baseline)]), np.repeat([0, 1], [len(candidate), len(baseline)])
+        ),
         probe_gain=0.0,
     )
     return Evidence(
@@ -170,9 +176,6 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
         baseline_groups=count,
         side_by_side=True,
         median_error=error / root,
-        probe_shift=None,
-        unusual_shift=0.0,
-        tail_spread_shift=0.0,
     )
 
 
@@ -214,8 +217,9 @@ def _evidence(
     side_by_side: bool,
 ) -> Evidence:
     values = np.concatenate([levels(candidate), levels(baseline)])
-    sides = np.repeat([0.5, -0.5], [len(candidate), len(baseline)])
-    groups = _numbered(labels)
+    which = np.repeat([1, 0], [len(candidate), len(baseline)])
+    sides = which - 0.5
+    groups = np.unique(labels, return_inverse=True)[1]
     both = [*candidate, *baseline]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
     shift = (prior.shift_coefficient, prior.shift_uncertainty)
@@ -233,15 +237,11 @@ def _evidence(
         normal = replace(known, deviations=known.deviations * inequality)
         known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
     known = replace(known, deviations=known.deviations * inequality)
-    uncorrected = spread_between_runs([candidate, baseline])
-    coefficient = float(known.coefficients[0]) if probes is not None else 0.0
     noise = NoiseLevels(
-        round=round_spread([*candidate, *baseline]),
         run=known.run,
         session=known.group,
-        uncorrected_run=uncorrected,
-        probe_coefficient=coefficient,
-        probe_gain=_gain(values, corrected, sides),
+        uncorrected_run=pooled_spread(values, which),
+        probe_gain=_gain(values, corrected, which),
     )
     return Evidence(
         posterior=known,
@@ -257,11 +257,6 @@ def _evidence(
         tail_spread_shift=tails.unusual_shift if tails is not None else 0.0,
         normal=normal,
     )
-
-
-def _numbered(labels: Sequence[str]) -> NDArray[np.intp]:
-    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels], dtype=np.intp)
 
 
 def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
@@ -292,11 +287,7 @@ def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp])
     return math.sqrt(max(1.0, unequal / equal))
 
 
-def _gain(values: FloatArray, corrected: FloatArray, sides: FloatArray) -> float:
+def _gain(values: FloatArray, corrected: FloatArray, sides: NDArray[np.intp]) -> float:
     """The share of the variance between runs of a side that the probes explain."""
-    before, after = 0.0, 0.0
-    for side in (-0.5, 0.5):
-        chosen = sides == side
-        before += float(np.var(values[chosen])) * chosen.sum()
-        after += float(np.var(corrected[chosen])) * chosen.sum()
-    return float(max(0.0, 1 - after / before)) if before > 0 else 0.0
+    before, after = scatter_within(values, sides)[0], scatter_within(corrected, sides)[0]
+    return max(0.0, 1 - after / before) if before > 0 else 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread
+from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread, scatter_within
 
 USUAL_RANGE = 3.0
 """Covariates of the machine's state within this many (robust) standard deviations of each other vary as usual."""
@@ -80,24 +80,20 @@ class NoiseLevels:
     """Where the noise is: standard deviations of logarithms, so 0.01 is 1 %.
 
     Attributes:
-        round: between rounds of a run.
         run: between runs of a session (of a pair, side by side), after correction by the probes.
         session: between sessions, beyond that of runs (between pairs, side by side).
         uncorrected_run: between runs of a side before correction by the probes; 0 if no side has two runs.
-        probe_coefficient: by what share of a change of the probes the rounds change; 0 without probes.
         probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
     """
 
-    round: float
     run: float
     session: float
     uncorrected_run: float
-    probe_coefficient: float
     probe_gain: float
 
 
-def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None = None) -> NoisePrior:
-    """Learn the usual noise of an installation from runs of the same code on labelled sessions.
+def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
+    """Learn the noise of an installation from runs of the same code on labelled sessions.
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
     the mean square between sessions is ``run**2 + m * session**2``. Observed and default knowledge are combined in
@@ -106,14 +102,13 @@ def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None =
 
     Args:
         history: runs of the same code, in the order of measurement.
-        default: what is taken as known without a history.
 
     Raises:
         ValueError: there are no runs.
     """
     if not history:
-        raise ValueError("there are no runs to learn the usual noise from")
-    default = default or NoisePrior()
+        raise ValueError("there are no runs to learn the noise from")
+    default = NoisePrior()
     grouped: dict[str, list[RunSample]] = {}
     for sample in history:
         grouped.setdefault(sample.session, []).append(sample)
@@ -123,8 +118,7 @@ def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None =
     sessions = [session for session, kept in zip(every, good, strict=True) if kept]
     values = np.concatenate(sessions)
     sizes = np.array([session.size for session in sessions], dtype=np.float64)
-    within = float(sum(((session - session.mean()) ** 2).sum() for session in sessions))
-    run_freedom = float(values.size - len(sessions))
+    within, run_freedom = scatter_within(values, np.repeat(np.arange(len(sessions)), sizes.astype(int)))
     run_variance = (default.run_freedom * default.run**2 + within) / (default.run_freedom + run_freedom)
     session_freedom = float(len(sessions) - 1)
     session_variance, worth = default.session**2, default.session_freedom
@@ -152,8 +146,8 @@ def learn_noise_prior(history: Sequence[RunSample], default: NoisePrior | None =
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
     """The sessions around the level that most sessions lie around, within four standard deviations.
 
-    How far sessions lie apart is told by neighbours here (von Neumann et al. 1941), and robustly, so that neither a few
-    bad sessions nor a change of level, however long ago, makes all the others look alike.
+    How far sessions lie apart is estimated from neighbours here (von Neumann et al. 1941), and robustly, so that
+    neither a few bad sessions nor a change of level, however long ago, makes all the others look alike.
     """
     if means.size < 3:
         return np.ones(means.size, dtype=np.bool_)
@@ -168,7 +162,7 @@ def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:
 def _learn_shift(
     sessions: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: NoisePrior
 ) -> tuple[float, float]:
-    """What sessions with unusual probes tell about their coefficient, added to what is known (normal, conjugate)."""
+    """What sessions with unusual probes say about their coefficient, added to what is known (normal, conjugate)."""
     probes = []
     for session in sessions:
         known = [level for sample in session if (level := sample.probe_level) is not None]
@@ -176,28 +170,12 @@ def _learn_shift(
             return default.shift_coefficient, default.shift_uncertainty
         probes.append(float(np.mean(known)))
     probe_levels = np.array(probes)
-    unusual = far_from_median(probe_levels, USUAL_RANGE, SMALLEST_RANGE)
-    shifts, changes = (probe_levels - np.median(probe_levels))[unusual], (means - np.median(means))[unusual]
+    deviations = probe_levels - np.median(probe_levels)
+    unusual = np.abs(deviations) > max(USUAL_RANGE * robust_spread(deviations), SMALLEST_RANGE)
+    shifts, changes = deviations[unusual], (means - np.median(means))[unusual]
     precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
     weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
     return weighted / precision, 1 / math.sqrt(precision)
-
-
-def far_from_median(values: FloatArray, reach: float, least: float = 1e-12) -> NDArray[np.bool_]:
-    """Which values are further from the median than so many (robust) standard deviations, and than ``least``."""
-    deviations = values - np.median(values)
-    far: NDArray[np.bool_] = np.abs(deviations) > max(reach * robust_spread(deviations), least)
-    return far
-
-
-def spread_between_runs(sides: Sequence[Sequence[RunSample]]) -> float:
-    """Pooled standard deviation of the levels of runs around the mean of their side; 0 if no side has two runs."""
-    squares, freedom = 0.0, 0
-    for side in sides:
-        values = levels(side)
-        squares += float(((values - values.mean()) ** 2).sum())
-        freedom += len(side) - 1
-    return math.sqrt(squares / freedom) if freedom else 0.0
 
 
 def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:

@@ -1,4 +1,4 @@
-"""Which rank of a group is slow. In rounds all wait for it, so passes by themselves tell it, which wait for none."""
+"""Which rank of a group is slow. In rounds all wait for it; passes by themselves, which wait for none, show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 _FALSE_ALARMS = 0.01
 """How often a group whose ranks are alike may have a slow one; shared by its ranks (Bonferroni)."""
 _LEAST = 0.05
-"""What is slower by less than this share is not told."""
+"""What is slower by less than this share is not reported."""
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,11 @@ class Roofline:
         generation_bytes: bytes that all devices together must read for one generation.
         bandwidth: of one device.
         limit_s: no generation takes less, in seconds.
-        token_limit_s: the same of the last new token alone, whose context is the longest.
     """
 
     generation_bytes: int
     bandwidth: Bandwidth
     limit_s: float
-    token_limit_s: float
 
     def share(self, latency_s: float) -> float:
         """How close a generation of that latency comes: 0.85 is 85 % of the limit."""
@@ -55,9 +53,7 @@ def roofline(case: Case, device: Device, measured: float | None = None) -> Roofl
     shape = model_named(configuration.model).shape_at(case.scale)
     together = bandwidth.bytes_per_s * configuration.devices
     total = generation_bytes(shape, workload, configuration.kv_cache)
-    before_last = workload.prompt_tokens + workload.new_tokens - 1
-    last = _step_at(shape, workload, configuration.kv_cache, before_last)
-    return Roofline(total, bandwidth, limit_s=total / together, token_limit_s=last / together)
+    return Roofline(total, bandwidth, limit_s=total / together)
 
 
 def roofline_of(run: Run) -> Roofline | None:

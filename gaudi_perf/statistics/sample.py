@@ -93,6 +93,24 @@ def robust_spread(deviations: FloatArray) -> float:
     return 1.4826 * float(np.median(np.abs(deviations)))
 
 
+def scatter_within(values: FloatArray, groups: NDArray[np.intp]) -> tuple[float, int]:
+    """Sum of the squared deviations from the mean of each one's group, and its degrees of freedom.
+
+    Args:
+        values: shape (values,).
+        groups: number of each one's group, from 0, shape (values,).
+    """
+    sizes = np.bincount(groups)
+    deviations = values - (np.bincount(groups, weights=values) / np.maximum(sizes, 1))[groups]
+    return float(deviations @ deviations), values.size - int(np.count_nonzero(sizes))
+
+
+def pooled_spread(values: FloatArray, groups: NDArray[np.intp]) -> float:
+    """Pooled standard deviation around the mean of each one's group; 0 if no group has two."""
+    squares, freedom = scatter_within(values, groups)
+    return float(np.sqrt(squares / freedom)) if freedom else 0.0
+
+
 def levels(samples: Sequence[RunSample]) -> FloatArray:
     """The level of each run, shape (runs,)."""
     return np.array([sample.level for sample in samples], dtype=np.float64)

@@ -16,18 +16,14 @@ lowers the error.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from gaudi_perf.statistics.evidence import Evidence, Layout, gather
-from gaudi_perf.statistics.noise import NoisePrior
+from gaudi_perf.statistics.evidence import Evidence
 from gaudi_perf.statistics.planning import error_with, material
-from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, decide
-from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 
 _GRID = 801
@@ -81,38 +77,6 @@ class InterimAnalysis:
 
 
 def analyze(
-    candidate: Sequence[RunSample],
-    baseline: Sequence[RunSample],
-    plan: StoppingPlan,
-    *,
-    layout: Layout = Layout.STORED,
-    tolerance: float = TOLERANCES[LATENCY],
-    prior: NoisePrior | None = None,
-    settings: ComparisonSettings | None = None,
-    budget_spent: bool = False,
-) -> InterimAnalysis:
-    """Analyse the runs so far, and say whether more are needed.
-
-    Call it after every run (pair) from the plan's first analysis on, with all runs so far.
-
-    Args:
-        candidate: runs on the stack in question, so far.
-        baseline: stored runs, or those measured side by side so far.
-        plan: when analyses take place.
-        layout: how the runs of the two sides belong together.
-        tolerance: the slowdown that nobody minds.
-        prior: what is known about the noise here.
-        settings: permitted error rates, of all analyses together.
-        budget_spent: whether time has run out; then this analysis is the last.
-
-    Raises:
-        ValueError: fewer runs than the plan's first analysis needs, or more than its most.
-    """
-    evidence = gather(candidate, baseline, layout, prior)
-    return analyze_evidence(evidence, plan, tolerance, settings or ComparisonSettings(), budget_spent=budget_spent)
-
-
-def analyze_evidence(
     evidence: Evidence,
     plan: StoppingPlan,
     tolerance: float,
@@ -120,7 +84,16 @@ def analyze_evidence(
     *,
     budget_spent: bool = False,
 ) -> InterimAnalysis:
-    """The same for evidence that was gathered already.
+    """Analyse the runs so far, and say whether more are needed.
+
+    Call it after every run (pair) from the plan's first analysis on, with the evidence of all runs so far.
+
+    Args:
+        evidence: of the runs so far.
+        plan: when analyses take place.
+        tolerance: the slowdown that nobody minds.
+        settings: permitted error rates, of all analyses together.
+        budget_spent: whether time has run out; then this analysis is the last.
 
     Raises:
         ValueError: fewer runs than the plan's first analysis needs, or more than its most.

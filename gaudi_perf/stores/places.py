@@ -6,7 +6,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from packaging.version import Version
 
@@ -15,7 +14,9 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import StackKind
 from gaudi_perf.vocabulary.versions import parse_version
 
-STACK_KINDS: tuple[StackKind, ...] = get_args(StackKind)
+STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
+"""Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
 
 
@@ -75,10 +76,10 @@ def parse_stack_name(name: str, source: str) -> tuple[StackKind, str]:
         source: what to call the name in an error.
 
     Raises:
-        UserError: the name has no known kind, or no version.
+        UserError: the name has no kind, or no version.
     """
     kind, dash, version = name.partition("-")
-    if kind not in STACK_KINDS or not dash or "/" in version:
+    if not _KIND.match(kind) or not dash or "/" in version:
         raise UserError(
             f"{source}: not the name of a stack: write kind and version like synapse-1.24.0; "
             f"the kinds are {', '.join(STACK_KINDS)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -10,18 +9,10 @@ import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import (
-    Document,
-    Name,
-    Seconds,
-    TokenId,
-    encode_value,
-    invalid,
-    other_schema,
-    sentence,
-)
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode_value
 from gaudi_perf.vocabulary.run import Comparability, Measurement, Run, TokenTimes, differences, in_order, level_of
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
+from gaudi_perf.vocabulary.upgrades import upgraded_baseline
 
 BASELINE_SCHEMA = "gaudi-perf/baseline/2"
 
@@ -221,18 +212,7 @@ def decode_baseline(data: bytes, source: str) -> Baseline:
     Raises:
         UserError: it is malformed; the sentence names the source and the field.
     """
-    try:
-        value = msgspec.json.decode(data)
-        if isinstance(value, dict) and isinstance(value.get("cases"), list):
-            if value.get("schema") == _SCHEMA_1:
-                value = _upgraded(value)
-            for entry in value["cases"]:
-                _completed(value, entry)
-        return msgspec.convert(value, Baseline)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        old = _SCHEMA_1.encode() in data  # of which only the error itself says what is wrong
-        reason = "" if old else other_schema(data, Baseline)
-        raise invalid(source, Baseline, reason or sentence(error)) from None
+    return decode(data, Baseline, source, lambda value: _completed(upgraded_baseline(value)))
 
 
 _DIGITS = 9
@@ -268,7 +248,6 @@ def _rounded(seconds: Sequence[float]) -> list[float]:
     return [max(round(value, _DIGITS), 10.0**-_DIGITS) for value in seconds]
 
 
-_SCHEMA_1 = "gaudi-perf/baseline/1"
 _OF_HOST = ("cpu", "cores", "memory_bytes", "hosts")
 _OF_RUN = ("run_id", "session_id", "started_at", "measurement")
 _OF_MEASUREMENT = (
@@ -287,64 +266,23 @@ def _stored_run(run: dict[str, Any]) -> dict[str, Any]:
     return {**{name: run[name] for name in _OF_RUN}, "measurement": kept}
 
 
-def _completed(baseline: dict[str, Any], entry: Any) -> None:
-    """Give the runs of a stored entry what they have in common; what is malformed is left to the decoder."""
-    if not isinstance(entry, dict):
-        return
-    host = entry.pop("host", {"cpu": UNKNOWN_CPU, "cores": 1, "memory_bytes": 0})
+def _completed(value: dict[str, Any]) -> dict[str, Any]:
+    """Give the runs of stored entries what they have in common; what is malformed is left to the decoder."""
+    cases = value.get("cases")
+    if not isinstance(cases, list):
+        return value
+    return {**value, "cases": [_entry(value, case) if isinstance(case, dict) else case for case in cases]}
+
+
+def _entry(baseline: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    entry = {name: item for name, item in stored.items() if name != "host"}
     shared = {
         "case": entry.get("case"),
         "device": baseline.get("device"),
         "stack": entry.get("stack") or baseline.get("stack"),
-        "host": host,
+        "host": stored.get("host", {"cpu": UNKNOWN_CPU, "cores": 1, "memory_bytes": 0}),
     }
     runs = entry.get("runs", [])
     if isinstance(runs, list):
         entry["runs"] = [{**shared, **run} if isinstance(run, dict) else run for run in runs]
-
-
-def _upgraded(value: dict[str, Any]) -> dict[str, Any]:
-    """A document of schema 1, whose runs had a shape of their own, as one of this release."""
-    try:
-        accelerator = value["device"]["accelerator"]
-        cases = [_upgraded_entry(entry, accelerator) for entry in value["cases"]]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise msgspec.ValidationError(f"Object of schema {_SCHEMA_1!r} lacks {error}") from None
-    return {**value, "schema": BASELINE_SCHEMA, "cases": cases}
-
-
-def _upgraded_entry(old: dict[str, Any], accelerator: str) -> dict[str, Any]:
-    of_case = ("configuration", "workload", "scale", "weights")
-    entry = {name: item for name, item in old.items() if name not in (*of_case, "host_class", "provenance")}
-    entry["case"] = {"accelerator": accelerator, **{name: old[name] for name in of_case}}
-    host = _HOST_CLASS.match(old.get("host_class") or "")
-    if host is not None:
-        entry["host"] = {
-            "cpu": host["cpu"],
-            "cores": int(host["cores"]),
-            "memory_bytes": 0,
-            "hosts": int(host["hosts"] or 1),
-        }
-    entry["runs"] = [_upgraded_run(run) for run in old.get("runs", [])]
     return entry
-
-
-def _upgraded_run(old: dict[str, Any]) -> dict[str, Any]:
-    measurement = {name: old[name] for name in _OF_MEASUREMENT if old.get(name) is not None}
-    first, following = old.get("first_token_s", []), old.get("per_output_token_s", [])
-    if first or following:
-        measurement["token_times"] = {"first_token_s": first, "per_output_token_s": following}
-    if old.get("graph_compilation_s") is not None:
-        measurement["graph_compilation"] = {"seconds": old["graph_compilation_s"]}
-    session, _, _ = old["run_id"].rpartition("-")
-    return {
-        "run_id": old["run_id"],
-        # A run's name begins with its session; where it does not (imported runs), the day stands for the session.
-        "session_id": session if _SESSION.match(session) else old["measured_at"][:10],
-        "started_at": old["measured_at"],
-        "measurement": measurement,
-    }
-
-
-_SESSION = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}\Z")
-_HOST_CLASS = re.compile(r"(?:(?P<hosts>[0-9]{1,6}) hosts of )?(?P<cpu>.+), (?P<cores>[0-9]{1,6}) cores\Z")

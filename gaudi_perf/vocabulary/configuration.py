@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import Workload
 
-Accelerator = Literal["hpu", "cuda", "cpu"]
+Accelerator = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+"""The kind of accelerator: hpu, cuda, cpu, or that of another package's accelerator."""
 WeightsKind = Literal["dummy", "hub", "path"]
 
 

@@ -7,6 +7,7 @@ border is whole, or is one clear sentence.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -35,27 +36,31 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base of all documents: immutable, with keyword arguments only, refusing unknown fields when decoded."""
 
 
-def decode(data: bytes | str, kind: type[DocumentT], source: str) -> DocumentT:
+def decode(
+    data: bytes | str,
+    kind: type[DocumentT],
+    source: str,
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> DocumentT:
     """Decode JSON as one document.
 
     Args:
         data: JSON text.
         kind: the document's type.
         source: what to call the data in an error, usually the file's path.
+        upgrade: makes a document of this version of one of an earlier version, as plain values.
 
     Raises:
         UserError: the data is not JSON, or is not such a document; the sentence names the source and the field.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        if upgrade is None:
+            return msgspec.json.decode(data, type=kind)
+        value = msgspec.json.decode(data)
+        return msgspec.convert(upgrade(value) if isinstance(value, dict) else value, kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        reason = other_schema(data, kind) or sentence(error)
-        raise invalid(source, kind, reason) from None
-
-
-def invalid(source: str, kind: type, reason: str) -> UserError:
-    """The error of data that is no such document: the source, and what is wrong with it."""
-    return UserError(f"{source}: not a valid {_title(kind)} document: {reason}")
+        reason = _other_schema(data, kind, upgrade) or sentence(error)
+        raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
 
 
 def encode(document: msgspec.Struct) -> bytes:
@@ -87,7 +92,7 @@ class _AnySchema(msgspec.Struct):
     schema: str
 
 
-def other_schema(data: bytes | str, kind: type) -> str:
+def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None) -> str:
     """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
     ours = getattr(kind, "__struct_fields__", ())
     if "schema" not in ours:
@@ -97,7 +102,9 @@ def other_schema(data: bytes | str, kind: type) -> str:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ""
     expected = next(field.default for field in msgspec.structs.fields(kind) if field.name == "schema")
-    if theirs == expected:
+    name, _, number = str(expected).rpartition("/")
+    earlier = [f"{name}/{earlier}" for earlier in range(1, int(number))] if upgrade is not None else []
+    if theirs in (expected, *earlier):
         return ""
     return f"schema is {theirs[:80]!r}, and this release of gaudi-perf reads {expected!r} - `$.schema`"
 

@@ -10,7 +10,7 @@ _MOST_SHARE, _MOST_CHANGE = 10.0, 1000.0
 
 def percent(share: float) -> str:
     """A measured share: ``3.1 %``, ``120 %``; one that says no more than that it is large, as ``over 1000 %``."""
-    return f"over {_MOST_SHARE:.0%}".replace("%", " %") if share > _MOST_SHARE else f"{_digits(share)} %"
+    return f"over {_MOST_SHARE * 100:.0f} %" if share > _MOST_SHARE else f"{_digits(share)} %"
 
 
 def percent_set(share: float) -> str:

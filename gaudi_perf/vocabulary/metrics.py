@@ -24,5 +24,5 @@ TOLERANCES: dict[Metric, float] = {
     "compilation": 0.25,
     "memory": 0.05,
 }
-"""What nobody minds by default, as shares. Few rounds tell the time to first token; a compiler's time depends on more
-than the compiler."""
+"""The slowdowns that nobody minds by default, as shares; their one home. The time to first token is taken in few
+rounds; a compiler's time depends on more than the compiler."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from packaging.version import Version
@@ -11,7 +11,8 @@ from gaudi_perf.vocabulary.configuration import Accelerator
 from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt
 from gaudi_perf.vocabulary.versions import parse_version
 
-StackKind = Literal["synapse", "cuda", "torch", "deepspeed"]
+StackKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+"""synapse, cuda, torch, deepspeed, or that of another package's accelerator; a stack's name goes on with ``-``."""
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
 """A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds, decode, sentence
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds, decode
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
 from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.upgrades import upgraded_session
 
 SESSION_SCHEMA = "gaudi-perf/session/2"
-_FIRST_SCHEMA = "gaudi-perf/session/1"
 
 
 class VerdictKind(str, Enum):
@@ -271,48 +269,4 @@ def decode_session(data: bytes | str, source: str) -> Session:
     Raises:
         UserError: it is not such a document; the sentence names the source and the field.
     """
-    try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return decode(data, Session, source)  # which says what is wrong
-    if not isinstance(document, dict) or document.get("schema") != _FIRST_SCHEMA:
-        return decode(data, Session, source)
-    try:
-        return msgspec.convert(_upgraded(document), Session)
-    except (msgspec.ValidationError, TypeError, AttributeError) as error:
-        raise UserError(f"{source}: not a valid session document: {sentence(error)}") from None
-
-
-_STOPS = {
-    "the verdict is clear": StopReason.CLEAR,
-    "the budget is spent": StopReason.BUDGET,
-    "more runs within the budget cannot settle it": StopReason.FUTILE,
-}
-
-
-def _upgraded(first: dict[str, Any]) -> dict[str, Any]:
-    """A session of the first version, whose verdicts held sentences, as one of this version."""
-    session = {**first, "schema": SESSION_SCHEMA}
-    family = session.pop("family", "")
-    if family:
-        cases, rate = re.search(r"over the (\d+) cases", family), re.search(r"at most (\d+)%", family)
-        session["error_rate"] = {"cases": int(cases[1]) if cases else 1, "rate": int(rate[1]) / 100 if rate else 0.01}
-    for report in session.get("cases", []):
-        for field in ("verdicts", "others"):
-            report[field] = [_upgraded_verdict(verdict) for verdict in report.get(field, [])]
-    return session
-
-
-def _upgraded_verdict(first: dict[str, Any]) -> dict[str, Any]:
-    codes = {"INVALID": Reason.INVALID, "NO BASELINE": Reason.NO_BASELINE}
-    verdict = dict(first)
-    if "reason" in verdict:
-        verdict |= {"text": verdict["reason"], "reason": codes.get(verdict.get("kind", ""), Reason.TEXT).value}
-    if advice := verdict.pop("advice", ""):
-        verdict |= {"advice": Advice.TEXT.value, "advice_text": advice}
-    if stop := verdict.pop("stop", ""):
-        verdict["stop"] = _STOPS.get(stop, StopReason.CLEAR).value
-    if learned := verdict.get("learned_noise"):
-        names = {"nights": "sessions", "night": "session"}
-        verdict["learned_noise"] = {names.get(name, name): value for name, value in learned.items()}
-    return verdict
+    return decode(data, Session, source, upgraded_session)

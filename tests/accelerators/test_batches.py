@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
-from gaudi_perf.accelerators.hpu.emulated import EmulatedGaudi, Emulation
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.accelerators.emulated.accelerator import EmulatedGaudi2
 from gaudi_perf.generation.batches import padded
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
@@ -61,7 +61,7 @@ def test_a_padded_batch_on_the_cpu(spec: GroupSpec, without_kernels: Callable[[]
     reason="the emulated Gaudi needs gaudi-perf[hpu] and a compiler",
 )
 def test_a_padded_batch_on_the_emulated_gaudi(spec: GroupSpec, tmp_path: Path) -> None:
-    gaudi = EmulatedGaudi("gaudi2", Emulation())
+    gaudi = EmulatedGaudi2()
     group = GroupSpec(engine=gaudi.name, model=spec.model, devices=1, scale="standin", dtype="float32")
     script = (
         "from tests.accelerators.test_batches import *; import sys, msgspec; "

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 
 from gaudi_perf.generation.capture import WARM_CALLS, CapturedStep, Captures, ConstantAlibi
 from gaudi_perf.generation.dummy import dummy_model
-from gaudi_perf.generation.fused_decode import LeanGeneration
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from tests.accelerators.tape import record
 from tests.accelerators.test_generation import Task, model_of, plain, tasks
@@ -29,7 +29,7 @@ def captured(task: Task, kind: str) -> Iterator[tuple[Any, Captures]]:
     if kind == "nocache":
         generation = UncachedStaticGeneration(*sizes, wrap=captures.wrap)
     else:
-        cached = LeanGeneration if kind == "lean" else CachedStaticGeneration
+        cached = FusedDecodeGeneration if kind == "fused-decode" else CachedStaticGeneration
         generation = cached(*sizes, wrap=captures.wrap, wrap_prompt=captures.wrap)
     alibi = ConstantAlibi(task.model, generation.mask)
     try:
@@ -38,7 +38,7 @@ def captured(task: Task, kind: str) -> Iterator[tuple[Any, Captures]]:
         alibi.remove()
 
 
-@pytest.mark.parametrize("kind", ["kvcache", "nocache", "lean"])
+@pytest.mark.parametrize("kind", ["kvcache", "nocache", "fused-decode"])
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(task=tasks)
 @example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))

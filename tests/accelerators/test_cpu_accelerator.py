@@ -9,16 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.accelerators.cpu import engine as cpu
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu import accelerator as cpu
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.accelerators.cpu.stack import built_with
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.models import Scale
 
 
-def threads(monkeypatch: pytest.MonkeyPatch, told: str | None, asked: int | None, scale: Scale = "full") -> str:
+def threads(monkeypatch: pytest.MonkeyPatch, users: str | None, asked: int | None, scale: Scale = "full") -> str:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if told is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    if users is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", users)
     group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale=scale, dtype="bfloat16", threads=asked)
     return CpuAccelerator().environment(group, Path())["OMP_NUM_THREADS"]
 
@@ -30,18 +31,18 @@ def test_there_is_one_cpu_with_the_memory_of_the_machine() -> None:
 
 def test_threads_are_those_asked_for_then_the_user_s_then_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_physical_cores", lambda: 48)
-    assert threads(monkeypatch, told="3", asked=5) == "5"
-    assert threads(monkeypatch, told="3", asked=None) == "3"
-    assert threads(monkeypatch, told=None, asked=None) == "48"
-    assert threads(monkeypatch, told=None, asked=None, scale="standin") == "1"
+    assert threads(monkeypatch, users="3", asked=5) == "5"
+    assert threads(monkeypatch, users="3", asked=None) == "3"
+    assert threads(monkeypatch, users=None, asked=None) == "48"
+    assert threads(monkeypatch, users=None, asked=None, scale="standin") == "1"
 
 
-@pytest.mark.parametrize(("told", "expected"), [("4,2", "4"), (" 6 ", "6"), ("", "48"), ("many", "48"), ("0", "48")])
+@pytest.mark.parametrize(("users", "expected"), [("4,2", "4"), (" 6 ", "6"), ("", "48"), ("many", "48"), ("0", "48")])
 def test_whatever_the_user_s_variable_holds_the_worker_gets_a_number(
-    told: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    users: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "_physical_cores", lambda: 48)
-    assert threads(monkeypatch, told=told, asked=None) == expected
+    assert threads(monkeypatch, users=users, asked=None) == expected
 
 
 def test_graphs_need_a_compiler_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -74,10 +75,10 @@ def test_the_controller_s_side_imports_no_torch() -> None:
     [("MKL-DNN", "3.12.0"), ("Math Kernel Library", "2024.2"), ("Arm Compute Library", "none")],
 )
 def test_versions_that_torch_was_built_with(component: str, version: str) -> None:
-    told = (
+    configuration = (
         "PyTorch built with:\n"
         "  - GCC 13.3\n"
         "  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 20240605 for Intel(R) 64\n"
         "  - Intel(R) MKL-DNN v3.12.0 (Git Hash 80afa71049cd)\n"
     )
-    assert cpu._built_with(told, component) == version
+    assert built_with(configuration, component) == version

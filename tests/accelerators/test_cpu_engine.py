@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.accelerators.cuda import engine as cuda
+from gaudi_perf.accelerators.cuda import accelerator as cuda
+from gaudi_perf.accelerators.cuda.accelerator import CudaAccelerator
 from gaudi_perf.accelerators.cuda.devices import device_slug, visible
-from gaudi_perf.accelerators.cuda.engine import CudaAccelerator
 from gaudi_perf.accelerators.cuda.steps import STEP, step_name
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
@@ -140,7 +140,7 @@ def test_compiled_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: p
     accelerator = CudaAccelerator()
     installed: list[str] = []
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: name if name in installed else None)
-    assert f"{STEP}=lean-compiled need Triton" in accelerator.cannot_run(True, 1)
+    assert f"{STEP}=fused-decode-compiled need Triton" in accelerator.cannot_run(True, 1)
     installed.append("triton")
     assert "install gcc" in accelerator.cannot_run(True, 1)
     assert accelerator.cannot_run(False, 1) == ""
@@ -148,17 +148,18 @@ def test_compiled_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: p
     (path / "gcc").chmod(0o755)
     assert accelerator.cannot_run(True, 1) == ""
     (path / "gcc").unlink()
-    monkeypatch.setenv(STEP, "lean")
+    monkeypatch.setenv(STEP, "fused-decode")
     assert accelerator.cannot_run(True, 1) == "", "kernels as they are need neither"
 
 
 def test_the_step_is_one_of_four(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CudaAccelerator().environment(GROUP, path)[STEP] == "lean-compiled"
-    monkeypatch.setenv(STEP, "lean")
-    assert CudaAccelerator().environment(GROUP, path)[STEP] == step_name() == "lean"
+    assert CudaAccelerator().environment(GROUP, path)[STEP] == "fused-decode-compiled"
+    monkeypatch.setenv(STEP, "fused-decode")
+    assert CudaAccelerator().environment(GROUP, path)[STEP] == step_name() == "fused-decode"
     monkeypatch.setenv(STEP, "cold")
     with pytest.raises(
-        UserError, match=f"{STEP}=cold: set it to one of transformers, transformers-compiled, lean, lean-compiled"
+        UserError,
+        match=f"{STEP}=cold: set it to one of transformers, transformers-compiled, fused-decode, fused-decode-compiled",
     ):
         CudaAccelerator().environment(GROUP, path)
 

@@ -64,19 +64,21 @@ def everything() -> list[dict[str, Any]]:
     four = {"eager-kvcache": 2.4, "eager-nocache": 2.6, "graphs-kvcache": 0.6, "graphs-nocache": 1.2}
     exact = {"model": "bloomz560m", "dtype": "float32"}
     return [
-        job("run 1", "lean-compiled", {name: result(seconds) for name, seconds in four.items()}),
-        job("step lean", "lean", {"graphs-kvcache": result(0.54, [1, 2, 9, 4])}),
-        job("run 2", "lean", {"eager-kvcache": result(2.41), "graphs-kvcache": result(0.541)}),
-        job("tokens in float32", "lean", {name: result(0.1) for name in four}, **exact),
-        job("2 devices", "lean", {"eager-kvcache": result(3.0), "graphs-kvcache": result(0.3)}, devices=2),
-        job("2 in float32", "lean", {"eager-kvcache": result(3.0)}, devices=2, **exact),
+        job("run 1", "fused-decode-compiled", {name: result(seconds) for name, seconds in four.items()}),
+        job("step fused-decode", "fused-decode", {"graphs-kvcache": result(0.54, [1, 2, 9, 4])}),
+        job("run 2", "fused-decode", {"eager-kvcache": result(2.41), "graphs-kvcache": result(0.541)}),
+        job("tokens in float32", "fused-decode", {name: result(0.1) for name in four}, **exact),
+        job("2 devices", "fused-decode", {"eager-kvcache": result(3.0), "graphs-kvcache": result(0.3)}, devices=2),
+        job("2 in float32", "fused-decode", {"eager-kvcache": result(3.0)}, devices=2, **exact),
     ]
 
 
 def test_everything_that_is_asked_is_in_the_last_table(printed: ModuleType) -> None:
-    assert printed.fastest_step(everything()) == "lean"
-    shown = printed.report(everything(), "lean", STORED)
-    assert "the fastest step is lean: GAUDI_PERF_CUDA_STEP=lean" in shown and "equal up to 2 of 4" in shown
+    assert printed.fastest_step(everything()) == "fused-decode"
+    shown = printed.report(everything(), "fused-decode", STORED)
+    assert (
+        "the fastest step is fused-decode: GAUDI_PERF_CUDA_STEP=fused-decode" in shown and "equal up to 2 of 4" in shown
+    )
     table = seen(shown)
     assert len(table) == 14 and all(words.startswith("met") for words in table.values()), table
     assert "4.45 times" in table["graphs-kvcache at least 3 times as fast as eager-kvcache"]
@@ -108,27 +110,31 @@ def test_what_was_not_reached_is_not_met(printed: ModuleType, asked: str, change
     jobs = everything()
     if asked.startswith("graphs-kvcache at least"):
         jobs = [each for each in jobs if each["what"] not in ("run 1", "run 2")]
-        jobs.insert(0, job("run 1", "lean", {"eager-kvcache": result(2.4)}))
+        jobs.insert(0, job("run 1", "fused-decode", {"eager-kvcache": result(2.4)}))
     change(jobs)
-    (words,) = [words for name, words in seen(printed.report(jobs, "lean", STORED)).items() if name.startswith(asked)]
+    (words,) = [
+        words for name, words in seen(printed.report(jobs, "fused-decode", STORED)).items() if name.startswith(asked)
+    ]
     assert words.startswith("NOT MET")
 
 
 @pytest.mark.parametrize("change", [{"status": 1}, {"status": None}, {"measured": 0}, {"stored": 3}, {"files": []}])
 def test_a_suite_that_fails_or_stores_too_little_is_not_met(printed: ModuleType, change: dict[str, Any]) -> None:
-    table = seen(printed.report(everything(), "lean", {**STORED, **change}))
+    table = seen(printed.report(everything(), "fused-decode", {**STORED, **change}))
     suite = [table["pytest perf_tests -k bloomz7b"], table["baselines of this GPU are stored"]]
     assert any(words.startswith("NOT MET") for words in suite)
 
 
 def test_nothing_measured_is_said(printed: ModuleType) -> None:
     failed = {"what": "run 1", "devices": 1, "variants": [], "failed": "exit status 1: out of memory"}
-    assert printed.report([failed], "lean", {}) == "nothing could be measured: exit status 1: out of memory"
+    assert printed.report([failed], "fused-decode", {}) == "nothing could be measured: exit status 1: out of memory"
 
 
 def test_what_is_missing_is_not_measured(printed: ModuleType) -> None:
-    jobs = [job("run 1", "lean", {"eager-kvcache": result(2.4), "graphs-kvcache": {"failed": "RuntimeError: no"}})]
-    shown = printed.report([*jobs, {**jobs[0], "results": {}, "failed": "not done after 420 s"}], "lean", {})
+    jobs = [
+        job("run 1", "fused-decode", {"eager-kvcache": result(2.4), "graphs-kvcache": {"failed": "RuntimeError: no"}})
+    ]
+    shown = printed.report([*jobs, {**jobs[0], "results": {}, "failed": "not done after 420 s"}], "fused-decode", {})
     assert "failed: RuntimeError: no" in shown and "not done after 420 s" in shown
     table = seen(shown)
     assert sum(words.startswith("not measured") for words in table.values()) == 9
@@ -211,7 +217,9 @@ def test_a_gpu_that_fails_midway_loses_nothing_that_was_measured(
     monkeypatch.setattr(command, "__file__", str(script))
     asked = {"engine": "cpu", "model": "bloomz7b", "scale": "standin", "dtype": "float32", "devices": 1}
     begin = time.monotonic()
-    told = command.done({**asked, "step": "lean", "variants": ["first", "second", "third"]}, 2.0 if not kills else 60)
+    told = command.done(
+        {**asked, "step": "fused-decode", "variants": ["first", "second", "third"]}, 2.0 if not kills else 60
+    )
     assert told["failed"].startswith(reason)
     assert told["results"] == {"first": {"host_s": [1.0]}} and told["device"] == "h100-80gb"
     assert kills or time.monotonic() - begin < 30

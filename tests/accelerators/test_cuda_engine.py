@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.compilations import Compilations
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators import torch_engine
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.accelerators.cuda import stack
 from gaudi_perf.accelerators.cuda.engine import CudaEngine
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation import capture
-from gaudi_perf.generation import deepspeed as parallel
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
@@ -79,7 +79,7 @@ def test_a_rank_takes_the_gpu_of_its_number(gpu: GroupSpec, monkeypatch: pytest.
     taken: list[Any] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setattr(parallel, "import_deepspeed", lambda: taken.append("DeepSpeed"))
+    monkeypatch.setattr(torch_engine, "import_deepspeed", lambda: taken.append("DeepSpeed"))
     monkeypatch.setenv("LOCAL_RANK", "3")
     CudaEngine().import_for_ranks()
     assert taken == [3, "DeepSpeed"]
@@ -139,7 +139,7 @@ def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSp
 def test_what_is_compiled_is_captured(
     gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch, without_kernels: Callable[[], None]
 ) -> None:
-    monkeypatch.setenv(STEP, "lean-compiled")
+    monkeypatch.setenv(STEP, "fused-decode-compiled")
     # Compiled code is out of a tape's sight: a replay runs it again, into the tensor of the capture.
     monkeypatch.setattr(capture, "cuda_graph", _runs_again)
     driver = Driver()
@@ -158,7 +158,7 @@ def test_what_is_compiled_is_captured(
         assert done.problems == [] and done.token_ids == expected
         assert done.graph_compilation is not None and done.graph_compilation.count == (2 if kv_cache else 1)
         assert done.graph_compilation.seconds is None or done.graph_compilation.seconds > 0.1
-        without_kernels()  # those of the lean step were made; the CPU engine's test makes those of the other
+        without_kernels()  # those of the fused decode step were made; the CPU engine's test makes those of the other
 
 
 def _no_cuda() -> int:

@@ -9,22 +9,31 @@ import torch
 from hypothesis import given, settings
 
 from gaudi_perf.generation.capture import Captures, ConstantAlibi
-from gaudi_perf.generation.fused_decode import LeanGeneration
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
-from gaudi_perf.generation.tracing import NotNumbersError, Tracer, trace_of_one_pass
+from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
+from gaudi_perf.vocabulary.errors import NotNumbersError
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from tests.accelerators.tape import record
 from tests.accelerators.test_generation import STATIC, Task, tasks
 
-KINDS = ("plain", "plain without cache", "static", "static without cache", "captured", "captured without cache", "lean")
+KINDS = (
+    "plain",
+    "plain without cache",
+    "static",
+    "static without cache",
+    "captured",
+    "captured without cache",
+    "fused-decode",
+)
 
 
 def generation(kind: str, task: Task) -> Any:
     kv_cache = "without" not in kind
     if "plain" in kind:
         return PlainGeneration(task.model, task.new, kv_cache)
-    if kind == "lean":
-        return LeanGeneration(task.model, task.prompt, task.new, 1, wrap=Captures(record).wrap)
+    if kind == "fused-decode":
+        return FusedDecodeGeneration(task.model, task.prompt, task.new, 1, wrap=Captures(record).wrap)
     return STATIC[kv_cache](
         task.model, task.prompt, task.new, 1, wrap=Captures(record).wrap if "captured" in kind else None
     )

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec, Weights
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import PROMPT

@@ -9,55 +9,62 @@ from pathlib import Path
 import pytest
 
 from emulated_gaudi.control import environment
-from gaudi_perf.accelerators.cpu.engine import _compiler_version
+from gaudi_perf.accelerators.base import MIB, Finding
+from gaudi_perf.accelerators.cpu.health import check_cpu
+from gaudi_perf.accelerators.cpu.stack import compiler_version
 from gaudi_perf.accelerators.cuda.devices import nvidia_smi
-from gaudi_perf.accelerators.doctor import Diagnosis, Facts, Finding, diagnose
-from gaudi_perf.accelerators.doctor.facts import DeviceFacts
+from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
+from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
 from gaudi_perf.accelerators.hpu.releases import RELEASES, release_of, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
 
-DEVICE = DeviceFacts(product="HL-225", driver="1.22.0-ee698fb", memory_mib=98304, used_mib=768)
-GAUDI = Facts(
-    accelerator="hpu",
+DEVICE = DeviceFacts(
+    index=0, product="HL-225", driver="1.22.0-ee698fb", memory_bytes=98304 * MIB, used_bytes=768 * MIB, throttled=()
+)
+GAUDI = GaudiFacts(
     hl_smi=True,
     devices=(DEVICE,) * 8,
-    throttled=(),
     versions={
         "habana-torch-plugin": "1.22.0.740",
         "torch": "2.7.1+hpu_1.22.0-740.git12345",
         "optimum-habana": "1.19.1",
     },
     lazy_mode="1",
-    governors=frozenset({"performance"}),
     huge_pages=153600,
     memory_available=2**40,
-    cores=160,
-    load=1.0,
-    steal_percent=0.0,
 )
+HOST = HostFacts(governors=frozenset({"performance"}), memory_available=2**40, cores=160, load=1.0, steal_percent=0.0)
 
 
-def _finding(facts: Facts, check: str) -> Finding:
-    return next(item for item in diagnose(facts).findings if item.check == check)
+def _diagnose(facts: GaudiFacts | HostFacts | tuple[str, str | None]) -> Diagnosis:
+    """What the doctor says where these facts are other than those of a server as it should be.
+
+    Args:
+        facts: of Gaudis, of their host, or the versions of PyTorch and the compiler on a CPU.
+    """
+    if isinstance(facts, tuple):
+        return diagnosis("cpu", [*check_cpu(*facts)], [*check_host(HOST)])
+    gaudis, host = (facts, HOST) if isinstance(facts, GaudiFacts) else (GAUDI, facts)
+    return diagnosis("hpu", [*check_gaudis(gaudis)], [*check_host(host)])
 
 
 def test_a_gaudi_server_as_it_should_be() -> None:
-    diagnosis = diagnose(GAUDI)
-    assert diagnosis.fit
-    assert {item.status for item in diagnosis.findings} == {"ok"}
-    assert decode(encode(diagnosis), Diagnosis, "doctor") == diagnosis
+    found = _diagnose(GAUDI)
+    assert found.fit
+    assert {item.status for item in found.findings} == {"ok"}
+    assert decode(encode(found), Diagnosis, "doctor") == found
 
 
-def _with_versions(**versions: str) -> Facts:
+def _with_versions(**versions: str) -> GaudiFacts:
     named = {name.replace("_", "-"): value for name, value in versions.items()}
     return dataclasses.replace(GAUDI, versions={**GAUDI.versions, **named})
 
 
-def _with_device(**fields: object) -> Facts:
-    device = dataclasses.replace(DEVICE, **fields)  # type: ignore[arg-type]
+def _with_device(**fields: object) -> GaudiFacts:
+    device = dataclasses.replace(DEVICE, index=1, **fields)  # type: ignore[arg-type]
     return dataclasses.replace(GAUDI, devices=(DEVICE, device))
 
 
@@ -87,45 +94,53 @@ def _with_device(**fields: object) -> Facts:
             "export PT_HPU_LAZY_MODE=1",
         ),
         (
-            dataclasses.replace(GAUDI, processes=(DeviceProcess(device=3, pid=4711, name="python"),)),
+            _with_device(processes=(DeviceProcess(device=3, pid=4711, name="python"),)),
             "other processes",
             "unfit",
             "python (4711) on 3",
             "free devices",
         ),
-        (_with_device(used_mib=40000), "device memory", "warning", "40000 MiB on 1", "hl-smi"),
-        (dataclasses.replace(GAUDI, throttled=("device 2 (thermal)",)), "throttling", "unfit", "thermal", "cool"),
+        (_with_device(used_bytes=40000 * MIB), "device memory", "warning", "40000 MiB on 1", "hl-smi"),
+        (_with_device(throttled=("thermal",)), "throttling", "unfit", "thermal", "cool"),
         (dataclasses.replace(GAUDI, huge_pages=0), "huge pages", "warning", "none", "vm.nr_hugepages"),
         (
-            dataclasses.replace(GAUDI, governors=frozenset({"powersave"})),
+            dataclasses.replace(HOST, governors=frozenset({"powersave"})),
             "governor",
             "warning",
             "powersave",
             "cpupower",
         ),
         (dataclasses.replace(GAUDI, memory_available=2**32), "host memory", "warning", "4.0 GiB", "32 GiB"),
-        (dataclasses.replace(GAUDI, load=50.0), "load", "warning", "50.00", "top"),
-        (dataclasses.replace(GAUDI, load=200.0), "load", "unfit", "200.00", "top"),
-        (dataclasses.replace(GAUDI, steal_percent=2.0), "hypervisor steal", "warning", "2.0 %", "neighbours"),
-        (dataclasses.replace(GAUDI, steal_percent=9.0), "hypervisor steal", "unfit", "9.0 %", "neighbours"),
-        (Facts(accelerator="cpu", memory_available=2**34), "PyTorch", "unfit", "not installed", "pip"),
-        (Facts(accelerator="cpu", memory_available=2**34), "C++ compiler", "warning", "skipped", "g++"),
-        (Facts(accelerator="cpu", memory_available=2**30), "host memory", "unfit", "1.0 GiB", "end"),
+        (dataclasses.replace(HOST, load=50.0), "load", "warning", "50.00", "top"),
+        (dataclasses.replace(HOST, load=200.0), "load", "unfit", "200.00", "top"),
+        (dataclasses.replace(HOST, steal_percent=2.0), "hypervisor steal", "warning", "2.0 %", "neighbours"),
+        (dataclasses.replace(HOST, steal_percent=9.0), "hypervisor steal", "unfit", "9.0 %", "neighbours"),
+        (("", None), "PyTorch", "unfit", "not installed", "pip"),
+        (("", None), "C++ compiler", "warning", "skipped", "g++"),
+        (dataclasses.replace(HOST, memory_available=2**30), "host memory", "unfit", "1.0 GiB", "end"),
     ],
 )
-def test_each_trouble_is_found_with_its_remedy(facts: Facts, check: str, status: str, found: str, remedy: str) -> None:
-    finding = _finding(facts, check)
+def test_each_trouble_is_found_with_its_remedy(
+    facts: GaudiFacts | HostFacts | tuple[str, str | None], check: str, status: str, found: str, remedy: str
+) -> None:
+    seen = _diagnose(facts)
+    (finding,) = (item for item in seen.findings if item.check == check)
     assert finding.status == status
     assert found in finding.found and remedy in finding.remedy
-    assert diagnose(facts).fit == all(item.status != "unfit" for item in diagnose(facts).findings)
+    assert seen.fit == all(item.status != "unfit" for item in seen.findings)
 
 
-def test_what_the_system_does_not_tell_is_no_trouble() -> None:
-    facts = dataclasses.replace(
-        GAUDI, throttled=None, governors=frozenset(), huge_pages=None, load=None, steal_percent=None
-    )
-    diagnosis = diagnose(facts)
-    assert diagnosis.fit and sum(item.status == "unknown" for item in diagnosis.findings) == 5
+def test_what_the_system_does_not_report_is_no_trouble() -> None:
+    silent = dataclasses.replace(DEVICE, throttled=None)
+    gaudis = [*check_gaudis(dataclasses.replace(GAUDI, devices=(silent,), huge_pages=None))]
+    found = diagnosis("hpu", gaudis, [*check_host(HostFacts(memory_available=2**40))])
+    assert found.fit and sum(item.status == "unknown" for item in found.findings) == 5
+
+
+def test_a_check_of_an_accelerator_replaces_the_host_s_of_the_same_name() -> None:
+    own = Finding(check="load", status="unfit", found="is ours")
+    found = diagnosis("hpu", [own], [*check_host(HOST)])
+    assert [item for item in found.findings if item.check == "load"] == [own] and not found.fit
 
 
 def test_processes_of_hl_smis_table() -> None:
@@ -158,9 +173,9 @@ def test_tools_that_write_other_bytes_than_text(tool: str, tmp_path: Path, monke
     elif tool == "nvidia-smi":
         assert nvidia_smi("name") == [["Compute Processes"], ["|   0  10  C  caf\N{REPLACEMENT CHARACTER}  1024MiB |"]]
     else:
-        assert _compiler_version() == "c++ Compute"
+        assert compiler_version() == "c++ Compute"
         path.write_text("#!/bin/sh\n")
-        assert _compiler_version() == "c++", "one that says nothing"
+        assert compiler_version() == "c++", "one that says nothing"
 
 
 def test_releases() -> None:
@@ -180,8 +195,8 @@ def test_releases() -> None:
 
 def test_doctor_of_this_machine(invoke: Invoke) -> None:
     done = invoke("doctor", "--json", "--accelerator", "cpu")
-    diagnosis = decode(done.output, Diagnosis, "doctor")
-    assert done.exit_code == (0 if diagnosis.fit else 1)
+    found = decode(done.output, Diagnosis, "doctor")
+    assert done.exit_code == (0 if found.fit else 1)
     plain = invoke("doctor", "--accelerator", "hpu")
     assert "to measure with" in plain.output
 
@@ -199,12 +214,12 @@ def test_doctor_on_an_emulated_server(driver: str | None, fit: bool, tmp_path: P
         text=True,
         timeout=120,
     )
-    diagnosis = decode(done.stdout, Diagnosis, "doctor")
-    found = {item.check: item for item in diagnosis.findings}
-    assert diagnosis.accelerator == "hpu"
+    seen = decode(done.stdout, Diagnosis, "doctor")
+    found = {item.check: item for item in seen.findings}
+    assert seen.accelerator == "hpu"
     assert found["devices"].found == "8 x HL-225"
     assert found["driver and plug-in"].status == ("ok" if fit else "unfit")
     assert found["throttling"].status == "ok"  # pyhlml of the pretended server told
     assert found["other processes"].status == "ok"
     assert found["optimum-habana"].status in ("ok", "warning", "unfit")
-    assert done.returncode == (0 if diagnosis.fit else 1)
+    assert done.returncode == (0 if seen.fit else 1)

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 
 from gaudi_perf.accelerators.cuda.health import GpuFacts, check_gpus, gather_gpus
-from gaudi_perf.accelerators.doctor import Diagnosis, Facts, diagnose
+from gaudi_perf.accelerators.health import Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.vocabulary.documents import decode, encode
+from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
 GIB = 1 << 30
 FIT: dict[str, Any] = {
     "index": 0,
-    "name": "NVIDIA A100-SXM4-80GB",
+    "product": "NVIDIA A100-SXM4-80GB",
     "driver": "550.90.07",
     "cuda": "12.4",
-    "total_bytes": 80 * GIB,
+    "memory_bytes": 80 * GIB,
     "used_bytes": GIB // 2,
-    "slowed": (),
+    "throttled": (),
     "persistence": "on",
     "application_clock": "1410 MHz",
     "largest_clock": "1410 MHz",
@@ -27,7 +28,7 @@ FIT: dict[str, Any] = {
 
 
 class PretendedNvml:
-    """As gaudi_perf.accelerators.cuda.nvml.Nvml, with answers of our own; what is not told is None."""
+    """As gaudi_perf.accelerators.cuda.nvml.Nvml, with answers of our own; what is not reported is None."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -59,8 +60,8 @@ def test_what_nvml_tells_becomes_facts() -> None:
     )
     (gpu,), why_not = gather_gpus(nvml)  # type: ignore[arg-type]
     assert why_not == "" and nvml.closed
-    assert gpu.name == "NVIDIA A100" and gpu.used_bytes == GIB and gpu.processes == (77,)
-    assert gpu.slowed == ("temperature (hardware)",) and gpu.persistence == "off"
+    assert gpu.product == "NVIDIA A100" and gpu.used_bytes == GIB and [one.pid for one in gpu.processes] == [77]
+    assert gpu.throttled == ("temperature (hardware)",) and gpu.persistence == "off"
     assert gather_gpus(PretendedNvml()) == ((), "")  # type: ignore[arg-type]
     nvml.failures["nvmlDeviceGetHandleByIndex"] = "GPU is lost"
     gpus, why_not = gather_gpus(nvml)  # type: ignore[arg-type]
@@ -69,45 +70,44 @@ def test_what_nvml_tells_becomes_facts() -> None:
 
 
 def test_a_gpu_server_as_it_should_be() -> None:
-    facts = Facts(accelerator="cuda", gpus=(GpuFacts(**FIT),) * 8, versions={"torch": "2.6.0+cu124"}, load=0.0)
-    diagnosis = diagnose(
-        Facts(**{**facts.__dict__, "memory_available": 2**40, "governors": frozenset({"performance"})})
-    )
-    assert diagnosis.fit and diagnosis.accelerator == "cuda"
-    assert {item.status for item in diagnosis.findings} <= {"ok", "unknown"}
-    assert decode(encode(diagnosis), Diagnosis, "doctor") == diagnosis
+    host = HostFacts(memory_available=2**40, governors=frozenset({"performance"}), load=0.0)
+    gpus = check_gpus((GpuFacts(**FIT),) * 8, "", "2.6.0+cu124")
+    found = diagnosis("cuda", [*gpus], [*check_host(host)])
+    assert found.fit and found.accelerator == "cuda"
+    assert {item.status for item in found.findings} <= {"ok", "unknown"}
+    assert decode(encode(found), Diagnosis, "doctor") == found
 
 
 @pytest.mark.parametrize(
     ("change", "torch", "check", "status", "found", "remedy"),
     [
-        ({}, None, "driver and PyTorch", "unfit", "no PyTorch", "pip install"),
+        ({}, "", "driver and PyTorch", "unfit", "no PyTorch", "pip install"),
         ({}, "2.6.0+cpu", "driver and PyTorch", "unfit", "CPU build", "pytorch.org"),
         ({}, "2.12.0+cu130", "driver and PyTorch", "unfit", "needs newer", "driver for CUDA 13"),
         (
-            {"processes": (41, 42)},
+            {"processes": (DeviceProcess(device=0, pid=41), DeviceProcess(device=0, pid=42))},
             "2.6.0+cu124",
             "other processes",
             "unfit",
-            "41 on 0, 42 on 0",
+            "(41) on 0, ? (42) on 0",
             "CUDA_VISIBLE_DEVICES",
         ),
         ({"used_bytes": 9 * GIB}, "2.6.0", "device memory", "warning", "9216 MiB on 0", "nvidia-smi"),
-        ({"used_bytes": None}, "2.6.0", "device memory", "unknown", "does not tell", ""),
-        ({"slowed": ("power brake",)}, "2.6.0", "throttling", "unfit", "power brake", "PERFORMANCE"),
-        ({"slowed": None}, "2.6.0", "throttling", "unknown", "does not tell", ""),
+        ({"used_bytes": None}, "2.6.0", "device memory", "unknown", "not report", ""),
+        ({"throttled": ("power brake",)}, "2.6.0", "throttling", "unfit", "power brake", "PERFORMANCE"),
+        ({"throttled": None}, "2.6.0", "throttling", "unknown", "not report", ""),
         ({"persistence": "off"}, "2.6.0", "persistence", "warning", "off on 0", "--persistence-mode=1"),
         ({"application_clock": "1095 MHz"}, "2.6.0", "clocks", "ok", "1095 MHz of 1410 MHz", "lock-gpu-clocks"),
     ],
 )
-def test_findings(change: dict[str, Any], torch: str | None, check: str, status: str, found: str, remedy: str) -> None:
+def test_findings(change: dict[str, Any], torch: str, check: str, status: str, found: str, remedy: str) -> None:
     findings = {item.check: item for item in check_gpus([GpuFacts(**{**FIT, **change})], "", torch)}
     assert findings[check].status == status
     assert found in findings[check].found and remedy in findings[check].remedy
 
 
 def test_several_kinds_and_none() -> None:
-    other = GpuFacts(**{**FIT, "name": "NVIDIA H100"})
+    other = GpuFacts(**{**FIT, "product": "NVIDIA H100"})
     assert next(check_gpus([GpuFacts(**FIT), other], "", "2.6.0")).status == "warning"
     (nothing,) = check_gpus([], "nvidia-ml-py is not installed", "2.6.0")
     assert nothing.status == "unfit" and "nvidia-ml-py" in nothing.remedy

@@ -24,7 +24,7 @@ Environment = dict[str, str]
 
 def clean_environment() -> Environment:
     """This process's environment without what would change the pretended server."""
-    unwanted = ("PT_HPU_", "HLS_", "HABANA_", "EMULATED_GAUDI_SETTINGS", "EMULATED_GAUDI_TOLD", "RANK", "LOCAL_RANK")
+    unwanted = ("PT_HPU_", "HLS_", "HABANA_", "EMULATED_GAUDI_SETTINGS", "EMULATED_GAUDI_FAULTS", "RANK", "LOCAL_RANK")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k != "WORLD_SIZE"}
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -78,7 +78,7 @@ def checked(server: Callable[..., Environment]) -> Callable[[str], dict[str, str
                 "RANK": "0",
             }
             env = server(variables, memory_bytes=256 * 1024**2)
-            return run(["runner.py", "device", "graphs", "metrics", "told"], env)
+            return run(["runner.py", "device", "graphs", "metrics", "faults"], env)
         return run(["runner.py", "eager"], server(generation="gaudi3", devices=2))
 
     def of(group: str) -> dict[str, str]:

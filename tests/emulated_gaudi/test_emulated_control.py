@@ -1,4 +1,4 @@
-"""The controller's side: environments, the build, hl-smi, what is told; and the faults that end a process."""
+"""The controller's side: environments, the build, hl-smi, faults that are set; and those that end a process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from emulated_gaudi import hl_smi
 from emulated_gaudi.build import BuildError, build, compiler
-from emulated_gaudi.control import Fault, Told, ToldError, environment, tell
+from emulated_gaudi.control import Fault, Faults, FaultsError, environment, set_faults
+from emulated_gaudi.faults import Reader, read
 from emulated_gaudi.monitor import Monitor
 from emulated_gaudi.settings import PRODUCTS, Settings, load
-from emulated_gaudi.told import Reader, read
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.accelerators.hpu.emulated import Emulation
+from gaudi_perf.accelerators.base import Emulation
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -64,9 +64,9 @@ def test_a_server_may_become_another_release(tmp_path: Path) -> None:
 def test_a_stack_may_pretend_to_be_a_release_of_its_own(tmp_path: Path) -> None:
     accelerator = accelerator_named("emulated-gaudi2", Emulation(synapse="1.24.0"))
     group = GroupSpec(engine=accelerator.name, model="bloomz7b", devices=2, scale="standin", dtype="float32")
-    for told, synapse in (({"GAUDI_PERF_EMULATED_SYNAPSE": "1.22.0"}, "1.22.0"), ({}, "1.24.0")):
-        variables = accelerator.of_stack(told).environment(group, tmp_path / synapse)
-        assert load(variables["EMULATED_GAUDI_SETTINGS"]).synapse == synapse
+    for variables, synapse in (({"GAUDI_PERF_EMULATED_SYNAPSE": "1.22.0"}, "1.22.0"), ({}, "1.24.0")):
+        pretended = accelerator.of_stack(variables).environment(group, tmp_path / synapse)
+        assert load(pretended["EMULATED_GAUDI_SETTINGS"]).synapse == synapse
     with pytest.raises(UserError, match="three numbers"):
         accelerator.of_stack({"GAUDI_PERF_EMULATED_SYNAPSE": "newest"}).environment(group, tmp_path / "wrong")
 
@@ -166,7 +166,7 @@ def test_an_unwritable_cache_is_named(fake_compiler: Path) -> None:
         build(fake_compiler / "file" / "cache")
 
 
-# ---------------------------------------------------------------- told
+# ---------------------------------------------------------------- faults
 VALUES = st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=5))
 FAULTS = st.builds(
     Fault,
@@ -187,9 +187,9 @@ FAULTS = st.builds(
 def test_what_is_told_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, faults: list[Fault], labels: dict[str, bool | int | str]
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "told.json"
-    tell(path, *faults, labels=dict(labels))
-    assert read(path) == Told(faults, dict(labels))
+    path = tmp_path_factory.getbasetemp() / "faults.json"
+    set_faults(path, *faults, labels=dict(labels))
+    assert read(path) == Faults(faults, dict(labels))
 
 
 @pytest.mark.parametrize(
@@ -204,31 +204,31 @@ def test_what_is_told_is_what_is_read(
     ],
 )
 def test_a_wrong_document_is_refused(text: str, named: str, tmp_path: Path) -> None:
-    path = tmp_path / "told.json"
+    path = tmp_path / "faults.json"
     path.write_text(text)
-    with pytest.raises(ToldError, match=named) as raised:
+    with pytest.raises(FaultsError, match=named) as raised:
         read(path)
     assert str(path) in str(raised.value)
 
 
 def test_what_is_seen_goes_before_labels_and_the_unknown_does_not_match() -> None:
     fault = Fault(when={"graphs": True})
-    assert Told([fault], {"graphs": False}).matching(graphs=True) == [fault]
-    assert Told([fault]).matching() == []
-    assert Told([Fault()]).matching(anything=1) == [Fault()]
+    assert Faults([fault], {"graphs": False}).matching(graphs=True) == [fault]
+    assert Faults([fault]).matching() == []
+    assert Faults([Fault()]).matching(anything=1) == [Fault()]
 
 
 def test_a_reader_notices_every_change(tmp_path: Path) -> None:
-    path = tmp_path / "told.json"
+    path = tmp_path / "faults.json"
     reader = Reader(path)
     assert not reader.refresh()
-    tell(path, Fault(slower=0.1))
-    assert reader.refresh() and reader.told.faults[0].slower == 0.1
+    set_faults(path, Fault(slower=0.1))
+    assert reader.refresh() and reader.document.faults[0].slower == 0.1
     assert not reader.refresh()
-    tell(path, Fault(slower=0.2))
-    assert reader.refresh() and reader.told.faults[0].slower == 0.2
+    set_faults(path, Fault(slower=0.2))
+    assert reader.refresh() and reader.document.faults[0].slower == 0.2
     path.unlink()
-    assert reader.refresh() and reader.told == Told()
+    assert reader.refresh() and reader.document == Faults()
 
 
 # ---------------------------------------------------------------- hl-smi and the monitor
@@ -243,15 +243,15 @@ def announce(settings: Settings, pid: int, module: int, memory: int) -> None:
     document.with_suffix(".memory").write_bytes(memory.to_bytes(8, "little"))
 
 
-def test_a_reader_tells_a_wrong_document_every_time(tmp_path: Path) -> None:
-    path = tmp_path / "told.json"
+def test_a_reader_reports_a_wrong_document_every_time(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
     path.write_text("{")
     reader = Reader(path)
     for _ in range(2):
-        with pytest.raises(ToldError):
+        with pytest.raises(FaultsError):
             reader.refresh()
-    tell(path, Fault(slower=0.1))
-    assert reader.refresh() and reader.told.faults == [Fault(slower=0.1)]
+    set_faults(path, Fault(slower=0.1))
+    assert reader.refresh() and reader.document.faults == [Fault(slower=0.1)]
 
 
 def test_hl_smi_as_a_program(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_hl_smi_as_a_program(tmp_path: Path) -> None:
 def test_hl_smi_names_the_processes(settings: Settings) -> None:
     announce(settings, os.getpid(), 1, 3 * 1024**2)
     monitor = Monitor(settings)
-    tell(Path(settings.directory) / "told.json", Fault(when={"module": 0}, foreign_process="python train.py"))
+    set_faults(Path(settings.directory) / "faults.json", Fault(when={"module": 0}, foreign_process="python train.py"))
     lines = hl_smi.table(settings, [monitor.read(0), monitor.read(1)]).splitlines()
     rows = [line.split() for line in lines if " C " in line and "MiB" in line]
     assert rows == [
@@ -307,14 +307,14 @@ def test_readings_of_a_device_at_rest(generation: str, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- faults that end a process
 def test_a_crash_ends_the_process(server: Callable[..., Environment]) -> None:
     env = server({"PT_HPU_LAZY_MODE": "1"})
-    tell(env["EMULATED_GAUDI_TOLD"], Fault(crash=True, after_operations=20))
+    set_faults(env["EMULATED_GAUDI_FAULTS"], Fault(crash=True, after_operations=20))
     done = run(["doomed.py"], env)
     assert done.stdout == "READY\n" and done.returncode == -signal.SIGABRT
 
 
 def test_a_hang_never_ends_and_can_be_killed(server: Callable[..., Environment]) -> None:
     env = server({"PT_HPU_LAZY_MODE": "1"})
-    tell(env["EMULATED_GAUDI_TOLD"], Fault(hang=True, after_operations=20))
+    set_faults(env["EMULATED_GAUDI_FAULTS"], Fault(hang=True, after_operations=20))
     hanging = subprocess.Popen([sys.executable, "doomed.py"], env=env, cwd=INSIDE, stdout=subprocess.PIPE, text=True)
     try:
         assert hanging.stdout and hanging.stdout.readline() == "READY\n"

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import DEADLINE, INSIDE, Environment, results
 
-GROUPS = {"device": "lazy", "graphs": "lazy", "metrics": "lazy", "told": "lazy", "eager": "eager"}
+GROUPS = {"device": "lazy", "graphs": "lazy", "metrics": "lazy", "faults": "lazy", "eager": "eager"}
 
 
 def checks(module: str) -> list[str]:

@@ -24,7 +24,7 @@ def words(variant: Variant) -> set[str]:
     return {"graphs" if variant.graphs else "eager", "kvcache" if variant.kv_cache else "nocache"}
 
 
-class ToldClock:
+class SimulatedClock:
     """A clock that only scripted generations advance."""
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class ToldClock:
         self._seconds += seconds
 
 
-TOLD_CLOCK = ToldClock()
+SIMULATED_CLOCK = SimulatedClock()
 
 
 class ScriptedEngine(Engine):
-    """Generates nothing, in the told time, without torch. Runs and rounds differ by a few thousandths."""
+    """Generates nothing, in the scripted time, without torch. Runs and rounds differ by a few thousandths."""
 
     def __init__(self, script: dict[str, Any]) -> None:
         self._script = script
@@ -76,7 +76,7 @@ class ScriptedEngine(Engine):
         slower = [entry["by"] for entry in self._script.get("slower", []) if set(entry["when"]) <= words(self._variant)]
         duration *= (1 + sum(slower)) * self._run * self._random.gauss(1, 0.003) * self._of_rank()
         count = self._variant.new_tokens
-        take = wait if self._script.get("sleep") else TOLD_CLOCK.advance
+        take = wait if self._script.get("sleep") else SIMULATED_CLOCK.advance
         meet()
         if "slow_rank" in self._script:
             duration = slowest(duration)
@@ -92,19 +92,19 @@ class ScriptedEngine(Engine):
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         assert self._variant is not None
-        (wait if self._script.get("sleep") else TOLD_CLOCK.advance)(0.030)
+        (wait if self._script.get("sleep") else SIMULATED_CLOCK.advance)(0.030)
         return [[(sum(ids) + number) % 2048 for number in range(self._variant.new_tokens)] for ids in prompts]
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
-        TOLD_CLOCK.advance(0.002 * self._random.gauss(1, 0.003) * self._of_rank())
+        SIMULATED_CLOCK.advance(0.002 * self._random.gauss(1, 0.003) * self._of_rank())
         return True
 
     def synchronize(self) -> None: ...
 
     def _shift(self) -> int:
         assert self._variant is not None
-        told = self._script.get("outputs", [])
-        return sum(entry["shift"] for entry in told if set(entry["when"]) <= words(self._variant))
+        shifts = self._script.get("outputs", [])
+        return sum(entry["shift"] for entry in shifts if set(entry["when"]) <= words(self._variant))
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
         if "outputs" not in self._script:
@@ -132,7 +132,7 @@ class ScriptedEngine(Engine):
 
 
 class InjectedEngine(Engine):
-    """Passes everything on to an engine, and adds what was told."""
+    """Passes everything on to an engine, and adds what is injected."""
 
     def __init__(self, inner: Any, injected: dict[str, Any]) -> None:
         self._inner = inner

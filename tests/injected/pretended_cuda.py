@@ -1,4 +1,4 @@
-"""A pretended H100 in the memory of the host: torch.cuda is told, CUDA graphs are tapes, nccl is gloo."""
+"""A pretended H100 in the memory of the host: torch.cuda is pretended, CUDA graphs are tapes, nccl is gloo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Event:
         return (other._at - self._at + self.late) * 1000
 
 
-def told(devices: int = 1) -> dict[str, Any]:
+def answers(devices: int = 1) -> dict[str, Any]:
     """What torch.cuda answers."""
     properties = SimpleNamespace(total_memory=85_000_000_000, major=9, minor=0, uuid="1234")
     return {
@@ -55,7 +55,7 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
     from gaudi_perf.generation import capture
     from tests.accelerators.tape import record
 
-    for name, answer in told(devices).items():
+    for name, answer in answers(devices).items():
         set_attribute(torch.cuda, name, answer)
     set_attribute(torch.version, "cuda", "13.0")
     set_attribute(CudaEngine, "device_type", "cpu")
@@ -64,7 +64,7 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
 
 def install() -> None:
     """In a rank, for good: as many GPUs as CUDA_VISIBLE_DEVICES shows."""
-    from gaudi_perf.accelerators.cuda.engine import CudaAccelerator
+    from gaudi_perf.accelerators.cuda.accelerator import CudaAccelerator
 
     CudaAccelerator.backend = "gloo"
     os.environ["DS_ACCELERATOR"] = "cpu"

@@ -1,16 +1,16 @@
 """Changes what a worker does, from outside: imported by Python at start because this directory is on PYTHONPATH.
 
 ``GAUDI_PERF_INJECTED`` holds a JSON object:
-  engine     "scripted" for an engine that takes told times and no torch; else the real one
+  engine     "scripted" for an engine that takes scripted times and no torch; else the real one
   seconds    per case part, the scripted seconds of a generation: {"graphs": 0.010, "eager": 0.020}
-  sleep      whether a scripted generation really takes its time. Else the worker's clock is a told one, so that no
+  sleep      whether a scripted generation really takes its time. Else the worker's clock is a simulated one, so that no
              other load of the machine disturbs the times, and rounds cost nothing
   slower     [{"when": ["graphs"], "by": 0.15}]: scripted generations of variants with all these words take longer
-  spread     how far scripted runs lie apart, as a share (0.003 unless told)
+  spread     how far scripted runs lie apart, as a share (0.003 unless given)
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
   slow_rank  {"rank": 1, "by": 0.3}: this scripted rank takes longer, and all ranks wait for it
   outputs    [{"when": ["graphs"], "shift": 3}]: scripted tokens and logits of such variants are others, and agree with
-             themselves; without it, scripted engines tell no logits
+             themselves; without it, scripted engines trace no logits
   memory     scripted peak memory in bytes
   fault      {"kind": "kill" | "freeze" | "hang" | "raise" | "exit" | "slow exit" | "lag",
               "phase": "import" | "load" | "prepare" | "generate" | "lag" (after a generation), "after": 0, "rank": 1}:
@@ -33,8 +33,8 @@ from typing import Any
 
 
 def _install() -> None:
-    from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
-    from gaudi_perf.accelerators.hpu.engine import HpuAccelerator
+    from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+    from gaudi_perf.accelerators.hpu.accelerator import HpuAccelerator
 
     injected = json.loads(os.environ["GAUDI_PERF_INJECTED"])
     if injected.get("cuda"):
@@ -44,11 +44,11 @@ def _install() -> None:
     for accelerator in (CpuAccelerator, HpuAccelerator):
         accelerator.engine = _injecting(accelerator.engine, injected)
     if injected.get("engine") == "scripted" and not injected.get("sleep"):
-        from injected_engine import TOLD_CLOCK
+        from injected_engine import SIMULATED_CLOCK
 
         from gaudi_perf.workers.rank.probes import HostProbe
 
-        time.perf_counter_ns = TOLD_CLOCK.now_ns
+        time.perf_counter_ns = SIMULATED_CLOCK.now_ns
         HostProbe.seconds = lambda self: 0.001
 
 

@@ -12,17 +12,17 @@ LINE = 9
 """The line of the cache that keeps what the line before it holds."""
 
 
-def wrong_kernel(told: dict[str, Any] | None, words: set[str]) -> Callable[[], AbstractContextManager[None]]:
+def wrong_kernel(injected: dict[str, Any] | None, words: set[str]) -> Callable[[], AbstractContextManager[None]]:
     """What to enter around a generation: ``{"kind": "alibi" | "slopes" | "stale" | "all-reduce", "when": ["graphs"]}``.
 
     ``"rank": 1`` makes it wrong there alone.
     """
-    if told is None or not set(told["when"]) <= words:
+    if injected is None or not set(injected["when"]) <= words:
         return nullcontext
-    if str(told.get("rank", os.environ.get("RANK", "0"))) != os.environ.get("RANK", "0"):
+    if str(injected.get("rank", os.environ.get("RANK", "0"))) != os.environ.get("RANK", "0"):
         return nullcontext
     kinds = {"alibi": _alibi_off_by_one, "slopes": _steeper_alibi, "stale": _stale_line, "all-reduce": _forgotten_sum}
-    return _patching(kinds[told["kind"]])
+    return _patching(kinds[injected["kind"]])
 
 
 def _patching(

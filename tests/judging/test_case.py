@@ -87,8 +87,8 @@ def test_inconclusive_says_runs_and_minutes() -> None:
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert verdict.more_runs is not None and verdict.more_runs >= 1
     assert verdict.more_seconds == pytest.approx(verdict.more_runs * 2 * 30.0)
-    assert f"About {verdict.more_runs} more runs of each stack, " in advice(verdict)
-    assert advice(verdict).endswith(" minutes would settle it.") or " seconds would" in advice(verdict)
+    assert f"About {verdict.more_runs} more runs of each stack (" in advice(verdict)
+    assert advice(verdict).endswith(" minutes) would settle it.") or " seconds) would" in advice(verdict)
 
 
 def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:

@@ -35,7 +35,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_gpus_give_the_tokens_of_one_process(
     make_group: MakeGroup, server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(STEP, "lean")  # without the cache, transformers' own step is captured
+    monkeypatch.setenv(STEP, "fused-decode")  # without the cache, transformers' own step is captured
     group = make_group(2, "cuda")
     group.start()
     loaded = group.load()
@@ -51,7 +51,7 @@ def test_two_gpus_give_the_tokens_of_one_process(
     places = {(each["CUDA_VISIBLE_DEVICES"], each["LOCAL_RANK"]) for each in environments(group)}
     assert places == {("2,3", "0"), ("2,3", "1")}, "DeepSpeed's launcher counts GPUs from 0, whatever is shown"
     settings = loaded.stack.settings
-    assert settings["world-size"] == "2" and settings["step"] == "lean" and settings["peer-access"] == "all"
+    assert settings["world-size"] == "2" and settings["step"] == "fused-decode" and settings["peer-access"] == "all"
     assert settings["NCCL_SOCKET_IFNAME"] == "lo", "nccl opens ports on the loopback interface only"
     assert loaded.device.available == 2
 

@@ -109,6 +109,7 @@ EVIDENCE = {
     "corrected": replace(SLOWER, candidate_runs=5, uncorrected_run_spread=0.031),
     "learned": replace(SLOWER, learned_noise=LearnedNoise(runs=60, sessions=12, run=0.004, session=0.011)),
     "side by side": PAIRS,
+    "faster, not significant": replace(OPEN, ratio=0.98, low=0.92, high=1.04, p_faster=0.2),
     "memory": replace(SLOWER, metric="memory"),
     "first token": replace(SLOWER, metric="first-token"),
     "huge": replace(SLOWER, ratio=25.0, low=0.2, high=5e6),
@@ -129,6 +130,7 @@ ADVICE = {
         replace(MORE_RUNS, more_seconds=760, few_rounds=True),
         replace(MORE_RUNS, role="side by side", more_seconds=9000),
         MORE_RUNS,
+        replace(MORE_RUNS, more_runs=None),
     ],
     Advice.TEXT: [replace(OPEN, advice=Advice.TEXT, advice_text="The advice of an earlier version.")],
 }

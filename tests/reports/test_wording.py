@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.ranks import lagging, rank_facts
@@ -25,6 +26,7 @@ from gaudi_perf.reports.wording import (
     notes,
     other_regressions,
     problems_of,
+    reason,
     smallest_visible,
     stack_differences,
     stacks_side_by_side,
@@ -199,6 +201,24 @@ def test_settings_that_changed() -> None:
     assert stack_differences(old, new) == ["LD_PRELOAD none -> \\x1b[8m", "threads 1 -> 2"]
 
 
+def test_every_advice_is_a_sentence() -> None:
+    for code in set(Advice) - {Advice.NONE}:
+        for verdict in ADVICE.get(code, [replace(OPEN, advice=code)]):
+            said = advice(verdict)
+            assert said.endswith(".") or (code is Advice.MORE_RUNS and verdict.more_runs is None), code
+
+
+def test_a_correction_that_changes_nothing_is_not_mentioned() -> None:
+    assert "correction" in reason(replace(SLOWER, uncorrected_run_spread=0.031))
+    assert "correction" not in reason(replace(SLOWER, uncorrected_run_spread=0.0041))
+
+
 @pytest.mark.parametrize("refreshed", [True, False])
-def test_what_was_stored_is_not_advised_to_be_stored(refreshed: bool) -> None:
+def test_a_level_that_was_stored_need_not_be_stored(refreshed: bool) -> None:
     assert bool(advice(NOTHING, refreshed=refreshed)) is not refreshed
+    report = CaseReport(case=NOW.case, run_ids=[NOW.run_id], verdicts=[NOTHING])
+    session, runs = replace(session_of([]), refreshed=refreshed, cases=[report]), {NOW.case.id: [NOW]}
+    for shown in (summary(session, runs, width=160, color=False), session_markdown(session, runs)):
+        assert "Store this level" not in shown or not refreshed
+    commands = next_commands(session, "results", "baselines")
+    assert any("baselines refresh" in line for line in commands) is not refreshed

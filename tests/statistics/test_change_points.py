@@ -27,7 +27,7 @@ def found(sessions: list[list[RunSample]], **options: object) -> list[ChangePoin
 def test_a_step_is_found_at_its_session() -> None:
     points = [point for seed in range(20) for point in found(series([1.0] * 15 + [1.08] * 10, seed))]
     assert [point.index for point in points] == [15] * 20
-    assert all(point.kind is VerdictKind.REGRESSED and point.proposed for point in points)
+    assert all(point.kind is VerdictKind.REGRESSED for point in points)
     assert all(point.low < point.ratio < point.high for point in points)
     assert sum(point.low < 1.08 < point.high for point in points) >= 19
     assert abs(np.mean([point.ratio for point in points]) - 1.08) < 0.005

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, spread_between_runs
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
+from gaudi_perf.statistics.sample import RunSample, levels, pooled_spread
 from gaudi_perf.statistics.verdict import compare
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.statistics.factories import make_runs
@@ -49,8 +49,9 @@ def test_a_single_run_teaches_nothing() -> None:
 def test_spread_between_runs_is_around_each_side() -> None:
     rng = np.random.default_rng(33)
     sides = [make_runs(rng, 200, level=level, run=0.05, round_=0.001) for level in (0.0, 3.0)]
-    assert spread_between_runs(sides) == pytest.approx(0.05, rel=0.1)
-    assert spread_between_runs([sides[0][:1], sides[1][:1]]) == 0
+    values = levels([*sides[0], *sides[1]])
+    assert pooled_spread(values, np.repeat([0, 1], 200)) == pytest.approx(0.05, rel=0.1)
+    assert pooled_spread(values[[0, 200]], np.array([0, 1])) == 0
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,6 @@ def test_bloomz7b_on_an_h100() -> None:
     limit = roofline(case(), device())
     assert limit is not None
     assert MODELS["bloomz7b"].shape.parameters == 7_069_016_064
-    assert limit.token_limit_s == pytest.approx(0.00422 + 105 * 2 * 30 * 4096 * 2 / 3.35e12, rel=1e-3)
     assert limit.limit_s == pytest.approx((100 * 14.138 + 5544 * 0.000492) / 3350, rel=1e-3)  # GB, over GB/s
     assert limit.share(2 * limit.limit_s) == pytest.approx(0.5)
     assert limit.bandwidth == PUBLISHED["h100-80gb"]

@@ -158,7 +158,7 @@ def test_probes_take_the_machine_out_of_runs_side_by_side() -> None:
     blind = [[RunSample(rounds=sample.rounds) for sample in side] for side in sides]
     with_probes, without = compare(*sides, layout=Layout.SIDE_BY_SIDE), compare(*blind, layout=Layout.SIDE_BY_SIDE)
     assert with_probes.noise.run < 0.02 < 0.2 < without.noise.run
-    assert with_probes.noise.probe_coefficient == pytest.approx(1, abs=0.1)
+    assert with_probes.evidence.posterior.coefficients[0] == pytest.approx(1, abs=0.1)
     assert with_probes.kind == VerdictKind.UNCHANGED
     assert without.kind == VerdictKind.INCONCLUSIVE
     assert "before correction by the reference probes" in reason(verdict_of(with_probes))

@@ -46,7 +46,7 @@ def test_no_directory_means_no_baselines(tmp_path: Path) -> None:
         ("gaudi2", "synapse-1.8.1", r"no baseline of stack 'synapse-1.8.1'; there are: synapse-1.8.0, .*did you mean"),
         ("Gaudi 2", "synapse-1.8.0", r"device 'Gaudi 2': not the name of a device"),
         ("../gaudi2", "synapse-1.8.0", r"not the name of a device"),
-        ("gaudi2", "habana-1.8.0", r"stack 'habana-1.8.0': not the name of a stack.*the kinds are synapse"),
+        ("gaudi2", "Habana-1.8.0", r"stack 'Habana-1.8.0': not the name of a stack.*the kinds are synapse"),
         ("gaudi2", "synapse", r"not the name of a stack"),
         ("gaudi2", "synapse-", r"'' is not a version"),
         ("gaudi2", "synapse-../1", r"not the name of a stack"),

@@ -39,7 +39,7 @@ def performance(pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest
     session = PerfSession(replace(pytestconfig.stash[OPTIONS_KEY], **places), [RUN.case], Progress(pytestconfig))  # type: ignore[arg-type]
     session._passes = Passes([Side(None, {CASE: [RUN]})], lambda run: None)  # type: ignore[arg-type]
     session.reports[CASE] = CaseReport(case=RUN.case, run_ids=[RUN.run_id], verdicts=[INCONCLUSIVE])
-    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}, "", ""))
+    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}))
     return session
 
 

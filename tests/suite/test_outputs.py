@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from tests.suite.conftest import Outcome, Scripted, Suite
 from tests.suite.test_gaudi import runs_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.plan import Deadlines

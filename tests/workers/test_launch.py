@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gaudi_perf
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.stacks import decode_stacks
 from gaudi_perf.workers import processes

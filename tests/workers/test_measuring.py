@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from gaudi_perf import protocol
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.group import GroupFailure

@@ -14,9 +14,10 @@ import pytest
 
 pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install -e ".[dev]"')
 
+
+from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
-from gaudi_perf.accelerators.telemetry import source_named
 from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
@@ -51,19 +52,19 @@ class Driver:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.told: dict[str, Any] = {"gpus": [dict(H100)], "names": {str(os.getpid()): "/usr/bin/python3"}}
+        self.answers: dict[str, Any] = {"gpus": [dict(H100)], "names": {str(os.getpid()): "/usr/bin/python3"}}
         self.save()
 
     def save(self) -> None:
-        self.path.write_text(json.dumps(self.told))
+        self.path.write_text(json.dumps(self.answers))
 
-    def tell(self, gpu: int = 0, **answers: Any) -> None:
-        self.told["gpus"][gpu].update({name.replace("_", " "): value for name, value in answers.items()})
+    def set(self, gpu: int = 0, **answers: Any) -> None:
+        self.answers["gpus"][gpu].update({name.replace("_", " "): value for name, value in answers.items()})
         self.save()
 
     def forget(self, *names: str) -> None:
         for name in names:
-            del self.told["gpus"][0][name]
+            del self.answers["gpus"][0][name]
         self.save()
 
 
@@ -78,7 +79,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 @pytest.fixture
 def source(driver: Driver) -> Iterator[NvmlSource]:
-    found = source_named("nvml")
+    found = accelerator_named("cuda").telemetry_source()
     assert isinstance(found, NvmlSource)
     with closing(found):
         yield found
@@ -101,16 +102,16 @@ def test_driver_and_settings(driver: Driver) -> None:
     assert nvml_facts("zzzz").settings == {}, "never those of another GPU"
 
 
-def test_what_is_not_told_is_not_there(driver: Driver) -> None:
+def test_what_is_not_reported_is_not_there(driver: Driver) -> None:
     driver.forget("ecc", "application clocks", "vbios", "milliwatts limit")
-    driver.tell(mig=NO_PERMISSION)
+    driver.set(mig=NO_PERMISSION)
     facts = nvml_facts("aaaa")
     assert facts.driver == "580.159.04"
     assert facts.settings.keys() == {"sm-clock-max", "memory-clock-max", "persistence-mode"}
 
 
 def test_no_driver_and_no_library(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver.told["no driver"] = True
+    driver.answers["no driver"] = True
     driver.save()
     assert nvml_facts("aaaa") == NvmlFacts()
     with pytest.raises(NvmlUnavailable, match="does not start: Driver Not Loaded"):
@@ -153,7 +154,7 @@ def test_reasons(
     function: str, mask: int, faults: list[str], limits: list[str], driver: Driver, source: NvmlSource
 ) -> None:
     driver.forget("event reasons")  # drivers before 535 have only the other one
-    driver.tell(**{function: mask})
+    driver.set(**{function: mask})
     (sample,) = source.sample()
     assert (sample.throttle_reasons, sample.limits) == (faults, limits)
     problems = problems_of(Telemetry(source="nvml", samples=[sample]))
@@ -161,31 +162,31 @@ def test_reasons(
 
 
 def test_what_falls_between_samples_is_seen(driver: Driver, source: NvmlSource) -> None:
-    driver.tell(counters={COUNTER["hw thermal"]: 500, COUNTER["power cap"]: 7})
+    driver.set(counters={COUNTER["hw thermal"]: 500, COUNTER["power cap"]: 7})
     assert [source.sample()[0].throttle_reasons for _ in range(2)] == [[], []], "what was before the first is past"
-    driver.tell(counters={COUNTER["hw thermal"]: 501, COUNTER["power cap"]: 8})
+    driver.set(counters={COUNTER["hw thermal"]: 501, COUNTER["power cap"]: 8})
     assert source.sample()[0].throttle_reasons == [], "a nanosecond is no time"
-    driver.tell(counters={COUNTER["hw thermal"]: SECOND, COUNTER["power cap"]: SECOND})
+    driver.set(counters={COUNTER["hw thermal"]: SECOND, COUNTER["power cap"]: SECOND})
     (sample,) = source.sample()
     assert (sample.throttle_reasons, sample.limits) == (["thermal, by the hardware"], ["power limit"])
     assert source.sample()[0].throttle_reasons == []
 
 
 def test_a_hardware_slowdown_of_its_own_counts_when_it_lasts(driver: Driver, source: NvmlSource) -> None:
-    told = []
+    seen = []
     for mask in (HW_SLOWDOWN, 0, HW_SLOWDOWN, HW_SLOWDOWN, 0):
-        driver.tell(event_reasons=mask)
-        told.append(source.sample()[0].throttle_reasons)
-    assert told == [[], [], [], ["hardware slowdown"], []], "clocks that change are told as one, too, for a moment"
+        driver.set(event_reasons=mask)
+        seen.append(source.sample()[0].throttle_reasons)
+    assert seen == [[], [], [], ["hardware slowdown"], []], "clocks that change are reported as one, too, for a moment"
 
 
 def test_what_was_before_the_rounds_is_past_when_they_begin(driver: Driver, source: NvmlSource) -> None:
-    driver.tell(counters={COUNTER["hw thermal"]: 500})
+    driver.set(counters={COUNTER["hw thermal"]: 500})
     source.sample()
-    driver.tell(counters={COUNTER["hw thermal"]: SECOND})  # in the warm-up
+    driver.set(counters={COUNTER["hw thermal"]: SECOND})  # in the warm-up
     source.begin()
     assert source.sample()[0].throttle_reasons == []
-    driver.tell(counters={COUNTER["hw thermal"]: 2 * SECOND})
+    driver.set(counters={COUNTER["hw thermal"]: 2 * SECOND})
     assert source.sample()[0].throttle_reasons == ["thermal, by the hardware"]
 
 
@@ -199,8 +200,8 @@ OF_WELL_GPUS = {2, 3, 4, 6, 13, 21, 22, 25, 26}  # nvml.h; 3 and 4: not supporte
 
 
 @pytest.mark.parametrize("error", every_error())
-def test_every_error_is_survived_and_told(error: int, driver: Driver, source: NvmlSource) -> None:
-    driver.told["gpus"][0] = {"uuid": "GPU-aaaa"} | dict.fromkeys(H100.keys() - {"uuid"}, f"error {error}")
+def test_every_error_is_survived_and_reported(error: int, driver: Driver, source: NvmlSource) -> None:
+    driver.answers["gpus"][0] = {"uuid": "GPU-aaaa"} | dict.fromkeys(H100.keys() - {"uuid"}, f"error {error}")
     driver.save()
     source.begin()
     assert source.sample() == [DeviceSample(device=0)] and source.processes() == []
@@ -211,7 +212,7 @@ def test_every_error_is_survived_and_told(error: int, driver: Driver, source: Nv
 
 
 def test_a_gpu_that_is_lost_is_another_gpu_s_no_matter(driver: Driver) -> None:
-    driver.told["gpus"].append({"uuid": "error 15"})  # GPU is lost
+    driver.answers["gpus"].append({"uuid": "error 15"})  # GPU is lost
     driver.save()
     with closing(NvmlSource()) as source:
         assert [sample.device for sample in source.sample()] == [0]
@@ -221,8 +222,8 @@ def test_a_gpu_that_is_lost_is_another_gpu_s_no_matter(driver: Driver) -> None:
 def test_a_part_of_a_multi_instance_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     own, other = os.getpid(), 4711
     parts = [None, {"uuid": "MIG-1", "processes": [own]}, {"uuid": "MIG-2", "processes": [other]}]
-    driver.told["gpus"].insert(0, {**H100, "uuid": "GPU-zzzz"})
-    driver.tell(1, mig=[1, 1], parts=parts, processes=[own, other])
+    driver.answers["gpus"].insert(0, {**H100, "uuid": "GPU-zzzz"})
+    driver.set(1, mig=[1, 1], parts=parts, processes=[own, other])
     for shown, pids in ((None, [own]), ("MIG-1,MIG-2", [own]), ("MIG-2", [other])):
         if shown is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
@@ -238,39 +239,39 @@ def test_a_part_of_a_multi_instance_gpu(driver: Driver, monkeypatch: pytest.Monk
 
 def test_a_virtual_gpu_says_so(driver: Driver, source: NvmlSource) -> None:
     assert source.notes() == []
-    driver.tell(virtualization=2)
+    driver.set(virtualization=2)
     (note,) = source.notes()
     assert "device 0 is a virtual GPU" in note and nvml_facts("aaaa").settings["virtualization"] == "vgpu"
 
 
 def test_an_mps_server_is_nobody_but_its_clients_are(driver: Driver, source: NvmlSource) -> None:
     own, server, other = os.getpid(), 11, 12
-    driver.told["names"] |= {str(server): "/usr/bin/nvidia-cuda-mps-server", str(other): "/opt/train"}
-    driver.tell(processes=[server], mps_processes=[own])
+    driver.answers["names"] |= {str(server): "/usr/bin/nvidia-cuda-mps-server", str(other): "/opt/train"}
+    driver.set(processes=[server], mps_processes=[own])
     assert [process.pid for process in source.processes()] == [own]
     assert source.notes() == ["device 0 is shared by an MPS server"]
-    driver.tell(mps_processes=[own, other])
+    driver.set(mps_processes=[own, other])
     telemetry = telemetry_of("nvml", source.sample(), [source.processes()], {own}, source.notes())
     (problem,) = problems_of(telemetry)
     assert "train (process 12)" in problem and "mps" not in problem
-    driver.tell(processes=[0, own], mps_processes=[])
+    driver.set(processes=[0, own], mps_processes=[])
     assert [process.pid for process in source.processes()] == [own], "a container hides a number"
 
 
 def test_nvlinks_are_counted(driver: Driver) -> None:
     assert nvml_facts("aaaa").nvlinks is None
-    driver.tell(links=[1] * 17 + [0])
+    driver.set(links=[1] * 17 + [0])
     assert nvml_facts("aaaa").nvlinks == 17
 
 
 def test_a_gpu_that_tells_next_to_nothing(driver: Driver, source: NvmlSource) -> None:
-    driver.told["gpus"][0] = {"uuid": "GPU-aaaa", "processes": NO_PERMISSION, "clocks": NO_PERMISSION}
+    driver.answers["gpus"][0] = {"uuid": "GPU-aaaa", "processes": NO_PERMISSION, "clocks": NO_PERMISSION}
     driver.save()
     assert source.sample() == [DeviceSample(device=0)] and source.processes() == []
 
 
 def test_only_gpus_that_are_shown(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver.told["gpus"].append({**H100, "uuid": "GPU-bbbb"})
+    driver.answers["gpus"].append({**H100, "uuid": "GPU-bbbb"})
     driver.save()
     for shown, expected in ((None, [0, 1]), ("1", [1]), ("GPU-bbbb,0", [1, 0])):
         if shown is not None:
@@ -282,20 +283,20 @@ def test_only_gpus_that_are_shown(driver: Driver, monkeypatch: pytest.MonkeyPatc
         NvmlSource()
 
 
-def test_throttled_and_shared_rounds_are_told_by_the_sampling_process(driver: Driver, tmp_path: Path) -> None:
+def test_throttled_and_shared_rounds_are_reported_by_the_sampling_process(driver: Driver, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{INJECTED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    with closing(TelemetryWatch("nvml", environment, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named("cuda"), environment, tmp_path / "log")) as watch:
         watch.look()
         watch.begin()
         quiet = watch.end({os.getpid()})
         assert quiet is not None and quiet.source == "nvml" and problems_of(quiet) == []
         watch.look()
-        driver.tell(event_reasons=SW_THERMAL, processes=[os.getpid(), 4711])
-        driver.told["names"]["4711"] = "/opt/train"
+        driver.set(event_reasons=SW_THERMAL, processes=[os.getpid(), 4711])
+        driver.answers["names"]["4711"] = "/opt/train"
         driver.save()
         watch.begin()
-        told = watch.end({os.getpid()})
-    assert told is not None
-    throttled, shared = problems_of(told)
+        seen = watch.end({os.getpid()})
+    assert seen is not None
+    throttled, shared = problems_of(seen)
     assert "device 0 was throttled (thermal, by the driver)" in throttled
     assert "train (process 4711) on device 0" in shared

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emulated_gaudi.control import Fault, environment, tell
+from emulated_gaudi.control import Fault, environment, set_faults
+from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
@@ -26,40 +27,40 @@ SAMPLES = [DeviceSample(device=device) for device in range(8)]
 
 
 def test_only_the_devices_of_the_run_count() -> None:
-    telemetry = telemetry_of("told", SAMPLES, [[OURS, ELSEWHERE]], {100})
+    telemetry = telemetry_of("nobody", SAMPLES, [[OURS, ELSEWHERE]], {100})
     assert [sample.device for sample in telemetry.samples] == [3]
     assert problems_of(telemetry) == []
 
 
 @pytest.mark.parametrize("lists", [[[OURS, THEIRS], [OURS]], [[OURS], [OURS, THEIRS]]])
 def test_a_foreign_process_is_named(lists: list[list[DeviceProcess]]) -> None:
-    telemetry = telemetry_of("told", SAMPLES, lists, {100, 101})
+    telemetry = telemetry_of("nobody", SAMPLES, lists, {100, 101})
     assert telemetry.foreign_processes == [THEIRS]
     (problem,) = problems_of(telemetry)
     assert "train (process 7) on device 3" in problem
 
 
 def test_processes_with_numbers_of_another_namespace() -> None:
-    alone = telemetry_of("told", SAMPLES, [[OURS, ELSEWHERE]], {1})
+    alone = telemetry_of("nobody", SAMPLES, [[OURS, ELSEWHERE]], {1})
     assert alone.foreign_processes == [], "each may be the run's own"
     assert [sample.device for sample in alone.samples] == [3, 5], "the run is on one of these"
-    assert len(telemetry_of("told", SAMPLES, [[]], {1}).samples) == 8, "nobody tells"
-    shared = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {1})
+    assert len(telemetry_of("nobody", SAMPLES, [[]], {1}).samples) == 8, "nothing is listed"
+    shared = telemetry_of("nobody", SAMPLES, [[OURS, THEIRS]], {1})
     assert shared.foreign_processes == [] and problems_of(shared) == [], "each may be the run's own"
     assert set(shared.unclear_processes) == {OURS, THEIRS}
     (line,) = telemetry_warnings(shared)
     assert "cannot be told: " in line and "train (process 7) on device 3" in line
     assert telemetry_warnings(alone) == []
-    known = telemetry_of("told", SAMPLES, [[OURS, THEIRS]], {100})
+    known = telemetry_of("nobody", SAMPLES, [[OURS, THEIRS]], {100})
     assert telemetry_warnings(known) == [] and known.foreign_processes == [THEIRS]
 
 
 def test_throttling_counts_in_and_after_the_rounds_but_not_before_the_warm_up() -> None:
     before = DeviceSample(device=0, moment="before", throttle_reasons=["power"])
-    assert problems_of(Telemetry(source="told", samples=[before])) == []
+    assert problems_of(Telemetry(source="nobody", samples=[before])) == []
     during = DeviceSample(device=0, throttle_reasons=["thermal"])
     after = DeviceSample(device=0, moment="after", throttle_reasons=["power", "thermal"])
-    (problem,) = problems_of(Telemetry(source="told", samples=[before, during, after]))
+    (problem,) = problems_of(Telemetry(source="nobody", samples=[before, during, after]))
     assert "device 0 was throttled (thermal, power)" in problem
 
 
@@ -71,13 +72,13 @@ def server(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def watch(server: dict[str, str], tmp_path: Path) -> Iterator[TelemetryWatch]:
-    with closing(TelemetryWatch("pyhlml", server, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named("hpu"), server, tmp_path / "log")) as watch:
         yield watch
 
 
 def test_an_emulated_server_is_sampled(watch: TelemetryWatch, server: dict[str, str]) -> None:
     watch.look()
-    tell(server["EMULATED_GAUDI_TOLD"], Fault(throttle="thermal"), Fault(foreign_process="train"))
+    set_faults(server["EMULATED_GAUDI_FAULTS"], Fault(throttle="thermal"), Fault(foreign_process="train"))
     watch.begin()
     telemetry = watch.end({os.getpid()})
     assert telemetry is not None and telemetry.source == "pyhlml"
@@ -99,19 +100,19 @@ def test_samples_are_taken_during_the_rounds(watch: TelemetryWatch) -> None:
     assert [sample.moment for sample in telemetry.samples][:4] == ["before", "before", "during", "during"]
 
 
-@pytest.mark.parametrize("source", ["pyhlml", "no such source"])
-def test_without_a_source_there_is_no_telemetry_and_nothing_fails(tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize("name", ["hpu", "cpu"])
+def test_without_a_source_there_is_no_telemetry_and_nothing_fails(tmp_path: Path, name: str) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("EMULATED_GAUDI")}
-    with closing(TelemetryWatch(source, bare, tmp_path / "log")) as watch:
+    with closing(TelemetryWatch(accelerator_named(name), bare, tmp_path / "log")) as watch:
         watch.look()
         watch.begin()
         assert watch.end({os.getpid()}) is None
-    assert f"no telemetry from {source}" in (tmp_path / "log").read_text()
+    assert f"no telemetry of {name}" in (tmp_path / "log").read_text()
 
 
 def sampler_process() -> psutil.Process:
     (sampler,) = [
-        child for child in psutil.Process().children() if "gaudi_perf.accelerators.telemetry.sampler" in child.cmdline()
+        child for child in psutil.Process().children() if "gaudi_perf.accelerators.sampler" in child.cmdline()
     ]
     return sampler
 
@@ -142,7 +143,7 @@ def test_a_source_that_ends_in_the_middle_costs_nothing_but_the_telemetry(watch:
 
 
 def assert_lost(watch: TelemetryWatch, moments: set[str]) -> None:
-    """What was told counts, and the summary says that it is not all: a throttled device may have gone unseen."""
+    """What was read counts, and the summary says that it is not all: a throttled device may have gone unseen."""
     telemetry = watch.end(set())
     assert telemetry is not None and {sample.moment for sample in telemetry.samples} == moments
     (line,) = [line for line in telemetry_warnings(telemetry) if "lost" in line]

@@ -1,1 +1,1 @@
-"""What the stack of an NVIDIA GPU consists of: which GPUs there are, how they are driven and set, what is captured."""
+"""NVIDIA GPUs: nvidia-smi and NVML, what is captured for a token, and how the GPU is set."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-MIB = 1 << 20
+from gaudi_perf.accelerators.host import csv_of
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SLUGS = {
     "NVIDIA A100-SXM4-40GB": "a100-40gb",
@@ -24,16 +22,7 @@ def nvidia_smi(*fields: str) -> list[list[str]]:
 
     It fails as a whole where one GPU is lost; the rows of the others are there all the same.
     """
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in row] for row in csv.reader(done.stdout.splitlines())]
-    return [row for row in rows if len(row) == len(fields)]
+    return csv_of("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits", columns=len(fields))
 
 
 def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:

@@ -1,8 +1,8 @@
-"""What the driver of NVIDIA's GPUs tells, by NVML.
+"""What the driver of NVIDIA's GPUs reports, by NVML.
 
 nvidia-ml-py (the ``cuda`` extra) is optional, and so is every single answer: GPUs, drivers, containers and
-multi-instance GPUs leave out different ones. What is not told is None or not there; nothing raises but opening. Errors
-that mean more than that something is not to be had (a GPU is lost, an unknown error) are kept for people.
+multi-instance GPUs leave out different ones. What is not reported is None or not there; nothing raises but opening.
+Errors that mean more than that something is not to be had (a GPU is lost, an unknown error) are kept for people.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class NvmlFacts:
     Attributes:
         driver: the driver's version, or ``unknown``.
         cuda: the newest CUDA that the driver can run, or ``unknown``.
-        settings: what the latency depends on, by name; without what is not told.
-        nvlinks: how many NVLinks of the GPU are up; None where it has none or does not tell.
+        settings: what the latency depends on, by name; without what is not reported.
+        nvlinks: how many NVLinks of the GPU are up; None where it has none or does not report it.
     """
 
     driver: str = "unknown"
@@ -146,14 +146,14 @@ class Nvml:
     def _nvlinks(self, handle: Any) -> int | None:
         links = range(getattr(self.api, "NVML_NVLINK_MAX_LINKS", 0))
         states = [self.ask("nvmlDeviceGetNvLinkState", handle, link) for link in links]
-        told = [state for state in states if state is not None]
-        return sum(1 for state in told if state) if told else None
+        known = [state for state in states if state is not None]
+        return sum(1 for state in known if state) if known else None
 
     def _settings(self, handle: Any) -> dict[str, str]:
         api = self.api
         milliwatts = self.ask("nvmlDeviceGetEnforcedPowerLimit", handle)
         ecc, mig = self.ask("nvmlDeviceGetEccMode", handle), self.ask("nvmlDeviceGetMigMode", handle)
-        told = {
+        settings = {
             "sm-clock-max": _mhz(self.ask("nvmlDeviceGetMaxClockInfo", handle, api.NVML_CLOCK_SM)),
             "memory-clock-max": _mhz(self.ask("nvmlDeviceGetMaxClockInfo", handle, api.NVML_CLOCK_MEM)),
             "application-sm-clock": _mhz(self.ask("nvmlDeviceGetApplicationsClock", handle, api.NVML_CLOCK_SM)),
@@ -164,7 +164,7 @@ class Nvml:
             "vbios": self.ask("nvmlDeviceGetVbiosVersion", handle),
             "virtualization": VIRTUALIZATION.get(self.ask("nvmlDeviceGetVirtualizationMode", handle) or 0),
         }
-        return {name: str(value) for name, value in told.items() if value is not None}
+        return {name: str(value) for name, value in settings.items() if value is not None}
 
 
 def nvml_facts(uuid: str) -> NvmlFacts:

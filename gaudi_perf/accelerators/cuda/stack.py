@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
 
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts, nvml_facts
 from gaudi_perf.accelerators.cuda.steps import step_name
+from gaudi_perf.accelerators.host import installed
 from gaudi_perf.vocabulary.stack import Stack
 
 _SETTINGS = (
@@ -39,9 +39,9 @@ def cuda_stack() -> Stack:
         "compute-capability": f"{properties.major}.{properties.minor}",
         "python": platform.python_version(),
         "pytorch": str(torch.__version__),  # a type of its own, which no document takes
-        "triton": _installed("triton"),
-        "transformers": _installed("transformers"),
-        "deepspeed": _installed("deepspeed"),
+        "triton": installed("triton") or "none",
+        "transformers": installed("transformers") or "none",
+        "deepspeed": installed("deepspeed") or "none",
     }
     settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
     settings["step"] = step_name()
@@ -73,11 +73,4 @@ def _nccl_version() -> str:
     try:
         return ".".join(map(str, torch.cuda.nccl.version()))
     except (AttributeError, RuntimeError, TypeError):
-        return "none"
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
         return "none"

@@ -17,26 +17,26 @@ class StepKind:
     """What is captured for a token.
 
     Attributes:
-        lean: our own step (``generation.lean``), not transformers' forward pass; with the KV cache only.
+        fused: our own step (``generation.fused_decode``), not transformers' forward pass; with the KV cache only.
         compiled: by torch.compile, with these options; None for not.
     """
 
-    lean: bool
+    fused: bool
     compiled: Mapping[str, bool] | None
 
 
 STEPS: Mapping[str, StepKind] = {
-    "transformers": StepKind(lean=False, compiled=None),
-    "transformers-compiled": StepKind(lean=False, compiled={}),
-    "lean": StepKind(lean=True, compiled=None),
+    "transformers": StepKind(fused=False, compiled=None),
+    "transformers-compiled": StepKind(fused=False, compiled={}),
+    "fused-decode": StepKind(fused=True, compiled=None),
     # Matrix-vector products become Triton kernels, fused with what is around them. They reach the bandwidth of the
     # memory with coordinate descent tuning only (torch/_inductor/decomposition.py, mm).
-    "lean-compiled": StepKind(
-        lean=True,
+    "fused-decode-compiled": StepKind(
+        fused=True,
         compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
     ),
 }
-DEFAULT_STEP = "lean-compiled"
+DEFAULT_STEP = "fused-decode-compiled"
 
 
 def step_name() -> str:

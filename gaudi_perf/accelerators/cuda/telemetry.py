@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
-from gaudi_perf.accelerators.telemetry.base import TelemetrySource
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 FAULTS: Mapping[str, str] = {
@@ -33,7 +33,7 @@ _COUNTERS = {
     "HwPowerBrakeSlowdown": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
     "SwPowerCap": "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP",
 }
-"""Newer drivers count the nanoseconds that a reason was in force, which tells of what falls between two samples. The
+"""Newer drivers count the nanoseconds that a reason was in force, which shows what falls between two samples. The
 numbers of these fields differ between branches of the driver; elsewhere they are settings, which do not grow."""
 _LEAST_SHARE = 0.001
 """Of the time since the sample before; what was in force for less, no latency shows."""
@@ -45,8 +45,6 @@ _VGPU = 2  # nvmlGpuVirtualizationMode_t
 
 class NvmlSource(TelemetrySource):
     """GPUs that CUDA_VISIBLE_DEVICES shows."""
-
-    name = "nvml"
 
     def __init__(self) -> None:
         """Open NVML.
@@ -81,7 +79,7 @@ class NvmlSource(TelemetrySource):
         return [process for index in self._handles for process in self._processes(index)]
 
     def notes(self) -> list[str]:
-        """What NVML cannot tell here, and what it failed to tell."""
+        """What NVML cannot know here, and what it failed to report."""
         found = [
             f"device {index} is a part of a multi-instance GPU, whose other parts share its clocks and its power"
             for index, part in self._parts.items()
@@ -111,7 +109,7 @@ class NvmlSource(TelemetrySource):
             name = os.path.basename(str(self._nvml.ask("nvmlSystemGetProcessName", pid) or ""))
             if name.startswith(_MPS_SERVER):  # it computes for its clients, which are listed themselves
                 self._served.add(index)
-            elif pid > 0:  # some containers are told of processes without numbers
+            elif pid > 0:  # some containers see processes without numbers
                 found[pid] = DeviceProcess(device=index, pid=pid, name=name, memory_bytes=process.usedGpuMemory)
         return list(found.values())
 

@@ -1,1 +1,1 @@
-"""What tells about Gaudi: hl-smi, pyhlml, the stack's versions, the metrics of the bridge."""
+"""Gaudi: hl-smi and pyhlml, the releases of SynapseAI and what goes with them, optimum-habana in the worker."""

@@ -41,7 +41,7 @@ def throttle_reasons(hlml: Any, device: Any) -> list[str]:
     """Why a device runs slower than it could; empty if it does not.
 
     Raises:
-        Exception: pyhlml's own, where the device does not tell.
+        Exception: pyhlml's own, where the device does not report it.
     """
     mask = int(hlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
     return [name for bit, name in ((_POWER, "power"), (_THERMAL, "thermal")) if mask & bit]

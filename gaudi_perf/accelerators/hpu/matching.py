@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
+from gaudi_perf.accelerators.base import Finding, finding
 from gaudi_perf.accelerators.hpu.releases import release_of, synapse_version, validated_with
 
 PLUGIN = "habana-torch-plugin"
 """The distribution whose version is SynapseAI's release and build."""
+COMPONENTS = (PLUGIN, "optimum-habana", "torch", "transformers", "deepspeed")
 
 
-@dataclass(frozen=True)
-class Match:
-    """How a component goes with the others.
-
-    Attributes:
-        check: which component.
-        status: ``unfit`` where results mean nothing, ``warning`` where they differ from what was validated, ``unknown``
-            where nobody has said.
-        found: what was found, in a clause.
-        remedy: what to do; empty if nothing.
-    """
-
-    check: str
-    status: Literal["ok", "warning", "unfit", "unknown"]
-    found: str
-    remedy: str = ""
-
-
-def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> list[Match]:
+def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> list[Finding]:
     """Driver and plug-in, PyTorch, optimum-habana: how each goes with the SynapseAI release of the plug-in.
 
     Args:
         versions: of the installed distributions, by name; those that are not installed are not in it.
-        drivers: what the devices call their driver.
+        drivers: what hl-smi calls the devices' driver.
     """
     return [_driver(versions, drivers), _pytorch(versions, drivers), _optimum_habana(versions)]
 
@@ -51,70 +33,70 @@ def mismatches(versions: Mapping[str, str], drivers: Collection[str]) -> list[st
     ]
 
 
-def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Match:
+def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     plugin = versions.get(PLUGIN)
     if plugin is None:
         remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
-        return Match("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
+        return finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
     if not drivers:
-        return Match("driver and plug-in", "unknown", f"plug-in {plugin}; no device tells its driver")
+        return finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device reports its driver")
     found = f"driver {', '.join(sorted(drivers))}, plug-in {plugin}"
     of_plugin = synapse_version(plugin)
     of_drivers = {synapse_version(driver) for driver in drivers}
     if of_plugin is None or None in of_drivers:
-        return Match("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
+        return finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
     known = {item for item in of_drivers if item is not None}
     if any(item.release[:2] != of_plugin.release[:2] for item in known) or len(known) > 1:
         remedy = f"install the driver of SynapseAI {of_plugin}, or run in the container of {min(known)}"
-        return Match("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
+        return finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
     if known != {of_plugin}:
         remedy = f"install the driver of SynapseAI {of_plugin} to measure what its users have"
-        return Match("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
-    return Match("driver and plug-in", "ok", found)
+        return finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
+    return finding("driver and plug-in", "ok", found)
 
 
-def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Match:
+def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     torch, synapse = versions.get("torch"), _synapse(versions)
     if torch is None:
-        return Match("PyTorch", "unfit", "is not installed", "run in the vendor's container")
-    if _emulated(drivers):
-        return Match("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
+        return finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
+    if is_emulated(drivers):
+        return finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
     release = None if synapse is None else release_of(synapse)
     local = torch.partition("+")[2]
     if not ("hpu" in local or local.startswith("git")):
         remedy = "use the PyTorch of the vendor's container: pip must not replace it"
-        return Match("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
+        return finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
     if release is None or not release.pytorch:
-        return Match("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
+        return finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
     if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
         remedy = f"use PyTorch {release.pytorch} of the vendor's container"
         found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
-        return Match("PyTorch", "unfit", found, remedy)
-    return Match("PyTorch", "ok", torch)
+        return finding("PyTorch", "unfit", found, remedy)
+    return finding("PyTorch", "ok", torch)
 
 
-def _optimum_habana(versions: Mapping[str, str]) -> Match:
+def _optimum_habana(versions: Mapping[str, str]) -> Finding:
     installed, synapse = versions.get("optimum-habana"), _synapse(versions)
     if installed is None:
-        return Match("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
+        return finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
     release = None if synapse is None else validated_with(synapse)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
-        return Match("optimum-habana", "unknown", f"{installed}; none is known to be validated with {of}")
+        return finding("optimum-habana", "unknown", f"{installed}; none is known to be validated with {of}")
     first, last = Version(release.optimum_habana_from), Version(release.optimum_habana_to)
     span = str(first) if first == last else f"{first} to {last}"
     if not first <= _parsed(installed) <= last:
         found = f"{installed}, and {span} was validated with SynapseAI {release.synapse}"
-        return Match("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
+        return finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
     found = f"{installed}, validated with SynapseAI {release.synapse}"
-    return Match("optimum-habana", "ok", found)
+    return finding("optimum-habana", "ok", found)
 
 
 def _synapse(versions: Mapping[str, str]) -> Version | None:
     return synapse_version(versions.get(PLUGIN, ""))
 
 
-def _emulated(drivers: Collection[str]) -> bool:
+def is_emulated(drivers: Collection[str]) -> bool:
     """An emulated Gaudi's driver says so."""
     return any("emulated" in driver for driver in drivers)
 

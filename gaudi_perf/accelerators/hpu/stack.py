@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 
+from gaudi_perf.accelerators.host import installed
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.hlml import opened
-from gaudi_perf.accelerators.hpu.matching import PLUGIN, mismatches
+from gaudi_perf.accelerators.hpu.matching import COMPONENTS, PLUGIN, mismatches
 from gaudi_perf.vocabulary.stack import Stack
 
 # Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
@@ -31,20 +31,20 @@ def synapse_stack(lazy: bool) -> Stack:
     Args:
         lazy: whether the bridge says that it is in lazy mode, whatever the variables say.
     """
-    release, _, build = installed(PLUGIN).rpartition(".")
+    versions = {name: found for name in COMPONENTS if (found := installed(name))}
+    release, _, build = versions.get(PLUGIN, "none").rpartition(".")
     driver = _driver()
     components = {
         "synapse-build": build,
         "python": platform.python_version(),
-        "pytorch": installed("torch"),
-        "transformers": installed("transformers"),
-        "optimum-habana": installed("optimum-habana"),
-        "deepspeed": installed("deepspeed"),
+        "pytorch": versions.get("torch", "none"),
+        "transformers": versions.get("transformers", "none"),
+        "optimum-habana": versions.get("optimum-habana", "none"),
+        "deepspeed": versions.get("deepspeed", "none"),
         **driver,
     }
     settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
     settings["lazy-mode"] = str(lazy).lower()
-    versions = {name: installed(name) for name in (PLUGIN, "torch", "optimum-habana") if installed(name) != "none"}
     return Stack(
         kind="synapse",
         version=release,
@@ -52,14 +52,6 @@ def synapse_stack(lazy: bool) -> Stack:
         settings=settings,
         mismatches=mismatches(versions, [driver["driver"]]),
     )
-
-
-def installed(distribution: str) -> str:
-    """The version that is installed, or ``none``."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "none"
 
 
 def _driver() -> dict[str, str]:

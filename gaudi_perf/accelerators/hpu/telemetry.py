@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.hlml import open_hlml, throttle_reasons
-from gaudi_perf.accelerators.telemetry.base import TelemetrySource
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 _CLOCK_SOC, _ON_AIP = 0, 0  # hlml.h: hlml_clock_type_t, hlml_temperature_sensors_t
@@ -18,8 +18,6 @@ T = TypeVar("T")
 
 class PyhlmlSource(TelemetrySource):
     """Gaudi, through pyhlml."""
-
-    name = "pyhlml"
 
     def __init__(self) -> None:
         """Open the library.
@@ -32,7 +30,7 @@ class PyhlmlSource(TelemetrySource):
         self._devices = [self._hlml.hlmlDeviceGetHandleByIndex(index) for index in range(count)]
 
     def sample(self) -> list[DeviceSample]:
-        """Every device; what one does not tell is None."""
+        """Every device; what one does not report is None."""
         return [self._sample(index, device) for index, device in enumerate(self._devices)]
 
     def processes(self) -> list[DeviceProcess]:
@@ -45,18 +43,18 @@ class PyhlmlSource(TelemetrySource):
 
     def _sample(self, index: int, device: Any) -> DeviceSample:
         hlml = self._hlml
-        power = _told(lambda: float(hlml.hlmlDeviceGetPowerUsage(device)))
+        power = _or_none(lambda: float(hlml.hlmlDeviceGetPowerUsage(device)))
         return DeviceSample(
             device=index,
-            clock_mhz=_told(lambda: float(hlml.hlmlDeviceGetClockInfo(device, _CLOCK_SOC))),
-            temperature_c=_told(lambda: float(hlml.hlmlDeviceGetTemperature(device, _ON_AIP))),
-            power_w=None if power is None else power / 1000,  # pyhlml tells mW
-            memory_used_bytes=_told(lambda: int(hlml.hlmlDeviceGetMemoryInfo(device).used)),
-            throttle_reasons=_told(lambda: throttle_reasons(hlml, device)) or [],
+            clock_mhz=_or_none(lambda: float(hlml.hlmlDeviceGetClockInfo(device, _CLOCK_SOC))),
+            temperature_c=_or_none(lambda: float(hlml.hlmlDeviceGetTemperature(device, _ON_AIP))),
+            power_w=None if power is None else power / 1000,  # pyhlml gives mW
+            memory_used_bytes=_or_none(lambda: int(hlml.hlmlDeviceGetMemoryInfo(device).used)),
+            throttle_reasons=_or_none(lambda: throttle_reasons(hlml, device)) or [],
         )
 
 
-def _told(read: Callable[[], T]) -> T | None:
-    with contextlib.suppress(Exception):  # pyhlml's own kinds: this device does not tell
+def _or_none(read: Callable[[], T]) -> T | None:
+    with contextlib.suppress(Exception):  # pyhlml's own kinds: this device does not report it
         return read()
     return None

@@ -120,7 +120,7 @@ class _Builder:
             environments=self._environments.all,
             cases=cases,
             commands=[harmless(command) for command in documents.commands],
-            odd=warnings_of(documents.runs),
+            warnings=warnings_of(documents.runs),
             notes=[harmless(note) for note in [*documents.notes, *self._search_note()]],
             version=gaudi_perf.__version__,
         )

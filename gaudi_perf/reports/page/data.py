@@ -184,7 +184,7 @@ class Page(Shown, frozen=True, kw_only=True):
         stacks: names of stacks, oldest first.
         counts: key, name and number of each state, worst first.
         commands: what to do next.
-        odd: what was odd about devices and stacks.
+        warnings: about devices and stacks.
         notes: what could not be read, and the like.
     """
 
@@ -196,6 +196,6 @@ class Page(Shown, frozen=True, kw_only=True):
     environments: list[Environment]
     cases: list[ShownCase]
     commands: list[str] = []
-    odd: list[str] = []
+    warnings: list[str] = []
     notes: list[str] = []
     version: str = ""

@@ -153,7 +153,7 @@ class WorkerGroup:
             # It watches the devices that the stack shows its workers, but runs on this interpreter.
             of_stack = {name: value for name, value in self._launch.environment if not name.startswith("PYTHON")}
             watched = {**os.environ, **added, **of_stack}
-            self.telemetry = TelemetryWatch(self._accelerator.telemetry, watched, log_path)
+            self.telemetry = TelemetryWatch(self._accelerator, watched, log_path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(path))
             listener.listen(1)

@@ -20,7 +20,7 @@ from habana_frameworks.torch.hpu.metrics import metric_localcontext  # noqa: E40
 from optimum.habana.utils.misc import get_habana_frameworks_version  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-from emulated_gaudi.control import Fault, tell  # noqa: E402, F401
+from emulated_gaudi.control import Fault, set_faults  # noqa: E402, F401
 
 MODEL = sys.argv[1]
 PROMPT = [[365, 265, 263, 361, 357, 364, 300]]

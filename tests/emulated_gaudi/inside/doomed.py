@@ -1,4 +1,4 @@
-"""Works until what it was told befalls it."""
+"""Works until a fault befalls it."""
 
 import habana_frameworks.torch.hpu as hpu
 import torch

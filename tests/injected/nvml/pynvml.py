@@ -25,12 +25,12 @@ _spec.loader.exec_module(_real)
 globals().update({name: value for name, value in vars(_real).items() if not name.startswith("__")})
 
 
-def _told() -> dict[str, Any]:
+def _answers() -> dict[str, Any]:
     return json.loads(Path(os.environ["PRETENDED_NVML"]).read_text())  # type: ignore[no-any-return]
 
 
 def _answer(gpu: int, name: str) -> Any:
-    answers = _told()["gpus"][gpu]
+    answers = _answers()["gpus"][gpu]
     if name not in answers:
         raise _real.NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
     if isinstance(answers[name], str) and answers[name].startswith("error "):
@@ -43,7 +43,7 @@ def _whole(handle: int) -> int:
 
 
 def nvmlInit() -> None:
-    if _told().get("no driver"):
+    if _answers().get("no driver"):
         raise _real.NVMLError(_real.NVML_ERROR_DRIVER_NOT_LOADED)
 
 
@@ -52,7 +52,7 @@ def nvmlShutdown() -> None:
 
 
 def nvmlDeviceGetCount() -> int:
-    return len(_told()["gpus"])
+    return len(_answers()["gpus"])
 
 
 def nvmlDeviceGetHandleByIndex(index: int) -> int:
@@ -89,7 +89,7 @@ def nvmlDeviceGetNvLinkState(handle: int, link: int) -> int:
 
 
 def nvmlDeviceGetHandleByUUID(uuid: str) -> int:
-    for index, gpu in enumerate(_told()["gpus"]):
+    for index, gpu in enumerate(_answers()["gpus"]):
         for number, part in enumerate(gpu.get("parts", ())):
             if part is not None and part["uuid"] == uuid:
                 return (index + 1) * 100 + number
@@ -111,7 +111,7 @@ def nvmlSystemGetCudaDriverVersion_v2() -> int:
 
 
 def nvmlSystemGetProcessName(pid: int) -> str:
-    names = _told().get("names", {})
+    names = _answers().get("names", {})
     if str(pid) not in names:
         raise _real.NVMLError(_real.NVML_ERROR_NOT_FOUND)
     return str(names[str(pid)])

@@ -1,4 +1,4 @@
-"""Loads the compiled device, makes it what the settings say, and applies what the emulation is told to do wrong."""
+"""Loads the compiled device, makes it what the settings say, and applies the faults that are set."""
 
 import atexit
 import importlib.util
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from emulated_gaudi.build import MODULE, build
-from emulated_gaudi.settings import TOLD_VARIABLE, load
-from emulated_gaudi.told import Reader
+from emulated_gaudi.settings import FAULTS_VARIABLE, load
+from emulated_gaudi.faults import Reader
 
 
 class NotEmulatedError(NotImplementedError, AttributeError):
@@ -71,7 +71,7 @@ def module_index():
 native = _load_native()
 index = module_index()
 rank = int(os.getenv("RANK", os.getenv("OMPI_COMM_WORLD_RANK", "0")))
-_told = Reader(os.environ.get(TOLD_VARIABLE))
+_faults_file = Reader(os.environ.get(FAULTS_VARIABLE))
 
 
 def start():
@@ -84,7 +84,7 @@ def start():
     name = Path(sys.argv[0] or "python").name if sys.argv else "python"
     announcement.write_text(json.dumps({"pid": os.getpid(), "module": index, "name": name}))
     atexit.register(_leave, os.getpid(), announcement, memory)
-    obey()
+    apply_faults()
 
 
 def _leave(pid, *files):
@@ -93,21 +93,21 @@ def _leave(pid, *files):
             file.unlink(missing_ok=True)
 
 
-def obey():
-    """Looks whether the told document has changed, and applies it. Cheap: one stat."""
-    if not _told.refresh():
+def apply_faults():
+    """Looks whether the document of faults has changed, and applies it. Cheap: one stat."""
+    if not _faults_file.refresh():
         return
     due = []
     for graphs in (True, False):
-        faults = _told.told.matching(graphs=graphs, **_seen())
+        faults = _faults_file.document.matching(graphs=graphs, **_seen())
         seconds = max((f.operation_microseconds for f in faults), default=0.0) / 1e6
-        native.tell_pace(graphs, sum(f.slower for f in faults), sum(f.noise for f in faults), seconds)
+        native.set_slowness(graphs, sum(f.slower for f in faults), sum(f.noise for f in faults), seconds)
     # Whether graphs are replayed is not known yet: what falls due later cannot depend on it unless a label says so.
-    for fault in _told.told.matching(**_seen()):
+    for fault in _faults_file.document.matching(**_seen()):
         for name, number in _FAULTS.items():
             if amount := int(getattr(fault, name)):
                 due.append((number, fault.after_operations, fault.after_operations if fault.repeat else 0, amount))
-    native.tell_faults(due)
+    native.set_faults(due)
 
 
 def _seen():
@@ -115,5 +115,5 @@ def _seen():
 
 
 def synchronize():
-    obey()
+    apply_faults()
     native.synchronise()

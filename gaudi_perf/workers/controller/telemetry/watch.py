@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from gaudi_perf.accelerators.telemetry.sampler import Told
+from gaudi_perf.accelerators.base import Accelerator
+from gaudi_perf.accelerators.sampler import Readings
 from gaudi_perf.vocabulary.telemetry import Telemetry
 from gaudi_perf.workers.controller.telemetry.findings import telemetry_of
 
@@ -26,22 +27,22 @@ _LOST = "telemetry was lost: whether devices were throttled, or shared with othe
 class TelemetryWatch:
     """One sampling process. Whatever happens to it, nothing fails: there is no telemetry then."""
 
-    def __init__(self, source: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, accelerator: Accelerator, environment: Mapping[str, str], log: Path) -> None:
         """Start the process, without waiting for it.
 
         Args:
-            source: the name of the source.
+            accelerator: whose devices are read.
             environment: all environment variables of the process.
             log: where its messages go.
         """
-        self._source = source
-        self._before: Told | None = None
+        self._source = accelerator.telemetry
+        self._before: Readings | None = None
         self._lost = False
         self._answered = False
         self._buffer = b""
         with log.open("ab") as messages:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gaudi_perf.accelerators.telemetry.sampler", "--source", source],
+                [sys.executable, "-m", "gaudi_perf.accelerators.sampler", "--accelerator", accelerator.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,
@@ -94,12 +95,12 @@ class TelemetryWatch:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
                 self._process.wait(timeout=_POLITE_SECONDS)
 
-    def _ask(self, command: bytes) -> Told | None:
+    def _ask(self, command: bytes) -> Readings | None:
         if self._lost:
             return None
         try:
             self._send(command)
-            told = msgspec.json.decode(self._line(), type=Told)
+            told = msgspec.json.decode(self._line(), type=Readings)
         except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
             self._lost = True  # an answer that comes late would be taken for that to the next question
             return None

@@ -19,7 +19,7 @@ def _run_closures():
 
 @lazy_only
 def mark_step(device_str="", sync=False):
-    _device.obey()
+    _device.apply_faults()
     _device.native.step()
     if sync:
         _device.synchronize()

@@ -44,7 +44,7 @@ class HPUGraph:
         self.hpu_graph.capture_end(f"hpu_graph_{next(_names)}")
 
     def replay(self, asynchronous=False):
-        _device.obey()
+        _device.apply_faults()
         self.hpu_graph.replay()
 
     def replayV2(self, static_tlist, tlist, asynchronous=False):

@@ -53,7 +53,7 @@ class Event:
         self._recorded = None
 
     def record(self, stream=None):
-        _device.native.synchronise()  # what was asked before is done by now, and its told slowness too
+        _device.native.synchronise()  # what was asked before is done by now, and its added slowness too
         self._recorded = time.perf_counter_ns()
 
     def wait(self, stream=None):

@@ -1,4 +1,4 @@
-"""What the emulation is told to do wrong, from outside the code under test: a JSON document that may change.
+"""What goes wrong in the emulation, set from outside the code under test: a JSON document that may change.
 
 For instance, ten percent slower with graphs, and a device that throttles in one case:
 
@@ -25,7 +25,7 @@ Value = bool | int | float | str
 SEEN = ("graphs", "rank", "module", "synapse", "generation")
 """What the emulation sees itself."""
 LABELS = ("case", "model", "devices", "graphs", "kvcache", "dtype", "new_tokens", "scale", "weights")
-"""What the suite tells it; while a model is loaded, of these only the model's own."""
+"""What the suite sets; while a model is loaded, of these only the model's own."""
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,7 +62,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError("after_operations is at least 1")
 
 
-class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole document."""
 
     faults: list[Fault] = []
@@ -74,7 +74,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [f for f in self.faults if all(key in known and known[key] == v for key, v in f.when.items())]
 
 
-class ToldError(ValueError):
+class FaultsError(ValueError):
     """The document is wrong; ``str(error)`` names the file and what is wrong with it."""
 
 
@@ -84,16 +84,16 @@ class Reader:
     def __init__(self, path: str | Path | None) -> None:
         self._path = Path(path) if path else None
         self._stamp: tuple[int, int, int] | None = None
-        self.told = Told()
+        self.document = Faults()
 
     def refresh(self) -> bool:
         """Reads if the file has changed (or has come or gone).
 
         Returns:
-            Whether ``told`` is new.
+            Whether ``document`` is new.
 
         Raises:
-            ToldError: the document is wrong.
+            FaultsError: the document is wrong.
         """
         if self._path is None:
             return False
@@ -104,33 +104,33 @@ class Reader:
             stamp = None
         if stamp == self._stamp:
             return False
-        self.told = read(self._path) if stamp else Told()
-        self._stamp = stamp  # only now: a document that is wrong is told every time
+        self.document = read(self._path) if stamp else Faults()
+        self._stamp = stamp  # only now: a document that is wrong is reported every time
         return True
 
 
-def read(path: Path) -> Told:
+def read(path: Path) -> Faults:
     """Reads and checks the document.
 
     Raises:
-        ToldError: it is wrong.
+        FaultsError: it is wrong.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Told)
+        return msgspec.json.decode(path.read_bytes(), type=Faults)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise ToldError(f"{path} does not tell the emulated Gaudi anything it understands: {error}") from error
+        raise FaultsError(f"{path} is no document of faults for the emulated Gaudi: {error}") from error
 
 
-def tell(path: str | Path, *faults: Fault, labels: dict[str, Value] | None = None) -> None:
+def set_faults(path: str | Path, *faults: Fault, labels: dict[str, Value] | None = None) -> None:
     """Replaces the document atomically; no faults: all is well from now on.
 
     Args:
-        path: the value of EMULATED_GAUDI_TOLD.
+        path: the value of EMULATED_GAUDI_FAULTS.
         faults: what goes wrong.
         labels: what the emulation cannot see and ``when`` may ask for.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".told-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".faults-")
     with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.encode(Told(list(faults), dict(labels or {}))))
+        file.write(msgspec.json.encode(Faults(list(faults), dict(labels or {}))))
     os.replace(name, target)

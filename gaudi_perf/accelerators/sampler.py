@@ -1,8 +1,9 @@
-"""Reads the devices in a process of its own: ``python -m gaudi_perf.accelerators.telemetry.sampler --source NAME``.
+"""Reads the devices in a process of its own: ``python -m gaudi_perf.accelerators.sampler --accelerator NAME``.
 
+A process, not a thread of the worker: generation is largely Python, and a thread would take the interpreter from it.
 Lines on standard input are commands. ``look`` (before the warm-up, since listing processes takes long) and ``end`` (of
-the timed rounds) are answered by one ``Told`` each on standard output, as a line of JSON. From ``begin``, which has no
-answer, to ``end`` the devices are sampled at intervals. It ends with its input.
+the timed rounds) are answered by one ``Readings`` each on standard output, as a line of JSON. From ``begin``, which has
+no answer, to ``end`` the devices are sampled at intervals. It ends with its input.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import sys
 
 import msgspec
 
-from gaudi_perf.accelerators.telemetry import source_named
-from gaudi_perf.accelerators.telemetry.base import TelemetrySource
+from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.vocabulary.documents import Document, encode_line
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Moment
 
@@ -24,13 +25,13 @@ FIRST_S = 0.1
 INTERVAL_S = 1.0
 
 
-class Told(Document, frozen=True):
+class Readings(Document, frozen=True):
     """The answer to a command.
 
     Attributes:
         samples: since the command before.
         processes: on the devices, now, the suite's own ones too.
-        notes: what the source cannot know, and what it failed to tell.
+        notes: what the source cannot know, and what the library failed to report.
     """
 
     samples: list[DeviceSample] = []
@@ -71,7 +72,7 @@ def serve(source: TelemetrySource, commands: int, answers: int) -> None:
             samples = [*during, *sampled(source, "before" if line == b"look" else "after")]
             during, wait = [], None
             processes = source.processes()
-            _write(answers, encode_line(Told(samples=samples, processes=processes, notes=source.notes())))
+            _write(answers, encode_line(Readings(samples=samples, processes=processes, notes=source.notes())))
 
 
 def _write(answers: int, line: bytes) -> None:
@@ -82,14 +83,14 @@ def _write(answers: int, line: bytes) -> None:
 def main() -> None:
     """Open the source and serve; where it is not there, end at once."""
     parser = argparse.ArgumentParser(description="Samples devices; started by the suite, not by hand.")
-    parser.add_argument("--source", required=True)
+    parser.add_argument("--accelerator", required=True)
     arguments = parser.parse_args()
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the answers
     try:
-        source = source_named(arguments.source)
+        source = accelerator_named(arguments.accelerator).telemetry_source()
     except Exception as error:  # of the vendor's own kinds; telemetry is optional
-        sys.exit(f"no telemetry from {arguments.source}: {type(error).__name__}: {error}")
+        sys.exit(f"no telemetry of {arguments.accelerator}: {type(error).__name__}: {error}")
     try:
         serve(source, 0, answers)
     finally:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
 
 LARGEST = 1 << 30
 """Bytes; beyond every cache, and read in a fraction of a millisecond by a GPU, of a second by a host."""
@@ -16,7 +12,7 @@ _SECONDS = 0.1
 _STRETCH_S = 0.004
 
 
-def measured_bandwidth(device: torch.device, weight_bytes: int, synchronize: Callable[[], None]) -> float:
+def measured_bandwidth(device: str, weight_bytes: int, synchronize: Callable[[], None]) -> float:
     """Bytes a second, the most that was seen of three ways to stream a block.
 
     The block is as large as the weights, so that small models are compared with the cache that holds them, not with the
@@ -24,7 +20,7 @@ def measured_bandwidth(device: torch.device, weight_bytes: int, synchronize: Cal
     a = b + s c of the STREAM benchmark (McCalpin 1995) on three thirds.
 
     Args:
-        device: whose memory.
+        device: whose memory, as PyTorch calls it.
         weight_bytes: of the model.
         synchronize: waits for the device.
     """

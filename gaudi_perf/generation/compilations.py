@@ -1,10 +1,22 @@
-"""What torch.compile compiles, counted."""
+"""torch.compile: where it keeps what it compiles, and how much it compiles."""
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 from gaudi_perf.vocabulary.run import GraphCompilation
+
+
+def compiler_environment() -> dict[str, str]:
+    """Variables of a worker that compiles: steps are kept between runs in the user's cache directory alone."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return {
+        "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+        "TORCHINDUCTOR_CACHE_DIR": str(Path(home) / "gaudi-perf" / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else a pool of processes
+    }
 
 
 class Compilations:
@@ -12,6 +24,7 @@ class Compilations:
 
     def __init__(self) -> None:
         self.count = 0
+        self._before_rounds = 0
         self._seconds = 0.0
         self._began: float | None = None
         self._from_cache = False
@@ -28,9 +41,11 @@ class Compilations:
         return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self.count)
 
     def watch(self) -> None:
-        """Count from now on, until torch.compile is reset."""
+        """Begin torch.compile anew, and count from now on, until it is reset again."""
+        import torch
         from torch._dynamo.callback import callback_handler as handler
 
+        torch.compiler.reset()  # forgets who watched before, too
         for callbacks, ours in ((handler.start_callbacks, self._start), (handler.end_callbacks, self._end)):
             if ours not in callbacks:
                 callbacks.append(ours)
@@ -39,9 +54,13 @@ class Compilations:
         """Forget what was counted."""
         self.count, self._seconds, self._from_cache = 0, 0.0, False
 
-    def problems_since(self, count: int) -> list[str]:
-        """What to say of compilations that happened after there had been ``count``."""
-        more = self.count - count
+    def begin_rounds(self) -> None:
+        """Timed rounds begin: nothing is to be compiled from now on."""
+        self._before_rounds = self.count
+
+    def problems(self) -> list[str]:
+        """What to say of compilations since the rounds began."""
+        more = self.count - self._before_rounds
         if more <= 0:
             return []
         times = "once" if more == 1 else f"{more} times"

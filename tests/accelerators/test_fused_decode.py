@@ -1,4 +1,4 @@
-"""The lean step is BLOOM: it gives the tokens of transformers' generate, and faults in it are seen."""
+"""The fused decode step is BLOOM: it gives the tokens of transformers' generate, and faults in it are seen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from hypothesis import example, given, settings
 
 from gaudi_perf.generation.dummy import bloom_config, dummy_model
-from gaudi_perf.generation.fused_decode import LeanGeneration
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.vocabulary.models import Shape
 from tests.accelerators.test_generation import VOCABULARY, Task, plain, tasks
 
 
-def lean(task: Task, **more: Any) -> LeanGeneration:
-    return LeanGeneration(task.model, task.prompt, task.new, task.batch, **more)
+def fused(task: Task, **more: Any) -> FusedDecodeGeneration:
+    return FusedDecodeGeneration(task.model, task.prompt, task.new, task.batch, **more)
 
 
 @pytest.mark.parametrize("biases_apart", [True, False])
@@ -25,8 +25,8 @@ def lean(task: Task, **more: Any) -> LeanGeneration:
 @given(task=tasks)
 @example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))
 @example(task=Task(layers=3, heads=12, prompt=12, new=20, batch=3, seed=0))
-def test_the_lean_step_gives_the_tokens_of_generate(biases_apart: bool, task: Task) -> None:
-    generation = lean(task, biases_apart=biases_apart)
+def test_the_fused_decode_step_gives_the_tokens_of_generate(biases_apart: bool, task: Task) -> None:
+    generation = fused(task, biases_apart=biases_apart)
     for round_ in range(2):
         prompts = task.prompts(round_)
         assert generation(prompts).tolist() == plain(task, prompts)
@@ -37,7 +37,7 @@ def test_biases_and_norms_that_do_something() -> None:
     task = Task(layers=2, heads=4, prompt=5, new=16, batch=2, seed=1)
     model = restless_model(task)
     for apart in (True, False):
-        generation = LeanGeneration(model, task.prompt, task.new, task.batch, biases_apart=apart)
+        generation = FusedDecodeGeneration(model, task.prompt, task.new, task.batch, biases_apart=apart)
         expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
         assert generation(task.prompts()).tolist() == expected
     assert expected != plain(task, task.prompts()), "they do something"
@@ -51,7 +51,7 @@ def test_residuals_after_the_norm() -> None:
         block.apply_residual_connection_post_layernorm = True
     other = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
     assert other != expected
-    assert LeanGeneration(model, task.prompt, task.new, task.batch)(task.prompts()).tolist() == other
+    assert FusedDecodeGeneration(model, task.prompt, task.new, task.batch)(task.prompts()).tolist() == other
 
 
 def restless_model(task: Task) -> Any:
@@ -84,7 +84,7 @@ def test_planted_faults_are_seen(plant: Callable[[Any], None]) -> None:
     for seed in range(8):
         task = Task(layers=2, heads=6, prompt=7, new=16, batch=2, seed=seed)
         expected = plain(task, task.prompts())
-        generation = lean(task)
+        generation = fused(task)
         generation(task.prompts(round_=7))  # leaves keys and values of other prompts in the cache
         assert generation(task.prompts()).tolist() == expected
         plant(generation)

@@ -1,0 +1,73 @@
+"""The CPU: the default where there is no accelerator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from gaudi_perf.accelerators.base import Accelerator, Finding, Found
+from gaudi_perf.accelerators.cpu.health import check_cpu
+from gaudi_perf.accelerators.cpu.stack import compiler
+from gaudi_perf.accelerators.host import installed, usable_cores
+from gaudi_perf.generation.compilations import compiler_environment
+from gaudi_perf.protocol import GroupSpec
+
+if TYPE_CHECKING:
+    from gaudi_perf.accelerators.cpu.engine import CpuEngine
+
+
+class CpuAccelerator(Accelerator):
+    """The host's processor and memory."""
+
+    name = "cpu"
+    kind = "cpu"
+    default_scale = "standin"
+    preference = 10
+    shared = True
+
+    def find(self) -> Found:
+        """One CPU for every process that was asked for, each with its share of the machine's memory."""
+        memory = psutil.virtual_memory().total // self.processes
+        return Found(name="cpu", count=self.processes, memory_bytes=memory)
+
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
+        """Few threads, and nothing that starts processes of its own.
+
+        Stand-ins are so small that a second thread gains nothing, and beside a busy neighbour it loses much: threads
+        that wait for each other wait for the slowest core.
+        """
+        alone = 1 if group.scale == "standin" else max(1, _physical_cores() // group.devices)
+        threads = group.threads or _users_threads() or alone
+        return {**super().environment(group, directory), **compiler_environment(), "OMP_NUM_THREADS": str(threads)}
+
+    def cannot_run(self, variant_graphs: bool, devices: int) -> str:
+        """``graphs`` needs a compiler."""
+        if variant_graphs and compiler() is None:
+            return (
+                "graphs on the CPU are compiled by torch.compile, and no C++ compiler was found: install g++ or set CXX"
+            )
+        return ""
+
+    def engine(self) -> CpuEngine:
+        """The worker's side."""
+        from gaudi_perf.accelerators.cpu.engine import CpuEngine
+
+        return CpuEngine()
+
+    def health(self) -> Iterator[Finding]:
+        """PyTorch, and a compiler for graphs."""
+        return check_cpu(installed("torch"), compiler())
+
+
+def _users_threads() -> int | None:
+    """What the user's own OMP_NUM_THREADS says; in a list for nested levels, the first."""
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(threads) if threads.isdecimal() and int(threads) > 0 else None
+
+
+def _physical_cores() -> int:
+    return max(1, min(psutil.cpu_count(logical=False) or usable_cores(), usable_cores()))

@@ -1,0 +1,1 @@
+"""The emulated Gaudi as an accelerator: it differs from a Gaudi on the controller's side alone."""

@@ -1,0 +1,71 @@
+"""Gaudi, as the controller sees it: what hl-smi lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaudi_perf.accelerators.base import MIB, Accelerator, Finding, Found
+from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.hpu import hl_smi
+from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
+from gaudi_perf.accelerators.hpu.matching import PLUGIN
+from gaudi_perf.protocol import GroupSpec
+
+if TYPE_CHECKING:
+    from gaudi_perf.accelerators.hpu.engine import HpuEngine
+    from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
+
+# The board's name to the generation's (hl-smi's product names).
+_GENERATIONS = {"HL-20": "gaudi", "HL-22": "gaudi2", "HL-32": "gaudi3"}
+
+
+class HpuAccelerator(Accelerator):
+    """Gaudis of any generation."""
+
+    name = "hpu"
+    kind = "hpu"
+    preference = 30
+    telemetry = "pyhlml"
+    backend = "hccl"
+
+    def find(self) -> Found | None:
+        """What hl-smi lists."""
+        rows = hl_smi.query("name", "memory.total")
+        if not rows:
+            return None
+        product, memory = rows[0]
+        generation = next((name for prefix, name in _GENERATIONS.items() if product.startswith(prefix)), "gaudi")
+        size = int(memory) * MIB if memory.isdecimal() else None
+        return Found(name=generation, count=len(rows), memory_bytes=size)
+
+    def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
+        """Lazy mode, which graphs need and which is no default since SynapseAI 1.21; metrics that judge validity."""
+        return {
+            **super().environment(group, directory),
+            "PT_HPU_LAZY_MODE": "1",
+            "PT_HPU_ENABLE_LAZY_COLLECTIVES": "true",
+            "PT_HPU_ENABLE_CACHE_METRICS": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
+        }
+
+    def engine(self) -> HpuEngine:
+        """The worker's side."""
+        from gaudi_perf.accelerators.hpu.engine import HpuEngine
+
+        return HpuEngine()
+
+    def telemetry_source(self) -> PyhlmlSource:
+        """Pyhlml and hl-smi."""
+        from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
+
+        return PyhlmlSource()
+
+    def installed(self) -> bool:
+        """Whether there is hl-smi or the vendor's plug-in, even without a device."""
+        return hl_smi.there_is_hl_smi() or bool(installed(PLUGIN))
+
+    def health(self) -> Iterator[Finding]:
+        """Devices, versions that go together, processes, memory, throttling, huge pages."""
+        return check_gaudis(GaudiFacts.gather())

@@ -1,0 +1,175 @@
+"""The worker's side of accelerators that PyTorch drives: a model of transformers in their memory, and ways to generate.
+
+What imports transformers' models is imported inside functions: an accelerator may have to change transformers first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import torch
+
+from gaudi_perf.accelerators.base import Engine
+from gaudi_perf.generation.bandwidth import measured_bandwidth
+from gaudi_perf.generation.batches import padded
+from gaudi_perf.generation.deepspeed import import_deepspeed, pass_alone, sharded_model
+from gaudi_perf.generation.import_patches import leave_out_scikit_learn
+from gaudi_perf.generation.plain import PlainGeneration
+from gaudi_perf.generation.prompts import Prompt, prompt_of
+from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
+from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.outputs import TokenTrace
+
+
+class Generation(Protocol):
+    """One way of generating, with buffers for one variant."""
+
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); ``mask`` is 0 where the prompt is padded."""
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation in the same way, led by a tracer."""
+
+
+class TorchEngine(Engine):
+    """Holds a BLOOM model, or a rank's part of it.
+
+    Attributes:
+        device_type: what PyTorch calls the device.
+        library: what the model is made with, beside PyTorch.
+        fills_on_device: whether dummy weights are made on the device; else on the host.
+    """
+
+    device_type: ClassVar[str] = "cpu"
+    library: ClassVar[str] = "transformers"
+    fills_on_device: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._model: Any = None
+        self._forward: Any = None
+        self._group: GroupSpec | None = None
+        self._variant: Variant | None = None
+        self._generation: Generation | None = None
+
+    def generation_of(self, variant: Variant) -> Generation:
+        """Make the buffers of a variant: ``eager`` is transformers' generate."""
+        if variant.graphs:
+            return self.static_generation(variant)
+        return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
+
+    def static_generation(self, variant: Variant) -> Generation:
+        """The same for ``graphs``; what is compiled or captured is so in the first rounds.
+
+        Raises:
+            UserError: this accelerator has no graphs.
+        """
+        raise UserError("this accelerator has no graphs: leave them out with -k eager, or --eager for a dataset")
+
+    def import_libraries(self) -> None:
+        """Import what the model needs.
+
+        Raises:
+            UserError: something is not installed.
+        """
+        leave_out_scikit_learn()
+        from transformers import BloomForCausalLM  # noqa: F401
+
+    def take_device(self) -> None:
+        """See that there is a device, once everything is imported and before weights are put on it.
+
+        Raises:
+            UserError: there is none.
+        """
+        return None
+
+    def import_for_ranks(self) -> None:
+        """Transformers and DeepSpeed."""
+        self.import_libraries()
+        import_deepspeed()
+
+    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
+        """Import PyTorch, and make or read the weights; of several ranks each has its part."""
+        progress(f"importing torch and {self.library}")
+        self.import_libraries()
+        self.take_device()
+        from gaudi_perf.generation.dummy import dummy_model
+        from gaudi_perf.generation.weights import load_model
+
+        self._group = group
+        filled_on = self.device_type if self.fills_on_device else "cpu"
+        shape = model_named(group.model).shape_at(group.scale)
+        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
+        if group.devices > 1:
+            self._model = sharded_model(group, progress, filled_on)
+        elif group.weights.kind == "dummy":
+            self._model = dummy_model(shape, group.dtype, device=filled_on).to(self.device_type)
+        else:
+            self._model = load_model(group).to(self.device_type)
+        self._forward = self._model.forward
+
+    def prompt(self) -> Prompt:
+        """The prompt for these weights."""
+        return prompt_of(self._loaded())
+
+    def memory_bandwidth(self) -> float | None:
+        """Measured in this process, with a block as large as its part of the weights."""
+        group = self._loaded()
+        weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
+        return measured_bandwidth(self.device_type, weights, self.synchronize)
+
+    def prepare(self, variant: Variant) -> None:
+        """Generate in this variant from now on; what the one before held is freed first."""
+        self._loaded()
+        self.close()
+        self._variant = variant
+        self._generation = self.generation_of(variant)
+
+    def close(self) -> None:
+        """Let go of the prepared variant's buffers and graphs."""
+        self._variant = self._generation = None
+
+    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+        """Generate; the tokens are the only thing that the host waits for."""
+        variant, generation = self._prepared()
+        return self._tokens(generation(self._batch(prompt_ids, variant), on_token)[0])
+
+    def complete(self, prompts: list[list[int]]) -> list[list[int]]:
+        """Complete a batch, padded to the variant's shape."""
+        variant, generation = self._prepared()
+        pad = self._model.config.pad_token_id
+        ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
+        return self._tokens(generation(ids, mask=mask)[: len(prompts)])
+
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
+        """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs."""
+        if plain:
+            return trace_of_one_pass(self._forward, prompt_ids, token_ids, self.device_type)
+        variant, generation = self._prepared()
+        tracer = Tracer(token_ids)
+        generation.trace(self._batch(prompt_ids, variant), tracer)
+        return tracer.trace
+
+    def pass_alone(self, prompt_ids: list[int]) -> bool:
+        """Of this rank's part, by the forward that no graph wraps."""
+        pass_alone(self._model, self._forward, prompt_ids, self.device_type)
+        return True
+
+    def _loaded(self) -> GroupSpec:
+        assert self._group is not None, "load() comes first"
+        return self._group
+
+    def _prepared(self) -> tuple[Variant, Generation]:
+        assert self._variant is not None and self._generation is not None, "prepare() comes first"
+        return self._variant, self._generation
+
+    def _batch(self, prompt_ids: list[int], variant: Variant) -> torch.Tensor:
+        return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type)
+
+    @staticmethod
+    def _tokens(output: torch.Tensor) -> list[Any]:
+        return list(output.cpu().tolist())
