@@ -32,10 +32,18 @@ class Golden:
         self._update = update
         self._places = places
 
-    def __call__(self, name: str, text: str) -> None:
-        """Fail if the golden file of this name says something else."""
+    def __call__(self, name: str, text: str, *, dated: bool = False) -> None:
+        """Fail if the golden file of this name says something else.
+
+        Args:
+            name: the file under ``tests/golden/``.
+            text: what is shown now.
+            dated: whether it has the date of today.
+        """
         path = DIRECTORY / name
         text = self._normalised(text)
+        for today in (_STARTED, datetime.now(timezone.utc)) if dated else ():
+            text = text.replace(f"{today:%Y-%m-%d}", "YYYY-MM-DD")
         known = path.read_text("utf-8") if path.is_file() else ""
         if text == known:
             return
@@ -47,11 +55,9 @@ class Golden:
         pytest.fail("\n".join([*lines, "", "if it should be so: pytest tests --update-golden"]), pytrace=False)
 
     def _normalised(self, text: str) -> str:
-        """The text without what differs from machine to machine and from day to day; colours are made visible."""
+        """The text without what differs from machine to machine; colours are made visible."""
         for place, shown in self._places.items():
             text = text.replace(place, shown)
-        for today in (_STARTED, datetime.now(timezone.utc)):
-            text = text.replace(f"{today:%Y-%m-%d}", "YYYY-MM-DD")
         text = re.sub(rf"(gaudi-perf,?(?: version)? ){re.escape(gaudi_perf.__version__)}", r"\1VERSION", text)
         text = re.sub(r"\brun-\d{6}\b", "run-NNNNNN", text)  # make_run counts all runs of a process
         # The last digits of a double are the machine's.

@@ -32,7 +32,7 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     assert not (here / "baselines/gaudi2/synapse-1.23.0.json").exists()
     assert invoke("baselines", "refresh", "results/b", "--accept-regression", "collectives").exit_code == 0
     assert invoke("baselines", "show", "gaudi2/synapse-1.23.0").exit_code == 0
-    golden("baselines/refresh.txt", invoke.transcript)
+    golden("baselines/refresh.txt", invoke.transcript, dated=True)
 
     invoke.transcript = ""
     invoke("baselines", "waive", "--list")
@@ -43,7 +43,7 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     assert invoke("baselines", "verify").exit_code == 0  # 1.23.0 is stored already: that is told
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 0
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 2
-    golden("baselines/waive.txt", invoke.transcript)
+    golden("baselines/waive.txt", invoke.transcript, dated=True)
 
     invoke.transcript = ""
     broken = here / "baselines/gaudi2/synapse-1.22.0.json"
@@ -86,7 +86,7 @@ def test_a_level_is_new_better_unchanged_or_slower(
     invoke("baselines", "diff", "results/new")
     invoke("baselines", "refresh", "results/new", "--accept-regression", "collectives, mended in 1.24")
     invoke("baselines", "show", "gaudi2/synapse-1.22.0")
-    golden("baselines/kinds.txt", invoke.transcript)
+    golden("baselines/kinds.txt", invoke.transcript, dated=True)
 
 
 def test_mistakes(invoke: Invoke, here: Path, golden: Golden) -> None:
@@ -162,4 +162,4 @@ def test_refresh_is_judged_as_pytest_judges(invoke: Invoke, store_runs: StoreRun
     store_runs([make_run([0.9, 1.04, 1.2], session="c")])  # too little to tell: the margin decides
     assert "INCONCLUSIVE" in invoke("compare", "results/c", "gaudi2/synapse-1.22.0").output
     assert "0 refused" in invoke("baselines", "diff", "results/c", "--minimum-runs", 1).output
-    golden("baselines/judged.txt", invoke.transcript)
+    golden("baselines/judged.txt", invoke.transcript, dated=True)
