@@ -10,7 +10,14 @@ from tests.golden_files import Golden
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="Write tests/golden anew.")
+    parser.addoption("--update-golden", action="store_true", help="Write tests/golden anew; runs no other tests.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--update-golden"):
+        chosen = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[*set(items) - set(chosen)])
+        items[:] = chosen
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from tests import golden_files
 from tests.golden_files import DIRECTORY, Golden
 
 
+@pytest.mark.usefixtures("golden")  # so that it runs with --update-golden
 def test_every_golden_file_is_used() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in DIRECTORY.parent.rglob("*.py"))
     names = [path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*") if path.is_file()]
