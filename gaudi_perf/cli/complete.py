@@ -87,7 +87,7 @@ def complete(
     from gaudi_perf.workers.controller.group import GroupFailure
     from gaudi_perf.workers.controller.matrix import why_not_batches
     from gaudi_perf.workers.controller.measuring import Measurer
-    from gaudi_perf.workers.controller.plan import Deadlines, Plan
+    from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
     from gaudi_perf.workers.controller.workspace import Workspace
 
     model_named(model)
@@ -116,7 +116,7 @@ def complete(
         click.echo(shown(sentence), err=True)
     try:
         with (
-            Measurer(found, told, Plan(), Deadlines(), workspace.path, session_id) as measurer,
+            Measurer(found, told, MeasurementPlan(), Deadlines(), workspace.path, session_id) as measurer,
             CompletionsFile(output) as file,
             told_progress() as progress,
         ):

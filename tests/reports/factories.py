@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gaudi_perf.statistics.outputs import WRONG
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
@@ -20,7 +21,6 @@ from gaudi_perf.vocabulary.verdict import (
     Verdict,
     VerdictKind,
 )
-from gaudi_perf.workers.rank.merging import skew_of
 from tests.stores.making import make_run
 
 ALIKE = [0.0100 + 0.00001 * number for number in range(8)]

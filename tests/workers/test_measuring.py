@@ -14,7 +14,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.measuring import Measurer, _RoundLog
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 from tests.workers.conftest import left_processes
 
 Make = Callable[..., Measurer]
@@ -26,7 +26,7 @@ def make(injected: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
     made: list[Measurer] = []
 
     def make(notify: Callable[[str], None] = lambda text: None, **plan: Any) -> Measurer:
-        chosen = Plan(**{"rounds": 4, "minimum_rounds": 3, "token_rounds": 2, "budget_s": 30.0, **plan})
+        chosen = MeasurementPlan(**{"rounds": 4, "minimum_rounds": 3, "token_rounds": 2, "budget_s": 30.0, **plan})
         deadlines = Deadlines(start=30, load=20, round=20)
         weights = protocol.Weights()
         made.append(Measurer(CpuAccelerator(), weights, chosen, deadlines, place / str(len(made)), "session-1", notify))
