@@ -29,7 +29,7 @@ from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller import completing
 from gaudi_perf.workers.controller.measuring import Measurer
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 
 BATCH, PROMPT, NEW, CHUNK = 8, 16, 50, 5
 
@@ -60,7 +60,9 @@ def main() -> None:
                 bare_s.append(next(bare))
                 marks.append(time.perf_counter())
 
-        measurer = Measurer(accelerator_named("cpu"), Weights(), Plan(), Deadlines(), place / "groups", "benchmark")
+        measurer = Measurer(
+            accelerator_named("cpu"), Weights(), MeasurementPlan(), Deadlines(), place / "groups", "benchmark"
+        )
         first = completing._batches
 
         def batches(*arguments: object) -> Iterator[object]:

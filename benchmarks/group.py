@@ -17,7 +17,7 @@ from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.plan import Deadlines
 
-PARTS = ("launcher", "interpreter", "imports", "communication")
+PARTS = ("launch", "interpreter", "imports", "communication")
 
 
 def measure(ranks: int, trips: int, directory: Path) -> None:
@@ -37,9 +37,9 @@ def measure(ranks: int, trips: int, directory: Path) -> None:
         group.close()
     parts = {name: group.phases_s.get(f"start: {name}", 0.0) for name in PARTS}
     parts["load"] = whole - sum(parts.values())
-    told = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
+    each = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
     trip = f"{statistics.median(seconds) * 1000:.2f} ms (95 %: {sorted(seconds)[int(trips * 0.95)] * 1000:.2f} ms)"
-    print(f"{ranks} ranks: round trip {trip}; start {whole:.1f} s: {told if ranks > 1 else 'one process'}", flush=True)
+    print(f"{ranks} ranks: round trip {trip}; start {whole:.1f} s: {each if ranks > 1 else 'one process'}", flush=True)
 
 
 def main() -> None:

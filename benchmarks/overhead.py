@@ -15,6 +15,7 @@ import time
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
 from gaudi_perf.workers.controller.workspace import Workspace
 from gaudi_perf.workers.rank.worker import Worker
@@ -68,8 +69,8 @@ def main() -> None:
     accelerator = accelerator_named("cpu")
     spec = protocol.GroupSpec(engine="cpu", model=arguments.model, devices=1, scale="standin", dtype="bfloat16")
     workspace = Workspace()
-    program = [sys.executable, __file__, "--worker"]
-    group = WorkerGroup(spec, accelerator, workspace.path / "group", Deadlines(), program=program)
+    launch = Launch(program=(sys.executable, __file__))
+    group = WorkerGroup(spec, accelerator, workspace.path / "group", Deadlines(), launch=launch)
     try:
         group.start()
         group.load()
@@ -92,8 +93,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "--worker" in sys.argv:
-        sys.argv.remove("--worker")
+    if sys.argv[1:2] == ["-m"]:  # started instead of the worker's module
+        del sys.argv[1:3]
         worker_main(BareWorker)
     else:
         main()

@@ -1,11 +1,15 @@
-"""What controller and worker say to each other: one JSON document a line, over a Unix domain socket.
+"""What controller and rank say to each other: one JSON document a line, over a Unix domain socket.
 
-The controller asks, the worker answers; every request gets exactly one final reply, and ``Progress`` lines before it.
-No pickle: both sides decode typed documents and refuse anything else.
+The controller asks, rank 0 answers; every request gets exactly one final reply, and ``Progress`` lines before it.
+No pickle: both sides decode typed documents and refuse anything else. Rank agents report on standard output. What both
+sides must agree on besides, environment variables and statuses, is at the end.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from typing import Annotated
 
 import msgspec
@@ -69,7 +73,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of what the controller asks.
 
     Attributes:
-        patience_s: told to several ranks: when the controller will give up, in seconds from now.
+        patience_s: to several ranks: when the controller will give up, in seconds from now.
     """
 
     patience_s: float | None = None
@@ -106,7 +110,7 @@ class PassesAlone(Request, frozen=True, tag="passes-alone"):
 
 
 class Trace(Request, frozen=True, tag="trace"):
-    """Generate once more, led along these tokens, and tell the logits of every step. Never among timed rounds.
+    """Generate once more, led along these tokens, and return the logits of every step. Never among timed rounds.
 
     Attributes:
         token_ids: the new tokens to follow.
@@ -133,7 +137,7 @@ class OpenDataset(Request, frozen=True, tag="open-dataset"):
 
 
 class ReadPrompts(Request, frozen=True, tag="read-prompts"):
-    """Tell these prompts of the dataset; the rank that has read it does."""
+    """Return these prompts of the dataset; the rank that has read it does."""
 
     first: Count
     count: PositiveInt
@@ -187,8 +191,8 @@ class Loaded(Reply, frozen=True, tag="loaded"):
         prompt_ids: the token ids that stand for the prompt.
         tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
-        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launcher`` is when the launcher had
-            started it, in seconds since 1970.
+        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launch`` is when it was started, in
+            seconds since 1970.
     """
 
     device: Device
@@ -233,7 +237,7 @@ class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
 
 
 class PassesAloneDone(Reply, frozen=True, tag="passes-alone-done"):
-    """Per rank the duration of each pass; of none where the engine cannot tell."""
+    """Per rank the duration of each pass; none where the engine does not support it."""
 
     rank_passes_s: list[list[Seconds]]
 
@@ -242,8 +246,8 @@ class Traced(Reply, frozen=True, tag="traced"):
     """The logits along the tokens.
 
     Attributes:
-        trace: None if this engine cannot tell, or if they are no numbers.
-        problem: why they must not be believed, in words.
+        trace: None if this engine gives no logits, or if they are no numbers.
+        problem: why they must not be believed, as a sentence.
     """
 
     trace: TokenTrace | None = None
@@ -317,3 +321,71 @@ AnyReply = (
     | Pong
     | Failed
 )
+
+
+# ---- what rank agents report
+
+
+class RankReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The state of a rank. Agents report it every second, and when it changes.
+
+    Attributes:
+        rank: which.
+        host: where.
+        pid: the process id of the rank on its host.
+        stopped: whether a signal has stopped it.
+        ended: its exit status, negative for a signal, once it has ended.
+        last: its last line, once it has ended.
+    """
+
+    rank: int
+    host: str
+    pid: int
+    stopped: bool = False
+    ended: int | None = None
+    last: str = ""
+
+
+REPORT = "gaudi-perf-rank "
+"""What a line with a report begins with."""
+MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
+"""Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
+
+
+# ---- the environment of a group's processes
+
+MARK = "_GAUDI_PERF_WORKER_GROUP"
+"""Has the private directory of the group: by it all that a group started is found again."""
+PATIENCE = "_GAUDI_PERF_PATIENCE"
+"""Has the seconds after which the controller gives up on loading."""
+STARTED = "_GAUDI_PERF_RANK_STARTED"
+"""Has the time at which a rank was started, in seconds since 1970."""
+HANDED_ON = "_GAUDI_PERF_HANDED_ON"
+"""Has the variables that are handed on to other hosts: an encoded ``HandedOn``."""
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
+"""DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; rank agents undo that."""
+ALIVE = "alive"
+"""Name of a pipe beside the socket, which the controller has open while it lives, where there are rank agents."""
+
+
+class HandedOn(Document, frozen=True):
+    """What other hosts get of the controller's environment.
+
+    Attributes:
+        first_host: the name of the controller's host.
+        visible_devices: what ``VISIBLE_DEVICES`` shows there, if it is set.
+    """
+
+    variables: dict[str, str] = {}
+    first_host: str = ""
+    visible_devices: str | None = None
+
+    def encode(self) -> str:
+        """As letters, digits, ``-``, ``_`` and ``=``, which no shell and no launcher changes."""
+        text = json.dumps(msgspec.to_builtins(self))  # which holds bytes that are no UTF-8, too
+        return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode()
+
+    @staticmethod
+    def decode(value: str) -> HandedOn:
+        """What ``encode`` has made of it."""
+        return msgspec.convert(json.loads(zlib.decompress(base64.urlsafe_b64decode(value))), HandedOn)

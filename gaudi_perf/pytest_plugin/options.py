@@ -23,14 +23,14 @@ from gaudi_perf.vocabulary.models import SCALES
 from gaudi_perf.vocabulary.workload import DTYPES
 from gaudi_perf.workers.controller.hosts import LAUNCHERS, Hosts, read_hosts
 from gaudi_perf.workers.controller.launch import Launch, stack_launch
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
 
 
 def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
     """The options by the title of their group: flag, name of the value (none for a switch), its parser, help."""
-    names, shape, switch = accelerator_names(), DatasetSettings, values.flag
+    names, shape, plan, switch = accelerator_names(), DatasetSettings, MeasurementPlan, values.flag
     count, seconds, listed = values.positive_integer, values.positive_number, ", ".join
     defaults = ", ".join(f"{metric} {percent_set(tolerance)}%" for metric, tolerance in TOLERANCES.items())
     # fmt: off
@@ -74,11 +74,11 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--max-minutes", "MINUTES", seconds,
              "With --runs auto: time for the runs of all cases (default: no limit)."),
             ("--rounds", "N", count,
-             f"Timed generations of a run, as far as the time budget goes (default: {Plan.rounds})."),
+             f"Timed generations of a run, as far as the time budget goes (default: {plan.rounds})."),
             ("--warm-up-limit", "N", count,
-             f"Most rounds before those that count; warm-up ends when steady (default: {Plan.warm_up_limit})."),
+             f"Most rounds before those that count; warm-up ends when steady (default: {plan.warm_up_limit})."),
             ("--time-budget", "SECONDS", seconds,
-             f"Time for warm-up and rounds of a case in a run (default: {Plan.budget_s:g}). Three rounds are taken "
+             f"Time for warm-up and rounds of a case in a run (default: {plan.budget_s:g}). Three rounds are taken "
              "whatever they cost."),
             ("--start-deadline", "SECONDS", seconds,
              f"How long a worker may take to start (default: {Deadlines.start:g})."),
@@ -288,7 +288,7 @@ def _settings(given: Given, project: Path) -> Settings:
         candidate=candidate,
         baseline=baseline,
         rounds_in_turns=rounds_in_turns,
-        plan=Plan(**given.those("rounds", "warm_up_limit", budget_s="--time-budget")),
+        plan=MeasurementPlan(**given.those("rounds", "warm_up_limit", budget_s="--time-budget")),
         deadlines=Deadlines(
             **given.those(start="--start-deadline", load="--load-deadline", round="--round-deadline"),
         ),

@@ -75,12 +75,14 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
     if measured:
         console.print(heading(runs[measured[0].case.id][0]))
-        if console.width >= _ONE_TABLE_WIDTH:
-            console.print(_fitting(console, _TIMES + _VERDICT, measured, runs))
+        one = _fitting(console, _TIMES + _VERDICT, measured, runs) if console.width >= _ONE_TABLE_WIDTH else None
+        if one is not None:
+            console.print(one)
         else:
-            console.print(_fitting(console, _VERDICT, measured, runs))
+            console.print(_fitting(console, _VERDICT, measured, runs) or _table(_VERDICT, measured, runs))
             console.print()
-            console.print(_fitting(console, _TIMES, measured, runs, all_verdicts=False))
+            times = _fitting(console, _TIMES, measured, runs, all_verdicts=False)
+            console.print(times or _table(_TIMES, measured, runs, all_verdicts=False))
         limit = limit_note(runs[measured[0].case.id][0])
         if limit:
             console.print(limit)
@@ -192,23 +194,23 @@ def _fitting(
     reports: Sequence[CaseReport],
     runs: Mapping[str, Sequence[Run]],
     all_verdicts: bool = True,
-) -> Table:
-    """The table with the widest interval bars that fit, or with none."""
+) -> Table | None:
+    """The table with the widest interval bars that fit; None if no bar does."""
     compared = any(verdict.ratio is not None for report in reports for verdict in report.verdicts)
     for bar in _BARS if compared else (0,):
         for gap in (1, 0):
             table = _table(columns, reports, runs, all_verdicts, bar=bar, gap=gap)
             if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
                 return table
-    return _table(columns, reports, runs, all_verdicts, bar=0)
+    return None
 
 
 def _table(
     columns: Sequence[_Column],
     reports: Sequence[CaseReport],
     runs: Mapping[str, Sequence[Run]],
-    all_verdicts: bool,
-    bar: int,
+    all_verdicts: bool = True,
+    bar: int = 0,
     gap: int = 1,
 ) -> Table:
     """A row a case, or a row for each of its verdicts.

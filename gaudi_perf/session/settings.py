@@ -17,7 +17,7 @@ from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import Dtype, Workload
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.rules import Rules
@@ -85,7 +85,7 @@ class Settings:
     candidate: Launch = field(default_factory=Launch)
     baseline: Launch | None = None
     rounds_in_turns: bool = False
-    plan: Plan = field(default_factory=Plan)
+    plan: MeasurementPlan = field(default_factory=MeasurementPlan)
     deadlines: Deadlines = field(default_factory=Deadlines)
     against: str = ""
     refresh_baselines: bool = False

@@ -1,12 +1,18 @@
-"""Which rank of a group is slow. In rounds all wait for it; passes by themselves, which wait for none, show it."""
+"""How far apart the ranks of a group are, and which one is slow.
+
+In rounds all wait for the slowest, so passes by themselves show it, which wait for none.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+
+from gaudi_perf.vocabulary.run import RankSkew
 
 _FALSE_ALARMS = 0.01
 """How often a group whose ranks are alike may have a slow one; shared by its ranks (Bonferroni)."""
@@ -47,3 +53,18 @@ def slow_rank(passes_s: Sequence[Sequence[float]]) -> SlowRank | None:
         if by >= _LEAST and mannwhitneyu(mine, others, alternative="greater").pvalue <= _FALSE_ALARMS / len(passes_s):
             found.append(SlowRank(rank, by))
     return max(found, key=lambda one: one.by, default=None)
+
+
+def skew_of(rank_latencies_s: Sequence[Sequence[float]]) -> RankSkew | None:
+    """How far apart ranks ended, and which lags; None for one rank.
+
+    Args:
+        rank_latencies_s: per rank, the duration of each round in seconds.
+    """
+    if len(rank_latencies_s) < 2:
+        return None
+    rounds = list(zip(*rank_latencies_s, strict=True))
+    lagging = [max(range(len(round_)), key=round_.__getitem__) for round_ in rounds]
+    ((rank, times),) = Counter(lagging).most_common(1)
+    spread = median(max(round_) - min(round_) for round_ in rounds)
+    return RankSkew(median_s=spread, lagging_rank=rank, lagging_share=times / len(rounds))

@@ -30,7 +30,7 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: name another directory",
     errno.ENOTDIR: "a part of this path is a file: name another directory",
     errno.EEXIST: "there is something else of this name: name another directory",
-    errno.ENOENT: "the directory has vanished: create it and try again",
+    errno.ENOENT: "create the directory, or name another",
     errno.EISDIR: "there is a directory of this name: move it away",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }

@@ -151,7 +151,7 @@ class _Index:
             try:
                 with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
                     self._load(database)
-            except (sqlite3.Error, ValueError, KeyError, TypeError):  # damaged, or of another release
+            except (sqlite3.Error, msgspec.MsgspecError, ValueError, KeyError, TypeError):  # damaged, or another's
                 self.runs, self._parts = {}, {}
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -177,7 +177,7 @@ class _Index:
                 host=document.host,
                 measurement=document.measurement,
             ).without_details()
-        except (OSError, ValueError, UnicodeError, RecursionError):  # msgspec's errors are ValueErrors
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
     def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,29 +11,63 @@ from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
 
-Invoke = Callable[..., Result]
-
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = PROJECT / "baselines"
 
 
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """Runs gaudi-perf; no traceback may come of anything."""
-    for variable in ("GAUDI_PERF_BASELINES_DIR", "GAUDI_PERF_RESULTS_DIR"):
-        monkeypatch.delenv(variable, raising=False)
+class Invoke:
+    """Runs gaudi-perf; no traceback may come of anything.
 
-    def run(*arguments: object) -> Result:
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    Attributes:
+        transcript: what a terminal would show: every command with its output, and its exit status unless it is 0.
+    """
+
+    def __init__(self) -> None:
+        self.transcript = ""
+
+    def __call__(self, *arguments: object) -> Result:
+        """Run a command."""
+        words = [str(argument) for argument in arguments]
+        done = CliRunner().invoke(main, words)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert "\x1b" not in done.output  # plain when piped
+        status = f"[exit status {done.exit_code}]\n" if done.exit_code else ""
+        self.transcript += f"$ {shlex.join(['gaudi-perf', *words])}\n{done.output}{status}\n"
         return done
 
-    return run
+    def mistake(self, *arguments: object) -> None:
+        """Run a command that is a mistake: one sentence, and exit status 2."""
+        done = self(*arguments)
+        assert done.exit_code == 2 and len(done.output.strip().splitlines()) == 1, done.output
 
 
 @pytest.fixture
-def store_runs(tmp_path: Path) -> Callable[[Iterable[Run]], Path]:
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    for variable in ("GAUDI_PERF_BASELINES_DIR", "GAUDI_PERF_RESULTS_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    return Invoke()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, whose ``results`` and ``baselines`` need no option."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's directory, with the published baselines, as working directory."""
+    monkeypatch.chdir(PROJECT)
+    return PROJECT
+
+
+StoreRuns = Callable[[Iterable[Run]], Path]
+
+
+@pytest.fixture
+def store_runs(tmp_path: Path) -> StoreRuns:
     """Writes runs into a results directory."""
 
     def write(runs: Iterable[Run]) -> Path:

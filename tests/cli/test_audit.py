@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gaudi_perf.vocabulary.run import Run
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import Invoke, StoreRuns
+from tests.golden_files import Golden
 from tests.stores.making import make_run
-
-StoreRuns = Callable[[Iterable[Run]], Path]
 
 
 def nights(
@@ -39,64 +37,39 @@ def nights(
     return made
 
 
-def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs([*nights(20, probed=True), *nights(20, spread=0.2, graphs=False)])
-    done = invoke("audit", "--results-dir", directory, "--repeats", 60)
-    assert done.exit_code == 0, done.output
-    rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}
-    quiet, noisy = rows["bloomz7b-1x-graphs-kvcache"], rows["bloomz7b-1x-eager-kvcache"]
-    assert quiet[1] == "100/20" and quiet[2:5] == ["5", "of", "5"]
+def _cells(output: str, case: str) -> list[str]:
+    """The row of a case: its runs, what was replayed, false alarms, and so on."""
+    (row,) = (line for line in output.splitlines() if line.startswith(f"{case} "))
+    return row.split()
+
+
+def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(
+    invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden
+) -> None:
+    store_runs([*nights(20, probed=True), *nights(20, spread=0.2, graphs=False)])
+    output = invoke("audit", "--repeats", 60).output
+    quiet, noisy = (_cells(output, f"bloomz7b-1x-{mode}-kvcache") for mode in ("graphs", "eager"))
     assert float(quiet[5].rstrip("%")) <= 2.0
-    finds = done.output.splitlines()
-    assert any(
-        line.startswith("bloomz7b-1x-graphs-kvcache") and (" 5 % " in line or " 10 % " in line) for line in finds
-    )
-    assert " over 50 %" in " ".join(noisy) or " 50 %" in " ".join(noisy)
-    assert "0.5 % is permitted" in done.output
-    assert "noise: estimated from the sessions that a comparison does not draw" in done.output
-    assert "quiet server" not in done.output
+    assert quiet[10] in ("2", "5", "10"), quiet
+    assert noisy[-6] == "50", noisy
+    golden("audit/quiet_and_noisy.txt", invoke.transcript)
 
 
-def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns) -> None:
+def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
     """Nights that lie 4 % apart: what is assumed of a quiet server would raise an alarm in every fifth comparison."""
-    directory = store_runs([*nights(25, night=0.04, spread=0.002), *nights(8, graphs=False)])
-    done = invoke("audit", "--results-dir", directory, "--repeats", 80)
-    assert done.exit_code == 0, done.output
-    rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.startswith("bloomz7b-1x")}
-    assert float(rows["bloomz7b-1x-graphs-kvcache"][5].rstrip("%")) <= 4.0, done.output
-    assert (
-        "that of a quiet server for bloomz7b-1x-eager-kvcache; the suite estimates it from ten other sessions on"
-        in done.output
-    )
+    store_runs([*nights(25, night=0.04, spread=0.002), *nights(8, graphs=False)])
+    output = invoke("audit", "--repeats", 80).output
+    assert float(_cells(output, "bloomz7b-1x-graphs-kvcache")[5].rstrip("%")) <= 4.0, output
+    golden("audit/learned.txt", invoke.transcript)
 
 
-def test_side_by_side_is_replayed_in_pairs(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs(nights(10))
-    done = invoke("audit", "--results-dir", directory, "--repeats", 40, "--side-by-side", "--candidates", 5)
-    assert done.exit_code == 0 and "5+5 pairs" in done.output
-
-
-def test_a_history_that_is_too_short_is_one_sentence(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs(nights(1, runs=3))
-    done = invoke("audit", "--results-dir", directory)
-    assert done.exit_code == 2
-    (sentence,) = done.output.splitlines()
-    assert "too short" in sentence and "3 runs of 1 session" in sentence and "--candidates" in sentence
-
-
-def test_runs_of_other_stacks_and_invalid_runs_are_kept_apart(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs([*nights(8), make_run(version="1.21.0"), make_run(problems=["throttled"])])
-    done = invoke("audit", "--results-dir", directory, "--repeats", 20)
-    assert done.exit_code == 0
-    assert "40/8" in done.output
-    assert (
-        "too short: gaudi2 synapse-1.21.0 bloomz7b-1x-graphs-kvcache: 1 run of 1 session: the history has 1 run, and"
-        in done.output
-    )
-    assert "left out, INVALID or never steady: 1 run" in done.output
-
-
-def test_nothing_to_audit(invoke: Invoke, store_runs: StoreRuns) -> None:
-    directory = store_runs(nights(1))
-    done = invoke("audit", "--results-dir", directory, "--case", "bloomz176b")
-    assert done.exit_code == 2 and "the filters leave none of them" in done.output
+def test_what_cannot_be_audited(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
+    """Runs of other stacks and INVALID runs are kept apart; a history that is too short is one sentence."""
+    invoke.mistake("audit")
+    store_runs(nights(1, runs=3, devices=8))
+    invoke.mistake("audit")
+    invoke.mistake("audit", "--case", "bloomz176b")
+    store_runs([*nights(10), make_run(version="1.21.0"), make_run(problems=["throttled"])])
+    assert invoke("audit", "--repeats", 20).exit_code == 0
+    assert invoke("audit", "--repeats", 20, "--side-by-side", "--candidates", 5).exit_code == 0
+    golden("audit/short.txt", invoke.transcript)

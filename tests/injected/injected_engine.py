@@ -220,7 +220,7 @@ class InjectedEngine(Engine):
         elif fault["kind"] == "hang":
             time.sleep(3600)
         elif fault["kind"] in ("exit", "slow exit"):
-            if fault["kind"] == "slow exit":  # its keeper sees no more output, and no end yet
+            if fault["kind"] == "slow exit":  # its agent sees no more output, and no end yet
                 os.close(1), os.close(2)
                 time.sleep(1)
             os._exit(3)

@@ -16,8 +16,9 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.protocol import GroupSpec, Weights
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts
+from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
-from gaudi_perf.workers.processes import alive, marked
+from gaudi_perf.workers.controller.processes import alive, marked
 from tests.ranks.real_launchers import launcher, slurm
 from tests.ranks.two_hosts import two_hosts
 
@@ -67,14 +68,14 @@ def make_group(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         weights: Weights | None = None,
         deadlines: Deadlines | None = None,
         hosts: Hosts | None = None,
+        launch: Launch | None = None,
     ) -> WorkerGroup:
         kept = deadlines or Deadlines(start=120, load=240, round=120)
         spec = GroupSpec(
             engine=engine, model=model, devices=ranks, scale="standin", dtype="float32", weights=weights or Weights()
         )
-        group = WorkerGroup(
-            spec, accelerator_named(engine, processes=ranks), place / str(len(groups)), kept, hosts=hosts
-        )
+        accelerator = accelerator_named(engine, processes=ranks)
+        group = WorkerGroup(spec, accelerator, place / str(len(groups)), kept, launch=launch, hosts=hosts)
         groups.append(group)
         return group
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaudi_perf.workers.processes import descendants
+from gaudi_perf.workers.controller.processes import descendants
 from tests.ranks.two_hosts import TwoHosts
 
 LAUNCHERS = ("pdsh", "openmpi", "mpich", "impi", "slurm")

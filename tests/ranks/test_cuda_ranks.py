@@ -49,7 +49,7 @@ def test_two_gpus_give_the_tokens_of_one_process(
         captured = (2 if kv_cache else 1) if graphs else None
         assert (done.graph_compilation and done.graph_compilation.count) == captured
     places = {(each["CUDA_VISIBLE_DEVICES"], each["LOCAL_RANK"]) for each in environments(group)}
-    assert places == {("2,3", "0"), ("2,3", "1")}, "DeepSpeed's launcher counts GPUs from 0, whatever is shown"
+    assert places == {("2,3", "0"), ("2,3", "1")}, "each rank takes its GPU of those that are shown"
     settings = loaded.stack.settings
     assert settings["world-size"] == "2" and settings["step"] == "fused-decode" and settings["peer-access"] == "all"
     assert settings["NCCL_SOCKET_IFNAME"] == "lo", "nccl opens ports on the loopback interface only"

@@ -1,4 +1,4 @@
-"""Several hosts: hostfiles, what is handed on, and mistakes that are told before anything is loaded."""
+"""Several hosts: hostfiles, what is handed on, and mistakes that are found before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,22 +17,13 @@ import psutil
 import pytest
 
 from gaudi_perf.accelerators.base import Found
-from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.protocol import HANDED_ON, MARK, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.controller import deepspeed_launcher
 from gaudi_perf.workers.controller.group import GroupFailure
+from gaudi_perf.workers.controller.handing_on import file_for, handed_on, is_handed_on, of_the_runner, require_kept
 from gaudi_perf.workers.controller.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.launchers import start_of
-from gaudi_perf.workers.controller.launchers.environment import (
-    HANDED_ON,
-    file_for,
-    is_handed_on,
-    of_the_runner,
-    packed,
-    require_kept,
-    unpacked,
-)
-from gaudi_perf.workers.processes import MARK
 from gaudi_perf.workers.rank.agent import place_in
 from tests.ranks.conftest import ROOT, MakeGroup
 
@@ -49,7 +40,7 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("worker-0", "line 1: 'worker-0' is not like"),
         ("a slots=1\na slots=2", "line 2: a stands there twice"),
@@ -59,12 +50,12 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
         ("# none\n", "names no host"),
     ],
 )
-def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, told: str) -> None:
+def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     file = tmp_path / "hostfile"
     file.write_text(text)
     with pytest.raises(UserError, match="--hostfile") as error:
         read_hostfile(file)
-    assert told in str(error.value)
+    assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -78,32 +69,32 @@ def test_a_hostfile_that_is_wrong_is_one_sentence(tmp_path: Path, text: str, tol
         ),
     ],
 )
-def test_each_launcher_tells_a_rank_s_place(variables: dict[str, str], place: tuple[int, ...]) -> None:
-    found = place_in(variables)
-    assert (found.rank, found.ranks, found.local_rank, found.local_ranks) == place
+def test_each_launcher_gives_a_rank_its_place(variables: dict[str, str], place: tuple[int, ...]) -> None:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE")
+    assert place_in(variables) == dict(zip(names, map(str, place), strict=True))
 
 
-def test_what_other_hosts_are_told_is_no_secret() -> None:
+def test_what_is_handed_on_to_other_hosts_is_no_secret() -> None:
     assert is_handed_on("PT_HPU_LAZY_MODE") and is_handed_on("HF_HOME") and is_handed_on("TOKENIZERS_PARALLELISM")
     assert not is_handed_on("HF_TOKEN") and not is_handed_on("HF_HUB_API_KEY")
     assert not is_handed_on("AWS_REGION"), "only what the stacks read"
     assert is_handed_on("PYTHONHASHSEED") and not is_handed_on("PYTHON_KEYRING_TOKEN")
-    told = {"PYTHONPATH": "/suite", "HOME": "/", "MV2_X": "1"}
+    public = {"PYTHONPATH": "/suite", "HOME": "/", "MV2_X": "1"}
     private = {"MLFLOW_TRACKING_PASSWORD": "hidden", "PYTHON_KEYRING_TOKEN": "hidden"}
-    assert of_the_runner({**told, **private}) == told, "DeepSpeed would write them into a command"
-    assert set(unpacked({HANDED_ON: packed({**told, **private})})) == {"PYTHONPATH"}
+    assert of_the_runner({**public, **private}) == public, "DeepSpeed would write them into a command"
+    assert set(HandedOn.decode(handed_on({**public, **private}).encode()).variables) == {"PYTHONPATH"}
 
 
 ODD = "a,b c='d';\n$(touch oops) `id` \"e\" %h \\ é"
 """What no shell and no launcher leaves as it is."""
 LAUNCHED = "import os, sys; sys.path[:0] = sys.argv[1:]; "
-LAUNCHED += "from gaudi_perf.workers.controller.launchers.environment import unpacked; "
-LAUNCHED += "print(repr(unpacked(os.environ)['PT_ODD']))"
+LAUNCHED += "from gaudi_perf.protocol import HANDED_ON, HandedOn; "
+LAUNCHED += "print(repr(HandedOn.decode(os.environ[HANDED_ON]).variables['PT_ODD']))"
 
 
 def _by_pdsh(exports: list[str]) -> list[str]:
-    told = "".join(f"export {each}; " for each in exports)
-    return ["sh", "-c", f"{told} exec {shlex.join([sys.executable, '-c', LAUNCHED, str(ROOT)])}"]
+    exported = "".join(f"export {each}; " for each in exports)
+    return ["sh", "-c", f"{exported} exec {shlex.join([sys.executable, '-c', LAUNCHED, str(ROOT)])}"]
 
 
 def _by_mpi(exports: list[str]) -> list[str]:
@@ -131,25 +122,30 @@ def test_any_value_comes_to_other_hosts_as_it_is(tmp_path: Path, launched: Calla
     assert list(tmp_path.iterdir()) == [], "nothing was run"
 
 
+def test_bytes_that_are_no_text_are_handed_on_too() -> None:
+    variables = {"PT_ODD": os.fsdecode(b"\xff")}
+    assert HandedOn.decode(HandedOn(variables=variables).encode()).variables == variables
+
+
 @pytest.mark.parametrize(("launched_on", "count"), [("first", 2), ("another", 3)])
 def test_the_first_host_shows_the_gpus_that_pytest_was_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launched_on: str, count: int
 ) -> None:
-    """A keeper as DeepSpeed's launcher starts it, which counts GPUs from 0: it counts those that there are for it."""
+    """A rank as DeepSpeed's launcher starts it, which counts GPUs from 0: it counts those that there are for it."""
     program = tmp_path / "nvidia-smi"
     rows = "\n".join(f"{index}, GPU-{index}{index}, NVIDIA H100 80GB HBM3, 81559" for index in range(4))
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{rows}\nEND\n")
     program.chmod(0o755)
     if launched_on == "another":
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="the-first"))
-    handed_on = packed({"CUDA_VISIBLE_DEVICES": "2,3", "PYTHONPATH": str(ROOT)})
+    value = handed_on({"CUDA_VISIBLE_DEVICES": "2,3", "PYTHONPATH": str(ROOT)}).encode()
     place = {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_SIZE": "4"}
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    told = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
+    words = ["--engine", "cuda", "--socket", str(program), "--meeting", "tcp://192.0.2.1:1"]
     done = subprocess.run(
-        [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *told],
+        [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *words],
         cwd=ROOT,
-        env={**place, "PATH": path, HANDED_ON: handed_on, "CUDA_VISIBLE_DEVICES": "0,1,2"},
+        env={**place, "PATH": path, HANDED_ON: value, "CUDA_VISIBLE_DEVICES": "0,1,2"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -210,9 +206,8 @@ def test_nobody_can_take_the_port_at_which_ranks_of_several_hosts_meet(tmp_path:
     own = next((address for address in addresses if not address.startswith("127.")), None)
     if own is None:
         pytest.skip("this machine has no address but the loopback's")
-    spec = GroupSpec(engine="cpu", model="bloomz7b", devices=2, scale="standin", dtype="float32")
-    start = start_of(spec, tmp_path, 0, Launch(), Hosts((Host(own, 1), Host("198.51.100.2", 1))))
-    assert start.meeting is not None
+    hosts = Hosts((Host(own, 1), Host("198.51.100.2", 1)))
+    start = deepspeed_launcher.prepare(hosts.hosts, hosts, Launch(), [], {}, tmp_path)
     with start.meeting, socket() as other:
         host, port = start.meeting.getsockname()
         assert f"tcp://{own}:{port}" in start.command and host == own

@@ -4,8 +4,9 @@ import pytest
 
 from gaudi_perf import protocol
 from gaudi_perf.protocol import RoundsDone
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.vocabulary.run import RankSkew
-from gaudi_perf.workers.rank.merging import merged, skew_of
+from gaudi_perf.workers.rank.merging import merged
 from tests.ranks.conftest import MakeGroup, prepare, rounds
 from tests.ranks.test_faults import Inject
 
@@ -23,9 +24,9 @@ def test_the_slowest_rank_counts_and_other_tokens_are_a_problem() -> None:
 
 
 def test_passes_are_told_of_all_ranks_or_of_none() -> None:
-    told, unknown = protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0]]), protocol.PassesAloneDone(rank_passes_s=[])
-    assert merged([told, told]) == protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0], [1.0, 2.0]])
-    assert merged([told, unknown]) == unknown
+    known, unknown = protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0]]), protocol.PassesAloneDone(rank_passes_s=[])
+    assert merged([known, known]) == protocol.PassesAloneDone(rank_passes_s=[[1.0, 2.0], [1.0, 2.0]])
+    assert merged([known, unknown]) == unknown
 
 
 def test_skew_tells_the_rank_that_lags() -> None:

@@ -92,7 +92,7 @@ def test_two_ranks(
 
     settings = loaded.stack.settings
     assert settings["world-size"] == "2" and settings["backend"] == ("gloo" if engine == "cpu" else "hccl")
-    assert {"launcher", "imports", "communication"} <= {name.removeprefix("start: ") for name in group.phases_s}
+    assert {"launch", "imports", "communication"} <= {name.removeprefix("start: ") for name in group.phases_s}
     # Ranks talk over the loopback interface only.
     for rank in processes_of(group, "gaudi_perf.workers.rank.rank"):
         listening = [c.laddr.ip for c in rank.net_connections("inet") if c.status == "LISTEN"]

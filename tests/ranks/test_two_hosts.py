@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gaudi_perf.workers.processes import alive, descendants, marked
+from gaudi_perf.workers.controller.processes import alive, descendants, marked
 from tests.ranks.conftest import ROOT
 from tests.ranks.two_hosts import TwoHosts, run
 
@@ -47,11 +47,11 @@ finally:
 def _started(
     two_hosts: TwoHosts, program: str, place: Path, more: Sequence[str], **variables: str
 ) -> subprocess.Popen[str]:
-    """A program on the first host, told a place for its group and both addresses."""
-    told = {"PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "OMP_NUM_THREADS": "1", **variables}
+    """A program on the first host, given a place for its group and both addresses."""
+    added = {"PDSH_SSH_ARGS_APPEND": two_hosts.ssh, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(
         [*two_hosts.on(two_hosts.names[0]), sys.executable, "-c", program, str(place), *two_hosts.names, *more],
-        cwd=ROOT, env={**os.environ, **told}, stdin=subprocess.PIPE,
+        cwd=ROOT, env={**os.environ, **added}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -117,11 +117,11 @@ def _scripted(
 ) -> subprocess.Popen[str]:
     injected = json.dumps({"engine": "scripted", **({"fault": fault} if fault else {})})
     path = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
-    told = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
+    added = {"GAUDI_PERF_INJECTED": injected, "PYTHONPATH": path}
     ssh = ("OMPI_MCA_plm_rsh_args", "HYDRA_LAUNCHER_EXTRA_ARGS", "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS")
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     words = [str(round_deadline), launcher, str(silence)]
-    return _started(two_hosts, SCRIPTED, place, words, **told, **as_root, **dict.fromkeys(ssh, two_hosts.ssh))
+    return _started(two_hosts, SCRIPTED, place, words, **added, **as_root, **dict.fromkeys(ssh, two_hosts.ssh))
 
 
 def test_a_rank_that_hangs_on_another_host_is_named(two_hosts: TwoHosts, tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_a_host_that_is_gone_is_named(two_hosts: TwoHosts, tmp_path: Path) -> No
 
 
 def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp_path: Path, launcher: str) -> None:
-    told = {"kind": "hang", "phase": "generate", "after": 2, "rank": 1}
-    controller = _scripted(two_hosts, tmp_path / "g", launcher=launcher, **told)
+    fault = {"kind": "hang", "phase": "generate", "after": 2, "rank": 1}
+    controller = _scripted(two_hosts, tmp_path / "g", launcher=launcher, **fault)
     _wait_for("READY", controller)
     time.sleep(1)  # by then one rank hangs, and the other one waits for it
     left = marked(str(tmp_path / "g"))

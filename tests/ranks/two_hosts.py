@@ -48,8 +48,8 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
         pytest.skip("network namespaces need root")
     names = (f"gpa{os.getpid()}", f"gpb{os.getpid()}")
     addresses = ("10.231.77.1", "10.231.77.2")
-    told = ["-p 2222", f"-i {tmp_path / 'user'}", "-o StrictHostKeyChecking=no", "-o BatchMode=yes"]
-    ssh = " ".join([*told, "-o UserKnownHostsFile=/dev/null", "-o IdentitiesOnly=yes", "-F /dev/null"])
+    flags = ["-p 2222", f"-i {tmp_path / 'user'}", "-o StrictHostKeyChecking=no", "-o BatchMode=yes"]
+    ssh = " ".join([*flags, "-o UserKnownHostsFile=/dev/null", "-o IdentitiesOnly=yes", "-F /dev/null"])
     hosts = TwoHosts(names, addresses, ssh, {})
     table = tmp_path / "hosts"
     lines = ("127.0.0.1 localhost", *(" ".join(each) for each in zip(addresses, names, strict=True)))

@@ -21,12 +21,14 @@ from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.junit import case_properties
 from gaudi_perf.reports.markdown import LONGEST, session_markdown
 from gaudi_perf.reports.tabular import escaped
-from gaudi_perf.reports.terminal import smallest_visible, summary
+from gaudi_perf.reports.terminal import summary
 from gaudi_perf.reports.text import encodable
 from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.stores.frames import csv_text, spreadsheet_safe
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from tests.golden_files import Golden
+from tests.reports.factories import EVERY_RUN, EVERYTHING
 from tests.reports.test_page import EVIL, REGRESSED, session_of
 from tests.stores.making import make_run
 from tests.vocabulary.factories import verdict_saying
@@ -41,20 +43,15 @@ def many(count: int, verdict: Verdict) -> tuple[Session, dict[str, list[Run]]]:
     return Session(session_id="s", cases=cases, **times), runs
 
 
-def test_markdown_is_short_and_keeps_the_rest_closed() -> None:
-    run = make_run()
-    shown = session_markdown(session_of([run], REGRESSED), {run.case.id: [run]}, ["gaudi-perf report"])
-    head, details = shown.split("<details>")
-    assert head.startswith("### gaudi-perf: 1 REGRESSED\n")
-    assert "| bloomz7b-1x-graphs-kvcache | ▲ REGRESSED | +10.0 % |" in head and len(head.splitlines()) < 12
-    assert "- bloomz7b-1x-graphs-kvcache: REGRESSED: 10.0 % slower" in details
-    assert "or waive it. Changed: driver 1.21.0 -&#62; 1.22.0" in details
-    assert details.index("</details>") < details.index("gaudi-perf report")
+def test_markdown(golden: Golden) -> None:
+    shown = session_markdown(EVERYTHING, EVERY_RUN, ["gaudi-perf report"])
+    golden("markdown/every_verdict.md", shown)
+    assert shown.index("</details>") < shown.index("gaudi-perf report")
 
 
-def test_markdown_of_a_quiet_night_has_no_table_outside() -> None:
+def test_markdown_of_a_quiet_session_has_no_table_outside() -> None:
     head, details = session_markdown(*many(3, UNCHANGED)).split("<details>")
-    assert "|" not in head and "3 UNCHANGED" in head and details.count("= UNCHANGED") == 3
+    assert "|" not in head and details.count("= UNCHANGED") == 3
 
 
 def test_markdown_of_a_thousand_cases_fits_a_comment() -> None:
@@ -103,23 +100,21 @@ def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     assert isinstance(safe, str) and safe[0] not in "=+-@\t\r\n" and safe.removeprefix("'") == text.removeprefix("'")
 
 
-def test_csv_has_a_row_for_every_verdict_and_every_case_without() -> None:
-    run = make_run(components={"driver": "=1+1"})
-    session = session_of([run], REGRESSED, UNCHANGED)
-    skipped = CaseReport(case=make_run(devices=8).case, skipped="=needs 8 devices")
-    whole = Session(
-        session_id="s", started_at=session.started_at, ended_at=session.ended_at, cases=[*session.cases, skipped]
-    )
-    rows = list(csv.DictReader(io.StringIO(csv_text(verdicts_frame(whole, {run.case.id: [run]})))))
-    assert [row["verdict"] for row in rows] == ["REGRESSED", "UNCHANGED", ""]
-    assert rows[0]["ratio"] == "1.1" and rows[0]["latency_s"] == "1.0" and rows[0]["stack"] == "synapse-1.22.0"
-    assert rows[2]["skipped"] == "'=needs 8 devices" and rows[2]["latency_s"] == ""
+def test_csv(golden: Golden) -> None:
+    """A row for every verdict, and one for every case without."""
+    text = csv_text(verdicts_frame(EVERYTHING, EVERY_RUN))
+    golden("verdicts.csv", text)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == sum(len(report.verdicts) or 1 for report in EVERYTHING.cases)
 
 
-def test_junit_properties() -> None:
-    found = dict(case_properties([REGRESSED, UNCHANGED], "known"))
-    assert found["gaudi-perf ratio"] == "1.1" and found["gaudi-perf interval low"] == "1.06"
-    assert found["gaudi-perf baseline version"] == "1.21.0" and found["gaudi-perf waived"] == "known"
+def test_junit_properties(golden: Golden) -> None:
+    shown = [
+        f"{name}: {value}"
+        for report in EVERYTHING.cases
+        for name, value in [("case", report.case.id), *case_properties(report.verdicts, report.waived)]
+    ]
+    golden("junit.txt", "\n".join(shown))
     assert case_properties([]) == []
 
 
@@ -169,13 +164,6 @@ def test_a_terminal_without_unicode_gets_plain_characters() -> None:
     assert encodable("──●│ 1 µs…", "ascii") == "--o| 1 us~"
     assert encodable("──●", "utf-8") == "──●" and encodable("──●", None) == "──●"
     encodable("名前", "latin-1").encode("latin-1")
-
-
-def test_the_smallest_slowdown_that_would_have_been_seen() -> None:
-    assert smallest_visible(many(1, UNCHANGED)[0]) == ""
-    one = smallest_visible(many(1, REGRESSED)[0])
-    assert one == "smallest detectable slowdown: 4.0 %"
-    assert "median 4.0 %" in smallest_visible(many(3, REGRESSED)[0])
 
 
 def test_next_commands_can_be_pasted() -> None:

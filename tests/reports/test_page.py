@@ -21,7 +21,9 @@ from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
 from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, Verdict, VerdictKind
+from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
+from tests.reports.factories import EVERY_RUN, EVERYTHING
 from tests.stores.making import make_run
 from tests.vocabulary.factories import verdict_saying
 
@@ -71,6 +73,25 @@ class Page(HTMLParser):
     def case(self, case_id: str) -> dict[str, object]:
         (found,) = (case for case in self.data["cases"] if case["id"] == case_id)  # type: ignore[attr-defined]
         return found  # type: ignore[no-any-return]
+
+
+def words_of(page: Page) -> str:
+    """What the page says: the texts of its HTML, then those that its script shows."""
+    html = [" ".join(text.split()) for text in page.texts if text.strip()]
+    lines = ["# on the page", *html[html.index("gaudi-perf") :]]
+    facts_of = next(case["id"] for case in page.data["cases"] if case.get("facts"))  # type: ignore[attr-defined]
+    for case in page.data["cases"]:  # type: ignore[attr-defined]
+        lines += ["", f"# {case['id']}", case["headline"]]
+        lines += [case[name] for name in ("waived", "problem") if case.get(name)] + case.get("notes", [])
+        for comparison in case.get("comparisons", []):
+            lines += [f"against {comparison.get('against', 'nothing')}:", *(f"  {text}" for text in comparison["why"])]
+        lines += [case["limit"]["text"]] if case.get("limit") else []
+        for change in (case.get("trend") or {}).get("changes", []):
+            lines.append(f"{change['text']}: {', '.join(change.get('changed', []))}")
+        if case["id"] == facts_of:
+            for heading, facts in case["facts"].items():
+                lines += [f"{heading}:", *(f"  {name}: {value}" for name, value in facts)]
+    return "\n".join(lines)
 
 
 def session_of(runs: Sequence[Run], *verdicts: Verdict, **more: object) -> Session:
@@ -150,6 +171,15 @@ def test_a_case_has_rounds_baseline_trend_levels_and_limit(demonstration: tuple[
     assert {"Graphs", "Host", "Throughput and memory", "Time spent"} <= case["facts"].keys()  # type: ignore[attr-defined]
 
 
+def test_its_words(demonstration: tuple[Demonstration, Page], golden: Golden) -> None:
+    golden("page/demonstration.txt", words_of(demonstration[1]))
+
+
+def test_its_words_of_every_verdict(tmp_path: Path, golden: Golden) -> None:
+    page = Page(session_page(EVERYTHING, EVERY_RUN, ResultsStore(tmp_path), tmp_path, ["gaudi-perf report"]))
+    golden("page/every_verdict.txt", words_of(page))
+
+
 def test_nothing_is_loaded(demonstration: tuple[Demonstration, Page]) -> None:
     page = demonstration[1]
     for tag, attributes in page.tags:
@@ -191,35 +221,6 @@ def test_a_session_without_measurements_has_a_page(tmp_path: Path) -> None:
         page = Page(session_page(Session(session_id="s", cases=cases, **times), {}, ResultsStore(tmp_path), tmp_path))
         assert page.data["session"] == "s"
     assert "killed in load" in "".join(page.texts)
-
-
-def test_verdicts_in_words(tmp_path: Path) -> None:
-    why = page_of(tmp_path, [make_run(1.0)], REGRESSED).data["cases"][0]["comparisons"][0]["why"]  # type: ignore[index]
-    assert why == [
-        "10.0 % slower [+6.0 %, +14.0 %], p < 0.001 (1 run against 5 runs; run-to-run variation: 0.4 %; assumed "
-        "night-to-night variation: 1.0 %).",
-        "Compared with the newest earlier version that is stored: a difference is what the release changed.",
-        "All of the 99 % interval lies beyond the tolerance of 5 %.",
-        "Median: 1.00 s from 1 run with 5 rounds in all, baseline 900 ms (+11.1 %). The estimate of +10.0 % differs: "
-        "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine.",
-        "Smallest detectable slowdown: 4.0 %.",
-        "Find what changed in the stack; accept the new level with a reason, or waive it.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "more", "title"),
-    [
-        (VerdictKind.REGRESSED, {}, "1 case got slower"),
-        (VerdictKind.REGRESSED, {"waived": "known"}, "Nothing could be compared"),
-        (VerdictKind.UNCHANGED, {}, "No case got slower"),
-        (VerdictKind.INVALID, {}, "1 case could not be judged"),
-        (VerdictKind.NO_BASELINE, {}, "Nothing could be compared"),
-    ],
-)
-def test_the_title_answers_the_question(kind: VerdictKind, more: dict[str, str], title: str, tmp_path: Path) -> None:
-    page = page_of(tmp_path, [make_run()], verdict_saying(kind, "so", ratio=1.1, low=1.0, high=1.2), **more)
-    assert page.data["title"] == title
 
 
 def test_what_instruments_told_is_shown(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.reports.terminal import failure_text, summary, verdict_message
-from gaudi_perf.reports.wording import stack_differences, verdict_counts
+from gaudi_perf.reports.terminal import summary
+from gaudi_perf.reports.wording import verdict_counts
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
+from tests.golden_files import Golden
+from tests.reports.factories import EVERY_RUN, EVERYTHING
 from tests.stores.making import make_run
 from tests.vocabulary.factories import verdict_saying
 
@@ -46,15 +48,26 @@ def reports(*kinds: Sequence[Verdict]) -> tuple[Session, dict[str, list[Run]]]:
 ALL = [[verdict(kind, 0.8 if kind is VerdictKind.IMPROVED else 1.2)] for kind in reversed(WORST_FIRST)]
 
 
-@pytest.mark.parametrize("width", [80, 100, 132, 200])
+@pytest.mark.parametrize(
+    ("width", "name"), [(80, "terminal/80.txt"), (120, "terminal/120.txt"), (160, "terminal/160.txt")]
+)
+def test_the_summary(width: int, name: str, golden: Golden) -> None:
+    shown = summary(EVERYTHING, EVERY_RUN, width=width, color=False)
+    golden(name, shown)
+    assert all(len(line) <= width for line in shown.splitlines())
+
+
+def test_the_summary_in_colour(golden: Golden) -> None:
+    golden("terminal/coloured.txt", summary(EVERYTHING, EVERY_RUN, width=120, color=True))
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 132, 200])
 def test_rows_fit_the_terminal(width: int) -> None:
     shown = summary(*reports(*ALL), width=width, color=False)
     rows = [line for line in shown.splitlines() if line.startswith("bloomz") and ":" not in line.split("  ")[0]]
     assert len(rows) >= len(ALL)
     assert all(len(line) <= width for line in shown.splitlines())
-    for title in ("case", "latency", "spread", "tok/s", "1st token", "per token", "baseline", "verdict"):
-        assert title in shown
-    assert " 1.21.0 " in shown and "1.23 s" in shown and "…" not in shown
+    assert "…" not in shown
 
 
 @pytest.mark.parametrize("width", [80, 132])
@@ -80,34 +93,6 @@ def test_both_verdicts_of_a_case_are_shown(width: int) -> None:
     assert second.endswith("UNCHANGED") and " 1.22.0 " in second
 
 
-def test_colour_only_when_asked_for() -> None:
-    given = reports(*ALL)
-    plain, colored = (summary(*given, width=132, color=color) for color in (False, True))
-    assert "\x1b" not in plain and "\x1b[" in colored
-
-
-def test_regressions_and_open_questions_are_explained_below() -> None:
-    shown = summary(*reports(*ALL), width=132, color=False)
-    for kind in (VerdictKind.REGRESSED, VerdictKind.INCONCLUSIVE, VerdictKind.NO_BASELINE, VerdictKind.INVALID):
-        assert f"{kind.value}: because {kind.value.lower()}. Look." in " ".join(shown.split())
-
-
-def test_what_was_skipped_and_what_failed_is_counted() -> None:
-    case = make_run().case
-    shown = summary(
-        session(
-            CaseReport(case=case, skipped="needs 8 devices, found 1"),
-            CaseReport(case=case, skipped="needs 8 devices, found 1"),
-            CaseReport(case=case, failed="killed in load \x1b[2J"),
-        ),
-        {},
-        width=80,
-        color=False,
-    )
-    assert "skipped 2: needs 8 devices, found 1" in shown
-    assert f"not measured: {case.id}: killed in load \\x1b[2J" in shown
-
-
 def test_an_empty_session_has_an_empty_summary() -> None:
     assert summary(session(), {}, width=80, color=False) == ""
 
@@ -116,7 +101,7 @@ def test_standins_are_called_so() -> None:
     run = make_run(scale="standin")
     report = CaseReport(case=run.case, verdicts=[verdict(VerdictKind.NO_BASELINE)])
     shown = summary(session(report), {run.case.id: [run]}, width=80, color=False)
-    assert "stand-in shapes: these are not the times of the real models" in " ".join(shown.split())
+    assert "stand-in shapes" in shown
     assert "stand-in" not in summary(*reports(*ALL), width=80, color=False)
 
 
@@ -125,54 +110,17 @@ def test_markup_in_reasons_is_only_text() -> None:
     assert "[red]a[/red] [bold]" in shown
 
 
-def test_a_failed_test_says_both_stacks_and_what_changed() -> None:
-    shown = verdict_message(NOW.case, [NOW], [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED, 1.0)])
-    lines = shown.splitlines()
-    assert lines[0] == (
-        "bloomz7b-1x-graphs-kvcache: REGRESSED, 20.0 % slower [+14.0 %, +26.0 %] than gaudi2/synapse-1.21.0"
-    )
-    assert "  why:       because regressed" in lines
-    assert "  measured:  synapse-1.22.0" in lines and "  baseline:  synapse-1.21.0" in lines
-    assert "  changed:   driver 1.21.0 -> 1.22.0" in lines and "  changed:   firmware 9 -> none" in lines
-    assert not any("pytorch" in line for line in lines), "it did not change"
-    assert "  next:      Look." in lines
-    assert sum("UNCHANGED" in line for line in lines) == 1
-
-
-def test_settings_that_changed_are_told() -> None:
-    old = Stack(kind="torch", version="2.13.0", settings={"threads": "1", "same": "x"})
-    new = Stack(kind="torch", version="2.13.0", settings={"threads": "2", "same": "x", "LD_PRELOAD": "\x1b[8m"})
-    assert stack_differences(old, new) == ["LD_PRELOAD none -> \\x1b[8m", "threads 1 -> 2"]
-
-
-def test_a_failure_shows_the_harmless_log() -> None:
-    shown = failure_text(NOW.case, "load", "was killed by SIGKILL", "one\n\x1b[31mtwo")
-    assert shown.splitlines() == [
-        "bloomz7b-1x-graphs-kvcache: no measurement, failed in load: was killed by SIGKILL",
-        "last lines of the worker's log:",
-        "  | one",
-        "  | \\x1b[31mtwo",
-    ]
-    assert "log" not in failure_text(NOW.case, "load", "bad path", "")
-
-
 def test_counts_are_by_the_worst_verdict_of_each_case() -> None:
     two = [verdict(VerdictKind.REGRESSED), verdict(VerdictKind.UNCHANGED)]
     found, _ = reports(two, [verdict(VerdictKind.UNCHANGED)], [verdict(VerdictKind.UNCHANGED)])
     assert verdict_counts(found) == "1 REGRESSED, 2 UNCHANGED"
 
 
-@pytest.mark.parametrize("width", [80, 132])
-def test_how_near_the_memory_s_limit(width: int) -> None:
-    told, runs = reports([verdict(VerdictKind.UNCHANGED)])
+def test_how_near_the_memory_s_limit() -> None:
+    shown, runs = reports([verdict(VerdictKind.UNCHANGED)])
     (run,) = next(iter(runs.values()))
     limit = roofline_of(run)
     assert limit is not None
-    shown = summary(told, runs, width=width, color=False)
-    assert "of limit" in shown and f" {limit.limit_s / 1.234 * 100:.3g} %" in shown
-    assert "gaudi2 at 2.46 TB/s (by github.com" in shown.replace("\n", "")
-    measured = replace(run, measurement=replace(run.measurement, memory_bandwidth=123.4e9))
-    shown = summary(told, {run.case.id: [measured]}, width=width, color=False)
-    assert "123 GB/s (measured)" in shown.replace("\n", " ")
+    assert f" {limit.limit_s / 1.234 * 100:.3g} %" in summary(shown, runs, width=80, color=False)
     unknown = replace(run, device=replace(run.device, name="emulated-gaudi2"))
-    assert "of limit: share" not in summary(told, {run.case.id: [unknown]}, width=width, color=False)
+    assert "of limit: " not in summary(shown, {run.case.id: [unknown]}, width=80, color=False)

@@ -1,218 +1,224 @@
-"""What a summary says of all cases together."""
+"""Every sentence of the tool once, on one page, to be read as a whole: ``tests/golden/wording.txt``."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
+
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.reports.closing import next_commands
+from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
-from gaudi_perf.reports.terminal import summary
-from gaudi_perf.reports.wording import advice, full_text, reason
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.reports.ranks import lagging, rank_facts
+from gaudi_perf.reports.terminal import failure_text, heading, summary, verdict_message
+from gaudi_perf.reports.warnings import device_lines, warnings_of
+from gaudi_perf.reports.wording import (
+    advice,
+    case_headline,
+    common_slowdown,
+    error_rate,
+    explanation,
+    full_text,
+    learned_noise,
+    level_change,
+    limit_note,
+    notes,
+    other_regressions,
+    problems_of,
+    reason,
+    smallest_visible,
+    stack_differences,
+    stacks_side_by_side,
+    title,
+)
+from gaudi_perf.statistics.multiple_testing import CommonSlowdown
+from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level
+from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import (
     Advice,
     CaseReport,
     LearnedNoise,
     Reason,
-    Session,
     SharedErrorRate,
     StopReason,
-    Verdict,
-    VerdictKind,
 )
-from tests.stores.making import make_run
-
-OLD = make_run(version="1.21.0", components={"driver": "1.21.0"}).stack
-NOW: Run = make_run(version="1.22.0", components={"driver": "1.22.0"})
-
-
-def compared(metric: str, kind: VerdictKind, ratio: float) -> Verdict:
-    return Verdict(
-        kind=kind,
-        reason=Reason.SLOWER if kind is VerdictKind.REGRESSED else Reason.WITHIN_TOLERANCE,
-        metric=metric,  # type: ignore[arg-type]
-        role="side by side",
-        baseline="old",
-        baseline_stack=OLD,
-        ratio=ratio,
-        low=ratio - 0.01,
-        high=ratio + 0.01,
-    )
-
-
-SESSION = Session(
-    session_id="s",
-    started_at="2026-01-31T12:00:00Z",
-    ended_at="2026-01-31T13:00:00Z",
-    candidate_stack="new\x1b[2J",
-    baseline_stack="old",
-    error_rate=SharedErrorRate(cases=4, rate=0.01),
-    cases=[
-        CaseReport(
-            case=NOW.case,
-            run_ids=[NOW.run_id],
-            verdicts=[
-                compared("memory", VerdictKind.REGRESSED, 1.2),
-                compared("latency", VerdictKind.UNCHANGED, 1.0),
-            ],
-            others=[
-                compared("first-token", VerdictKind.REGRESSED, 1.5),
-                compared("per-token", VerdictKind.UNCHANGED, 1.0),
-            ],
-            notes=["graphs were not there"],
-        )
-    ],
+from tests.golden_files import Golden
+from tests.reports.factories import (
+    ADVICE,
+    ALIKE,
+    EVIDENCE,
+    HOT,
+    NOTHING,
+    NOW,
+    OLD,
+    OPEN,
+    PAIRS,
+    REASONS,
+    SIDE_BY_SIDE,
+    SLOWER,
+    UNCHANGED,
+    WARNED,
+    run_of,
+    session_of,
+    slowed,
 )
+from tests.stores.making import make_run, make_runs
 
 
-def test_the_terminal_names_both_stacks_and_what_regressed_beside_the_latency() -> None:
-    shown = " ".join(summary(SESSION, {NOW.case.id: [NOW]}, width=160, color=False).split())
-    assert "side by side: new\\x1b[2J (synapse-1.22.0) against old (synapse-1.21.0)" in shown
-    assert "what differs: driver 1.21.0 -> 1.22.0" in shown
-    assert "+20.0 [+19.0, +21.0]" in shown and "REGRESSED (memory)" in shown
-    first = "time to first token REGRESSED against old: 50.0 % slower [+49.0 %, +51.0 %]; it does not gate"
-    assert f"{NOW.case.id}: {first} (--gate first-token makes it)" in shown
-    assert "time per output token" not in shown
-    assert "in 1 case: graphs were not there" in shown
-    assert shown.endswith("over the 4 cases: if nothing changed, the chance of any false REGRESSED is at most 1 %")
+def lines() -> Iterator[str]:
+    """The page."""
+    yield "# why a verdict is what it is (reason codes)"
+    for code in Reason:
+        yield f"{code.value}: {full_text(replace(REASONS[code], advice=Advice.NONE))}"
+    yield from ("", "# on what evidence")
+    for name, verdict in EVIDENCE.items():
+        yield f"{name}: {full_text(replace(verdict, advice=Advice.NONE))}"
+    yield from ("", "# why no more runs were taken (stop codes)")
+    for stop in StopReason:
+        yield f"{stop.value or 'none'}: {full_text(replace(PAIRS, stop=stop))}"
+    yield from ("", "# what to do next (advice codes)")
+    for advised in Advice:
+        for verdict in ADVICE.get(advised, [replace(OPEN, advice=advised)]):
+            yield f"{advised.value or 'none'}: {advice(verdict)}"
+    yield f"store, where the session stored its levels: {advice(NOTHING, refreshed=True)}"
+    yield from ("", "# a case in one line, on the page")
+    case = NOW.case
+    for report in (
+        CaseReport(case=case, failed="killed by signal 9 in load"),
+        CaseReport(case=case, skipped="needs 8 devices, found 1"),
+        CaseReport(case=case),
+        *(CaseReport(case=case, verdicts=[verdict]) for verdict in REASONS.values()),
+        CaseReport(case=case, verdicts=[EVIDENCE["memory"]]),
+    ):
+        yield case_headline(report)
+    yield from ("", "# how a verdict came about, on the page")
+    shown = {
+        "slower": (SLOWER, [NOW]),
+        "unchanged": (replace(UNCHANGED, role="drift"), make_runs(0.9)),
+        "faster": (replace(REASONS[Reason.FASTER], role="named"), make_runs(0.81)),
+        "side by side": (replace(PAIRS, advice=Advice.SIDE_BY_SIDE), [NOW]),
+        "nothing to compare with": (REASONS[Reason.NO_BASELINE], [NOW]),
+    }
+    for name, (verdict, runs) in shown.items():
+        yield f"{name}:"
+        yield from (f"  {sentence}" for sentence in explanation(verdict, figures(runs)))
+    yield problems_of([make_run(problems=["throttled", "a graph was compiled"]), make_run(steady=False)])
+    yield from ("", "# what a refresh does to a case")
+    yield from map(level_change, level_changes())
+    yield from ("", "# what a session comes to")
+    for kinds in (
+        [],
+        [SLOWER],
+        [SLOWER, SLOWER, UNCHANGED],
+        [SLOWER, REASONS[Reason.INVALID], OPEN],
+        [REASONS[Reason.INVALID]],
+        [REASONS[Reason.INVALID], REASONS[Reason.INVALID], OPEN, NOTHING],
+        [UNCHANGED, UNCHANGED],
+        [UNCHANGED, OPEN, NOTHING],
+        [NOTHING, OPEN],
+    ):
+        yield f"{', '.join(verdict.kind.value for verdict in kinds) or 'no case'}: {title(session_of(kinds))}"
+    (waived,) = session_of([SLOWER]).cases
+    yield f"REGRESSED, waived: {title(replace(session_of([]), cases=[replace(waived, waived='known')]))}"
+    yield from ("", "# what a session says of all cases together")
+    taught = [
+        replace(SLOWER, learned_noise=LearnedNoise(runs=5 * count, sessions=count, run=0.004, session=count / 1000))
+        for count in (10, 24)
+    ]
+    for verdicts in ([SLOWER], [SLOWER, replace(SLOWER, smallest_visible_slowdown=0.09)], [NOTHING]):
+        yield smallest_visible(session_of(verdicts))
+    for verdicts in (taught, taught[:1], [*taught, SLOWER], [SLOWER]):
+        yield learned_noise(session_of(verdicts))
+    for cases in (1, 4):
+        yield error_rate(replace(session_of([SLOWER]), error_rate=SharedErrorRate(cases=cases, rate=0.01)))
+    yield common_slowdown(CommonSlowdown(regressed=11, compared=12, least=1.03, most=1.052))
+    for now in (NOW, replace(NOW, stack=OLD)):
+        yield from stacks_side_by_side(SIDE_BY_SIDE, {NOW.case.id: [now]})
+    yield from notes(SIDE_BY_SIDE)
+    yield from other_regressions(SIDE_BY_SIDE)
+    yield limit_note(NOW)
+    yield limit_note(replace(NOW, measurement=replace(NOW.measurement, memory_bandwidth=123.4e9)))
+    yield from ("", "# headings")
+    for run in (NOW, replace(NOW, case=replace(NOW.case, weights="hub")), make_run(scale="standin")):
+        yield heading(run)
+    dataset = replace(NOW.case.workload, prompt="dataset prompts.csv", batch_size=8, new_tokens=50)
+    yield heading(replace(NOW, case=replace(NOW.case, workload=dataset)))
+    yield from ("", "# warnings")
+    yield from warnings_of(WARNED)
+    yield from (f"{name}: {text}" for name, text in device_lines(HOT))
+    yield from ("", "# ranks")
+    slow, late = run_of([ALIKE, slowed(0.30)]), run_of([], [[1.2] * 4, [1.0] * 4])
+    for runs in ([slow], [slow, slow, run_of([ALIKE, ALIKE])], [late]):
+        yield lagging(runs)
+    for run in (slow, late):
+        yield from (f"{name}: {text}" for name, text in rank_facts([run]))
 
 
-def test_stacks_that_tell_no_difference_say_so() -> None:
-    same = msgspec.structs.replace(NOW, stack=OLD)
-    shown = summary(SESSION, {NOW.case.id: [same]}, width=160, color=False)
-    assert "what differs: no version and no setting that is known" in shown
+def level_changes() -> list[CaseChange]:
+    """What a refresh can do to a case, or why it does not."""
+    entry = CaseBaseline.of(make_runs(1.0))
+    own, earlier = (Level(entry, "synapse-1.21.0", own=own) for own in (True, False))
+    label, slower = "gaudi2/synapse-1.22.0", JudgedLevel(SLOWER)
+    memory = replace(EVIDENCE["memory"], ratio=1.5)
+    return [
+        CaseChange(entry.id, label, "new", 1.0),
+        CaseChange(entry.id, label, "better", 0.9, own, JudgedLevel(REASONS[Reason.FASTER])),
+        CaseChange(entry.id, label, "unchanged", 1.0, own),
+        CaseChange(entry.id, label, "unchanged", 1.02, earlier, JudgedLevel(OPEN)),
+        CaseChange(entry.id, label, "slower", 1.1, own, slower, accepted_ratio=1.1),
+        CaseChange(entry.id, label, "slower", 1.1, earlier, slower, accepted_ratio=1.1, reason="collectives"),
+        CaseChange(entry.id, label, "unchanged", 1.0, own, JudgedLevel(UNCHANGED, worse=(memory,))),
+        CaseChange(entry.id, label, "unchanged", 1.0, own, JudgedLevel(UNCHANGED, noted=(memory,))),
+        CaseChange(entry.id, label, refused="3 of 4 runs can be used, and a baseline needs 5: measure more"),
+        CaseChange(entry.id, label, "new", 1.0, notes=("the generated tokens have changed",)),
+    ]
 
 
-def test_markdown_has_the_same() -> None:
-    shown = session_markdown(SESSION, {NOW.case.id: [NOW]})
-    assert "side by side: new" in shown and "driver 1.21.0" in shown
-    assert "time to first token REGRESSED" in shown and "one false\\-alarm rate" in shown.replace("false-", "false\\-")
-    assert "peak memory ▲ REGRESSED" in shown
+def test_every_sentence(golden: Golden) -> None:
+    golden("wording.txt", "\n".join(lines()))
 
 
-BASIS = "(5 runs against 1 run; run-to-run variation: 0.5 %; assumed night-to-night variation: 1.0 %)"
-JUDGED = Verdict(
-    kind=VerdictKind.INCONCLUSIVE,
-    reason=Reason.TOO_IMPRECISE,
-    baseline="gaudi2/synapse-1.24.0",
-    ratio=1.02,
-    low=0.919,
-    high=1.13,
-    tolerance=0.05,
-    smallest_visible_slowdown=0.164,
-    candidate_runs=5,
-    baseline_runs=1,
-    run_spread=0.005,
-    session_spread=0.01,
-    p_slower=0.003,
-    p_faster=0.2,
-    comparisons=16,
-)
+def test_failed_tests(golden: Golden) -> None:
+    """What pytest shows of a test that failed: both stacks, what changed, the rank that lags, what to do next."""
+    shown = [verdict_message(NOW.case, [NOW], [verdict]) for verdict in REASONS.values()]
+    shown.append(verdict_message(NOW.case, [NOW], [SLOWER, UNCHANGED, EVIDENCE["memory"]]))
+    shown.append(verdict_message(NOW.case, [run_of([ALIKE, slowed(0.30)])], [SLOWER]))
+    shown.append(failure_text(NOW.case, "load", "was killed by SIGKILL", "one\n\x1b[31mtwo"))
+    shown.append(failure_text(NOW.case, "load", "bad path", ""))
+    golden("failed_tests.txt", "\n\n".join(shown))
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            {},
-            "+2.0 % [-8.1 %, +13.0 %]: a slowdown of 10 % can be neither detected nor ruled out; smallest detectable "
-            f"slowdown: 16.4 % {BASIS}",
-        ),
-        ({"reason": Reason.SLOWER}, f"2.0 % slower [-8.1 %, +13.0 %], p = 0.003 {BASIS}"),
-        ({"reason": Reason.SLOWER, "metric": "memory"}, f"2.0 % more [-8.1 %, +13.0 %], p = 0.003 {BASIS}"),
-        ({"reason": Reason.FASTER, "ratio": 0.98}, f"2.0 % faster [-8.1 %, +13.0 %], p = 0.20 {BASIS}"),
-        (
-            {"reason": Reason.NOT_SIGNIFICANT, "ratio": 0.98},
-            f"-2.0 % [-8.1 %, +13.0 %], p = 0.20: too large for UNCHANGED, and not significant {BASIS}",
-        ),
-        (
-            {"reason": Reason.NOT_SIGNIFICANT_AMONG_ALL},
-            f"+2.0 % [-8.1 %, +13.0 %], p = 0.003: significant by itself, and not as one of 16 comparisons {BASIS}",
-        ),
-        (
-            {"reason": Reason.SIGNIFICANT_AMONG_ALL},
-            f"2.0 % slower [-8.1 %, +13.0 %], p = 0.003, significant among all cases of the session {BASIS}",
-        ),
-        (
-            {"reason": Reason.NEVER_STEADY, "text": "a trend", "stop": StopReason.FUTILE, "run_spread": None},
-            "a run never became steady (a trend), so its rounds still drift; no more runs: more runs within the budget "
-            "cannot settle it",
-        ),
-        ({"reason": Reason.INVALID, "text": "throttled"}, "throttled"),
-        (
-            {"reason": Reason.NO_VALUES, "text": "peak memory", "ratio": None, "run_spread": None},
-            "no peak memory on both sides",
-        ),
-    ],
-)
-def test_every_reason_is_a_sentence(change: dict[str, object], said: str) -> None:
-    assert reason(msgspec.structs.replace(JUDGED, **change)) == said
+def test_side_by_side(golden: Golden) -> None:
+    golden("terminal/side_by_side.txt", summary(SIDE_BY_SIDE, {NOW.case.id: [NOW]}, width=160, color=False))
+    golden("markdown/side_by_side.md", session_markdown(SIDE_BY_SIDE, {NOW.case.id: [NOW]}))
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"role": "side by side", "session_spread": None}, "5 runs of each stack side by side"),
-        ({"published": True}, "5 runs against a published number of unknown spread"),
-        (
-            {"uncorrected_run_spread": 0.031},
-            "run-to-run variation: 0.5 %, 3.1 % before correction by the reference probes",
-        ),
-        ({"uncorrected_run_spread": 0.0051}, "run-to-run variation: 0.5 %; assumed"),
-        (
-            {"learned_noise": LearnedNoise(runs=60, sessions=30, run=0.004, session=0.012)},
-            "; night-to-night variation: 1.0 %, learned from 60 runs of 30 sessions)",
-        ),
-        ({"stop": StopReason.CLEAR}, "variation: 1.0 %); no more runs: the verdict is clear"),
-    ],
-)
-def test_a_reason_has_its_basis(change: dict[str, object], said: str) -> None:
-    assert said in reason(msgspec.structs.replace(JUDGED, **change))
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"more_runs": 1}, "About 1 more run would settle it."),
-        ({"more_runs": 2, "more_seconds": 720.0}, "About 2 more runs (12 minutes) would settle it."),
-        ({"more_runs": 2, "role": "side by side"}, "About 2 more runs of each stack would settle it."),
-        ({"more_runs": 2, "few_rounds": True}, "more rounds are cheaper than more runs."),
-        ({}, ""),
-        (
-            {"advice": Advice.CHECK_MACHINE, "probe_change": -0.02},
-            "the machine is 2.0 % faster than it was for the baseline",
-        ),
-        (
-            {"advice": Advice.CHECK_ROUNDS, "tail_spread_change": 0.3},
-            "The rounds are more uneven than the baseline's, by 30.0 %",
-        ),
-        ({"advice": Advice.TEXT, "advice_text": "Look."}, "Look."),
-    ],
-)
-def test_advice_with_numbers(change: dict[str, object], said: str) -> None:
-    found = advice(msgspec.structs.replace(JUDGED, **{"advice": Advice.MORE_RUNS, **change}))
-    assert said in found and bool(said) == bool(found)
+def test_settings_that_changed() -> None:
+    old = Stack(kind="torch", version="2.13.0", settings={"threads": "1", "same": "x"})
+    new = Stack(kind="torch", version="2.13.0", settings={"threads": "2", "same": "x", "LD_PRELOAD": "\x1b[8m"})
+    assert stack_differences(old, new) == ["LD_PRELOAD none -> \\x1b[8m", "threads 1 -> 2"]
 
 
 def test_every_advice_is_a_sentence() -> None:
-    numbers = {"more_runs": 2, "probe_change": 0.1, "tail_spread_change": 0.1, "advice_text": "Look."}
-    for one in set(Advice) - {Advice.NONE}:
-        assert advice(msgspec.structs.replace(JUDGED, advice=one, **numbers)).endswith("."), one
+    for code in set(Advice) - {Advice.NONE}:
+        for verdict in ADVICE.get(code, [replace(OPEN, advice=code)]):
+            said = advice(verdict)
+            assert said.endswith(".") or (code is Advice.MORE_RUNS and verdict.more_runs is None), code
 
 
-def test_a_level_that_was_stored_need_not_be_stored() -> None:
-    nothing = Verdict(
-        kind=VerdictKind.NO_BASELINE, reason=Reason.NO_BASELINE, text="there are none", advice=Advice.STORE
-    )
-    assert full_text(nothing) == "there are none. Store this level with --refresh-baselines."
-    assert full_text(nothing, refreshed=True) == "there are none."
-    refreshed = msgspec.structs.replace(
-        SESSION, refreshed=True, cases=[CaseReport(case=NOW.case, run_ids=[NOW.run_id], verdicts=[nothing])]
-    )
-    for shown in (
-        summary(refreshed, {NOW.case.id: [NOW]}, width=160, color=False),
-        session_markdown(refreshed, {NOW.case.id: [NOW]}),
-    ):
-        assert "Store this level" not in shown
-    assert not any("baselines refresh" in line for line in next_commands(refreshed, "results", "baselines"))
+def test_a_correction_that_changes_nothing_is_not_mentioned() -> None:
+    assert "correction" in reason(replace(SLOWER, uncorrected_run_spread=0.031))
+    assert "correction" not in reason(replace(SLOWER, uncorrected_run_spread=0.0041))
+
+
+@pytest.mark.parametrize("refreshed", [True, False])
+def test_a_level_that_was_stored_need_not_be_stored(refreshed: bool) -> None:
+    assert bool(advice(NOTHING, refreshed=refreshed)) is not refreshed
+    report = CaseReport(case=NOW.case, run_ids=[NOW.run_id], verdicts=[NOTHING])
+    session, runs = replace(session_of([]), refreshed=refreshed, cases=[report]), {NOW.case.id: [NOW]}
+    for shown in (summary(session, runs, width=160, color=False), session_markdown(session, runs)):
+        assert "Store this level" not in shown or not refreshed
+    commands = next_commands(session, "results", "baselines")
+    assert any("baselines refresh" in line for line in commands) is not refreshed

@@ -13,10 +13,10 @@ import pytest
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.workers.controller.group import WorkerGroup
+from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
 
 ROOT = Path(__file__).parents[2]
-WORKER = (sys.executable, "-m", "gaudi_perf.workers.rank.worker")
 QUICK = Deadlines(start=30, load=20, round=20)
 
 MakeGroup = Callable[..., WorkerGroup]
@@ -47,16 +47,16 @@ def make_group(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeGroup]:
     """Makes worker groups with the scripted engine, ends them, and sees that no process of theirs is left."""
-    monkeypatch.setattr("gaudi_perf.workers.controller.group._POLITE_SECONDS", 1.0)
+    monkeypatch.setattr("gaudi_perf.workers.controller.starting._POLITE_SECONDS", 1.0)
     place = tmp_path_factory.mktemp("g")
     groups: list[WorkerGroup] = []
 
     def make(
         program: str | None = None, deadlines: Deadlines = QUICK, progress: Callable[[str], None] = lambda text: None
     ) -> WorkerGroup:
-        started = WORKER if program is None else (sys.executable, "-c", program)
+        launch = None if program is None else Launch(program=(sys.executable, "-c", program))
         directory = place / str(len(groups))
-        group = WorkerGroup(spec, CpuAccelerator(), directory, deadlines, progress, program=started)
+        group = WorkerGroup(spec, CpuAccelerator(), directory, deadlines, progress, launch=launch)
         groups.append(group)
         return group
 

@@ -17,10 +17,10 @@ import gaudi_perf
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.stacks import decode_stacks
-from gaudi_perf.workers import processes
-from gaudi_perf.workers.controller import group as group_module
+from gaudi_perf.workers.controller import processes, starting
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.launch import Launch, stack_launch
+from gaudi_perf.workers.rank.parent_death import ORPHAN_SECONDS
 from tests.workers.conftest import QUICK, ROOT, left_processes
 
 SECRET = "a secret"
@@ -103,13 +103,13 @@ def test_a_worker_that_cannot_be_seen_ends_with_its_connection(
     hurried = replace(QUICK, load=0.5)
     group = WorkerGroup(spec, CpuAccelerator(), directory, hurried, launch=launch)
     monkeypatch.setattr(processes, "marked", lambda mark: [])
-    monkeypatch.setattr(group_module, "_POLITE_SECONDS", 0.2)
+    monkeypatch.setattr(starting, "_POLITE_SECONDS", 0.2)
     group.start()
     with pytest.raises(GroupFailure, match="gave no answer in load"):
         group.load()
     group.close()
     assert left_processes(str(directory)) != [], "nobody could end it"
-    until = time.monotonic() + processes.ORPHAN_SECONDS + 10
+    until = time.monotonic() + ORPHAN_SECONDS + 10
     while left_processes(str(directory)) and time.monotonic() < until:
         time.sleep(0.1)
     assert left_processes(str(directory)) == []

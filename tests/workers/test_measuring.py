@@ -14,7 +14,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.measuring import Measurer, _RoundLog
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 from tests.workers.conftest import left_processes
 
 Make = Callable[..., Measurer]
@@ -26,7 +26,7 @@ def make(injected: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
     made: list[Measurer] = []
 
     def make(notify: Callable[[str], None] = lambda text: None, **plan: Any) -> Measurer:
-        chosen = Plan(**{"rounds": 4, "minimum_rounds": 3, "token_rounds": 2, "budget_s": 30.0, **plan})
+        chosen = MeasurementPlan(**{"rounds": 4, "minimum_rounds": 3, "token_rounds": 2, "budget_s": 30.0, **plan})
         deadlines = Deadlines(start=30, load=20, round=20)
         weights = protocol.Weights()
         made.append(Measurer(CpuAccelerator(), weights, chosen, deadlines, place / str(len(made)), "session-1", notify))
@@ -60,7 +60,7 @@ def test_a_run_is_whole(make: Make) -> None:
     assert measured.probes_s is not None and len(measured.probes_s) == 4
     assert measured.warm_up.latencies_s and measured.warm_up.reason
     assert measured.token_times is not None and len(measured.token_times.first_token_s) == 2
-    assert measured.token_ids == [1, 2, 3, 4] and measured.valid
+    assert measured.token_ids == [1, 2, 3, 4] and not measured.problems
     assert measured.peak_memory_bytes == 1_000_000
     phases = {"start", "load", "prepare", "first round", "warm-up", "rounds", "token rounds", "check of the outputs"}
     assert set(measured.phases_s) == phases
@@ -123,7 +123,7 @@ def test_a_failure_ends_the_group_and_the_next_case_has_a_fresh_one(make: Make, 
         assert failure.value.phase == "prepare" and "SIGKILL" in failure.value.sentence
         injected()
         again = measurer.measure(case()).measurement
-        assert again.valid and "load" in again.phases_s
+        assert again.steady and "load" in again.phases_s
 
 
 def done(*tokens: int, **more: Any) -> protocol.RoundsDone:

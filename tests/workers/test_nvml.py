@@ -20,8 +20,7 @@ from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlFacts, NvmlUnavailable, 
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
 from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
-from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
-from gaudi_perf.workers.controller.telemetry.watch import TelemetryWatch
+from gaudi_perf.workers.controller.telemetry import TelemetryWatch, problems_of, telemetry_of
 
 INJECTED = Path(__file__).parent.parent / "injected" / "nvml"
 H100 = {

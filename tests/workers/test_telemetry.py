@@ -17,8 +17,7 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.reports.warnings import telemetry_warnings
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
-from gaudi_perf.workers.controller.telemetry.findings import problems_of, telemetry_of
-from gaudi_perf.workers.controller.telemetry.watch import TelemetryWatch
+from gaudi_perf.workers.controller.telemetry import TelemetryWatch, problems_of, telemetry_of
 
 OURS = DeviceProcess(device=3, pid=100, name="python")
 THEIRS = DeviceProcess(device=3, pid=7, name="train")
@@ -122,7 +121,7 @@ def test_an_answer_that_comes_too_late_is_taken_for_no_other(
 ) -> None:
     watch.look()
     sampler_process().suspend()
-    monkeypatch.setattr("gaudi_perf.workers.controller.telemetry.watch._DEADLINE_S", 0.1)
+    monkeypatch.setattr("gaudi_perf.workers.controller.telemetry._DEADLINE_S", 0.1)
     watch.begin()
     assert_lost(watch, {"before"})
     monkeypatch.undo()

@@ -1,1 +1,1 @@
-"""The controller's side: launching worker groups, monitoring ranks, measuring."""
+"""The controller's side: starting worker groups, monitoring ranks, measuring."""

@@ -24,10 +24,10 @@ class Checked:
     """What a check came to.
 
     Attributes:
-        trace: the logits along the run's own tokens, without samples; None where the engine cannot tell.
-        problems: wrong output, in words.
+        trace: the logits along the run's own tokens, without samples; None where the engine gives no logits.
+        problems: wrong output, as sentences.
         contradicts: the case whose outputs differ by more than rounding, if there is one.
-        notes: differences by rounding, in words.
+        notes: differences by rounding, as sentences.
     """
 
     trace: TokenTrace | None = None
@@ -36,17 +36,11 @@ class Checked:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Reference:
-    case_id: str
-    trace: TokenTrace
-
-
 class OutputChecker:
     """Checks the runs of a session against each other."""
 
     def __init__(self) -> None:
-        self._references: dict[tuple[object, ...], _Reference] = {}
+        self._references: dict[tuple[object, ...], tuple[str, TokenTrace]] = {}  # a case, and its trace
 
     def check(self, group: WorkerGroup, case: Case, token_ids: list[int]) -> Checked:
         """Check the tokens that the prepared variant of a group has generated.
@@ -73,24 +67,24 @@ class OutputChecker:
         self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: _Findings
     ) -> list[str]:
         key = (case.configuration.model, case.scale, case.weights, case.workload)
-        reference = self._references.get(key)
-        if reference is None:
+        if key not in self._references:
             if not found.problems:
-                self._references[key] = _Reference(case.id, trace)
+                self._references[key] = case.id, trace
             return []
+        case_id, reference = self._references[key]
         ours = trace
-        if trace.token_ids != reference.trace.token_ids:
-            done = _ask(group, reference.trace.token_ids, plain=False)
+        if trace.token_ids != reference.token_ids:
+            done = _ask(group, reference.token_ids, plain=False)
             if done.trace is None:
-                found.add(reference.case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
+                found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
                 return []
             ours = done.trace
-        agreement = compare_traces(ours, reference.trace, case.workload.dtype, shape)
-        if found.problems or agreement.kind != "wrong" or reference.case_id == case.id:
-            found.add(reference.case_id, agreement)
+        agreement = compare_traces(ours, reference, case.workload.dtype, shape)
+        if found.problems or agreement.kind != "wrong" or case_id == case.id:
+            found.add(case_id, agreement)
             return []
-        found.add(reference.case_id, Agreement("wrong", f"{agreement.sentence}: one of the two is wrong"))
-        return [reference.case_id]
+        found.add(case_id, Agreement("wrong", f"{agreement.sentence}: one of the two is wrong"))
+        return [case_id]
 
 
 class _Findings:

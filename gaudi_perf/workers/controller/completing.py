@@ -82,7 +82,7 @@ def complete(
         dataset: the prompts.
         file: where completions are kept, and read where to go on.
         limit: complete this many prompts only.
-        progress: is told after each batch.
+        progress: called after each batch.
 
     Raises:
         GroupFailure: the worker group failed; what was completed until then is kept.
@@ -104,7 +104,7 @@ def complete(
         progress(before, header.batches)
         if before == header.batches:
             return Completed(header, before, None, 0.0, 0)
-        _prepare(group, case)
+        group.prepare(case)
         warm_up = _warm_up(group, header, before)
         latencies: list[float] = []
         begin = time.monotonic()
@@ -147,18 +147,6 @@ def _header(
         new_tokens=case.workload.new_tokens,
         batch_size=case.workload.batch_size,
     )
-
-
-def _prepare(group: WorkerGroup, case: Case) -> None:
-    workload, configuration = case.workload, case.configuration
-    variant = protocol.Variant(
-        graphs=configuration.graphs,
-        kv_cache=configuration.kv_cache,
-        new_tokens=workload.new_tokens,
-        batch_size=workload.batch_size,
-        prompt_tokens=workload.prompt_tokens,
-    )
-    group.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
 
 
 def _warm_up(group: WorkerGroup, header: CompletionHeader, before: int) -> WarmUp:

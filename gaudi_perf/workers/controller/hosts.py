@@ -29,12 +29,10 @@ class Hosts:
     Attributes:
         hosts: in order of their ranks; the first is the machine on which pytest runs.
         launcher: one of ``LAUNCHERS``.
-        address: the address of the first host at which the others reach it; empty: DeepSpeed asks it.
     """
 
     hosts: tuple[Host, ...]
     launcher: str = "pdsh"
-    address: str = ""
 
     @property
     def devices(self) -> int:

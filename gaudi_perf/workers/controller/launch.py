@@ -1,4 +1,4 @@
-"""How the workers of a stack are started: by this interpreter, by another one, or by a command, as in a container."""
+"""The interpreter of a stack and its environment: this one, another one, or one in a container, by a command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ import gaudi_perf
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stacks import StackEntry, decode_stacks
 
+WORKER, RANK, AGENT, PARENT_DEATH = (
+    f"gaudi_perf.workers.rank.{name}" for name in ("worker", "rank", "agent", "parent_death")
+)
+"""The modules that are started in processes of a group."""
 _OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -41,11 +45,8 @@ class Launch:
             directory: the private directory of its group.
             parent: the controller's process.
         """
-        watched = str(self.watched(parent))
-        return [
-            *self.interpreter(directory), "-m", "gaudi_perf.workers.rank.worker", "--socket", str(directory / "socket"),
-            "--parent", watched,
-        ]  # fmt: skip
+        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.watched(parent))]
+        return [*self.interpreter(directory), *words]
 
     def interpreter(self, directory: Path) -> list[str]:
         """The words that run the stack's interpreter, for a group with this private directory."""
@@ -55,7 +56,7 @@ class Launch:
         ]
 
     def watched(self, parent: int) -> int:
-        """The process whose end a worker can be told to watch for: none where others may stand between."""
+        """The process with which a worker is to end: none, 0, where others may stand between."""
         # A command may put processes, or a namespace of them, between the controller and the worker.
         return 0 if self.container else parent
 
@@ -73,7 +74,7 @@ class Launch:
         if self.own:
             return {**os.environ, **added}
         if self.container:
-            _write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
+            write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
         else:
             # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
             paths = [str(_suite(directory)), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
@@ -140,7 +141,8 @@ def _suite(directory: Path) -> Path:
     return path
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

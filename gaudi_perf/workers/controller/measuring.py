@@ -14,6 +14,7 @@ from pathlib import Path
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.accelerators.host import HostWatch
+from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
@@ -21,9 +22,8 @@ from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.plan import Deadlines, Plan
-from gaudi_perf.workers.controller.telemetry.findings import problems_of
-from gaudi_perf.workers.rank.merging import skew_of
+from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
+from gaudi_perf.workers.controller.telemetry import problems_of
 
 _BATCH_SECONDS = 1.0
 """Rounds are asked for in batches of about this length: long enough to leave the worker alone, short enough for
@@ -33,7 +33,7 @@ _PATIENCE = 10
 """How many times the expected duration a batch may take before its worker counts as hung."""
 
 _PASSES_ALONE = 16
-"""Forward passes of every rank by itself: enough to tell a slow one, and far less than a round."""
+"""Forward passes of every rank by itself: enough to find a slow one, and far less than a round."""
 
 Notify = Callable[[str], None]
 
@@ -87,7 +87,7 @@ class Measurer:
         self,
         accelerator: Accelerator,
         weights: protocol.Weights,
-        plan: Plan,
+        plan: MeasurementPlan,
         deadlines: Deadlines,
         directory: Path,
         session_id: str,
@@ -180,11 +180,11 @@ class Measurer:
             self.end_group()
             if self._launch.own or failure is self._cannot_start:
                 raise
-            told = _of_stack(failure, self._launch)
-            told.log_path = failure.log_path
-            if told.phase == "start":
-                self._cannot_start = told  # other cases need not try again
-            raise told from None
+            named = _of_stack(failure, self._launch)
+            named.log_path = failure.log_path
+            if named.phase == "start":
+                self._cannot_start = named  # other cases need not try again
+            raise named from None
         except Exception:  # whatever it is, it cut the conversation with the worker off
             self.end_group()
             raise
@@ -197,19 +197,12 @@ class Measurer:
         started_at = utc_now()
         group = self._group_for(case)
         assert group.loaded is not None
-        workload, configuration = case.workload, case.configuration
         phases = dict(group.phases_s)
-        group.phases_s = {}  # start and load are told once, by the run that paid for them
+        group.phases_s = {}  # start and load are in the run that paid for them, once
         watch = HostWatch.begin()
         self._accelerator.announce(case)
         with _timed(phases, "prepare"):
-            variant = protocol.Variant(
-                graphs=configuration.graphs,
-                kv_cache=configuration.kv_cache,
-                new_tokens=workload.new_tokens,
-                batch_size=workload.batch_size,
-            )
-            group.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+            group.prepare(case)
             if group.telemetry is not None:
                 group.telemetry.look()
         with _timed(phases, "first round"):
@@ -228,7 +221,7 @@ class Measurer:
         with _timed(phases, "token rounds"):
             token_times = self._token_times(group, case)
         alone = None
-        if configuration.devices > 1:
+        if case.configuration.devices > 1:
             with _timed(phases, "ranks by themselves"):
                 request = protocol.PassesAlone(count=_PASSES_ALONE)
                 alone = group.ask(request, protocol.PassesAloneDone, phase="ranks by themselves").rank_passes_s
@@ -264,7 +257,7 @@ class Measurer:
             case=case,
             device=group.loaded.device,
             stack=group.loaded.stack,
-            host=watch.end(1 if self._hosts is None else len(self._hosts.for_devices(configuration.devices))),
+            host=watch.end(1 if self._hosts is None else len(self._hosts.for_devices(case.configuration.devices))),
             measurement=measurement,
             stack_label=self._launch.name,
         )
@@ -365,7 +358,7 @@ class Measurer:
 
 
 def _of_stack(failure: GroupFailure, launch: Launch) -> GroupFailure:
-    """The failure, told of its stack: in one sentence where its worker cannot start."""
+    """The failure with the name of its stack: one sentence where its worker cannot start."""
     missing = _MISSING_MODULE.search(failure.sentence)
     if failure.phase == "load" and missing:
         where = f"{' '.join(launch.program)}: install what gaudi-perf needs there"

@@ -27,7 +27,7 @@ class Side:
 class Passes:
     """Measures on one stack, or on two in the order ABBA: what drifts slowly meets both alike.
 
-    Only one worker group lives at a time unless told, for an accelerator can usually be held by one process alone.
+    By default only one worker group lives at a time, for an accelerator can usually be held by one process alone.
     """
 
     def __init__(self, sides: Sequence[Side], keep: Callable[[Run], None], *, rounds_in_turns: bool = False) -> None:

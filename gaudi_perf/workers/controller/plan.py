@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurementPlan:
     """How much is measured.
 
     Attributes:
@@ -32,7 +32,7 @@ class Deadlines:
         start: from the start of the process until it connects.
         load: until the model is there.
         round: for each generation, compilation of graphs included.
-        host: until a host of whose ranks nothing is heard counts as lost; their keepers speak every second.
+        host: until a host of whose ranks nothing is heard counts as lost; their agents report every second.
     """
 
     start: float = 120.0

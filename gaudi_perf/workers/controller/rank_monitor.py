@@ -1,4 +1,7 @@
-"""What the keepers of a group say of its ranks, and what is wrong with one."""
+"""Monitors the ranks of a group: reads what they write, and finds the one that is lost, stopped or waited for.
+
+Ranks of this host are children of this process. Those of other hosts, or of a container, have agents that report.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,27 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Set
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
+import psutil
 
+from gaudi_perf.protocol import MISTAKE_STATUS, REPORT, RankReport
+from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.plan import Deadlines
-from gaudi_perf.workers.processes import status_text
-from gaudi_perf.workers.rank.agent import MISTAKE_STATUS, WORD, RankWord
+from gaudi_perf.workers.controller.processes import status_text
 
 _LAST_LINES = 12
+_LONGEST_LINE = 1 << 16  # bytes that are read at once
 _SETTLE_SECONDS = 0.6
 _CAUSE_SECONDS = 5.0
-"""How long the word of a rank that ended first may take, where those known to have ended did so because of it."""
+"""How long to wait for the end of the rank that is the cause, where those that ended did so because of another."""
 _LOST_PEER = re.compile(
     r"connection (was likely )?(reset|closed)|(closed|reset) by peer|peer closed|broken pipe|(got|sent) 0 bytes|"
     r"remote process (exited|has terminated)|socket timeout",
@@ -31,134 +38,120 @@ _LOST_PEER = re.compile(
 """What gloo, NCCL and torch's store say of a peer that is gone; their names stand in errors of a rank's own, too."""
 _BY_ITSELF = 1  # of _consequence: at most that for a rank that is a cause
 _ANSWER_SECONDS = 1.0
-_TOP = 4  # frames that tell whether a rank waits for others
+_TOP = 4  # frames that show whether a rank waits for others
 _OF_RANK = re.compile(r"\[rank (\d+)\] ?(.*)")
 _STACK, _FRAME = "Stack (most recent call first)", 'File "'  # as Python's faulthandler writes them
 _WAITS = re.compile(r"torch/distributed/|deepspeed/comm/|workers/rank/communication\.py")
 _STOPPED_SECONDS = 2.0
-"""How long a rank may stand still by a signal before the group is ended."""
+"""How long a rank may be stopped by a signal before the group is ended."""
 
 
-class RankWatch:
-    """Reads what a launcher and all below it write, into a log, and picks the keepers' words out of it."""
+class RankMonitor:
+    """What is known of the ranks of a group."""
 
     def __init__(self, log: Path, silence_s: float = Deadlines.host) -> None:
         """Nothing is read yet.
 
         Args:
-            log: where everything but the keepers' words goes.
-            silence_s: how long a keeper may say nothing; it speaks every second unless its host, or the way to it, is
+            log: where everything but the agents' reports goes.
+            silence_s: how long an agent may report nothing; it does every second unless its host, or the way to it, is
                 gone.
         """
         self._log = log
         self._silence_s = silence_s
         self._lock = threading.Lock()
-        self._words: dict[int, RankWord] = {}
-        self._heard: dict[int, float] = {}
-        self._stopped: dict[int, float] = {}
-        self._ended: list[RankWord] = []
+        self._reports: dict[int, RankReport] = {}  # the newest of each rank
+        self._heard: dict[int, float] = {}  # when, of those that have not ended
+        self._stopped: dict[int, float] = {}  # since when
+        self._ended: list[RankReport] = []
         self._first_end = float("inf")
         self._lines: deque[str] = deque(maxlen=400)
         self._stacks: dict[int, list[str]] = {}
-        self._decoder = msgspec.json.Decoder(RankWord)
-        self._reader: int | None = None
-        self._thread: threading.Thread | None = None
+        self._decoder = msgspec.json.Decoder(RankReport)
+        self._threads: list[threading.Thread] = []
+        self._children: dict[int, tuple[subprocess.Popen[bytes], threading.Thread]] = {}
 
-    def begin(self) -> int:
-        """Begin to read; returns where the launcher is to write, which the caller closes once it is started."""
-        self._reader, writer = os.pipe()
-        self._thread = threading.Thread(target=self._read, name="ranks", daemon=True)
-        self._thread.start()
-        return writer
+    def read(self, stream: IO[bytes], prefix: bytes = b"") -> threading.Thread:
+        """Begin to read what a process and all below it write; each line gets the prefix."""
+        thread = threading.Thread(target=self._read, args=(stream, prefix), name="ranks", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def add(self, rank: int, process: subprocess.Popen[bytes]) -> None:
+        """Monitor a rank that this process has started, with a pipe for its output."""
+        assert process.stdout is not None
+        self._children[rank] = process, self.read(process.stdout, b"[rank %d] " % rank)
+        self._take(RankReport(rank, os.uname().nodename, process.pid))
 
     def end(self) -> None:
         """Read no more; every process of the group must be gone, or it learns of it now."""
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-
-    @property
-    def started(self) -> int:
-        """How many ranks are known to have been started."""
-        with self._lock:
-            return len(self._words)
-
-    @property
-    def all_ended(self) -> bool:
-        """Whether every rank that was started is known to have ended."""
-        with self._lock:
-            return bool(self._words) and not self._heard
+        for thread in self._threads:
+            thread.join(timeout=1.0)
 
     def name(self, rank: int) -> str:
         """A rank with its process and host."""
         with self._lock:
-            word = self._words.get(rank)
-        return f"rank {rank}" if word is None or not word.pid else f"rank {rank} (process {word.pid} on {word.host})"
+            report = self._reports.get(rank)
+        return f"rank {rank}" if report is None else f"rank {rank} (process {report.pid} on {report.host})"
 
-    def mistake(self) -> str:
-        """A mistake that a person can mend, which a rank has found; else empty."""
-        with self._lock:
-            for word in self._ended:
-                if word.mistake or word.ended == MISTAKE_STATUS:
-                    return word.mistake or word.last
-        return ""
+    def failure(self, phase: str, more: bool = True) -> GroupFailure | None:
+        """What to raise where a rank is lost or stopped; None while all is well.
 
-    def trouble(self, phase: str, more: bool = True) -> tuple[int, str] | None:
-        """The rank that is lost or stands still, and a sentence about it; None while all is well.
-
-        Of several that were lost, the one that is the cause, as far as can be told.
+        Of several that were lost, the one is named that is the cause, as far as can be known.
 
         Args:
             phase: what the group is doing.
-            more: whether keepers may still say something: their launcher lives.
+            more: whether more may be heard: the launcher of the ranks, or one of them, lives.
         """
+        self._poll_children()
         now = time.monotonic()
         with self._lock:
-            failed = [word for word in self._ended if word.ended]
-            told = any(_consequence(word) <= _BY_ITSELF for word in failed) or not self._heard
-            patience = _SETTLE_SECONDS if told or not more else _CAUSE_SECONDS
-            if failed and now - self._first_end < patience:
-                return None  # others may be about to say that they ended, and one of them may be the cause
+            ended = list(self._ended)
             stopped = [rank for rank, since in self._stopped.items() if now - since > _STOPPED_SECONDS]
             quiet = [rank for rank, heard in self._heard.items() if now - heard > _CAUSE_SECONDS]
             silent = [rank for rank, heard in self._heard.items() if now - heard > self._silence_s]
-        if failed:
-            word = min(failed, key=_consequence)
-            assert word.ended is not None
-            words = f": {word.last}" if word.ended > 0 and word.last else ""
-            if quiet and more and _consequence(word) > _BY_ITSELF:
-                words += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
-            return word.rank, f"{self.name(word.rank)} {status_text(word.ended)} in {phase}{words}"
+            known = any(_consequence(report) <= _BY_ITSELF for report in ended) or not self._heard
+        for report in ended:
+            if report.ended == MISTAKE_STATUS:
+                return GroupFailure(phase, report.last, mistake=True)
+        if ended:
+            if now - self._first_end < (_SETTLE_SECONDS if known or not more else _CAUSE_SECONDS):
+                return None  # others may be about to end, and one of them may be the cause
+            cause = min(ended, key=_consequence)
+            status = cause.ended or 0
+            last = f": {cause.last}" if status > 0 and cause.last else ""
+            if quiet and more and _consequence(cause) > _BY_ITSELF:
+                last += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
+            sentence = f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
+            return GroupFailure(phase, sentence, self.last_lines(cause.rank))
         if stopped:
-            return stopped[0], f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
+            sentence = f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
+            return GroupFailure(phase, sentence, self.last_lines(stopped[0]))
         if silent:
-            return silent[0], (
-                f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}: is host "
-                f"{self._host(silent[0])} up, and its network?"
-            )
+            host = self._reports[silent[0]].host
+            sentence = f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}"
+            return GroupFailure(phase, f"{sentence}: is host {host} up, and its network?", self.last_lines(silent[0]))
         return None
 
-    def _host(self, rank: int) -> str:
-        with self._lock:
-            return self._words[rank].host
-
-    def asked(self) -> None:
-        """A request begins: where ranks stood before says nothing of it."""
+    def begin_request(self) -> None:
+        """A request begins: stacks that ranks wrote before have nothing to do with it."""
         with self._lock:
             self._stacks.clear()
 
-    def blamed(self, own: Set[int]) -> str:
-        """Which ranks keep a silent group waiting, as far as can be told; empty if none is found.
+    def waited_for(self, own: Set[int]) -> str:
+        """Which ranks keep a silent group waiting, as far as can be known; empty if none is found.
 
-        Ranks of this host are asked where they stand; those of others tell it by themselves shortly before a deadline
-        (``rank.tell_before``). The others wait in a collective for the one that does not.
+        Ranks of this host are asked for their stacks; those of others write them by themselves shortly before a
+        deadline (``rank.write_stack_before``). The others wait in a collective for the one that does not.
 
         Args:
-            own: the group's processes. Ranks in a container tell numbers of its own, which are other processes here.
+            own: the group's processes. Ranks in a container have numbers of its own, which are other processes here.
         """
         here = os.uname().nodename
         with self._lock:
-            ranks = [rank for rank in self._words if rank in self._heard]
-            pids = {self._words[rank].pid for rank in ranks if self._words[rank].host == here}
+            ranks = [rank for rank in self._reports if rank in self._heard]
+            pids = {self._reports[rank].pid for rank in ranks if self._reports[rank].host == here}
             self._lines.clear()
         for pid in own & pids:
             with contextlib.suppress(OSError):
@@ -182,19 +175,34 @@ class RankWatch:
         own = [line for line in lines if rank is not None and f"[rank {rank}]" in line]
         return "\n".join((own or lines)[-_LAST_LINES:])
 
-    def _read(self) -> None:
-        assert self._reader is not None
-        with os.fdopen(self._reader, "rb") as stream, _log_at(self._log) as log:
-            for line in stream:
+    def _poll_children(self) -> None:
+        for rank, (process, reader) in list(self._children.items()):
+            pid, host = process.pid, os.uname().nodename
+            if process.poll() is None:
+                stopped = psutil.Process(pid).status() == psutil.STATUS_STOPPED
+                self._take(RankReport(rank, host, pid, stopped))
+                continue
+            reader.join(timeout=_SETTLE_SECONDS)  # what it wrote last; its own children may have the pipe open, too
+            prefix = f"[rank {rank}] "
+            with self._lock:
+                own = [line.removeprefix(prefix) for line in self._lines if line.startswith(prefix)]
+            last = own[-1] if own else ""
+            self._take(RankReport(rank, host, pid, ended=process.returncode, last=last[:500]))
+            del self._children[rank]
+
+    def _read(self, stream: IO[bytes], prefix: bytes) -> None:
+        with stream, _log_at(self._log) as log:
+            while line := stream.readline(_LONGEST_LINE):
+                line = prefix + line.rstrip(b"\n")
                 text = line.decode(errors="replace").rstrip()
-                before, is_word, word = text.partition(WORD)
+                before, is_report, report = text.partition(REPORT)
                 # Launchers may put a host's name before a line; a rank's own lines begin with its number.
-                if is_word and "[rank" not in before:
+                if is_report and "[rank" not in before:
                     with contextlib.suppress(msgspec.DecodeError):
-                        self._take(self._decoder.decode(word))
+                        self._take(self._decoder.decode(report))
                         continue
                 with contextlib.suppress(OSError):  # a full disk costs the log, not the ranks
-                    log.write(line)
+                    log.write(line + b"\n")
                 with self._lock:
                     self._lines.append(text)
                     self._note_stack(text)
@@ -209,22 +217,22 @@ class RankWatch:
         elif words.lstrip().startswith(_FRAME) and rank in self._stacks:
             self._stacks[rank].append(words)
 
-    def _take(self, word: RankWord) -> None:
+    def _take(self, report: RankReport) -> None:
         now = time.monotonic()
         with self._lock:
-            self._words[word.rank] = word
-            self._heard[word.rank] = now
-            if word.stopped is None:
-                self._stopped.pop(word.rank, None)
+            self._reports[report.rank] = report
+            self._heard[report.rank] = now
+            if report.stopped:
+                self._stopped.setdefault(report.rank, now)
             else:
-                self._stopped.setdefault(word.rank, now)
-            if word.ended is not None or word.mistake:
+                self._stopped.pop(report.rank, None)
+            if report.ended is not None:
                 self._first_end = min(self._first_end, now)
-                self._ended.append(word)
-                del self._heard[word.rank]
+                self._ended.append(report)
+                del self._heard[report.rank]
 
 
-def _log_at(path: Path) -> BinaryIO:
+def _log_at(path: Path) -> IO[bytes]:
     """A log without a buffer, so that what cannot be written is not tried again; none where it cannot be opened."""
     try:
         return path.open("ab", buffering=0)
@@ -232,14 +240,14 @@ def _log_at(path: Path) -> BinaryIO:
         return open(os.devnull, "ab", buffering=0)
 
 
-def _consequence(word: RankWord) -> int:
+def _consequence(report: RankReport) -> int:
     """How likely a rank ended because another had.
 
     A killed one did not, nor one with an error of its own; launchers send SIGTERM to all that are left, and one that
     lost its peer says so.
     """
-    if _LOST_PEER.search(word.last) and word.ended not in (-signal.SIGKILL, -signal.SIGTERM):
+    if _LOST_PEER.search(report.last) and report.ended not in (-signal.SIGKILL, -signal.SIGTERM):
         return 3  # NCCL's watchdog aborts the rank that says so
-    if word.ended == -signal.SIGTERM:
+    if report.ended == -signal.SIGTERM:
         return 2
-    return 0 if (word.ended or 0) < 0 else _BY_ITSELF
+    return 0 if (report.ended or 0) < 0 else _BY_ITSELF

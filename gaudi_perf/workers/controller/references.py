@@ -99,14 +99,14 @@ def _judged(
         request = protocol.Trace(token_ids=completions[index], plain=True, prompt_ids=prompts[index])
         done = group.ask(request, protocol.Traced, phase="check of the outputs")
         if done.trace is None:
-            yield Agreement("wrong", done.problem or "the engine tells no logits by which to judge it")
+            yield Agreement("wrong", done.problem or "the engine gives no logits by which to judge it")
             continue
         found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, shape)
         yield Agreement(found.kind, f"{found.sentence}; {_parting(batch.outputs[index], reference.output)}")
 
 
 def _parting(ours: str, theirs: str) -> str:
-    """Where two texts part, in words."""
+    """A clause that says where two texts part."""
     at = first_difference(ours, theirs) or 0
     before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
     return f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"

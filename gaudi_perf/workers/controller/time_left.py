@@ -10,7 +10,7 @@ _WIDTH = 20
 
 
 class TimeLeft:
-    """Tells the time left by the batches that this run has completed, not by those of an earlier one."""
+    """Estimates the time left from the batches that this run has completed, not by those of an earlier one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is done yet.
@@ -25,8 +25,8 @@ class TimeLeft:
     def seconds(self, done: int, total: int) -> float | None:
         """The time that the rest takes, in seconds, when so many batches are done; None while that is unknown.
 
-        The first call says what was there before. The time before the first batch is that of the warm-up, and the
-        first batch tells no time: the second does.
+        The first call has what was there before. The time before the first batch is that of the warm-up, so there is an
+        estimate from the second on.
         """
         if self._before is None:
             self._before = done
@@ -41,7 +41,7 @@ class TimeLeft:
         return None if done == since else (now - begin) / (done - since) * (total - done)
 
     def text(self, done: int, total: int) -> str:
-        """The same in words: ``7/21 batches, 0:01:10 left``."""
+        """The same as text: ``7/21 batches, 0:01:10 left``."""
         seconds = self.seconds(done, total)
         left = "?:??:??" if seconds is None else str(timedelta(seconds=round(seconds)))
         return f"{done}/{total} batches, {left} left"

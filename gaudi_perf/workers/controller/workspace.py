@@ -55,7 +55,7 @@ class Workspace:
 
     def doing(self, text: str) -> None:
         """Note what the session is at, for the next one, should this one be killed."""
-        with contextlib.suppress(OSError):  # a full disk is told by what matters
+        with contextlib.suppress(OSError):  # a full disk is reported where it matters
             (self.path / _DOING).write_text(text[:_LONGEST_NOTE])
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ def remove_abandoned(parent: Path) -> dict[Path, str]:
     processes move with the system's clock. So what a process holds locked is kept.
 
     Returns:
-        Those that were removed, and what each session was at, as far as it had told.
+        Those that were removed, and what each session was at, as far as it had noted.
     """
     removed = {}
     for path in parent.glob(f"{_PREFIX}*-*-*"):

@@ -1,8 +1,9 @@
-"""A keeper: starts one rank, tells the controller how it fares, and ends it when nobody listens any more.
+"""A rank agent: starts one rank, reports its state to the controller, and ends it when nobody listens any more.
 
-One keeper per rank is what DeepSpeed's launcher starts, on every host. It imports no torch, so it answers while its
-rank hangs in a collective, a driver or an import. It speaks by lines on standard output, which every launcher passes on
-to the controller, from other hosts, too; when that pipe breaks, the controller is gone and the rank is ended.
+Where the controller cannot start ranks itself, on several hosts and in a container, there is an agent for each. It
+imports no torch, so it reports while its rank hangs in a collective, a driver or an import. Its reports are lines on
+standard output, which every launcher passes on to the controller, from other hosts, too; when that pipe breaks, the
+controller is gone and the rank is ended.
 """
 
 from __future__ import annotations
@@ -16,33 +17,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 import psutil
 
 from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.protocol import (
+    ALIVE,
+    HANDED_ON,
+    MARK,
+    MISTAKE_STATUS,
+    REPORT,
+    STARTED,
+    VISIBLE_DEVICES,
+    HandedOn,
+    RankReport,
+)
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.workers.controller.launchers.environment import show_devices, unpacked
-from gaudi_perf.workers.processes import MARK, die_with_parent, marked
+from gaudi_perf.workers.rank.parent_death import die_with_parent
 
-WORD = "gaudi-perf-rank "
-"""What a keeper's own lines begin with."""
-STARTED = "_GAUDI_PERF_RANK_STARTED"
-"""Environment variable with the time at which a rank was started, in seconds since 1970."""
-PATIENCE = "_GAUDI_PERF_PATIENCE"
-"""Environment variable with the seconds after which a rank that still starts tells where it stands."""
-ALIVE = "alive"
-"""Name of a pipe beside the socket, which the controller has open while it lives, where there are several hosts."""
-MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
-"""Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
-_BEAT_SECONDS = 1.0
+_REPORT_SECONDS = 1.0
 _STAY_SECONDS = 5.0
-"""How long a keeper stays once its rank has failed: when one leaves, launchers end the others and lose their words."""
-_LOOK_SECONDS = 0.1
+"""How long an agent stays once its rank has failed: when one leaves, launchers end the others, reports are lost."""
+_POLL_SECONDS = 0.1
 _READ = 1 << 16
 _PIECE = 900
-"""Bytes of a rank's line that are passed on at once: longer ones may be mixed with other keepers' words."""
+"""Bytes of a rank's line that are passed on at once: longer ones may be mixed with other agents' reports."""
 
 # The names that launchers give to rank, number of ranks, rank on this host and number of ranks on this host.
 _NAMES = (
@@ -54,157 +54,111 @@ _NAMES = (
 )
 
 
-class RankWord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a keeper says of its rank.
-
-    Attributes:
-        rank: which.
-        host: where.
-        pid: the process id of the rank on its host; 0 before it is started.
-        stopped: the number of the signal that stopped it, if it stands still.
-        ended: its exit status, negative for a signal, once it has ended.
-        last: its last line, once it has ended.
-        mistake: a sentence about a mistake for which it was not started.
-    """
-
-    rank: int
-    host: str
-    pid: int = 0
-    stopped: int | None = None
-    ended: int | None = None
-    last: str = ""
-    mistake: str = ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a rank is among the others."""
-
-    rank: int
-    ranks: int
-    local_rank: int
-    local_ranks: int
-
-
-def place_in(environment: Mapping[str, str]) -> Place:
-    """The place that a launcher gave to this process.
+def place_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read.
 
     Raises:
         UserError: no launcher that is known.
     """
     for names in _NAMES:
-        values = [environment.get(name, "") for name in names]
-        if all(value.isdecimal() for value in values[:3]):
-            local = int(values[3]) if values[3].isdecimal() else int(values[2]) + 1
-            return Place(int(values[0]), int(values[1]), int(values[2]), local)
-    raise UserError("the launcher tells no rank: --launcher takes those that DeepSpeed knows")
+        rank, ranks, local_rank, local_ranks = (environment.get(name, "") for name in names)
+        if rank.isdecimal() and ranks.isdecimal() and local_rank.isdecimal():
+            local_ranks = local_ranks if local_ranks.isdecimal() else str(int(local_rank) + 1)
+            return dict(zip(_NAMES[0], (rank, ranks, local_rank, local_ranks), strict=True))
+    raise UserError("the launcher gives no rank to what it starts: --launcher takes those that DeepSpeed knows")
 
 
-class Keeper:
-    """Keeps one rank."""
+class RankAgent:
+    """Holds one rank."""
 
-    def __init__(self, place: Place, arguments: argparse.Namespace) -> None:
-        self._place = place
-        self._arguments = arguments
+    def __init__(self, rank: int, socket: str) -> None:
+        self._rank = rank
+        self._socket = socket
         self._host = os.uname().nodename
         self._rest = b""
         self._last = ""
-        self._prefix = f"[rank {place.rank}] ".encode()
+        self._prefix = f"[rank {rank}] ".encode()
+        self._asked_to_end = False
 
-    def keep(self) -> int:
-        """Start the rank and watch it to its end; returns the exit status of the keeper."""
-        mistake = self._mistake()
-        if mistake:
-            self._say(mistake=mistake)
-            return MISTAKE_STATUS
+    def run(self, arguments: list[str], variables: Mapping[str, str]) -> int:
+        """Start the rank and monitor it to its end; returns the exit status of the agent.
+
+        Args:
+            arguments: of the rank.
+            variables: its environment variables beside those that this process has.
+        """
         rank = subprocess.Popen(
-            [sys.executable, "-u", "-m", "gaudi_perf.workers.rank.rank", *self._told()],
+            [sys.executable, "-u", "-m", "gaudi_perf.workers.rank.rank", *arguments, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **self._variables()},
+            env={**os.environ, **variables, STARTED: repr(time.time())},
         )
         try:
-            return self._watch(rank)
+            return self._monitor(rank)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 rank.kill()
 
-    def _watch(self, rank: subprocess.Popen[bytes]) -> int:
+    def _monitor(self, rank: subprocess.Popen[bytes]) -> int:
         assert rank.stdout is not None
         output = rank.stdout.fileno()
         os.set_blocking(output, False)
-        stopped: int | None = None
-        stays_until: float | None = None
-        speaks = True
-        next_beat = 0.0
+        stopped, leaves_at, next_report, writes = False, None, 0.0, True
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
         controller = self._controller()
         if controller is not None:
             poller.register(controller, 0)
-        told_to_end = False
-
-        def end(*_: object) -> None:
-            nonlocal told_to_end
-            told_to_end = True
-
-        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         while True:
-            leaving = told_to_end  # before the rank is looked at: what is seen then is not older
-            events = dict(poller.poll(_LOOK_SECONDS * 1000))
+            leaving = self._asked_to_end  # before the rank is looked at: what is seen then is not older
+            events = dict(poller.poll(_POLL_SECONDS * 1000))
             if controller in events:
-                self._end_launchers()
+                _end_launchers()
             if controller in events or sys.stdout.fileno() in events:
                 rank.kill()
-                _end_deepspeed_s_launcher()
+                _end_deepspeed_launcher()
                 return 1
             if output in events and not self._pass_on(output):
                 poller.unregister(output)
-                speaks = False
-            if stays_until is not None:
-                if leaving or time.monotonic() >= stays_until:
+                writes = False
+            if leaves_at is not None:
+                if leaving or time.monotonic() >= leaves_at:
                     return 1
                 continue
             pid, status = os.waitpid(rank.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid and os.WIFSTOPPED(status):
-                stopped, next_beat = os.WSTOPSIG(status), 0.0
+                stopped, next_report = True, 0.0
             elif pid and os.WIFCONTINUED(status):
-                stopped = None
+                stopped = False
             elif pid:
                 rank.returncode = os.waitstatus_to_exitcode(status)
                 while self._pass_on(output):
                     pass
-                self._say(pid=rank.pid, ended=rank.returncode, last=self._last[:500])
+                self._report(rank.pid, ended=rank.returncode, last=self._last[:500])
                 if rank.returncode in (0, MISTAKE_STATUS):
                     return rank.returncode
-                stays_until = time.monotonic() + _STAY_SECONDS
+                leaves_at = time.monotonic() + _STAY_SECONDS
                 continue
-            # One that is silent is ending, for which a launcher ends all keepers: its word is the cause.
-            if leaving and speaks:
+            # A rank that has closed its output is ending, for which a launcher ends all agents: its end is the cause.
+            if leaving and writes:
                 return 1
-            if time.monotonic() >= next_beat:
-                self._say(pid=rank.pid, stopped=stopped)
-                next_beat = time.monotonic() + _BEAT_SECONDS
+            if time.monotonic() >= next_report:
+                self._report(rank.pid, stopped=stopped)
+                next_report = time.monotonic() + _REPORT_SECONDS
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._asked_to_end = True
 
     def _controller(self) -> int | None:
-        """A pipe that breaks when the controller ends, at rank 0 of several hosts.
+        """A pipe that breaks when the controller ends, at rank 0.
 
-        Launchers of MPI and Slurm outlive it, and go on to read what keepers say.
+        Launchers of MPI and Slurm, and containers, outlive it, and go on to read what agents write.
         """
-        path = os.path.join(os.path.dirname(self._arguments.socket), ALIVE)
-        if self._place.rank != 0 or not os.path.exists(path):
-            return None
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    @staticmethod
-    def _end_launchers() -> None:
-        """End what the controller started on this host; launchers end what they started on others."""
-        for process in marked(os.environ[MARK]):
-            if process.pid != os.getpid():
-                with contextlib.suppress(psutil.Error):
-                    process.terminate()
+        path = os.path.join(os.path.dirname(self._socket), ALIVE)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK) if self._rank == 0 and os.path.exists(path) else None
 
     def _pass_on(self, output: int) -> bool:
         """Pass on what the rank has written, by lines; whether there may be more."""
@@ -218,88 +172,73 @@ class Keeper:
         for line in lines:
             self._last = line.decode(errors="replace").strip() or self._last
             for begin in range(0, max(len(line), 1), _PIECE):
-                self._write(self._prefix + line[begin : begin + _PIECE])
+                _write(self._prefix + line[begin : begin + _PIECE])
         return bool(data)
 
-    def _say(self, **words: object) -> None:
-        word = RankWord(rank=self._place.rank, host=self._host, **words)  # type: ignore[arg-type]
-        self._write(WORD.encode() + msgspec.json.encode(word))
-
-    @staticmethod
-    def _write(line: bytes) -> None:
-        left = line + b"\n"
-        with contextlib.suppress(OSError):  # the poll finds a broken pipe
-            while left:
-                left = left[os.write(sys.stdout.fileno(), left) :]
-
-    def _mistake(self) -> str:
-        if self._place.rank == 0 and not os.path.exists(self._arguments.socket):
-            return (
-                f"rank 0 was started on {self._host}, where the socket of pytest is not: run pytest on the first host "
-                "of --hostfile"
-            )
-        if self._place.local_rank != 0:
-            return ""
-        found = accelerator_named(self._arguments.engine, processes=self._place.local_ranks).find()
-        count = found.count if found is not None else 0
-        if count < self._place.local_ranks:
-            return (
-                f"host {self._host} has {count} {self._arguments.engine} devices, and is asked for "
-                f"{self._place.local_ranks}: mend its slots in --hostfile, or see gaudi-perf doctor there"
-            )
-        return ""
-
-    def _told(self) -> list[str]:
-        told = self._arguments
-        return [
-            "--engine",
-            told.engine,
-            "--socket",
-            told.socket,
-            "--meeting",
-            told.meeting,
-            "--parent",
-            str(os.getpid()),
-        ]
-
-    def _variables(self) -> dict[str, str]:
-        place = self._place
-        accelerator = accelerator_named(self._arguments.engine)
-        return {
-            "RANK": str(place.rank),
-            "WORLD_SIZE": str(place.ranks),
-            "LOCAL_RANK": str(place.local_rank),
-            "LOCAL_SIZE": str(place.local_ranks),
-            "DS_ACCELERATOR": accelerator.kind,
-            STARTED: repr(time.time()),
-        }
+    def _report(self, pid: int, stopped: bool = False, ended: int | None = None, last: str = "") -> None:
+        report = RankReport(self._rank, self._host, pid, stopped, ended, last)
+        _write(REPORT.encode() + msgspec.json.encode(report))
 
 
-def _end_deepspeed_s_launcher() -> None:
-    """End what started this keeper where nobody listens any more; by itself it takes half a minute."""
+def _write(line: bytes) -> None:
+    left = line + b"\n"
+    with contextlib.suppress(OSError):  # the poll finds a broken pipe
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+
+
+def _end_launchers() -> None:
+    """End what the controller started on this host; launchers end what they started on others."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == os.environ[MARK] and process.pid != os.getpid():
+                process.terminate()
+
+
+def _end_deepspeed_launcher() -> None:
+    """End what started this agent where nobody listens any more; by itself it takes half a minute."""
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(os.getppid())
         if "deepspeed.launcher.launch" in parent.cmdline():
             parent.kill()
 
 
+def _start_agents(ranks: int, arguments: list[str]) -> int:
+    """In a container: start an agent per rank, and wait for all; returns the highest exit status."""
+    words = [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *arguments]
+    places = [dict(zip(_NAMES[0], map(str, (rank, ranks, rank, ranks)), strict=True)) for rank in range(ranks)]
+    agents = [subprocess.Popen(words, env={**os.environ, **place}) for place in places]
+    return max(agent.wait() for agent in agents)
+
+
+def _take_over(handed_on: HandedOn) -> None:
+    """Set what the controller's host has handed on."""
+    os.environ.update(handed_on.variables)
+    if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
+        os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
+
+
 def main() -> None:
-    """Keep a rank for as long as the launcher lives."""
-    parser = argparse.ArgumentParser(description="A keeper of gaudi-perf; started by a launcher, not by hand.")
+    """Hold a rank for as long as the launcher lives."""
+    parser = argparse.ArgumentParser(description="A rank agent of gaudi-perf; started by a launcher, not by hand.")
     parser.add_argument("--engine", required=True, help="the name of the accelerator")
     parser.add_argument("--socket", required=True, help="path of the controller's Unix domain socket")
     parser.add_argument("--meeting", required=True, help="where ranks find each other, as file:// or tcp://")
+    parser.add_argument("--ranks", type=int, default=0, help="start so many agents, where no launcher does")
     arguments = parser.parse_args()
     die_with_parent(os.getppid())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    os.environ.update(unpacked(os.environ))
-    show_devices(os.environ)
+    words = ["--engine", arguments.engine, "--socket", arguments.socket, "--meeting", arguments.meeting]
+    if arguments.ranks:
+        sys.exit(_start_agents(arguments.ranks, words))
+    if HANDED_ON in os.environ:
+        _take_over(HandedOn.decode(os.environ[HANDED_ON]))
     try:
-        keeper = Keeper(place_in(os.environ), arguments)
+        variables = {**place_in(os.environ), "DS_ACCELERATOR": accelerator_named(arguments.engine).kind}
+        sys.exit(RankAgent(int(variables["RANK"]), arguments.socket).run(words, variables))
     except UserError as error:
         sys.exit(str(error))
-    sys.exit(keeper.keep())
 
 
 if __name__ == "__main__":

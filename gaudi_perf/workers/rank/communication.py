@@ -1,8 +1,7 @@
 """What ranks say to each other: documents as byte tensors, over groups of torch.distributed.
 
 Two groups. The accelerator's own (gloo, hccl, nccl) carries the model's tensors. One of gloo carries requests, replies
-and barriers over the host's memory. No timeout of theirs ends a rank: deadlines are the controller's, and every rank
-has a keeper that ends it.
+and barriers over the host's memory. No timeout of theirs ends a rank: deadlines are the controller's.
 """
 
 from __future__ import annotations

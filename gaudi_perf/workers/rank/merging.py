@@ -1,15 +1,12 @@
-"""One reply of many: what the ranks of a group answered, told as the group's answer."""
+"""One reply of many: what the ranks of a group answered, as the group's answer."""
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
 from gaudi_perf import protocol
-from gaudi_perf.vocabulary.run import RankSkew
 
 _RANKS_APART = 0.01
 """How far logits of two ranks may be apart, as a share of their spread. They compute the same numbers from the same
@@ -61,26 +58,11 @@ def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
     return ranks[0]
 
 
-def skew_of(rank_latencies_s: Sequence[Sequence[float]]) -> RankSkew | None:
-    """How far apart ranks ended, and which lags; None for one rank.
-
-    Args:
-        rank_latencies_s: per rank, the duration of each round in seconds.
-    """
-    if len(rank_latencies_s) < 2:
-        return None
-    rounds = list(zip(*rank_latencies_s, strict=True))
-    lagging = [max(range(len(round_)), key=round_.__getitem__) for round_ in rounds]
-    ((rank, times),) = Counter(lagging).most_common(1)
-    median = statistics.median(max(round_) - min(round_) for round_ in rounds)
-    return RankSkew(median_s=median, lagging_rank=rank, lagging_share=times / len(rounds))
-
-
 def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     problems: list[str] = []
     for index, done in enumerate(ranks):
         for problem in done.problems:
-            if not any(problem in told for told in problems):
+            if not any(problem in other for other in problems):
                 problems.append(f"rank {index}: {problem}")
     for index, done in enumerate(ranks):
         if done.token_ids != ranks[0].token_ids:

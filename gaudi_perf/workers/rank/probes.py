@@ -1,7 +1,7 @@
-"""The reference probe: a short fixed piece of work whose duration tells how fast the host is just now.
+"""The reference probe: a short fixed piece of work whose duration shows how fast the host is just now.
 
 It does what the host does in a generation: interpreter work, dispatch of small operators, streaming through memory.
-Rounds are bracketed by it, so that a comparison can tell a slower machine from slower software (a control variate).
+Rounds are bracketed by it, so that a slower machine is not taken for slower software (a control variate).
 
 Other processes take the processor away for milliseconds at a time. A probe of half a millisecond mostly misses that,
 so the work is repeated, in proportion to the rounds: about a twentieth of their time. On a busy machine with two

@@ -23,7 +23,7 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import NotNumbersError, UserError
-from gaudi_perf.workers.processes import die_with_connection, die_with_parent
+from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Worker:
             send: sends a reply.
             align: called before each timed generation; where there are several ranks, it waits for all.
             engine: what to load the model into; by default a new one of the accelerator.
-            fetch: gets the hub's files before a model is loaded, and tells where they are; by default whatever reads
-                them does.
+            fetch: gets the hub's files before a model is loaded, and returns the group with their directory; by default
+                whatever reads them does.
         """
         self._send = send
         self._align = align
@@ -215,13 +215,19 @@ def _stopwatch(times: list[int]) -> Callable[[], None]:
     return lambda: times.append(time.perf_counter_ns())
 
 
-def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
-    """Answer the requests of a stream until it ends or says ``Stop``."""
+def sender(stream: io.BufferedRWPair) -> Send:
+    """What sends replies to the controller over a stream."""
 
     def send(reply: protocol.AnyReply) -> None:
         stream.write(encode_line(reply))
         stream.flush()
 
+    return send
+
+
+def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
+    """Answer the requests of a stream until it ends or says ``Stop``."""
+    send = sender(stream)
     decoder = msgspec.json.Decoder(protocol.AnyRequest)
     worker = make_worker(send)
     send(protocol.Hello(pid=os.getpid()))

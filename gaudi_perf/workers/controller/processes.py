@@ -1,65 +1,17 @@
-"""Processes: those that belong to a group are found and ended; one ends with its parent; what a status means."""
+"""Processes of a group: found, ended, and what an exit status means."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import select
 import signal
-import socket
-import sys
-import threading
+import subprocess
 import time
 from collections.abc import Sequence
 
 import psutil
 
-MARK = "_GAUDI_PERF_WORKER_GROUP"
-"""Environment variable by which all that a worker started is found again."""
-
-ORPHAN_SECONDS = 3.0
-"""How long after its controller has gone a worker in a container may still end by itself."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the process that started it ends, however that ends (Linux).
-
-    Args:
-        parent: that process; 0 if another one, for instance a container's, stands between.
-
-    Raises:
-        SystemExit: the parent is already gone.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent and os.getppid() != parent:
-        sys.exit("the process that started this one is gone")
-
-
-def die_with_connection(connection: socket.socket, patience_s: float = ORPHAN_SECONDS) -> None:
-    """End this process when the other end of a connection closes, in whatever it is busy with (Linux).
-
-    For a worker in a container: its client may be killed without word to it, and the controller may not be allowed to
-    see it. A thread waits in the kernel until then, and costs a round nothing.
-
-    Args:
-        connection: to the controller.
-        patience_s: how long after that this process may still end by itself.
-    """
-    if sys.platform != "linux":
-        return
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLRDHUP)
-
-    def wait() -> None:
-        poller.poll()
-        time.sleep(patience_s)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True, name="controller").start()
+from gaudi_perf.protocol import MARK
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -105,15 +57,18 @@ def ask_to_end(leader: int, known: Sequence[psutil.Process], patience_s: float) 
         time.sleep(0.05)
 
 
-def end_all(leader: int, known: Sequence[psutil.Process], mark: str, patience_s: float) -> None:
-    """Kill a process group, processes known to belong to it, and all that carry its mark.
+def end_all(
+    leaders: Sequence[subprocess.Popen[bytes]], known: Sequence[psutil.Process], mark: str, patience_s: float
+) -> None:
+    """Kill process groups, processes known to belong to them, and all that carry their mark.
 
     Args:
-        leader: the process that leads the process group, which outlives it as long as it has a member.
+        leaders: processes that lead the process groups, which outlive them as long as they have a member.
         patience_s: how long to look for more.
     """
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
+    for leader in leaders:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, signal.SIGKILL)
     # Children may have sessions of their own, and parents that are gone.
     until = time.monotonic() + patience_s
     while (left := alive([*known, *marked(mark)])) and time.monotonic() < until:
@@ -121,6 +76,9 @@ def end_all(leader: int, known: Sequence[psutil.Process], mark: str, patience_s:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, timeout=0.1)
+    for leader in leaders:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
+            leader.wait(timeout=patience_s)
 
 
 def status_text(returncode: int) -> str:

@@ -1,8 +1,7 @@
-"""What a keeper passes on of its rank's output."""
+"""What a rank agent passes on of its rank's output."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 
@@ -11,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaudi_perf.workers.rank.agent import WORD, Keeper, Place, RankWord
+from gaudi_perf.protocol import REPORT, RankReport
+from gaudi_perf.workers.rank.agent import RankAgent
 
 PIECE = 900
 PREFIX = "[rank 1] "
@@ -31,17 +31,17 @@ def test_long_lines_are_passed_on_in_pieces(
     reader, writer = os.pipe()
     os.write(writer, written.encode())
     os.close(writer)
-    keeper = Keeper(Place(1, 2, 1, 2), argparse.Namespace())
-    while keeper._pass_on(reader):
+    agent = RankAgent(1, "")
+    while agent._pass_on(reader):
         pass
     os.close(reader)
     assert capfd.readouterr().out.split("\n") == [*(PREFIX + line for line in passed_on), ""]
-    assert keeper._last == written.strip().rpartition("\n")[2], "the last line is told whole"
+    assert agent._last == written.strip().rpartition("\n")[2], "the last line is reported whole"
 
 
 @given(last=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=500))
-def test_a_word_is_short_enough_to_be_written_at_once(last: str) -> None:
+def test_a_report_is_short_enough_to_be_written_at_once(last: str) -> None:
     """What two processes write into a pipe at once is not mixed up to this length (pipe(7))."""
-    word = RankWord(rank=127, host="h" * 64, pid=1 << 22, stopped=64, ended=-64, last=last)
-    assert len(WORD.encode() + msgspec.json.encode(word)) + 1 <= select.PIPE_BUF
+    report = RankReport(rank=127, host="h" * 64, pid=1 << 22, stopped=True, ended=-64, last=last)
+    assert len(REPORT.encode() + msgspec.json.encode(report)) + 1 <= select.PIPE_BUF
     assert len(PREFIX) + PIECE + 1 <= select.PIPE_BUF

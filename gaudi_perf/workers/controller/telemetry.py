@@ -1,4 +1,4 @@
-"""The controller's side of telemetry: starts the process that samples, tells it when rounds begin and end."""
+"""Telemetry of a group: starts the process that samples, and finds why rounds must not be judged."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.accelerators.sampler import Readings
-from gaudi_perf.vocabulary.telemetry import Telemetry
-from gaudi_perf.workers.controller.telemetry.findings import telemetry_of
+from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
 
 _DEADLINE_S = 60.0
 """For an answer; hl-smi of a server with eight devices takes seconds. Afterwards the group has no telemetry."""
@@ -67,19 +67,19 @@ class TelemetryWatch:
             own_pids: processes of the worker group.
 
         Returns:
-            What was told since ``look``, with a note where that is not all; None where there never was a source.
+            What was read since ``look``, with a note where that is not all; None where there never was a source.
         """
         before, self._before = self._before, None
         after = self._ask(b"end\n") if before is not None else None
-        told = [one for one in (before, after) if one is not None]
+        readings = [one for one in (before, after) if one is not None]
         if not self._answered:
             return None
         return telemetry_of(
             self._source,
-            [sample for one in told for sample in one.samples],
-            [one.processes for one in told],
+            [sample for one in readings for sample in one.samples],
+            [one.processes for one in readings],
             own_pids,
-            [*(note for one in told for note in one.notes), *([_LOST] if len(told) < 2 else [])],
+            [*(note for one in readings for note in one.notes), *([_LOST] if len(readings) < 2 else [])],
         )
 
     def close(self) -> None:
@@ -100,12 +100,12 @@ class TelemetryWatch:
             return None
         try:
             self._send(command)
-            told = msgspec.json.decode(self._line(), type=Readings)
+            answer = msgspec.json.decode(self._line(), type=Readings)
         except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
             self._lost = True  # an answer that comes late would be taken for that to the next question
             return None
         self._answered = True
-        return told
+        return answer
 
     def _send(self, command: bytes) -> None:
         assert self._process.stdin is not None
@@ -123,3 +123,72 @@ class TelemetryWatch:
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
+
+
+def telemetry_of(
+    source: str,
+    samples: Sequence[DeviceSample],
+    processes: Sequence[Sequence[DeviceProcess]],
+    own_pids: Collection[int],
+    notes: Sequence[str] = (),
+) -> Telemetry:
+    """The telemetry of a run: of the devices that it used, with the processes of others on them.
+
+    Args:
+        source: the name of the source.
+        samples: of all devices, in order of time.
+        processes: lists of all processes on all devices, each of one moment.
+        own_pids: processes of the worker group.
+        notes: of the source.
+    """
+    used = {process.device for listed in processes for process in listed if process.pid in own_pids}
+    of_others = [foreign(listed, own_pids, used) for listed in processes]
+    unclear = [] if used else [_crowded(listed) for listed in processes]
+    # Where no process is known as ours, ours are on devices that have one; where none is listed at all, on any.
+    held = used or {process.device for listed in processes for process in listed}
+    kept = [sample for sample in samples if sample.device in held or not held]
+    return Telemetry(
+        source=source,
+        samples=kept,
+        foreign_processes=_each_once(of_others),
+        unclear_processes=_each_once(unclear),
+        notes=list(dict.fromkeys(notes)),
+    )
+
+
+def foreign(listed: Sequence[DeviceProcess], own_pids: Collection[int], used: Collection[int]) -> list[DeviceProcess]:
+    """The processes of others on the devices that the run uses; none where those are not known.
+
+    Vendors' tools may list the host's process numbers while the suite runs in a container that has numbers of its own.
+    Then none is known as ours, and to call one foreign would be a guess.
+    """
+    return [process for process in listed if process.device in used and process.pid not in own_pids]
+
+
+def _crowded(listed: Sequence[DeviceProcess]) -> list[DeviceProcess]:
+    """The processes on devices that have several."""
+    counts = Counter(process.device for process in listed)
+    return [process for process in listed if counts[process.device] > 1]
+
+
+def _each_once(lists: Sequence[Sequence[DeviceProcess]]) -> list[DeviceProcess]:
+    found: dict[tuple[int, int], DeviceProcess] = {}
+    for process in (process for listed in lists for process in listed):
+        found.setdefault((process.device, process.pid), process)
+    return list(found.values())
+
+
+def problems_of(telemetry: Telemetry | None) -> list[str]:
+    """Why rounds with this telemetry must not be judged, with the remedy; empty if they may."""
+    if telemetry is None:
+        return []
+    found = []
+    for device, reasons in sorted(telemetry.throttled().items()):
+        found.append(
+            f"device {device} was throttled ({', '.join(reasons)}) during the timed rounds: cool the server or raise "
+            "the device's power limit"
+        )
+    if telemetry.foreign_processes:
+        who = ", ".join(process.label for process in telemetry.foreign_processes[:8])
+        found.append(f"shared with others during the timed rounds: {who}: let them end, or measure on free devices")
+    return found

@@ -1,0 +1,255 @@
+"""Starts and ends the processes of a worker group. This is where a worker is started.
+
+One device: a worker. Several devices of this host: a process per rank, with the variables that DeepSpeed reads. Several
+hosts: DeepSpeed's launcher, which starts an agent per rank (``deepspeed_launcher``). In a container one agent starts
+the others. Each is a session of its own, so that Ctrl-C is the controller's to handle.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from gaudi_perf import protocol
+from gaudi_perf.accelerators.base import Accelerator
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.workers.controller import deepspeed_launcher, processes
+from gaudi_perf.workers.controller.failure import GroupFailure
+from gaudi_perf.workers.controller.hosts import Hosts
+from gaudi_perf.workers.controller.launch import AGENT, RANK, Launch
+from gaudi_perf.workers.controller.rank_monitor import RankMonitor
+
+Process = subprocess.Popen[bytes]
+
+_LAST_LINES = 12
+_POLITE_SECONDS = 2.0
+_LAUNCHER_SECONDS = 4.0  # that a launcher may take to end what it started on other hosts; Open MPI takes 2.4
+_REPORT_SECONDS = 8.0  # that the end of a rank may take to be known, once something is wrong
+
+
+class GroupProcesses:
+    """The processes of a group that the controller has started, and what becomes of them.
+
+    Attributes:
+        monitor: of the ranks, where there are several.
+        meeting: the socket at whose address ranks of several hosts meet, until rank 0 has it.
+        lost: whether something of the group hangs or is gone, so that it cannot be asked to end.
+    """
+
+    def __init__(self, spec: protocol.GroupSpec, directory: Path, silence_s: float) -> None:
+        """Nothing starts yet.
+
+        Args:
+            directory: the group's private directory, in which the controller's socket is.
+            silence_s: how long nothing may be heard of a rank of another host.
+        """
+        self.log_path = directory / "worker.log"
+        self.monitor: RankMonitor | None = None
+        self.meeting: socket.socket | None = None
+        self.lost = False
+        self._spec = spec
+        self._directory = directory
+        self._silence_s = silence_s
+        self._started: list[Process] = []
+        self._alive: int | None = None  # open for as long as this process lives, where there are agents
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker, the first rank or the launcher, once started."""
+        return self._started[0].pid if self._started else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all that was started has ended."""
+        return all(process.poll() is not None for process in self._started)
+
+    def start(self, accelerator: Accelerator, added: Mapping[str, str], launch: Launch, hosts: Hosts | None) -> None:
+        """Start them.
+
+        Args:
+            added: environment variables of all of them.
+            launch: the stack's interpreter.
+            hosts: where the devices are, if not all on this machine.
+
+        Raises:
+            GroupFailure: a program cannot be started.
+            OSError: there is no room for one more file, or no more files or processes.
+            UserError: what is needed is not installed, or the hosts are not as given.
+        """
+        directory, ranks = self._directory, self._spec.devices
+        if hosts is not None:
+            deepspeed_launcher.require_first_host(hosts)
+        if ranks == 1:
+            with self.log_path.open("ab") as log:
+                self._run(launch.command(directory, os.getpid()), launch.variables(added, directory), log)
+            return
+        if launch.own and find_spec("deepspeed") is None:
+            raise UserError(f'{ranks} devices need DeepSpeed, which is not installed: pip install -e ".[deepspeed]"')
+        self.monitor = RankMonitor(self.log_path, self._silence_s)
+        used = () if hosts is None else hosts.for_devices(ranks)
+        arguments = ["--engine", self._spec.engine, "--socket", str(directory / "socket"), "--meeting"]
+        if hosts is not None and len(used) > 1:
+            start = deepspeed_launcher.prepare(used, hosts, launch, arguments, added, directory)
+            self.meeting = start.meeting
+            return self._run_launcher(start.command, start.environment)
+        temporary = directory / "tmp"  # removed with the group, whatever torch and DeepSpeed leave there
+        temporary.mkdir(mode=0o700, exist_ok=True)
+        environment = launch.variables({**added, "TMPDIR": str(temporary)}, directory)
+        arguments.append(f"file://{directory / 'meeting'}")
+        interpreter = launch.interpreter(directory)
+        if launch.container:
+            return self._run_launcher([*interpreter, "-m", AGENT, *arguments, "--ranks", str(ranks)], environment)
+        command = [*interpreter, "-u", "-m", RANK, *arguments, "--parent", str(os.getpid())]
+        for rank in range(ranks):
+            place = _deepspeed_variables(rank, ranks, accelerator.kind)
+            self.monitor.add(rank, self._run(command, {**environment, **place}, subprocess.PIPE))
+
+    def check(self, phase: str, wait: bool = False) -> None:
+        """Raise if a rank, or what started the ranks, is lost; one process is found lost by its connection.
+
+        Args:
+            phase: what the group is doing.
+            wait: whether to wait until the end of a rank is known, for something is wrong already.
+
+        Raises:
+            GroupFailure: it is.
+        """
+        if self.monitor is None:
+            return
+        ended = False
+        until = time.monotonic() + (_REPORT_SECONDS if wait else 0.0)
+        while True:
+            if not ended and self.ended:
+                ended = True
+                until = time.monotonic() + _POLITE_SECONDS  # in which what was written before is read
+            failure = self.monitor.failure(phase, more=not ended)
+            if failure is not None:
+                self.lost = True
+                raise failure
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+        if ended:
+            self.lost = True
+            status = processes.status_text(self._started[0].wait())
+            sentence = f"the launcher of the ranks (process {self.pid}) {status} in {phase}"
+            raise GroupFailure(phase, sentence, self.last_lines())
+
+    def silent(self, phase: str, seconds: float) -> GroupFailure:
+        """What to raise where no answer came within a deadline, in seconds."""
+        self.lost = True
+        name, waited_for = f"worker (process {self.pid})", ""
+        if self.monitor is not None:
+            name, waited_for = f"group of {self._spec.devices} ranks", self.monitor.waited_for(self.pids())
+        sentence = f"the {name} gave no answer in {phase} within {seconds:.0f} s, and was ended"
+        return GroupFailure(phase, f"{sentence}: {waited_for}" if waited_for else sentence, self.last_lines())
+
+    def disconnected(self, phase: str) -> GroupFailure:
+        """What to raise where the worker, or rank 0, has closed its connection."""
+        try:
+            self.check(phase, wait=True)
+        except GroupFailure as failure:
+            return failure
+        self.lost = True
+        if self.monitor is not None:
+            return GroupFailure(phase, f"rank 0 closed its connection in {phase}", self.last_lines(0))
+        try:
+            status = processes.status_text(self._started[0].wait(timeout=_POLITE_SECONDS))
+        except subprocess.TimeoutExpired:
+            status = "closed its connection"
+        return GroupFailure(phase, f"the worker (process {self.pid}) {status} in {phase}", self.last_lines())
+
+    def last_lines(self, rank: int | None = None) -> str:
+        """The last lines of the log, of one rank if it wrote any."""
+        if self.monitor is not None:
+            return self.monitor.last_lines(rank)
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, self.log_path.stat().st_size - 16384))
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-_LAST_LINES:])
+
+    def pids(self) -> frozenset[int]:
+        """Process ids of the group and everything that it started."""
+        found = [process.pid for process in self._started]
+        for process in list(self._started):
+            found += [each.pid for each in processes.descendants(process.pid)]
+        return frozenset([*found, *(process.pid for process in processes.marked(str(self._directory)))])
+
+    def end(self, stop: Callable[[], None] | None) -> None:
+        """End all; never raises, never leaves a process behind.
+
+        Args:
+            stop: asks the group to end; None if it cannot be asked.
+        """
+        known = [each for process in self._started for each in processes.descendants(process.pid)]
+        if stop is not None:
+            stop()
+            until = time.monotonic() + _POLITE_SECONDS
+            while not self.ended and time.monotonic() < until:
+                time.sleep(0.02)
+        if self._alive is not None and self._started:
+            processes.ask_to_end(self._started[0].pid, known, _LAUNCHER_SECONDS)
+        if self._started:
+            processes.end_all(self._started, known, str(self._directory), _POLITE_SECONDS)
+        if self.monitor is not None:
+            self.monitor.end()
+        if self._alive is not None:
+            os.close(self._alive)
+            self._alive = None
+        self.leave_meeting()
+
+    def leave_meeting(self) -> None:
+        """Close the socket at which ranks of several hosts meet."""
+        if self.meeting is not None:
+            self.meeting.close()
+            self.meeting = None
+
+    def _run(
+        self, command: list[str], environment: Mapping[str, str], output: int | IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise GroupFailure("start", f"{command[0]} cannot be started: {error.strerror}") from None
+        self._started.append(process)
+        return process
+
+    def _run_launcher(self, command: list[str], environment: Mapping[str, str]) -> None:
+        assert self.monitor is not None
+        os.mkfifo(self._directory / protocol.ALIVE, 0o600)
+        self._alive = os.open(self._directory / protocol.ALIVE, os.O_RDWR)
+        process = self._run(command, environment, subprocess.PIPE)
+        assert process.stdout is not None
+        self.monitor.read(process.stdout)
+
+
+def _deepspeed_variables(rank: int, ranks: int, kind: str) -> dict[str, str]:
+    """What DeepSpeed reads of a rank's environment, and its launcher would set, on one host."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_SIZE": str(ranks),
+        "CROSS_RANK": "0",
+        "CROSS_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",  # DeepSpeed wants an address; nobody uses it: ranks meet in a file
+        "MASTER_PORT": "29500",
+        "DS_ACCELERATOR": kind,
+        protocol.STARTED: repr(time.time()),
+    }
