@@ -6,8 +6,8 @@ import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
-from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
@@ -59,7 +59,7 @@ def test_a_waived_regression_passes_until_its_version(suite: Suite, scripted: Sc
     suite(*one, *REFRESH, injected=scripted())
     WaiverStore(suite.baselines).add(
         Waiver(
-            case="bloomz7b-1x-graphs-kvcache",
+            case="bloomz7b-1x-graphs-kvcache-n4",
             device="cpu",
             kind="torch",
             reason="known, and being mended",
@@ -72,7 +72,7 @@ def test_a_waived_regression_passes_until_its_version(suite: Suite, scripted: Sc
     assert waived.status == 0, waived.output
     assert "1 waived" in waived.output and "known, and being mended (until torch-2.14)" in waived.output
 
-    assert "waiver: bloomz7b-1x-graphs-kvcache on cpu until torch-2.14: known" in waived.output
+    assert "waiver: bloomz7b-1x-graphs-kvcache-n4 on cpu until torch-2.14: known" in waived.output
 
     expired = suite(*one, "--runs", "3", injected=scripted(slower=slower, stack_version="2.14.0"))
     assert expired.status == 1
@@ -85,10 +85,10 @@ def test_refresh_keeps_every_round_of_every_run(suite: Suite, scripted: Scripted
     suite(*CASES, *QUICK, *REFRESH, injected=scripted())
     (path,) = suite.baselines.glob("*/*.json")
     assert path.relative_to(suite.baselines) == Path("cpu/torch-2.13.0.json")
-    baseline = decode(path.read_bytes(), Baseline, str(path))
+    baseline = BaselineStore(suite.baselines).read("cpu", "torch-2.13.0")
     assert len(baseline.cases) == 4
     assert all(len(case.runs) == 5 for case in baseline.cases)
-    assert all(len(run.latencies_s) == 6 for case in baseline.cases for run in case.runs)
+    assert all(len(run.measurement.latencies_s) == 6 for case in baseline.cases for run in case.runs)
 
 
 def test_a_run_document_is_written_for_every_run(suite: Suite, scripted: Scripted) -> None:
