@@ -25,7 +25,7 @@ MORE = {
     "gaudi-perf baselines diff": "--minimum-runs 3",
     "gaudi-perf baselines refresh": "--minimum-runs 3",
 }
-ONE, OTHER = "bloomz7b-1x-graphs-kvcache", "bloomz7b-1x-eager-kvcache"
+ONE, OTHER = "bloomz7b-1x-graphs-kvcache-n2", "bloomz7b-1x-eager-kvcache-n2"
 
 
 def commands() -> list[str]:
