@@ -128,7 +128,7 @@ def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
         {"when": case("bloomz7b", graphs=False, kvcache=False), "foreign_process": "train.py"},
         {"when": case("bloomz176b", graphs=True, kvcache=True), "recipe_cache_misses": 1, "repeat": True},
         {"when": case("bloomz176b", graphs=True, kvcache=False), "cpu_fallbacks": 1, "repeat": True},
-        {"when": {"case": "bloomz176b-1x-eager-kvcache"}, "out_of_memory": True, "after_operations": 2000},
+        {"when": {"case": "bloomz176b-1x-eager-kvcache-n12"}, "out_of_memory": True, "after_operations": 2000},
     )
     outcome = suite(*GAUDI, "-k", "1x", *QUICK, *told, "--round-deadline", "60")
     assert outcome.status == 1
