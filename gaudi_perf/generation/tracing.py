@@ -9,15 +9,12 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from gaudi_perf.vocabulary.errors import NotNumbersError
 from gaudi_perf.vocabulary.outputs import TokenTrace
 
 _LIKELIEST = 8
 _SAMPLE = 128
 _DIGITS = 7
-
-
-class NotNumbersError(ValueError):
-    """Logits are infinite, or no numbers."""
 
 
 class Tracer:

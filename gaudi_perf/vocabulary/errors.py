@@ -8,3 +8,7 @@ class UserError(Exception):
 
     ``str(error)`` is one sentence that names the file, field or option and the remedy.
     """
+
+
+class NotNumbersError(ValueError):
+    """Logits of a worker are infinite, or no numbers."""

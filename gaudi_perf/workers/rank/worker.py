@@ -21,9 +21,8 @@ import msgspec
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Engine
-from gaudi_perf.generation.tracing import NotNumbersError
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import NotNumbersError, UserError
 from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
 
