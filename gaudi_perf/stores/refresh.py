@@ -194,9 +194,6 @@ def _case(
     label = f"{first.device.name}/{first.stack.name}"
     usable, left_out = _usable(runs)
     reason = _mixed(usable) or _too_few(usable, left_out, request.minimum_runs)
-    judged = request.judged.get(first.case)
-    if not reason and judged is not None and judged.latency.kind is VerdictKind.INVALID:
-        reason = "its comparison is INVALID: measure again"
     if reason:
         return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
     entry, stack = CaseBaseline.of(usable), usable[0].stack
@@ -210,6 +207,10 @@ def _case(
         wrong, _ = token_findings(usable, current.stack_name, current.case.token_ids)
         if wrong:
             return CaseChange(first.case.id, label, refused=f"{wrong[0]}; {_IF_RIGHT}", notes=tuple(left_out)), None
+    judged = request.judged.get(first.case)
+    if judged is not None and judged.latency.kind is VerdictKind.INVALID:  # for another reason than the tokens above
+        reason = "its comparison is INVALID: measure again"
+        return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
     change = decide(
         entry,
         label,

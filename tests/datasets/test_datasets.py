@@ -231,7 +231,8 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
     assert stored.returncode == 0, stored.stdout
     (path,) = (tmp_path / "baselines").glob("*/*.json")
     (case,) = json.loads(path.read_text())["cases"]
-    assert case["workload"]["prompt"] == "dataset prompts.csv" and case["workload"]["batch_size"] == 4
+    workload = case["case"]["workload"]
+    assert workload["prompt"] == "dataset prompts.csv" and workload["batch_size"] == 4
     assert len(whole_of(kept)) == 6
     kept.unlink()
     assert '["Prompts","dataset prompts.csv"]' in page.read_text()

@@ -35,7 +35,9 @@ class Outcome:
         return decode(path.read_bytes(), Session, str(path))
 
     def verdicts(self) -> dict[str, str]:
-        return {report.case.id: report.verdicts[0].kind.value for report in self.session.cases if report.verdicts}
+        """Of each configuration, whatever the workload."""
+        reports = [report for report in self.session.cases if report.verdicts]
+        return {report.case.configuration.id: report.verdicts[0].kind.value for report in reports}
 
 
 class Suite:

@@ -54,7 +54,7 @@ def test_a_slow_first_token_fails_only_where_it_gates(suite: Suite, scripted: Sc
     shown = suite(*CASES, *QUICK, "--runs", "3", injected=slow)
     assert shown.status == 0 and set(shown.verdicts().values()) == {"UNCHANGED"}, shown.output
     words = " ".join(shown.output.split())
-    assert f"{SLOWED}: time to first token REGRESSED against cpu/torch-2.13.0" in words
+    assert f"{SLOWED}-n4: time to first token REGRESSED against cpu/torch-2.13.0" in words
     assert "it does not gate (--gate first-token makes it)" in words
 
     gated = suite(*CASES, *QUICK, "--runs", "3", "--gate", "latency,first-token", injected=slow)

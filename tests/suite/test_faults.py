@@ -33,7 +33,7 @@ def test_a_killed_worker_is_told_with_its_phase(suite: Suite, scripted: Scripted
     assert f"failed in {phase}" in outcome.output
     assert "was killed by SIGKILL" in outcome.output
     assert "injected: kill" in outcome.output, "the last lines of the worker's log"
-    (log,) = outcome.results.glob("*/bloomz7b-1x-eager-kvcache.log")
+    (log,) = outcome.results.glob("*/bloomz7b-1x-eager-kvcache-n4.log")
     assert "injected: kill" in log.read_text(), "the whole log is kept beside the results"
     assert log.name in "".join(outcome.output.split()), "and named"
 

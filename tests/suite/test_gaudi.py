@@ -20,7 +20,7 @@ QUICK = ["--new-tokens", "12", "--rounds", "6", "--time-budget", "5"]
 def runs_of(outcome: Outcome) -> dict[str, Run]:
     documents = [path for path in outcome.results.glob("*/*.json") if path.name != "session.json"]
     runs = [decode(path.read_bytes(), Run, str(path)) for path in documents]
-    return {run.case.id: run for run in runs}
+    return {run.case.configuration.id: run for run in runs}
 
 
 def faults(place: Path, *told: dict[str, object]) -> list[str]:
@@ -140,14 +140,16 @@ def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
         "bloomz176b-1x-graphs-nocache": "INVALID",
         "bloomz176b-1x-eager-nocache": "NO BASELINE",
     }, outcome.output
-    reasons = {report.case.id: report.verdicts[0].text for report in outcome.session.cases if report.verdicts}
+    reasons = {
+        report.case.configuration.id: report.verdicts[0].text for report in outcome.session.cases if report.verdicts
+    }
     assert "graph compilations inside the timed rounds" in reasons["bloomz7b-1x-graphs-kvcache"]
     assert "--warm-up-limit" in reasons["bloomz7b-1x-graphs-kvcache"], "the remedy"
     assert "device 0 was throttled (thermal)" in reasons["bloomz7b-1x-graphs-nocache"]
     assert "train.py (process 1) on device 0" in reasons["bloomz7b-1x-eager-nocache"]
     assert "recipe-cache misses inside the timed rounds" in reasons["bloomz176b-1x-graphs-kvcache"]
     assert "fell back to the CPU inside the timed rounds" in reasons["bloomz176b-1x-graphs-nocache"]
-    failed = {report.case.id: report.failed for report in outcome.session.cases if report.failed}
+    failed = {report.case.configuration.id: report.failed for report in outcome.session.cases if report.failed}
     assert set(failed) == {"bloomz7b-1x-eager-kvcache", "bloomz176b-1x-eager-kvcache"}
     assert "was killed by SIGABRT" in failed["bloomz7b-1x-eager-kvcache"]
     assert "Allocation failed for size" in failed["bloomz176b-1x-eager-kvcache"], "the bridge's own words"

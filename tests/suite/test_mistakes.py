@@ -52,7 +52,7 @@ def test_wrong_environment_variables_are_named(suite: Suite) -> None:
 def test_malformed_baseline(suite: Suite, scripted: Scripted) -> None:
     path = suite.baselines / "cpu" / "torch-2.13.0.json"
     path.parent.mkdir()
-    path.write_text('{"schema": "gaudi-perf/baseline/1", "device": 7}')
+    path.write_text('{"schema": "gaudi-perf/baseline/2", "device": 7}')
     outcome = suite(*ONE, injected=scripted())
     assert outcome.status == 1
     assert str(path) in outcome.output.replace("\n", "") and "$.device" in outcome.output

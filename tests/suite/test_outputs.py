@@ -53,7 +53,9 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
     assert {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"} == found
     assert "WRONG OUTPUT: against one pass over the same tokens, at step" in outcome.output
     (stored,) = cases_in(suite)
-    assert stored["configuration"]["graphs"] is stored["configuration"]["kv_cache"] is False, "the right one alone"
+    assert stored["case"]["configuration"]["graphs"] is stored["case"]["configuration"]["kv_cache"] is False, (
+        "the right one alone"
+    )
     forget_headers(suite)
 
 
@@ -66,8 +68,10 @@ def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, a
     (other,) = {"bloomz7b-1x-eager-kvcache", "bloomz7b-1x-eager-nocache"} - {found}
     assert outcome.verdicts()[found] == "INVALID" and outcome.status == 1
     (problem,) = runs_of(outcome)[found].measurement.problems
-    assert problem.startswith(f"WRONG OUTPUT: against {other}, at step") and problem.endswith("one of the two is wrong")
-    assert f"the outputs of {found} differ from its own" in outcome.output
+    assert problem.startswith(f"WRONG OUTPUT: against {other}-n24, at step") and problem.endswith(
+        "one of the two is wrong"
+    )
+    assert f"the outputs of {found}-n24 differ from its own" in outcome.output
     assert cases_in(suite) == []
 
 
@@ -113,8 +117,8 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
     found = {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"}
     assert found == wrong_cases(outcome) == {f"bloomz7b-1x-{words}" for words in wrong}, outcome.output
     outvoted = when == ["graphs", "kvcache"]
-    assert ("bloomz7b-1x-graphs-kvcache: likely WRONG OUTPUT here" in outcome.output) is outvoted, outcome.output
-    kept = [case["configuration"] for case in cases_in(suite)]
+    assert ("bloomz7b-1x-graphs-kvcache-n8: likely WRONG OUTPUT here" in outcome.output) is outvoted, outcome.output
+    kept = [entry["case"]["configuration"] for entry in cases_in(suite)]
     words = {("graphs" if one["graphs"] else "eager", "kvcache" if one["kv_cache"] else "nocache") for one in kept}
     assert {"-".join(pair) for pair in words} == stored, outcome.output
 
@@ -152,7 +156,7 @@ def test_tokens_that_are_not_the_baseline_s_are_invalid_and_replace_nothing(suit
     before = path.read_bytes()
     refused = suite(*case, "--refresh-baselines", injected=told)
     assert refused.status == 1 and path.read_bytes() == before
-    assert "take token_ids of this case out" in refused.output
+    assert "take token_ids of this case out" in refused.output, refused.output
     entry["token_ids"] = []
     path.write_text(json.dumps(document))
     accept = ["--refresh-baselines", "--accept-regression", "the stored tokens were wrong"]
