@@ -111,11 +111,11 @@ def rounds(
 
 
 def processes_of(group: WorkerGroup, module: str) -> list[psutil.Process]:
-    """Living processes of a group that run a module."""
+    """Living processes of a group that run a module; what starts them has its name among later arguments."""
     found = []
     for process in marked(str(group.log_path.parent)):
         try:
-            if module in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            if module in process.cmdline()[:4] and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

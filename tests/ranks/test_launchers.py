@@ -151,9 +151,12 @@ def test_a_frozen_rank_is_reported_by_its_agent(group: WorkerGroup, injected: Ca
 
 @pytest.mark.parametrize("moment", ["load", "rounds"])
 def test_a_lost_launcher(group: WorkerGroup, injected: Callable[..., None], moment: str) -> None:
-    injected()
-    group.start()
-    if moment != "load":
+    if moment == "load":
+        injected(kind="hang", phase="load", rank=1)
+        group.start()
+    else:
+        injected(kind="lag", phase="lag", seconds=0.5, rank=0)  # ranks are checked while a round is waited for
+        group.start()
         group.load()
         prepare(group)
     assert group.pid is not None
@@ -162,7 +165,7 @@ def test_a_lost_launcher(group: WorkerGroup, injected: Callable[..., None], mome
     with pytest.raises(GroupFailure, match=lost) as failure:
         if moment == "load":
             group.load()
-        for _ in range(100_000):
+        while True:
             rounds(group, phase=moment)
     assert failure.value.phase == moment
     assert gone_after(group) < GONE_WITHIN

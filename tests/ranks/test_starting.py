@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.accelerators.cpu.engine import CpuAccelerator
+from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import MARK, GroupSpec
 from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.launch import Launch
