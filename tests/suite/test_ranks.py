@@ -40,7 +40,7 @@ def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scrip
     sentence = "rank 1 lags: a forward pass by itself takes it "
     assert f"  ranks:     {sentence}" in outcome.output
     summary = " ".join(outcome.output.split("= gaudi-perf =")[1].split())
-    assert f"{CASE}: {sentence}" in summary
+    assert f"{CASE}-n4: {sentence}" in summary
     assert sentence in page.read_text() and sentence in short.read_text()
 
 
