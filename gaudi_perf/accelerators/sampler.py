@@ -26,13 +26,7 @@ INTERVAL_S = 1.0
 
 
 class Readings(Document, frozen=True):
-    """The answer to a command.
-
-    Attributes:
-        samples: since the command before.
-        processes: on the devices, now, the suite's own ones too.
-        notes: what the source cannot know, and what the library failed to report.
-    """
+    """The answer to a command: samples since the one before, processes on the devices now, and the source's notes."""
 
     samples: list[DeviceSample] = []
     processes: list[DeviceProcess] = []
@@ -45,12 +39,7 @@ def sampled(source: TelemetrySource, moment: Moment) -> list[DeviceSample]:
 
 
 def serve(source: TelemetrySource, commands: int, answers: int) -> None:
-    """Answer commands until they end.
-
-    Args:
-        commands: a file descriptor to read from.
-        answers: a file descriptor to write to.
-    """
+    """Answer commands until they end; both are file descriptors."""
     during: list[DeviceSample] = []
     wait: float | None = None  # seconds until the next sample; None outside the rounds
     buffer = b""
@@ -71,13 +60,9 @@ def serve(source: TelemetrySource, commands: int, answers: int) -> None:
                 continue
             samples = [*during, *sampled(source, "before" if line == b"look" else "after")]
             during, wait = [], None
-            processes = source.processes()
-            _write(answers, encode_line(Readings(samples=samples, processes=processes, notes=source.notes())))
-
-
-def _write(answers: int, line: bytes) -> None:
-    while line:
-        line = line[os.write(answers, line) :]
+            answer = encode_line(Readings(samples, source.processes(), source.notes()))
+            while answer:
+                answer = answer[os.write(answers, answer) :]
 
 
 def main() -> None:

@@ -33,7 +33,6 @@ class PromptSource:
         """Reads the dataset.
 
         Args:
-            dataset: what to read.
             prompt_tokens: prompts are cut to this many tokens.
             group: whose weights the tokenizer belongs to; dummy weights have none, and ids are made of the words.
             cache: a private directory for what is made of a local file.
@@ -43,7 +42,11 @@ class PromptSource:
         """
         self._prompt_tokens = prompt_tokens
         self._vocabulary = model_named(group.model).shape_at(group.scale).vocabulary
-        self._tokenizer = None if group.weights.kind == "dummy" else _tokenizer(group)
+        self._tokenizer: Any = None
+        if group.weights.kind != "dummy":
+            from gaudi_perf.generation.weights import load_tokenizer  # which imports transformers
+
+            self._tokenizer = load_tokenizer(group)
         splits = _read(dataset, cache)
         self.split = _split(dataset, splits)
         rows = splits[self.split]
@@ -76,7 +79,9 @@ class PromptSource:
 
     def texts(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Tokens as text; stand-in ids cannot be turned back, and are shown as numbers."""
-        return [self._shown(ids) for ids in token_ids]
+        if self._tokenizer is None:
+            return [" ".join(f"<{number}>" for number in ids) for ids in token_ids]
+        return [str(self._tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in token_ids]
 
     def _texts(self, first: int, count: int) -> list[str]:
         values: list[Any] = self._rows[first : first + count][self.column]
@@ -92,11 +97,6 @@ class PromptSource:
 
     def _words(self, text: str) -> list[str]:
         return text.split(maxsplit=self._prompt_tokens)[: self._prompt_tokens]
-
-    def _shown(self, ids: Sequence[int]) -> str:
-        if self._tokenizer is None:
-            return " ".join(f"<{number}>" for number in ids)
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def _read(dataset: Dataset, cache: str) -> Any:
@@ -152,9 +152,9 @@ def _split(dataset: Dataset, splits: Any) -> str:
 
 def _column(dataset: Dataset, split: str, rows: Any) -> str:
     kinds: dict[str, str] = {name: str(getattr(feature, "dtype", feature)) for name, feature in rows.features.items()}
+    there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     if dataset.column:
         if dataset.column not in kinds:
-            there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
             raise UserError(f"--column {dataset.column}: {dataset.source} has in its split {split!r} {there}")
         if "string" not in kinds[dataset.column]:
             raise UserError(f"--column {dataset.column}: holds {kinds[dataset.column]}, not strings")
@@ -162,11 +162,4 @@ def _column(dataset: Dataset, split: str, rows: Any) -> str:
     for name, kind in kinds.items():
         if kind in ("string", "large_string"):
             return name
-    there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     raise UserError(f"--dataset {dataset.source}: no column of split {split!r} holds strings; there are {there}")
-
-
-def _tokenizer(group: GroupSpec) -> Any:
-    from gaudi_perf.generation.weights import load_tokenizer
-
-    return load_tokenizer(group)

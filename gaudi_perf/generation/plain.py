@@ -20,8 +20,7 @@ class PlainGeneration:
 
     def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
         """Replaces the model's own generation configuration."""
-        self._model = model
-        self._new_tokens = new_tokens
+        self._model, self._new_tokens = model, new_tokens
         self._arguments: dict[str, Any] = {}
         self._config = GenerationConfig(
             max_new_tokens=new_tokens,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from gaudi_perf.accelerators.base import Finding, finding
+from gaudi_perf.accelerators.base import Finding
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
@@ -38,8 +38,7 @@ class GpuFacts(DeviceFacts):
     Attributes:
         cuda: the newest CUDA that the driver can run, or ``unknown``.
         persistence: ``on`` or ``off``.
-        application_clock: of the streaming multiprocessors, for instance ``1410 MHz``.
-        largest_clock: the most that it can be.
+        application_clock: of the streaming multiprocessors, for instance ``1410 MHz``, of ``largest_clock`` at most.
     """
 
     cuda: str = "unknown"
@@ -82,57 +81,26 @@ def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFact
 
 
 def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[Finding]:
-    """Say what the facts mean, each with its remedy.
-
-    Args:
-        gpus: those that are shown.
-        why_not: why NVML cannot be asked, or what it fails to report; empty if all is well.
-        torch: the version of PyTorch, empty if it is not installed.
-    """
+    """Say what the facts mean (``gather_gpus``, and PyTorch's version if it is installed), each with its remedy."""
     if not gpus:
         found = why_not or "CUDA_VISIBLE_DEVICES shows none"
         remedy = "install the driver and nvidia-ml-py (pip install -e '.[cuda]'), and look at nvidia-smi"
-        yield finding("devices", "unfit", found, remedy)
+        yield Finding("devices", "unfit", found, remedy)
         return
     if why_not:
         remedy = "see nvidia-smi and the kernel's log (Xid); a GPU that is lost needs a reset or a reboot"
-        yield finding("NVML", "warning", why_not, remedy)
+        yield Finding("NVML", "warning", why_not, remedy)
     yield check_products(gpus, _NVIDIA)
     yield _runtime(gpus[0], torch)
     yield from check_idle(gpus, _NVIDIA)
-    yield _persistence(gpus)
-    yield _clocks(gpus)
-
-
-def _runtime(gpu: GpuFacts, torch: str) -> Finding:
-    check = "driver and PyTorch"
-    driver = f"driver {gpu.driver} (up to CUDA {gpu.cuda})"
-    if not torch:
-        return finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
-    local = torch.partition("+")[2]
-    if local == "cpu":
-        remedy = "install PyTorch's build for CUDA: see pytorch.org/get-started"
-        return finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
-    # Builds are labelled cu124, cu130; drivers of the same major version run them (CUDA's minor version compatibility).
-    if local.startswith("cu") and local[2:].isdecimal() and gpu.cuda != "unknown":
-        needed, offered = int(local[2:]) // 10, int(gpu.cuda.partition(".")[0])
-        if needed > offered:
-            remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
-            return finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
-    return finding(check, "ok", f"{driver}; torch {torch}")
-
-
-def _persistence(gpus: Sequence[GpuFacts]) -> Finding:
     off = [str(gpu.index) for gpu in gpus if gpu.persistence == "off"]
     if off:
         found = f"off on {', '.join(off)}: the driver starts anew with every worker group"
-        return finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
-    if any(gpu.persistence for gpu in gpus):
-        return finding("persistence", "ok", "on")
-    return finding("persistence", "unknown", "not reported")
-
-
-def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
+        yield Finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
+    elif any(gpu.persistence for gpu in gpus):
+        yield Finding("persistence", "ok", "on")
+    else:
+        yield Finding("persistence", "unknown", "not reported")
     low = [
         f"{gpu.application_clock} of {gpu.largest_clock} on {gpu.index}"
         for gpu in gpus
@@ -140,7 +108,26 @@ def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
     ]
     if low:
         remedy = "the same clocks every night are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
-        return finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
-    if any(gpu.largest_clock for gpu in gpus):
-        return finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
-    return finding("clocks", "unknown", "not reported")
+        yield Finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
+    elif any(gpu.largest_clock for gpu in gpus):
+        yield Finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
+    else:
+        yield Finding("clocks", "unknown", "not reported")
+
+
+def _runtime(gpu: GpuFacts, torch: str) -> Finding:
+    check = "driver and PyTorch"
+    driver = f"driver {gpu.driver} (up to CUDA {gpu.cuda})"
+    if not torch:
+        return Finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
+    local = torch.partition("+")[2]
+    if local == "cpu":
+        remedy = "install PyTorch's build for CUDA: see pytorch.org/get-started"
+        return Finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
+    # Builds are labelled cu124, cu130; drivers of the same major version run them (CUDA's minor version compatibility).
+    if local.startswith("cu") and local[2:].isdecimal() and gpu.cuda != "unknown":
+        needed, offered = int(local[2:]) // 10, int(gpu.cuda.partition(".")[0])
+        if needed > offered:
+            remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
+            return Finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
+    return Finding(check, "ok", f"{driver}; torch {torch}")

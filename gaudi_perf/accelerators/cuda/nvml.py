@@ -12,12 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaudi_perf.accelerators.cuda.devices import visible
+from gaudi_perf.accelerators.cuda.devices import part_named, visible
 
 VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
 """nvmlGpuVirtualizationMode_t of a guest."""
-
-
 _EXPECTED = (
     *("NOT_SUPPORTED", "VGPU_ECC_NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "NO_DATA"),
     *("FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH", "DEPRECATED"),
@@ -34,8 +32,7 @@ class NvmlFacts:
     """How a GPU is driven and set.
 
     Attributes:
-        driver: the driver's version, or ``unknown``.
-        cuda: the newest CUDA that the driver can run, or ``unknown``.
+        cuda: the newest CUDA that the driver can run.
         settings: what the latency depends on, by name; without what is not reported.
         nvlinks: how many NVLinks of the GPU are up; None where it has none or does not report it.
     """
@@ -79,23 +76,22 @@ class Nvml:
         try:
             return call(*arguments)
         except self.api.NVMLError as error:
-            if getattr(error, "value", None) not in self._expected():
+            if getattr(error, "value", None) not in {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}:
                 self.failures[function] = str(error)
         except (ValueError, TypeError) as error:  # a name that is no text; arguments that another release knows
             self.failures[function] = f"{type(error).__name__}: {error}"
         return None
 
-    def _expected(self) -> set[int]:
-        return {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}
-
     def handles(self, shown: str | None) -> dict[int, Any]:
-        """The GPUs that CUDA_VISIBLE_DEVICES shows, by index.
+        """The GPUs that CUDA_VISIBLE_DEVICES (its value, None if it is not set) shows, by index.
 
-        Args:
-            shown: the variable's value, or None if it is not set. A part of a multi-instance GPU stands for its GPU.
+        A part of a multi-instance GPU stands for its GPU.
         """
-        if shown is not None and shown.strip().startswith("MIG-"):
-            return self._whole_of(shown.split(",")[0].strip())
+        if (uuid := part_named(shown)) is not None:
+            part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
+            whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
+            index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
+            return {} if index is None else {int(index): whole}
         found = [
             (str(index), str(self.ask("nvmlDeviceGetUUID", handle) or ""), handle)
             for index in range(self.ask("nvmlDeviceGetCount") or 0)
@@ -106,12 +102,10 @@ class Nvml:
     def part(self, handle: Any, shown: str | None) -> Any:
         """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
 
-        Args:
-            handle: of the GPU.
-            shown: as for ``handles``; where it names no part, CUDA takes the first.
+        Where CUDA_VISIBLE_DEVICES names no part, CUDA takes the first.
         """
-        if shown is not None and shown.strip().startswith("MIG-"):
-            return self.ask("nvmlDeviceGetHandleByUUID", shown.split(",")[0].strip())
+        if (uuid := part_named(shown)) is not None:
+            return self.ask("nvmlDeviceGetHandleByUUID", uuid)
         mode = self.ask("nvmlDeviceGetMigMode", handle)
         if not mode or not mode[0]:
             return None
@@ -119,18 +113,8 @@ class Nvml:
         parts = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
         return next((part for part in parts if part is not None), None)
 
-    def _whole_of(self, uuid: str) -> dict[int, Any]:
-        part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
-        whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
-        index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
-        return {} if index is None else {int(index): whole}
-
     def facts(self, uuid: str) -> NvmlFacts:
-        """Driver and settings of a GPU.
-
-        Args:
-            uuid: with or without ``GPU-``; empty for the first.
-        """
+        """Driver and settings of the GPU of that UUID, with or without ``GPU-``; of the first if it is empty."""
         cuda = self.ask("nvmlSystemGetCudaDriverVersion_v2")
         if uuid:
             handle = self.ask("nvmlDeviceGetHandleByUUID", uuid if "-" in uuid[:4] else f"GPU-{uuid}")

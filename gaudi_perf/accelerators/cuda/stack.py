@@ -44,9 +44,7 @@ def cuda_stack() -> Stack:
         "deepspeed": installed("deepspeed") or "none",
     }
     settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-    settings["step"] = step_name()
-    settings.update(of_device.settings)
-    settings.update(_of_group(of_device))
+    settings |= {"step": step_name(), **of_device.settings, **_of_group(of_device)}
     return Stack(kind="cuda", version=torch.version.cuda or "0", components=components, settings=settings)
 
 
@@ -54,9 +52,9 @@ def _of_group(of_device: NvmlFacts) -> dict[str, str]:
     """What collectives depend on: NCCL's settings, and how the GPUs of this host reach each other."""
     import torch
 
-    count, own = int(os.environ.get("LOCAL_SIZE", "1")), torch.cuda.current_device()
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return {}
+    count, own = int(os.environ.get("LOCAL_SIZE", "1")), torch.cuda.current_device()
     settings = {name: value for name, value in os.environ.items() if _OF_NCCL.match(name)}
     reached = [torch.cuda.can_device_access_peer(own, other) for other in range(count) if other != own]
     if reached:

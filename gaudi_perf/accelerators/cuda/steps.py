@@ -14,11 +14,9 @@ STEP = "GAUDI_PERF_CUDA_STEP"
 
 @dataclass(frozen=True)
 class StepKind:
-    """What is captured for a token.
+    """What is captured for a token: our own step (``generation.fused_decode``; with the KV cache), or transformers'.
 
-    Attributes:
-        fused: our own step (``generation.fused_decode``), not transformers' forward pass; with the KV cache only.
-        compiled: by torch.compile, with these options; None for not.
+    ``compiled``: by torch.compile, with these options; None for not.
     """
 
     fused: bool

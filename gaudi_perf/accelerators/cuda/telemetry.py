@@ -37,8 +37,6 @@ _COUNTERS = {
 numbers of these fields differ between branches of the driver; elsewhere they are settings, which do not grow."""
 _LEAST_SHARE = 0.001
 """Of the time since the sample before; what was in force for less, no latency shows."""
-
-
 _MPS_SERVER = "nvidia-cuda-mps-server"
 _VGPU = 2  # nvmlGpuVirtualizationMode_t
 
@@ -67,10 +65,27 @@ class NvmlSource(TelemetrySource):
 
     def sample(self) -> list[DeviceSample]:
         """Every GPU; reasons are those in force now, or for a while since the sample before."""
-        return [self._sample(index, handle) for index, handle in self._handles.items()]
+        ask, api = self._nvml.ask, self._nvml.api
+        samples = []
+        for index, handle in self._handles.items():
+            milliwatts = ask("nvmlDeviceGetPowerUsage", handle)
+            memory = ask("nvmlDeviceGetMemoryInfo", handle)
+            reasons = self._lasting(index, self._in_force(handle)) | self._since_before(index, handle)
+            samples.append(
+                DeviceSample(
+                    device=index,
+                    clock_mhz=ask("nvmlDeviceGetClockInfo", handle, api.NVML_CLOCK_SM),
+                    memory_clock_mhz=ask("nvmlDeviceGetClockInfo", handle, api.NVML_CLOCK_MEM),
+                    temperature_c=ask("nvmlDeviceGetTemperature", handle, api.NVML_TEMPERATURE_GPU),
+                    power_w=None if milliwatts is None else milliwatts / 1000,
+                    memory_used_bytes=None if memory is None else int(memory.used),
+                    throttle_reasons=[words for name, words in FAULTS.items() if name in reasons],
+                    limits=[words for name, words in NOTED.items() if name in reasons],
+                )
+            )
+        return samples
 
     def begin(self) -> None:
-        """Reasons that were in force until now are past."""
         for index, handle in self._handles.items():
             self._since_before(index, handle)
 
@@ -79,7 +94,6 @@ class NvmlSource(TelemetrySource):
         return [process for index in self._handles for process in self._processes(index)]
 
     def notes(self) -> list[str]:
-        """What NVML cannot know here, and what it failed to report."""
         found = [
             f"device {index} is a part of a multi-instance GPU, whose other parts share its clocks and its power"
             for index, part in self._parts.items()
@@ -94,7 +108,6 @@ class NvmlSource(TelemetrySource):
         return [*found, *(f"NVML, {function}: {words}" for function, words in self._nvml.failures.items())]
 
     def close(self) -> None:
-        """Close NVML."""
         self._nvml.close()
 
     def _processes(self, index: int) -> list[DeviceProcess]:
@@ -112,25 +125,6 @@ class NvmlSource(TelemetrySource):
             elif pid > 0:  # some containers see processes without numbers
                 found[pid] = DeviceProcess(device=index, pid=pid, name=name, memory_bytes=process.usedGpuMemory)
         return list(found.values())
-
-    def _sample(self, index: int, handle: Any) -> DeviceSample:
-        ask, api = self._nvml.ask, self._nvml.api
-        clock = ask("nvmlDeviceGetClockInfo", handle, api.NVML_CLOCK_SM)
-        memory_clock = ask("nvmlDeviceGetClockInfo", handle, api.NVML_CLOCK_MEM)
-        temperature = ask("nvmlDeviceGetTemperature", handle, api.NVML_TEMPERATURE_GPU)
-        milliwatts = ask("nvmlDeviceGetPowerUsage", handle)
-        memory = ask("nvmlDeviceGetMemoryInfo", handle)
-        reasons = self._lasting(index, self._in_force(handle)) | self._since_before(index, handle)
-        return DeviceSample(
-            device=index,
-            clock_mhz=None if clock is None else float(clock),
-            memory_clock_mhz=None if memory_clock is None else float(memory_clock),
-            temperature_c=None if temperature is None else float(temperature),
-            power_w=None if milliwatts is None else milliwatts / 1000,
-            memory_used_bytes=None if memory is None else int(memory.used),
-            throttle_reasons=[words for name, words in FAULTS.items() if name in reasons],
-            limits=[words for name, words in NOTED.items() if name in reasons],
-        )
 
     def _lasting(self, index: int, reasons: set[str]) -> set[str]:
         """Reasons without the hardware's where it comes alone and for the first time.

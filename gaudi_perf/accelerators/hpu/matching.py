@@ -6,20 +6,24 @@ from collections.abc import Collection, Mapping
 
 from packaging.version import InvalidVersion, Version
 
-from gaudi_perf.accelerators.base import Finding, finding
+from gaudi_perf.accelerators.base import Finding
+from gaudi_perf.accelerators.host import installed
 from gaudi_perf.accelerators.hpu.releases import release_of, synapse_version, validated_with
 
 PLUGIN = "habana-torch-plugin"
 """The distribution whose version is SynapseAI's release and build."""
-COMPONENTS = (PLUGIN, "optimum-habana", "torch", "transformers", "deepspeed")
+_COMPONENTS = (PLUGIN, "optimum-habana", "torch", "transformers", "deepspeed")
+
+
+def installed_components() -> dict[str, str]:
+    """The versions of the distributions that are a Gaudi's stack, without those that are not installed."""
+    return {name: found for name in _COMPONENTS if (found := installed(name))}
 
 
 def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> list[Finding]:
     """Driver and plug-in, PyTorch, optimum-habana: how each goes with the SynapseAI release of the plug-in.
 
-    Args:
-        versions: of the installed distributions, by name; those that are not installed are not in it.
-        drivers: what hl-smi calls the devices' driver.
+    ``versions`` are those of ``installed_components``, ``drivers`` what hl-smi calls the devices' driver.
     """
     return [_driver(versions, drivers), _pytorch(versions, drivers), _optimum_habana(versions)]
 
@@ -37,59 +41,59 @@ def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     plugin = versions.get(PLUGIN)
     if plugin is None:
         remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
-        return finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
+        return Finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
     if not drivers:
-        return finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device reports its driver")
+        return Finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device reports its driver")
     found = f"driver {', '.join(sorted(drivers))}, plug-in {plugin}"
     of_plugin = synapse_version(plugin)
     of_drivers = {synapse_version(driver) for driver in drivers}
     if of_plugin is None or None in of_drivers:
-        return finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
+        return Finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
     known = {item for item in of_drivers if item is not None}
     if any(item.release[:2] != of_plugin.release[:2] for item in known) or len(known) > 1:
         remedy = f"install the driver of SynapseAI {of_plugin}, or run in the container of {min(known)}"
-        return finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
+        return Finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
     if known != {of_plugin}:
         remedy = f"install the driver of SynapseAI {of_plugin} to measure what its users have"
-        return finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
-    return finding("driver and plug-in", "ok", found)
+        return Finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
+    return Finding("driver and plug-in", "ok", found)
 
 
 def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     torch, synapse = versions.get("torch"), _synapse(versions)
     if torch is None:
-        return finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
+        return Finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
     if is_emulated(drivers):
-        return finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
+        return Finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
     release = None if synapse is None else release_of(synapse)
     local = torch.partition("+")[2]
     if not ("hpu" in local or local.startswith("git")):
         remedy = "use the PyTorch of the vendor's container: pip must not replace it"
-        return finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
+        return Finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
     if release is None or not release.pytorch:
-        return finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
+        return Finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
     if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
         remedy = f"use PyTorch {release.pytorch} of the vendor's container"
         found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
-        return finding("PyTorch", "unfit", found, remedy)
-    return finding("PyTorch", "ok", torch)
+        return Finding("PyTorch", "unfit", found, remedy)
+    return Finding("PyTorch", "ok", torch)
 
 
 def _optimum_habana(versions: Mapping[str, str]) -> Finding:
-    installed, synapse = versions.get("optimum-habana"), _synapse(versions)
-    if installed is None:
-        return finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
+    optimum, synapse = versions.get("optimum-habana"), _synapse(versions)
+    if optimum is None:
+        return Finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
     release = None if synapse is None else validated_with(synapse)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
-        return finding("optimum-habana", "unknown", f"{installed}; none is known to be validated with {of}")
+        return Finding("optimum-habana", "unknown", f"{optimum}; none is known to be validated with {of}")
     first, last = Version(release.optimum_habana_from), Version(release.optimum_habana_to)
     span = str(first) if first == last else f"{first} to {last}"
-    if not first <= _parsed(installed) <= last:
-        found = f"{installed}, and {span} was validated with SynapseAI {release.synapse}"
-        return finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
-    found = f"{installed}, validated with SynapseAI {release.synapse}"
-    return finding("optimum-habana", "ok", found)
+    if not first <= _parsed(optimum) <= last:
+        found = f"{optimum}, and {span} was validated with SynapseAI {release.synapse}"
+        return Finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
+    found = f"{optimum}, validated with SynapseAI {release.synapse}"
+    return Finding("optimum-habana", "ok", found)
 
 
 def _synapse(versions: Mapping[str, str]) -> Version | None:
