@@ -33,20 +33,19 @@ class Readings(Document, frozen=True):
     notes: list[str] = []
 
 
-def sampled(source: TelemetrySource, moment: Moment) -> list[DeviceSample]:
-    """A sample of every device, marked with its moment."""
-    return [msgspec.structs.replace(sample, moment=moment) for sample in source.sample()]
-
-
 def serve(source: TelemetrySource, commands: int, answers: int) -> None:
     """Answer commands until they end; both are file descriptors."""
+
+    def sampled(moment: Moment) -> list[DeviceSample]:
+        return [msgspec.structs.replace(sample, moment=moment) for sample in source.sample()]
+
     during: list[DeviceSample] = []
     wait: float | None = None  # seconds until the next sample; None outside the rounds
     buffer = b""
     while True:
         readable, _, _ = select.select([commands], [], [], wait)
         if not readable:
-            during += sampled(source, "during")
+            during += sampled("during")
             wait = INTERVAL_S
             continue
         chunk = os.read(commands, 4096)
@@ -58,7 +57,7 @@ def serve(source: TelemetrySource, commands: int, answers: int) -> None:
                 source.begin()
                 wait = FIRST_S
                 continue
-            samples = [*during, *sampled(source, "before" if line == b"look" else "after")]
+            samples = [*during, *sampled("before" if line == b"look" else "after")]
             during, wait = [], None
             answer = encode_line(Readings(samples, source.processes(), source.notes()))
             while answer:

@@ -101,7 +101,6 @@ class TorchEngine(Engine):
         return None
 
     def import_for_ranks(self) -> None:
-        """Transformers and DeepSpeed."""
         self.import_libraries()
         import_deepspeed()
 
@@ -126,34 +125,27 @@ class TorchEngine(Engine):
         self._forward = self._model.forward
 
     def prompt(self) -> Prompt:
-        """The prompt for these weights."""
         return prompt_of(self._loaded())
 
     def memory_bandwidth(self) -> float | None:
-        """Measured in this process, with a block as large as its part of the weights."""
         group = self._loaded()
         weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
         return measured_bandwidth(self.device_type, weights, self.synchronize)
 
     def prepare(self, variant: Variant) -> None:
-        """Generate in this variant from now on; what the one before held is freed first."""
-        self._loaded()
-        self.close()
+        self.close()  # what the variant before held is freed first
         self._variant = variant
         self._generation = self.generation_of(variant)
 
     def close(self) -> None:
-        """Let go of the prepared variant's buffers and graphs."""
         self._variant = self._generation = None
         self._compilations.reset()
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
-        """Generate; the tokens are the only thing that the host waits for."""
         variant, generation = self._prepared()
         return list(generation(self._batch(prompt_ids, variant), on_token)[0].cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
-        """Complete a batch, padded to the variant's shape."""
         variant, generation = self._prepared()
         pad = self._model.config.pad_token_id
         ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
@@ -169,20 +161,16 @@ class TorchEngine(Engine):
         return tracer.trace
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
-        """Of this rank's part, by the forward that no graph wraps."""
         pass_alone(self._model, self._forward, prompt_ids, self.device_type)
         return True
 
     def graph_compilation(self) -> GraphCompilation | None:
-        """What torch.compile compiled, where the variant's graphs are watched for it."""
         return self._compilations.total
 
     def begin_rounds(self) -> None:
-        """Nothing is to be compiled from now on."""
         self._compilations.begin_rounds()
 
     def problems(self) -> list[str]:
-        """A compilation inside the rounds."""
         return self._compilations.problems()
 
     def _loaded(self) -> GroupSpec:

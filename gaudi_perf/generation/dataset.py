@@ -14,13 +14,8 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
 
 _KINDS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".text": "text",
+    **{".csv": "csv", ".parquet": "parquet", ".txt": "text", ".text": "text"},
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
 }
 _FIRST_OWN_ID = 4  # below are BLOOM's special tokens
 _LOOKED_AT = 64
@@ -30,12 +25,10 @@ class PromptSource:
     """A column of a split of a dataset, and a way to turn it into tokens and back."""
 
     def __init__(self, dataset: Dataset, prompt_tokens: int, group: GroupSpec, cache: str) -> None:
-        """Reads the dataset.
+        """Reads the dataset. Prompts are cut to ``prompt_tokens``.
 
-        Args:
-            prompt_tokens: prompts are cut to this many tokens.
-            group: whose weights the tokenizer belongs to; dummy weights have none, and ids are made of the words.
-            cache: a private directory for what is made of a local file.
+        Dummy weights have no tokenizer: ids are made of the words. ``cache`` is a private directory for what is made of
+        a local file.
 
         Raises:
             UserError: the dataset, split, column or tokenizer is not there.
@@ -48,7 +41,9 @@ class PromptSource:
 
             self._tokenizer = load_tokenizer(group)
         splits = _read(dataset, cache)
-        self.split = _split(dataset, splits)
+        self.split = str(dataset.split or next((name for name in SPLITS if name in splits), next(iter(splits))))
+        if self.split not in splits:
+            raise UserError(f"--split {dataset.split}: {dataset.source} has the splits {', '.join(splits)}")
         rows = splits[self.split]
         self.column = _column(dataset, self.split, rows)
         self._rows = rows.select_columns([self.column])
@@ -139,15 +134,6 @@ def _remedy(error: Exception) -> str:
             "the cache does not hold it, and the hub is out of reach: is there a network? Name a local file otherwise"
         )
     return "is it a dataset of the hub, with this configuration? Name another, or a local file"
-
-
-def _split(dataset: Dataset, splits: Any) -> str:
-    there = list(splits)
-    if dataset.split:
-        if dataset.split not in there:
-            raise UserError(f"--split {dataset.split}: {dataset.source} has the splits {', '.join(there)}")
-        return str(dataset.split)
-    return next((name for name in SPLITS if name in there), str(there[0]))
 
 
 def _column(dataset: Dataset, split: str, rows: Any) -> str:

@@ -65,14 +65,14 @@ class StaticGeneration(ABC):
         """
         if mask is not None:
             self.mask[:, : mask.shape[1]] = mask
-        return self._generate(prompt, on_token, None)
+        return self._generate(prompt, on_token=on_token)
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
         """One generation by the same steps, led by a tracer."""
-        self._generate(prompt, None, tracer)
+        self._generate(prompt, tracer=tracer)
 
     def _generate(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, tracer: Tracer | None = None
     ) -> torch.Tensor:
         with torch.inference_mode():
             token, logits = self._first(prompt)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor
 
 from gaudi_perf.vocabulary.errors import NotNumbersError
 from gaudi_perf.vocabulary.outputs import TokenTrace
@@ -16,8 +16,11 @@ _SAMPLE = 128
 _DIGITS = 7
 
 
-class Tracer:
-    """Takes the logits of one step after the other, and says which token comes next."""
+class Tracer(LogitsProcessor):  # type: ignore[misc]
+    """Takes the logits of one step after the other, and says which token comes next.
+
+    ``generate`` takes it as a logits processor, which leaves one token only.
+    """
 
     def __init__(self, token_ids: Sequence[int]) -> None:
         self._token_ids = list(token_ids)
@@ -49,9 +52,11 @@ class Tracer:
         self._kept["sample"].append(_rounded(sample))
         return token
 
-    def processor(self) -> LogitsProcessorList:
-        """Itself as what ``generate`` takes: it sees the logits of a step, and leaves one token only."""
-        return LogitsProcessorList([_Leading(self)])
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """The scores of a step, of which one token is left."""
+        led = torch.full_like(scores, float("-inf"))
+        led[:, self.take(scores[0])] = 0.0
+        return led
 
     def follow(self, logits: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
         """The token to go on with, for a static generation: shape and type of the one that it would have taken."""
@@ -72,17 +77,6 @@ def trace_of_one_pass(forward: Any, prompt_ids: Sequence[int], token_ids: Sequen
         for row in logits[0, len(prompt_ids) - 1 :].cpu():
             tracer.take(row)
     return tracer.trace
-
-
-class _Leading(LogitsProcessor):  # type: ignore[misc]
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        token = self._tracer.take(scores[0])
-        led = torch.full_like(scores, float("-inf"))
-        led[:, token] = 0.0
-        return led
 
 
 def _rounded(values: torch.Tensor) -> list[float]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gaudi_perf.accelerators.base import Finding
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
-from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
+from gaudi_perf.accelerators.cuda.nvml import FAULTS, Nvml, NvmlFacts, NvmlUnavailable, reasons_in_force
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
@@ -21,30 +21,13 @@ _NVIDIA = Vendor(
     idle_share=0.02,
     throttling="nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER",
 )
-_SLOWED = {
-    0x0000000000000008: "hardware slowdown",
-    0x0000000000000020: "temperature (software)",
-    0x0000000000000040: "temperature (hardware)",
-    0x0000000000000080: "power brake",
-    0x0000000000000004: "power limit",
-}
-"""Reasons for lower clocks that are not the driver's own choice (NVML API reference, "NvmlClocksEventReasons")."""
 
 
 @dataclass(frozen=True)
 class GpuFacts(DeviceFacts):
-    """One GPU, by NVML; None where it is not reported.
+    """One GPU, and how it is driven and set, by NVML."""
 
-    Attributes:
-        cuda: the newest CUDA that the driver can run, or ``unknown``.
-        persistence: ``on`` or ``off``.
-        application_clock: of the streaming multiprocessors, for instance ``1410 MHz``, of ``largest_clock`` at most.
-    """
-
-    cuda: str = "unknown"
-    persistence: str | None = None
-    application_clock: str | None = None
-    largest_clock: str | None = None
+    set_up: NvmlFacts = field(default_factory=NvmlFacts)
 
 
 def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
@@ -62,21 +45,18 @@ def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
 def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFacts:
     listed = nvml.ask("nvmlDeviceGetComputeRunningProcesses", nvml.part(handle, shown) or handle) or ()
     memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
-    reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    reasons = reasons_in_force(nvml, handle)
     name = nvml.ask("nvmlDeviceGetName", handle)
     set_up = nvml.facts(str(nvml.ask("nvmlDeviceGetUUID", handle) or ""))
     return GpuFacts(
         index=index,
         product=name.decode() if isinstance(name, bytes) else str(name or "unknown"),
         driver=set_up.driver,
-        cuda=set_up.cuda,
         memory_bytes=None if memory is None else int(memory.total),
         used_bytes=None if memory is None else int(memory.used),
         processes=tuple(DeviceProcess(device=index, pid=int(one.pid)) for one in listed),
-        throttled=None if reasons is None else tuple(words for bit, words in _SLOWED.items() if reasons & bit),
-        persistence=set_up.settings.get("persistence-mode"),
-        application_clock=set_up.settings.get("application-sm-clock"),
-        largest_clock=set_up.settings.get("sm-clock-max"),
+        throttled=None if reasons is None else tuple(words for bit, words in FAULTS.items() if reasons & bit),
+        set_up=set_up,
     )
 
 
@@ -93,31 +73,34 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[F
     yield check_products(gpus, _NVIDIA)
     yield _runtime(gpus[0], torch)
     yield from check_idle(gpus, _NVIDIA)
-    off = [str(gpu.index) for gpu in gpus if gpu.persistence == "off"]
+    settings = [gpu.set_up.settings for gpu in gpus]
+    persistence = [one.get("persistence-mode") for one in settings]
+    off = [str(gpu.index) for gpu, mode in zip(gpus, persistence, strict=True) if mode == "off"]
     if off:
         found = f"off on {', '.join(off)}: the driver starts anew with every worker group"
         yield Finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
-    elif any(gpu.persistence for gpu in gpus):
+    elif any(persistence):
         yield Finding("persistence", "ok", "on")
     else:
         yield Finding("persistence", "unknown", "not reported")
+    clocks = [(one.get("application-sm-clock"), one.get("sm-clock-max")) for one in settings]
     low = [
-        f"{gpu.application_clock} of {gpu.largest_clock} on {gpu.index}"
-        for gpu in gpus
-        if gpu.application_clock and gpu.largest_clock and gpu.application_clock != gpu.largest_clock
+        f"{chosen} of {largest} on {gpu.index}"
+        for gpu, (chosen, largest) in zip(gpus, clocks, strict=True)
+        if chosen and largest and chosen != largest
     ]
     if low:
         remedy = "the same clocks every night are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
         yield Finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
-    elif any(gpu.largest_clock for gpu in gpus):
-        yield Finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
+    elif any(largest for _, largest in clocks):
+        yield Finding("clocks", "ok", f"up to {clocks[0][1]}")
     else:
         yield Finding("clocks", "unknown", "not reported")
 
 
 def _runtime(gpu: GpuFacts, torch: str) -> Finding:
     check = "driver and PyTorch"
-    driver = f"driver {gpu.driver} (up to CUDA {gpu.cuda})"
+    driver = f"driver {gpu.driver} (up to CUDA {gpu.set_up.cuda})"
     if not torch:
         return Finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
     local = torch.partition("+")[2]
@@ -125,8 +108,8 @@ def _runtime(gpu: GpuFacts, torch: str) -> Finding:
         remedy = "install PyTorch's build for CUDA: see pytorch.org/get-started"
         return Finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
     # Builds are labelled cu124, cu130; drivers of the same major version run them (CUDA's minor version compatibility).
-    if local.startswith("cu") and local[2:].isdecimal() and gpu.cuda != "unknown":
-        needed, offered = int(local[2:]) // 10, int(gpu.cuda.partition(".")[0])
+    if local.startswith("cu") and local[2:].isdecimal() and gpu.set_up.cuda != "unknown":
+        needed, offered = int(local[2:]) // 10, int(gpu.set_up.cuda.partition(".")[0])
         if needed > offered:
             remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
             return Finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)

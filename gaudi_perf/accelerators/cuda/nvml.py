@@ -16,6 +16,26 @@ from gaudi_perf.accelerators.cuda.devices import part_named, visible
 
 VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
 """nvmlGpuVirtualizationMode_t of a guest."""
+_SW_POWER_CAP, HW_SLOWDOWN, _SYNC_BOOST, _SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80
+FAULTS: Mapping[int, str] = {
+    _SW_THERMAL: "thermal, by the driver",
+    HW_THERMAL: "thermal, by the hardware",
+    POWER_BRAKE: "power brake",
+    HW_SLOWDOWN: "hardware slowdown",
+}
+"""Reasons for lower clocks that spoil rounds, by their bits in nvml.h (nvmlClocksEventReasons): heat and the server's
+power brake, since they come and go with the room and with neighbours, and can halve the clocks."""
+NOTED: Mapping[int, str] = {_SW_POWER_CAP: "power limit", _SYNC_BOOST: "sync boost"}
+"""Reasons that do not, but explain a slower GPU of the same name: large GPUs run at the power limit by design, and both
+are settings, which are part of the stack. Application clocks (a setting, too) and idle are no matter."""
+COUNTERS = {
+    _SW_THERMAL: "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN",
+    HW_THERMAL: "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN",
+    POWER_BRAKE: "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
+    _SW_POWER_CAP: "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP",
+}
+"""Newer drivers count the nanoseconds that a reason was in force, which shows what falls between two samples. The
+numbers of these fields differ between branches of the driver; elsewhere they are settings, which do not grow."""
 _EXPECTED = (
     *("NOT_SUPPORTED", "VGPU_ECC_NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "NO_DATA"),
     *("FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH", "DEPRECATED"),
@@ -159,6 +179,14 @@ def nvml_facts(uuid: str) -> NvmlFacts:
         return NvmlFacts()
     with closing(nvml):
         return nvml.facts(uuid)
+
+
+def reasons_in_force(nvml: Nvml, handle: Any) -> int | None:
+    """The bits of the reasons for which a GPU's clocks are lower than they could be, now."""
+    mask = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    if mask is None:  # drivers before 535
+        mask = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return None if mask is None else int(mask)
 
 
 def _mhz(clock: int | None) -> str | None:

@@ -42,12 +42,13 @@ class EmulatedGaudi(HpuAccelerator):
         return Found(self.name, DEVICES)
 
     def health(self) -> Iterator[Finding]:
+        _, pytorch, built_by = check_cpu(installed("torch"), compiler())
         yield Finding("devices", "ok", f"{DEVICES} x {self.name}; its times say nothing about a Gaudi")
-        for check in check_cpu(installed("torch"), compiler()):
-            if check.check == "C++ compiler" and check.status != "ok":
-                yield Finding("C++ compiler", "unfit", "none, so the emulated device cannot be built", check.remedy)
-            elif check.check != "devices":
-                yield check
+        yield pytorch
+        if built_by.status != "ok":
+            found = "none, so the emulated device cannot be built"
+            built_by = Finding("C++ compiler", "unfit", found, built_by.remedy)
+        yield built_by
         optimum = installed("optimum-habana")
         remedy = "" if optimum else 'pip install -e ".[hpu]"'
         yield Finding("optimum-habana", "ok" if optimum else "unfit", optimum or "is not installed", remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class GaudiFacts:
     def gather(cls) -> GaudiFacts:
         """Look at this machine."""
         return cls(
-            hl_smi=hl_smi.there_is_hl_smi(),
+            hl_smi=shutil.which("hl-smi") is not None,
             devices=tuple(_devices()),
             versions=installed_components(),
             lazy_mode=os.environ.get("PT_HPU_LAZY_MODE"),

@@ -30,74 +30,68 @@ def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> lis
 
 def mismatches(versions: Mapping[str, str], drivers: Collection[str]) -> list[str]:
     """A sentence for everything that does not go together, with its remedy."""
-    return [
-        f"{match.check}: {match.found}: {match.remedy}"
-        for match in match_versions(versions, drivers)
-        if match.status in ("warning", "unfit")
-    ]
+    found = match_versions(versions, drivers)
+    return [f"{one.check}: {one.found}: {one.remedy}" for one in found if one.status in ("warning", "unfit")]
 
 
 def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    plugin = versions.get(PLUGIN)
+    check, plugin = "driver and plug-in", versions.get(PLUGIN)
     if plugin is None:
         remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
-        return Finding("driver and plug-in", "unfit", f"{PLUGIN} is not installed", remedy)
+        return Finding(check, "unfit", f"{PLUGIN} is not installed", remedy)
     if not drivers:
-        return Finding("driver and plug-in", "unknown", f"plug-in {plugin}; no device reports its driver")
+        return Finding(check, "unknown", f"plug-in {plugin}; no device reports its driver")
     found = f"driver {', '.join(sorted(drivers))}, plug-in {plugin}"
-    of_plugin = synapse_version(plugin)
-    of_drivers = {synapse_version(driver) for driver in drivers}
+    of_plugin, of_drivers = synapse_version(plugin), {synapse_version(driver) for driver in drivers}
+    known = {version for version in of_drivers if version is not None}
     if of_plugin is None or None in of_drivers:
-        return Finding("driver and plug-in", "unknown", f"{found}: not versions of SynapseAI")
-    known = {item for item in of_drivers if item is not None}
-    if any(item.release[:2] != of_plugin.release[:2] for item in known) or len(known) > 1:
+        return Finding(check, "unknown", f"{found}: not versions of SynapseAI")
+    if len(known) > 1 or min(known).release[:2] != of_plugin.release[:2]:
         remedy = f"install the driver of SynapseAI {of_plugin}, or run in the container of {min(known)}"
-        return Finding("driver and plug-in", "unfit", f"{found}: of different releases", remedy)
+        return Finding(check, "unfit", f"{found}: of different releases", remedy)
     if known != {of_plugin}:
         remedy = f"install the driver of SynapseAI {of_plugin} to measure what its users have"
-        return Finding("driver and plug-in", "warning", f"{found}: of different patch releases", remedy)
-    return Finding("driver and plug-in", "ok", found)
+        return Finding(check, "warning", f"{found}: of different patch releases", remedy)
+    return Finding(check, "ok", found)
 
 
 def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    torch, synapse = versions.get("torch"), _synapse(versions)
+    torch, synapse = versions.get("torch"), synapse_version(versions.get(PLUGIN, ""))
     if torch is None:
         return Finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
     if is_emulated(drivers):
         return Finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
-    release = None if synapse is None else release_of(synapse)
     local = torch.partition("+")[2]
     if not ("hpu" in local or local.startswith("git")):
         remedy = "use the PyTorch of the vendor's container: pip must not replace it"
         return Finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
+    release = None if synapse is None else release_of(synapse)
     if release is None or not release.pytorch:
         return Finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
     if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
-        remedy = f"use PyTorch {release.pytorch} of the vendor's container"
         found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
-        return Finding("PyTorch", "unfit", found, remedy)
+        return Finding("PyTorch", "unfit", found, f"use PyTorch {release.pytorch} of the vendor's container")
     return Finding("PyTorch", "ok", torch)
 
 
 def _optimum_habana(versions: Mapping[str, str]) -> Finding:
-    optimum, synapse = versions.get("optimum-habana"), _synapse(versions)
+    check, optimum, synapse = (
+        "optimum-habana",
+        versions.get("optimum-habana"),
+        synapse_version(versions.get(PLUGIN, "")),
+    )
     if optimum is None:
-        return Finding("optimum-habana", "unfit", "is not installed", 'pip install -e ".[hpu]"')
+        return Finding(check, "unfit", "is not installed", 'pip install -e ".[hpu]"')
     release = None if synapse is None else validated_with(synapse)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
-        return Finding("optimum-habana", "unknown", f"{optimum}; none is known to be validated with {of}")
+        return Finding(check, "unknown", f"{optimum}; none is known to be validated with {of}")
     first, last = Version(release.optimum_habana_from), Version(release.optimum_habana_to)
     span = str(first) if first == last else f"{first} to {last}"
     if not first <= _parsed(optimum) <= last:
         found = f"{optimum}, and {span} was validated with SynapseAI {release.synapse}"
-        return Finding("optimum-habana", "warning", found, f'pip install "optimum-habana=={last}"')
-    found = f"{optimum}, validated with SynapseAI {release.synapse}"
-    return Finding("optimum-habana", "ok", found)
-
-
-def _synapse(versions: Mapping[str, str]) -> Version | None:
-    return synapse_version(versions.get(PLUGIN, ""))
+        return Finding(check, "warning", found, f'pip install "optimum-habana=={last}"')
+    return Finding(check, "ok", f"{optimum}, validated with SynapseAI {release.synapse}")
 
 
 def is_emulated(drivers: Collection[str]) -> bool:

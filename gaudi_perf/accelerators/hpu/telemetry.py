@@ -20,11 +20,6 @@ class PyhlmlSource(TelemetrySource):
     """Gaudi, through pyhlml."""
 
     def __init__(self) -> None:
-        """Open the library.
-
-        Raises:
-            Exception: pyhlml or the driver's library is not there.
-        """
         self._open = contextlib.ExitStack()
         self._hlml = self._open.enter_context(opened())
         count = int(self._hlml.hlmlDeviceGetCount())
