@@ -212,10 +212,8 @@ class Engine(ABC):
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         """One generation of the prepared variant, complete on the device when it returns.
 
-        Args:
-            prompt_ids: token ids of the prompt.
-            on_token: called after every new token once the token is known on the host; giving it may slow the
-                generation down, so timed rounds do not.
+        ``on_token`` is called after every new token once the token is known on the host; giving it may slow the
+        generation down, so timed rounds do not.
 
         Returns:
             The new token ids, exactly as many as the variant asks for.
@@ -238,16 +236,10 @@ class Engine(ABC):
         return None
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
-        """One generation led along given tokens, never a timed one, and the logits of its steps.
+        """One generation led along given new tokens, and the logits of its steps; None where this engine cannot.
 
-        Args:
-            prompt_ids: token ids of the prompt.
-            token_ids: the new tokens to follow, as many as the variant generates.
-            plain: by one eager pass over prompt and tokens instead of the prepared variant's own way (its graphs, its
-                cache).
-
-        Returns:
-            The trace, or None where this engine cannot trace.
+        It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's own
+        way (its graphs, its cache).
 
         Raises:
             NotNumbersError: a logit is infinite, or no number.
@@ -262,13 +254,9 @@ class Engine(ABC):
         return False
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
-        """Complete several prompts in one batch of the prepared variant, complete on the device when it returns.
+        """The new token ids of several prompts, in one batch of the prepared variant, complete when it returns.
 
-        Args:
-            prompts: token ids of each, at most ``prompt_tokens`` of the variant; no more prompts than its batch size.
-
-        Returns:
-            The new token ids of each prompt, as many as the variant asks for.
+        They have at most ``prompt_tokens`` of the variant each, and are no more than its batch size.
 
         Raises:
             UserError: this engine completes no batches in this variant.

@@ -90,7 +90,7 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[F
         if chosen and largest and chosen != largest
     ]
     if low:
-        remedy = "the same clocks every night are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
+        remedy = "the same clocks in every session are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
         yield Finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
     elif any(largest for _, largest in clocks):
         yield Finding("clocks", "ok", f"up to {clocks[0][1]}")
