@@ -238,8 +238,8 @@ class Engine(ABC):
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
         """One generation led along given new tokens, and the logits of its steps; None where this engine cannot.
 
-        It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's own
-        way (its graphs, its cache).
+        It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's
+        own way (its graphs, its cache).
 
         Raises:
             NotNumbersError: a logit is infinite, or no number.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
+
 LARGEST = 1 << 30
 """Bytes; beyond every cache, and read in a fraction of a millisecond by a GPU, of a second by a host."""
 _SMALLEST = 1 << 20
@@ -19,8 +21,6 @@ def measured_bandwidth(device: str, weight_bytes: int, synchronize: Callable[[],
     memory behind it: the sum of the block, a copy of one half to the other (bytes read and written), and the triad
     a = b + s c of the STREAM benchmark (McCalpin 1995) on three thirds.
     """
-    import torch
-
     count = max(_SMALLEST, min(weight_bytes, LARGEST)) // 4
     block = torch.ones(count - count % 6, dtype=torch.float32, device=device)
     source, target = block.chunk(2)

@@ -12,6 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.distributed as dist
+
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
@@ -48,8 +51,6 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
         UserError: the weights are not there, or not those of the model.
     """
     import deepspeed
-    import torch
-    import torch.distributed as dist
     from transformers import AutoModelForCausalLM
     from transformers.models.bloom.modeling_bloom import BloomBlock
 
@@ -90,8 +91,6 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
 
 def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], device: str) -> None:
     """One pass of a model's own, eager ``forward`` over this rank's part, without the sums over ranks."""
-    import torch
-
     layers = [layer for layer in module.modules() if getattr(layer, "mp_group", None) is not None]
     groups = [layer.mp_group for layer in layers]
     ids = torch.tensor([prompt_ids], device=device)

@@ -10,39 +10,18 @@ the parts are added up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch.nn import functional
 
-from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
-
-if TYPE_CHECKING:
-    from transformers import BloomForCausalLM
+from gaudi_perf.generation.static import CachedStaticGeneration
 
 
 class FusedDecodeGeneration(CachedStaticGeneration):
     """Generation with static shapes, of which every token but the first is a fused decode step."""
 
-    def __init__(
-        self,
-        model: BloomForCausalLM,
-        prompt_tokens: int,
-        new_tokens: int,
-        batch_size: int = 1,
-        wrap: Wrap | None = None,
-        wrap_prompt: Wrap | None = None,
-        biases_apart: bool = False,
-        ranks: int = 1,
-    ) -> None:
-        """Makes the buffers; for the other arguments see ``StaticGeneration``.
-
-        Args:
-            biases_apart: add biases after the products instead of within them, so that torch.compile makes its own
-                kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not ``addmm``).
-        """
-        self._biases_apart = biases_apart
-        super().__init__(model, prompt_tokens, new_tokens, batch_size, wrap=wrap, wrap_prompt=wrap_prompt, ranks=ranks)
+    biases_apart: ClassVar[bool] = False
 
     def _make_buffers(self) -> None:
         super()._make_buffers()
@@ -99,6 +78,16 @@ class FusedDecodeGeneration(CachedStaticGeneration):
         return product + module.bias
 
     def _linear(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
-        if self._biases_apart:
+        if self.biases_apart:
             return functional.linear(value, module.weight) + module.bias
         return functional.linear(value, module.weight, module.bias)
+
+
+class CompiledFusedDecodeGeneration(FusedDecodeGeneration):
+    """The step for torch.compile: biases are added after the products instead of within them.
+
+    So it makes its own kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not
+    ``addmm``).
+    """
+
+    biases_apart = True

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +19,8 @@ from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.capture import Captures, ConstantAlibi
-from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
-from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
+from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
+from gaudi_perf.generation.static import CachedStaticGeneration, StaticGeneration, UncachedStaticGeneration
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
@@ -178,11 +177,11 @@ class CudaEngine(TorchEngine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return self._captures.wrap(step)
 
-        make: Callable[..., CachedStaticGeneration | UncachedStaticGeneration] = CachedStaticGeneration
+        make: type[StaticGeneration] = CachedStaticGeneration
         if not variant.kv_cache:
             make = UncachedStaticGeneration
         elif kind.fused:
-            make = partial(FusedDecodeGeneration, biases_apart=kind.compiled is not None)
+            make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
         generation = make(
             self._model,
             variant.prompt_tokens,

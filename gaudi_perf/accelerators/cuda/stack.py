@@ -6,6 +6,8 @@ import os
 import platform
 import re
 
+import torch
+
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts, nvml_facts
 from gaudi_perf.accelerators.cuda.steps import step_name
 from gaudi_perf.accelerators.host import installed
@@ -25,8 +27,6 @@ _OF_NCCL = re.compile(r"(TORCH_)?NCCL_(?!DEBUG|COMM_ID|HOSTID)")
 
 def cuda_stack() -> Stack:
     """CUDA's version, as PyTorch was built with; driver, libraries, and how the current GPU is set."""
-    import torch
-
     cudnn = torch.backends.cudnn.version()
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     of_device = nvml_facts(str(getattr(properties, "uuid", "")))
@@ -50,8 +50,6 @@ def cuda_stack() -> Stack:
 
 def _of_group(of_device: NvmlFacts) -> dict[str, str]:
     """What collectives depend on: NCCL's settings, and how the GPUs of this host reach each other."""
-    import torch
-
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return {}
     count, own = int(os.environ.get("LOCAL_SIZE", "1")), torch.cuda.current_device()
@@ -66,8 +64,6 @@ def _of_group(of_device: NvmlFacts) -> dict[str, str]:
 
 def _nccl_version() -> str:
     """NCCL's version, as PyTorch was built with it."""
-    import torch
-
     try:
         return ".".join(map(str, torch.cuda.nccl.version()))
     except (AttributeError, RuntimeError, TypeError):

@@ -30,8 +30,7 @@ STEPS: Mapping[str, StepKind] = {
     # Matrix-vector products become Triton kernels, fused with what is around them. They reach the bandwidth of the
     # memory with coordinate descent tuning only (torch/_inductor/decomposition.py, mm).
     "fused-decode-compiled": StepKind(
-        fused=True,
-        compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
+        fused=True, compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True}
     ),
 }
 DEFAULT_STEP = "fused-decode-compiled"

@@ -28,7 +28,12 @@ def synapse_stack(lazy: bool) -> Stack:
     """The stack of this process; whether it is in lazy mode says the bridge, whatever the variables say."""
     versions = installed_components()
     release, _, build = versions.get(PLUGIN, "none").rpartition(".")
-    driver = _driver()
+    driver: dict[str, str] = {}
+    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
+        driver["driver"] = hlml.hlmlGetDriverVersion().decode()
+        driver["firmware"] = hlml.hlmlDeviceGetFirmwareFITVersion(hlml.hlmlDeviceGetHandleByIndex(0)).decode()
+    if "driver" not in driver:
+        driver["driver"] = next((row[0] for row in hl_smi.query("driver_version")), "unknown")
     components = {
         "synapse-build": build,
         "python": platform.python_version(),
@@ -45,15 +50,3 @@ def synapse_stack(lazy: bool) -> Stack:
         settings=settings,
         mismatches=mismatches(versions, [driver["driver"]]),
     )
-
-
-def _driver() -> dict[str, str]:
-    """Driver and firmware, from pyhlml or hl-smi; whichever is there."""
-    found: dict[str, str] = {}
-    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
-        found["driver"] = hlml.hlmlGetDriverVersion().decode()
-        found["firmware"] = hlml.hlmlDeviceGetFirmwareFITVersion(hlml.hlmlDeviceGetHandleByIndex(0)).decode()
-    if "driver" not in found:
-        rows = hl_smi.query("driver_version")
-        found["driver"] = rows[0][0] if rows else "unknown"
-    return found
