@@ -100,6 +100,10 @@ class TorchEngine(Engine):
         """
         return None
 
+    def release_memory(self) -> None:
+        """Give the device back what an allocator keeps without need; called where memory was used for a while."""
+        return None
+
     def import_for_ranks(self) -> None:
         self.import_libraries()
         import_deepspeed()
@@ -123,6 +127,7 @@ class TorchEngine(Engine):
         else:
             self._model = load_model(group).to(self.device_type)
         self._forward = self._model.forward
+        self.release_memory()
 
     def prompt(self) -> Prompt:
         return prompt_of(self._loaded())
@@ -130,7 +135,9 @@ class TorchEngine(Engine):
     def memory_bandwidth(self) -> float | None:
         group = self._loaded()
         weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
-        return measured_bandwidth(self.device_type, weights, self.synchronize)
+        bandwidth = measured_bandwidth(self.device_type, weights, self.synchronize)
+        self.release_memory()
+        return bandwidth
 
     def prepare(self, variant: Variant) -> None:
         self.close()  # what the variant before held is freed first

@@ -8,9 +8,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
+from gaudi_perf.generation.dummy import bloom_config
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import Model, model_named
+from gaudi_perf.vocabulary.models import model_named
 
 
 def load_model(group: GroupSpec) -> BloomForCausalLM:
@@ -74,7 +75,18 @@ def checked_config(group: GroupSpec) -> BloomConfig:
         found = ", ".join(sorted(kinds))
         raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
     if group.weights.kind == "path" and group.scale == "full":
-        _check_shape(config, model_named(group.model), source)
+        model = model_named(group.model)
+        published = bloom_config(model.shape)
+        differing = [
+            f"{name} is {found}, not {wanted}"
+            for name in ("hidden_size", "n_layer", "n_head", "vocab_size")
+            if (found := getattr(config, name)) != (wanted := getattr(published, name))
+        ]
+        if differing:
+            raise UserError(
+                f"--weights {source}: is not {model.title}: {', '.join(differing)}; "
+                "use --scale standin for other shapes"
+            )
     return config
 
 
@@ -102,20 +114,6 @@ def source_of(group: GroupSpec) -> str:
 def place_of(group: GroupSpec) -> str:
     """Where the group's files are read: a directory, or the hub's repository if nothing was fetched of it yet."""
     return group.weights.path or source_of(group)
-
-
-def _check_shape(config: BloomConfig, model: Model, source: str) -> None:
-    shape = model.shape
-    wanted = (shape.hidden_size, shape.layers, shape.heads, shape.vocabulary)
-    differing = [
-        f"{name} is {getattr(config, name)}, not {value}"
-        for name, value in zip(("hidden_size", "n_layer", "n_head", "vocab_size"), wanted, strict=True)
-        if getattr(config, name) != value
-    ]
-    if differing:
-        raise UserError(
-            f"--weights {source}: is not {model.title}: {', '.join(differing)}; use --scale standin for other shapes"
-        )
 
 
 def _line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.capture import Captures, ConstantAlibi
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, StaticGeneration, UncachedStaticGeneration
-from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -96,10 +96,6 @@ class CudaEngine(TorchEngine):
                 "driver that nvidia-smi shows"
             )
 
-    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
-        super().load(group, progress)
-        self._release()
-
     def device(self) -> Device:
         return Device(
             name=device_slug(torch.cuda.get_device_name()),
@@ -110,11 +106,6 @@ class CudaEngine(TorchEngine):
 
     def stack(self) -> Stack:
         return cuda_stack()
-
-    def memory_bandwidth(self) -> float | None:
-        bandwidth = super().memory_bandwidth()
-        self._release()
-        return bandwidth
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         """Generate, timed by both clocks; the tokens are the only thing that the host waits for."""
@@ -202,8 +193,8 @@ class CudaEngine(TorchEngine):
         if self._alibi is not None:
             self._alibi.remove()
             self._alibi = None
-        self._release()
+        self.release_memory()
 
-    def _release(self) -> None:
+    def release_memory(self) -> None:
         gc.collect()
         torch.cuda.empty_cache()

@@ -10,7 +10,7 @@ from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, Te
 from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
-from gaudi_perf.accelerators.hpu.matching import PLUGIN
+from gaudi_perf.accelerators.hpu.releases import PLUGIN
 from gaudi_perf.protocol import GroupSpec
 
 # The board's name to the generation's (hl-smi's product names).

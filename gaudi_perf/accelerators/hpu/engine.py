@@ -29,6 +29,7 @@ _OFF = (
     "attn_softmax_bf16",
     "use_flash_attention",
     "clear_hpu_graphs_cache",
+    "do_sample",
 )
 _STATISTICS = {
     "compilations": ("graph_compilation", "TotalNumber"),
@@ -70,7 +71,9 @@ class HpuEngine(TorchEngine):
         """As every engine; complete on the device when it returns."""
         super().load(group, progress)
         if group.devices > 1:
-            take_the_cache_as_it_is(self._model)
+            # The cache is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from
+            # [batch, heads, ...] by the first dimension, which is the same where a rank has one head, and then fails.
+            self._model._convert_to_bloom_cache = lambda past_key_values: past_key_values
         self.synchronize()
 
     def device(self) -> Device:
@@ -150,17 +153,11 @@ class GaudiGeneration(PlainGeneration):
 
     def __init__(self, model: Any, variant: Variant) -> None:
         """Changes the model's own generation configuration; whoever wants graphs has wrapped the model in them."""
-        configuration = model.generation_config
-        configuration.max_new_tokens = variant.new_tokens
-        configuration.min_new_tokens = None
-        configuration.do_sample = False
-        configuration.use_cache = variant.kv_cache
-        configuration.static_shapes = True
-        configuration.ignore_eos = True
-        configuration.bucket_size = -1
-        for name in _OFF:
-            setattr(configuration, name, False)
-        self._model, self._config, self._new_tokens = model, configuration, variant.new_tokens
+        self._model, self._config, self._new_tokens = model, model.generation_config, variant.new_tokens
+        sizes = {"max_new_tokens": variant.new_tokens, "min_new_tokens": None, "bucket_size": -1}
+        switches = {"use_cache": variant.kv_cache, "static_shapes": True, "ignore_eos": True}
+        for name, value in {**sizes, **switches, **dict.fromkeys(_OFF, False)}.items():
+            setattr(self._config, name, value)
         self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
 
 
@@ -194,15 +191,6 @@ def adapt_transformers() -> None:
             f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
         ) from None
     adapt_transformers_to_gaudi()
-
-
-def take_the_cache_as_it_is(model: Any) -> None:
-    """Have a model take BLOOM's cache without a conversion.
-
-    It is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from [batch, heads, ...] by the
-    first dimension, which is the same where a rank has one head, and fails to convert it.
-    """
-    model._convert_to_bloom_cache = lambda past_key_values: past_key_values
 
 
 def _without_cache_position(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, chec
 from gaudi_perf.accelerators.host import mib_in_bytes
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.hlml import opened, throttle_reasons
-from gaudi_perf.accelerators.hpu.matching import installed_components, is_emulated, match_versions
+from gaudi_perf.accelerators.hpu.releases import installed_components, is_emulated, match_versions
 
 HUGE_PAGES = 153600
 """Pages of 2 MiB that scripts for servers with eight Gaudis reserve."""
