@@ -27,11 +27,6 @@ def accelerator_names() -> list[str]:
 def accelerator_named(name: str, emulation: Emulation | None = None, processes: int = 1) -> Accelerator:
     """The accelerator of that name; ``auto`` is the preferred one of which this machine has a device.
 
-    Args:
-        name: an entry point, or ``auto``.
-        emulation: what emulated devices pretend.
-        processes: how many ranks may share the CPU, as if each had a device.
-
     Raises:
         UserError: there is none of that name, or the package that has it is broken.
     """

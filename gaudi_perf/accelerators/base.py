@@ -46,11 +46,6 @@ class Finding(Document, frozen=True):
     remedy: str = ""
 
 
-def finding(check: str, status: Status, found: str, remedy: str = "") -> Finding:
-    """A finding, in the order of its fields."""
-    return Finding(check=check, status=status, found=found, remedy=remedy)
-
-
 class TelemetrySource(ABC):
     """Reads the devices of this host, in a process of its own. Its constructor opens the vendor's library.
 
@@ -80,12 +75,7 @@ class TelemetrySource(ABC):
 
 @dataclass(frozen=True)
 class Emulation:
-    """What emulated devices pretend, and what goes wrong with them.
-
-    Attributes:
-        synapse: the SynapseAI release.
-        faults: a file of faults (docs/emulated_gaudi.md), or None.
-    """
+    """What emulated devices pretend: a SynapseAI release, and a file of faults (docs/emulated_gaudi.md), if any."""
 
     synapse: str = "1.24.0"
     faults: Path | None = None
@@ -93,13 +83,7 @@ class Emulation:
 
 @dataclass(frozen=True)
 class Found:
-    """Devices of this machine.
-
-    Attributes:
-        name: for instance ``gaudi2``, as in ``Device.name``.
-        count: how many there are.
-        memory_bytes: memory of each, in bytes, or None where unknown.
-    """
+    """Devices of this machine, by their name in ``Device.name``; ``memory_bytes`` is of each, None where unknown."""
 
     name: str
     count: int
@@ -112,7 +96,6 @@ class Accelerator(ABC):
     Attributes:
         name: what ``--accelerator`` takes, and the entry point is called.
         kind: of accelerator that it is to its software and in documents.
-        default_scale: the scale unless another is asked for.
         preference: ``--accelerator auto`` takes the highest one that has devices; 0: it is taken by name only.
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
@@ -132,12 +115,7 @@ class Accelerator(ABC):
     backend: ClassVar[str] = "gloo"
 
     def __init__(self, processes: int = 1, emulation: Emulation | None = None) -> None:
-        """The accelerator as a session asks for it.
-
-        Args:
-            processes: how many ranks may share a device that can be shared (the CPU), as if each had one.
-            emulation: what emulated devices pretend.
-        """
+        """``processes``: how many ranks may share a device that can be shared (the CPU), as if each had one."""
         self.processes = processes
         self.emulation = emulation or Emulation()
 
@@ -148,9 +126,7 @@ class Accelerator(ABC):
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Environment variables that must be set before the worker imports anything.
 
-        Args:
-            group: what the worker will hold.
-            directory: a private directory of the worker group, which is removed with it.
+        ``directory`` is private to the worker group, and removed with it.
 
         Raises:
             UserError: the worker cannot be started as asked.
@@ -189,8 +165,8 @@ class Accelerator(ABC):
         """The checks of ``gaudi-perf doctor`` beside those of every host; one of the same name replaces the host's."""
         found = self.find()
         if found is None:
-            return [finding("devices", "unfit", self.none_found or f"no {self.name} device found")]
-        return [finding("devices", "ok", f"{found.count} x {found.name}")]
+            return [Finding("devices", "unfit", self.none_found or f"no {self.name} device found")]
+        return [Finding("devices", "ok", f"{found.count} x {found.name}")]
 
 
 class Engine(ABC):
@@ -236,10 +212,8 @@ class Engine(ABC):
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         """One generation of the prepared variant, complete on the device when it returns.
 
-        Args:
-            prompt_ids: token ids of the prompt.
-            on_token: called after every new token once the token is known on the host; giving it may slow the
-                generation down, so timed rounds do not.
+        ``on_token`` is called after every new token once the token is known on the host; giving it may slow the
+        generation down, so timed rounds do not.
 
         Returns:
             The new token ids, exactly as many as the variant asks for.
@@ -255,23 +229,17 @@ class Engine(ABC):
 
     @abstractmethod
     def peak_memory_bytes(self) -> int | None:
-        """Highest memory use since the reset (of the device, on the CPU of the process), in bytes."""
+        """Highest memory use since the reset, of the device; on the CPU of the process."""
 
     def memory_bandwidth(self) -> float | None:
         """Bytes a second that the device reads from a block as large as the weights; None where it is not measured."""
         return None
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
-        """One generation led along given tokens, never a timed one, and the logits of its steps.
+        """One generation led along given new tokens, and the logits of its steps; None where this engine cannot.
 
-        Args:
-            prompt_ids: token ids of the prompt.
-            token_ids: the new tokens to follow, as many as the variant generates.
-            plain: by one eager pass over prompt and tokens instead of the prepared variant's own way (its graphs, its
-                cache).
-
-        Returns:
-            The trace, or None where this engine cannot trace.
+        It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's
+        own way (its graphs, its cache).
 
         Raises:
             NotNumbersError: a logit is infinite, or no number.
@@ -281,21 +249,14 @@ class Engine(ABC):
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         """One eager forward pass of this rank's part of the model without collectives; what comes out means nothing.
 
-        It may still run on the device when it returns.
-
-        Returns:
-            Whether this engine can.
+        It may still run on the device when it returns. False if this engine cannot.
         """
         return False
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
-        """Complete several prompts in one batch of the prepared variant, complete on the device when it returns.
+        """The new token ids of several prompts, in one batch of the prepared variant, complete when it returns.
 
-        Args:
-            prompts: token ids of each, at most ``prompt_tokens`` of the variant; no more prompts than its batch size.
-
-        Returns:
-            The new token ids of each prompt, as many as the variant asks for.
+        They have at most ``prompt_tokens`` of the variant each, and are no more than its batch size.
 
         Raises:
             UserError: this engine completes no batches in this variant.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from gaudi_perf.accelerators.base import GIB, MIB, Accelerator, Finding, Status, finding
+from gaudi_perf.accelerators.base import GIB, MIB, Accelerator, Finding, Status
 from gaudi_perf.accelerators.host import HostWatch
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
@@ -37,10 +37,10 @@ class HostFacts:
     """This host, whatever it measures with.
 
     Attributes:
-        governors: the frequency governors of all cores; empty where the system does not report them.
+        governors: of all cores; empty where the system does not report them.
         memory_available: in bytes.
-        load: load average over one minute, or None.
-        steal_percent: of the processors' time, just now; None where the system does not report it.
+        load: load average over one minute.
+        steal_percent: of the processors' time, just now.
     """
 
     governors: frozenset[str] = frozenset()
@@ -59,13 +59,8 @@ class HostFacts:
         for file in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"):
             with suppress(OSError):
                 governors.add(file.read_text().strip())
-        return cls(
-            governors=frozenset(governors),
-            memory_available=int(psutil.virtual_memory().available),
-            cores=host.cores,
-            load=host.load,
-            steal_percent=host.steal_percent,
-        )
+        memory = int(psutil.virtual_memory().available)
+        return cls(frozenset(governors), memory, host.cores, host.load, host.steal_percent)
 
 
 def diagnose(accelerator: Accelerator) -> Diagnosis:
@@ -83,18 +78,18 @@ def diagnosis(name: str, own: list[Finding], of_host: list[Finding]) -> Diagnosi
 def check_host(facts: HostFacts) -> Iterator[Finding]:
     """What the facts mean, each with its remedy."""
     if not facts.governors:
-        yield finding("governor", "unknown", "the system does not report it (usual in a virtual machine)")
+        yield Finding("governor", "unknown", "the system does not report it (usual in a virtual machine)")
     elif facts.governors != {"performance"}:
         remedy = "sudo cpupower frequency-set --governor performance"
-        yield finding("governor", "warning", ", ".join(sorted(facts.governors)), remedy)
+        yield Finding("governor", "warning", ", ".join(sorted(facts.governors)), remedy)
     else:
-        yield finding("governor", "ok", "performance")
+        yield Finding("governor", "ok", "performance")
 
     found = f"{facts.memory_available / GIB:.1f} GiB free"
     if facts.memory_available < 2 * GIB:
-        yield finding("host memory", "unfit", found, "end other programs: a stand-in takes up to 2 GiB")
+        yield Finding("host memory", "unfit", found, "end other programs: a stand-in takes up to 2 GiB")
     else:
-        yield finding("host memory", "ok", found)
+        yield Finding("host memory", "ok", found)
 
     busy = None if facts.load is None else f"{facts.load:.2f} on {facts.cores} cores"
     share = None if facts.load is None else facts.load / facts.cores
@@ -106,9 +101,9 @@ def check_host(facts: HostFacts) -> Iterator[Finding]:
 
 def _graded(check: str, value: float | None, found: str | None, warning: float, unfit: float, remedy: str) -> Finding:
     if value is None or found is None:
-        return finding(check, "unknown", "the system does not report it")
+        return Finding(check, "unknown", "the system does not report it")
     status: Status = "unfit" if value > unfit else "warning" if value > warning else "ok"
-    return finding(check, status, found, "" if status == "ok" else remedy)
+    return Finding(check, status, found, "" if status == "ok" else remedy)
 
 
 @dataclass(frozen=True)
@@ -117,8 +112,7 @@ class Vendor:
 
     Attributes:
         program: lists devices and their processes, on the host those of containers too.
-        library: reports memory, processes and throttling, where it is not ``program``.
-        install: how to get the library.
+        library: reports memory, processes and throttling, where it is not ``program``; ``install`` says how to get it.
         visible: the variable that shows devices.
         idle_share: of a device's memory, what the vendor's own software may hold while nobody uses it.
         throttling: the command that says why a device is throttled.
@@ -134,14 +128,9 @@ class Vendor:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """A device that is to be idle; None where it is not reported.
+    """A device that is to be idle (a product like ``HL-225``), by the vendor's index; None where it is not reported.
 
-    Attributes:
-        index: as the vendor counts.
-        product: for instance ``HL-225``.
-        driver: its version.
-        processes: on the device, of anybody.
-        throttled: why its clocks are lowered.
+    ``throttled`` says why its clocks are lowered.
     """
 
     index: int
@@ -158,8 +147,8 @@ def check_products(devices: Sequence[DeviceFacts], vendor: Vendor) -> Finding:
     products = sorted({device.product for device in devices})
     found = f"{len(devices)} x {', '.join(products)}"
     if len(products) > 1:
-        return finding("devices", "warning", f"{found}: of several kinds", f"show one kind with {vendor.visible}")
-    return finding("devices", "ok", found)
+        return Finding("devices", "warning", f"{found}: of several kinds", f"show one kind with {vendor.visible}")
+    return Finding("devices", "ok", found)
 
 
 def check_idle(devices: Sequence[DeviceFacts], vendor: Vendor) -> Iterator[Finding]:
@@ -168,27 +157,27 @@ def check_idle(devices: Sequence[DeviceFacts], vendor: Vendor) -> Iterator[Findi
     if processes:
         listed = ", ".join(f"{item.name or '?'} ({item.pid}) on {item.device}" for item in processes[:8])
         remedy = f"let them end, or measure on free devices ({vendor.visible})"
-        yield finding("other processes", "unfit", f"on the devices: {listed}", remedy)
+        yield Finding("other processes", "unfit", f"on the devices: {listed}", remedy)
     else:
-        yield finding("other processes", "ok" if devices else "unknown", "none are listed on the devices")
+        yield Finding("other processes", "ok" if devices else "unknown", "none are listed on the devices")
 
     memory = [(one.index, one.used_bytes, one.memory_bytes) for one in devices]
     known = [(at, used, whole) for at, used, whole in memory if used is not None and whole]
     held = [f"{used // MIB} MiB on {at}" for at, used, whole in known if used > vendor.idle_share * whole]
     if not known:
-        yield finding("device memory", "unknown", "is not reported")
+        yield Finding("device memory", "unknown", "is not reported")
     elif held:
         remedy = f"find who holds it: {vendor.program} on the host also lists processes of other containers"
-        yield finding("device memory", "warning", f"in use: {', '.join(held)}", remedy)
+        yield Finding("device memory", "warning", f"in use: {', '.join(held)}", remedy)
     else:
         free = min(whole - used for _, used, whole in known)
-        yield finding("device memory", "ok", f"{free // MIB} MiB free on each device")
+        yield Finding("device memory", "ok", f"{free // MIB} MiB free on each device")
 
     throttled = [f"device {one.index} ({' and '.join(one.throttled)})" for one in devices if one.throttled]
     if throttled:
         remedy = f"cool the server, or raise the power limit: {vendor.throttling}"
-        yield finding("throttling", "unfit", ", ".join(throttled), remedy)
+        yield Finding("throttling", "unfit", ", ".join(throttled), remedy)
     elif all(device.throttled is None for device in devices):
-        yield finding("throttling", "unknown", f"{vendor.library} does not report it", vendor.install)
+        yield Finding("throttling", "unknown", f"{vendor.library} does not report it", vendor.install)
     else:
-        yield finding("throttling", "ok", "none")
+        yield Finding("throttling", "ok", "none")

@@ -22,12 +22,12 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class HostWatch:
-    """A host between two readings.
+    """A host between two readings; None is what the system does not report.
 
     Attributes:
-        load: load average over one minute at the first reading, or None where the system does not report it.
+        load: load average over one minute at the first reading.
         busy_s: processor time of all cores since the system's start, in seconds.
-        stolen_s: the part of it that the hypervisor gave to others, or None where the system does not report it.
+        stolen_s: the part of it that the hypervisor gave to others.
     """
 
     load: float | None
@@ -37,19 +37,13 @@ class HostWatch:
     @classmethod
     def begin(cls) -> HostWatch:
         """Take the first reading."""
-        total, stolen = _processor_times()
-        try:
+        load = None
+        with suppress(OSError):
             load = os.getloadavg()[0]
-        except OSError:
-            load = None
-        return cls(load=load, busy_s=total, stolen_s=stolen)
+        return cls(load, *_processor_times())
 
     def end(self, hosts: int = 1) -> Host:
-        """Take the second reading: the host as it was between both.
-
-        Args:
-            hosts: over how many hosts the ranks are spread.
-        """
+        """Take the second reading: the host as it was between both; the ranks are spread over so many hosts."""
         total, stolen = _processor_times()
         steal = None
         if stolen is not None and self.stolen_s is not None and total > self.busy_s:
@@ -76,9 +70,7 @@ def cpu_model() -> str:
 
 def usable_cores() -> int:
     """Logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed(distribution: str) -> str:
@@ -106,6 +98,11 @@ def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
     return [row for row in rows if len(row) == columns]
 
 
+def mib_in_bytes(cell: str) -> int | None:
+    """A cell with a number of MiB; None for ``[N/A]`` and the like."""
+    return int(cell) << 20 if cell.isdecimal() else None
+
+
 def _processor_times() -> tuple[float, float | None]:
     times = psutil.cpu_times()
     # Linux counts the time of guests in user and nice, too.
@@ -114,7 +111,6 @@ def _processor_times() -> tuple[float, float | None]:
 
 
 def _read(path: Path) -> str | None:
-    try:
+    with suppress(OSError):
         return path.read_text().strip() or None
-    except OSError:
-        return None
+    return None

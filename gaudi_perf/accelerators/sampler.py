@@ -26,38 +26,26 @@ INTERVAL_S = 1.0
 
 
 class Readings(Document, frozen=True):
-    """The answer to a command.
-
-    Attributes:
-        samples: since the command before.
-        processes: on the devices, now, the suite's own ones too.
-        notes: what the source cannot know, and what the library failed to report.
-    """
+    """The answer to a command: samples since the one before, processes on the devices now, and the source's notes."""
 
     samples: list[DeviceSample] = []
     processes: list[DeviceProcess] = []
     notes: list[str] = []
 
 
-def sampled(source: TelemetrySource, moment: Moment) -> list[DeviceSample]:
-    """A sample of every device, marked with its moment."""
-    return [msgspec.structs.replace(sample, moment=moment) for sample in source.sample()]
-
-
 def serve(source: TelemetrySource, commands: int, answers: int) -> None:
-    """Answer commands until they end.
+    """Answer commands until they end; both are file descriptors."""
 
-    Args:
-        commands: a file descriptor to read from.
-        answers: a file descriptor to write to.
-    """
+    def sampled(moment: Moment) -> list[DeviceSample]:
+        return [msgspec.structs.replace(sample, moment=moment) for sample in source.sample()]
+
     during: list[DeviceSample] = []
     wait: float | None = None  # seconds until the next sample; None outside the rounds
     buffer = b""
     while True:
         readable, _, _ = select.select([commands], [], [], wait)
         if not readable:
-            during += sampled(source, "during")
+            during += sampled("during")
             wait = INTERVAL_S
             continue
         chunk = os.read(commands, 4096)
@@ -69,15 +57,11 @@ def serve(source: TelemetrySource, commands: int, answers: int) -> None:
                 source.begin()
                 wait = FIRST_S
                 continue
-            samples = [*during, *sampled(source, "before" if line == b"look" else "after")]
+            samples = [*during, *sampled("before" if line == b"look" else "after")]
             during, wait = [], None
-            processes = source.processes()
-            _write(answers, encode_line(Readings(samples=samples, processes=processes, notes=source.notes())))
-
-
-def _write(answers: int, line: bytes) -> None:
-    while line:
-        line = line[os.write(answers, line) :]
+            answer = encode_line(Readings(samples, source.processes(), source.notes()))
+            while answer:
+                answer = answer[os.write(answers, answer) :]
 
 
 def main() -> None:

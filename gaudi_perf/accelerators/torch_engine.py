@@ -13,8 +13,8 @@ import torch
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.generation.bandwidth import measured_bandwidth
 from gaudi_perf.generation.batches import padded
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.generation.deepspeed import import_deepspeed, pass_alone, sharded_model
-from gaudi_perf.generation.import_patches import leave_out_scikit_learn
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.prompts import Prompt, prompt_of
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
@@ -22,6 +22,18 @@ from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import GraphCompilation
+
+
+def leave_out_scikit_learn() -> None:
+    """Have transformers, which must not have imported its models yet, go without scikit-learn.
+
+    It uses scikit-learn in assisted generation alone, and imports it for every model: 1.5 of the 6.3 s of processor
+    time that imports take, in every rank. There is no setting for it; a release that does not look here is slower.
+    """
+    from transformers.utils import import_utils
+
+    import_utils._sklearn_available = False
 
 
 class Generation(Protocol):
@@ -55,6 +67,7 @@ class TorchEngine(Engine):
         self._group: GroupSpec | None = None
         self._variant: Variant | None = None
         self._generation: Generation | None = None
+        self._compilations = Compilations()
 
     def generation_of(self, variant: Variant) -> Generation:
         """Make the buffers of a variant: ``eager`` is transformers' generate."""
@@ -87,8 +100,11 @@ class TorchEngine(Engine):
         """
         return None
 
+    def release_memory(self) -> None:
+        """Give the device back what an allocator keeps without need; called where memory was used for a while."""
+        return None
+
     def import_for_ranks(self) -> None:
-        """Transformers and DeepSpeed."""
         self.import_libraries()
         import_deepspeed()
 
@@ -111,39 +127,36 @@ class TorchEngine(Engine):
         else:
             self._model = load_model(group).to(self.device_type)
         self._forward = self._model.forward
+        self.release_memory()
 
     def prompt(self) -> Prompt:
-        """The prompt for these weights."""
         return prompt_of(self._loaded())
 
     def memory_bandwidth(self) -> float | None:
-        """Measured in this process, with a block as large as its part of the weights."""
         group = self._loaded()
         weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
-        return measured_bandwidth(self.device_type, weights, self.synchronize)
+        bandwidth = measured_bandwidth(self.device_type, weights, self.synchronize)
+        self.release_memory()
+        return bandwidth
 
     def prepare(self, variant: Variant) -> None:
-        """Generate in this variant from now on; what the one before held is freed first."""
-        self._loaded()
-        self.close()
+        self.close()  # what the variant before held is freed first
         self._variant = variant
         self._generation = self.generation_of(variant)
 
     def close(self) -> None:
-        """Let go of the prepared variant's buffers and graphs."""
         self._variant = self._generation = None
+        self._compilations.reset()
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
-        """Generate; the tokens are the only thing that the host waits for."""
         variant, generation = self._prepared()
-        return self._tokens(generation(self._batch(prompt_ids, variant), on_token)[0])
+        return list(generation(self._batch(prompt_ids, variant), on_token)[0].cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
-        """Complete a batch, padded to the variant's shape."""
         variant, generation = self._prepared()
         pad = self._model.config.pad_token_id
         ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
-        return self._tokens(generation(ids, mask=mask)[: len(prompts)])
+        return list(generation(ids, mask=mask)[: len(prompts)].cpu().tolist())
 
     def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
         """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs."""
@@ -155,9 +168,17 @@ class TorchEngine(Engine):
         return tracer.trace
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
-        """Of this rank's part, by the forward that no graph wraps."""
         pass_alone(self._model, self._forward, prompt_ids, self.device_type)
         return True
+
+    def graph_compilation(self) -> GraphCompilation | None:
+        return self._compilations.total
+
+    def begin_rounds(self) -> None:
+        self._compilations.begin_rounds()
+
+    def problems(self) -> list[str]:
+        return self._compilations.problems()
 
     def _loaded(self) -> GroupSpec:
         assert self._group is not None, "load() comes first"
@@ -169,7 +190,3 @@ class TorchEngine(Engine):
 
     def _batch(self, prompt_ids: list[int], variant: Variant) -> torch.Tensor:
         return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type)
-
-    @staticmethod
-    def _tokens(output: torch.Tensor) -> list[Any]:
-        return list(output.cpu().tolist())

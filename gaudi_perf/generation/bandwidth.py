@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
+
 LARGEST = 1 << 30
 """Bytes; beyond every cache, and read in a fraction of a millisecond by a GPU, of a second by a host."""
 _SMALLEST = 1 << 20
@@ -13,19 +15,12 @@ _STRETCH_S = 0.004
 
 
 def measured_bandwidth(device: str, weight_bytes: int, synchronize: Callable[[], None]) -> float:
-    """Bytes a second, the most that was seen of three ways to stream a block.
+    """Bytes a second, the most that was seen of three ways to stream a block; ``synchronize`` waits for the device.
 
     The block is as large as the weights, so that small models are compared with the cache that holds them, not with the
     memory behind it: the sum of the block, a copy of one half to the other (bytes read and written), and the triad
     a = b + s c of the STREAM benchmark (McCalpin 1995) on three thirds.
-
-    Args:
-        device: whose memory, as PyTorch calls it.
-        weight_bytes: of the model.
-        synchronize: waits for the device.
     """
-    import torch
-
     count = max(_SMALLEST, min(weight_bytes, LARGEST)) // 4
     block = torch.ones(count - count % 6, dtype=torch.float32, device=device)
     source, target = block.chunk(2)
@@ -51,7 +46,7 @@ def _fastest(way: Callable[[], object], synchronize: Callable[[], None]) -> floa
 
     duration(1)
     calls = max(1, int(_STRETCH_S / duration(1)))  # enough that waiting for the device counts for little
-    fastest, end = float("inf"), time.perf_counter() + _SECONDS
-    while fastest == float("inf") or time.perf_counter() < end:
+    end, fastest = time.perf_counter() + _SECONDS, duration(calls)
+    while time.perf_counter() < end:
         fastest = min(fastest, duration(calls))
     return fastest

@@ -12,9 +12,9 @@ from gaudi_perf.vocabulary.errors import UserError
 def padded(
     prompts: Sequence[Sequence[int]], rows: int, width: int, pad_token_id: int, device: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both of shape (rows, width), padded on the left.
+    """Token ids and attention mask, both of shape (rows, width), padded on the left: decoders go on at the right.
 
-    On the left, since a decoder goes on at the right end. BLOOM's position bias follows from the distance of positions,
+    BLOOM's position bias follows from the distance of positions,
     and what is masked has no weight, so that each prompt is completed as if alone. A batch with too few prompts repeats
     its last one.
 

@@ -27,53 +27,41 @@ Capture = Callable[[Callable[[], Any]], "tuple[Replay, Any]"]
 
 
 def cuda_graph(body: Callable[[], Any]) -> tuple[Replay, Any]:
-    """Capture as a CUDA graph. Nothing is computed before the first replay.
-
-    Among several ranks, NCCL's watchdog is a thread that asks for events at any time, which the default mode would take
-    for part of the capture (pytorch/pytorch#104487, #148594). What this thread asks for is checked in either mode.
-    """
+    """Capture as a CUDA graph. Nothing is computed before the first replay."""
+    in_a_group = torch.distributed.is_available() and torch.distributed.is_initialized()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local" if in_a_group() else "global"):
+    # Among several ranks, NCCL's watchdog is a thread that asks for events at any time, which the default mode would
+    # take for part of the capture (pytorch/pytorch#104487, #148594). What this thread asks for is checked in either.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local" if in_a_group else "global"):
         output = body()
     return graph.replay, output
 
 
-def in_a_group() -> bool:
-    """Whether this process is one of several ranks."""
-    return bool(torch.distributed.is_available() and torch.distributed.is_initialized())
-
-
 class Captures:
-    """Makes captured steps, and knows how many captures there were and what they cost."""
+    """Makes captured steps (CUDA graphs, unless captured otherwise), and counts and times the captures."""
 
     def __init__(self, capture: Capture | None = None) -> None:
-        """Nothing is captured yet.
-
-        Args:
-            capture: how to capture; a CUDA graph if not given.
-        """
         self._capture = capture or cuda_graph
-        self.count = 0
-        self.seconds = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.count, self._seconds = 0, 0.0
+
+    @property
+    def total(self) -> GraphCompilation | None:
+        """All captures since the reset, or None if there were none."""
+        return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
 
     def wrap(self, step: Step) -> Step:
         """The captured form of a step, for ``generation.static``."""
         return CapturedStep(step, self)
 
-    def reset(self) -> None:
-        """Forget what was counted."""
-        self.count, self.seconds = 0, 0.0
-
-    @property
-    def total(self) -> GraphCompilation | None:
-        """All captures since the reset, or None if there were none."""
-        return GraphCompilation(seconds=round(self.seconds, 6), count=self.count) if self.count else None
-
     def record(self, body: Callable[[], Any]) -> tuple[Replay, Any]:
         """Capture, and count it."""
         begin = time.perf_counter()
         recorded = self._capture(body)
-        self.seconds += time.perf_counter() - begin
+        self._seconds += time.perf_counter() - begin
         self.count += 1
         return recorded
 
@@ -97,7 +85,9 @@ class CapturedStep:
     def __call__(self, *inputs: torch.Tensor) -> Any:
         """One step. The result is overwritten by the next call."""
         self._calls += 1
-        self._take(inputs)
+        self._inputs = self._inputs or tuple(tensor.clone() for tensor in inputs)
+        for mine, given in zip(self._inputs, inputs, strict=True):
+            mine.copy_(given)
         if self._calls <= WARM_CALLS:
             return self._step(*self._inputs)
         if self._replay is None:
@@ -105,28 +95,17 @@ class CapturedStep:
         self._replay()
         return self._output
 
-    def _take(self, inputs: tuple[torch.Tensor, ...]) -> None:
-        if not self._inputs:
-            self._inputs = tuple(tensor.clone() for tensor in inputs)
-        for mine, given in zip(self._inputs, inputs, strict=True):
-            mine.copy_(given)
-
 
 class ConstantAlibi:
-    """Takes BLOOM's position bias out of its steps while it is in force.
+    """Takes BLOOM's position bias out of its steps, from now until it is removed.
 
     It is the same in every step with static shapes, but transformers makes it anew: with numbers from the host, which a
     capture forbids (``torch.tensor(base, device=...)`` in ``build_alibi_tensor``, 4.55 and 5).
     """
 
     def __init__(self, model: BloomForCausalLM, mask: torch.Tensor) -> None:
-        """In force at once.
-
-        Args:
-            model: the model.
-            mask: the attention mask of every step, (batch, positions), all ones; for others the model makes its own.
-        """
-        transformer = model.transformer
+        """``mask`` is that of every step, (batch, positions), all ones; for other shapes the model makes its own."""
+        self._transformer = transformer = model.transformer
         own = transformer.build_alibi_tensor
         shape, alibi = mask.shape, own(mask, transformer.num_heads, dtype=model.dtype)
         self._replaced = vars(transformer).get("build_alibi_tensor")  # DeepSpeed's, which makes it for a rank's heads
@@ -134,7 +113,6 @@ class ConstantAlibi:
         def build(mask: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
             return alibi if mask.shape == shape else own(mask, heads, dtype)
 
-        self._transformer = transformer
         transformer.build_alibi_tensor = build
 
     def remove(self) -> None:

@@ -23,12 +23,14 @@ class Compilations:
     """Counts and times what torch.compile compiles."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._before_rounds = 0
-        self._seconds = 0.0
-        self._began: float | None = None
-        self._from_cache = False
+        self._began = 0.0
         self._hits_before = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self._count, self._seconds, self._from_cache = 0, 0.0, False
 
     @property
     def total(self) -> GraphCompilation | None:
@@ -36,9 +38,9 @@ class Compilations:
 
         What compiling costs is not known where a graph came from the cache on disk: it is there in a tenth of the time.
         """
-        if not self.count:
+        if not self._count:
             return None
-        return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self.count)
+        return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self._count)
 
     def watch(self) -> None:
         """Begin torch.compile anew, and count from now on, until it is reset again."""
@@ -50,17 +52,13 @@ class Compilations:
             if ours not in callbacks:
                 callbacks.append(ours)
 
-    def reset(self) -> None:
-        """Forget what was counted."""
-        self.count, self._seconds, self._from_cache = 0, 0.0, False
-
     def begin_rounds(self) -> None:
         """Timed rounds begin: nothing is to be compiled from now on."""
-        self._before_rounds = self.count
+        self._before_rounds = self._count
 
     def problems(self) -> list[str]:
         """What to say of compilations since the rounds began."""
-        more = self.count - self._before_rounds
+        more = self._count - self._before_rounds
         if more <= 0:
             return []
         times = "once" if more == 1 else f"{more} times"
@@ -74,10 +72,9 @@ class Compilations:
         self._began = time.perf_counter()
 
     def _end(self, *_: object) -> None:
-        self.count += 1
+        self._count += 1
         self._from_cache |= _cache_hits() > self._hits_before
-        if self._began is not None:
-            self._seconds += time.perf_counter() - self._began
+        self._seconds += time.perf_counter() - self._began
 
 
 def _cache_hits() -> int:

@@ -14,13 +14,8 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
 
 _KINDS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".text": "text",
+    **{".csv": "csv", ".parquet": "parquet", ".txt": "text", ".text": "text"},
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
 }
 _FIRST_OWN_ID = 4  # below are BLOOM's special tokens
 _LOOKED_AT = 64
@@ -30,22 +25,25 @@ class PromptSource:
     """A column of a split of a dataset, and a way to turn it into tokens and back."""
 
     def __init__(self, dataset: Dataset, prompt_tokens: int, group: GroupSpec, cache: str) -> None:
-        """Reads the dataset.
+        """Reads the dataset. Prompts are cut to ``prompt_tokens``.
 
-        Args:
-            dataset: what to read.
-            prompt_tokens: prompts are cut to this many tokens.
-            group: whose weights the tokenizer belongs to; dummy weights have none, and ids are made of the words.
-            cache: a private directory for what is made of a local file.
+        Dummy weights have no tokenizer: ids are made of the words. ``cache`` is a private directory for what is made of
+        a local file.
 
         Raises:
             UserError: the dataset, split, column or tokenizer is not there.
         """
         self._prompt_tokens = prompt_tokens
         self._vocabulary = model_named(group.model).shape_at(group.scale).vocabulary
-        self._tokenizer = None if group.weights.kind == "dummy" else _tokenizer(group)
+        self._tokenizer: Any = None
+        if group.weights.kind != "dummy":
+            from gaudi_perf.generation.weights import load_tokenizer  # which imports transformers
+
+            self._tokenizer = load_tokenizer(group)
         splits = _read(dataset, cache)
-        self.split = _split(dataset, splits)
+        self.split = str(dataset.split or next((name for name in SPLITS if name in splits), next(iter(splits))))
+        if self.split not in splits:
+            raise UserError(f"--split {dataset.split}: {dataset.source} has the splits {', '.join(splits)}")
         rows = splits[self.split]
         self.column = _column(dataset, self.split, rows)
         self._rows = rows.select_columns([self.column])
@@ -76,7 +74,9 @@ class PromptSource:
 
     def texts(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Tokens as text; stand-in ids cannot be turned back, and are shown as numbers."""
-        return [self._shown(ids) for ids in token_ids]
+        if self._tokenizer is None:
+            return [" ".join(f"<{number}>" for number in ids) for ids in token_ids]
+        return [str(self._tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in token_ids]
 
     def _texts(self, first: int, count: int) -> list[str]:
         values: list[Any] = self._rows[first : first + count][self.column]
@@ -92,11 +92,6 @@ class PromptSource:
 
     def _words(self, text: str) -> list[str]:
         return text.split(maxsplit=self._prompt_tokens)[: self._prompt_tokens]
-
-    def _shown(self, ids: Sequence[int]) -> str:
-        if self._tokenizer is None:
-            return " ".join(f"<{number}>" for number in ids)
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def _read(dataset: Dataset, cache: str) -> Any:
@@ -141,20 +136,11 @@ def _remedy(error: Exception) -> str:
     return "is it a dataset of the hub, with this configuration? Name another, or a local file"
 
 
-def _split(dataset: Dataset, splits: Any) -> str:
-    there = list(splits)
-    if dataset.split:
-        if dataset.split not in there:
-            raise UserError(f"--split {dataset.split}: {dataset.source} has the splits {', '.join(there)}")
-        return str(dataset.split)
-    return next((name for name in SPLITS if name in there), str(there[0]))
-
-
 def _column(dataset: Dataset, split: str, rows: Any) -> str:
     kinds: dict[str, str] = {name: str(getattr(feature, "dtype", feature)) for name, feature in rows.features.items()}
+    there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     if dataset.column:
         if dataset.column not in kinds:
-            there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
             raise UserError(f"--column {dataset.column}: {dataset.source} has in its split {split!r} {there}")
         if "string" not in kinds[dataset.column]:
             raise UserError(f"--column {dataset.column}: holds {kinds[dataset.column]}, not strings")
@@ -162,11 +148,4 @@ def _column(dataset: Dataset, split: str, rows: Any) -> str:
     for name, kind in kinds.items():
         if kind in ("string", "large_string"):
             return name
-    there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     raise UserError(f"--dataset {dataset.source}: no column of split {split!r} holds strings; there are {there}")
-
-
-def _tokenizer(group: GroupSpec) -> Any:
-    from gaudi_perf.generation.weights import load_tokenizer
-
-    return load_tokenizer(group)

@@ -8,8 +8,12 @@ parallelism, so an engine wraps or compiles the module itself, and one loading s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import torch
+import torch.distributed as dist
 
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
@@ -47,50 +51,46 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
         UserError: the weights are not there, or not those of the model.
     """
     import deepspeed
-    import torch
-    import torch.distributed as dist
     from transformers import AutoModelForCausalLM
     from transformers.models.bloom.modeling_bloom import BloomBlock
 
-    from gaudi_perf.generation.shards import fill, shapes_of
+    from gaudi_perf.generation.dummy import DummyValues, bloom_config
+    from gaudi_perf.generation.shards import Checkpoint, fill, shapes_of
+    from gaudi_perf.generation.weights import checked_config, place_of, source_of
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    config, source_for = _source(group, filled_on)
+    dummy = model_named(group.model).shape_at(group.scale) if group.weights.kind == "dummy" else None
+    config = checked_config(group) if dummy is None else bloom_config(dummy)
     dtype = getattr(torch, group.dtype)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
     whole = shapes_of(model)
-    source = source_for(whole)
-    deepspeed.init_distributed(dist.get_backend(), verbose=False)  # takes over the group that is there
-    progress(f"cutting the model for {ranks} ranks")
-    engine = deepspeed.init_inference(
-        model,
-        dtype=dtype,
-        tensor_parallel=_even_parts(config.hidden_size, ranks),
-        injection_policy={BloomBlock: ("self_attention.dense", "mlp.dense_4h_to_h")},
-        replace_with_kernel_inject=False,
-        enable_cuda_graph=False,
-    )
-    module = engine.module
-    progress(f"{group.weights.label} weights, a part of {ranks}")
-    try:
-        fill(module, whole, rank, ranks, source)
-    finally:
-        source.close()
-    return module.eval()
+    with ExitStack() as files:
+        if dummy is not None:
+            read = DummyValues(dummy, device=filled_on).read
+        else:  # the rank has fetched the hub's files
+            read = files.enter_context(Checkpoint(Path(place_of(group)), source_of(group), whole)).read
+        deepspeed.init_distributed(dist.get_backend(), verbose=False)  # takes over the group that is there
+        progress(f"cutting the model for {ranks} ranks")
+        parts = {"tp_size": ranks}
+        if config.hidden_size % (_GRAIN * ranks):
+            # DeepSpeed cuts by 64 columns, and gives some ranks more where that leaves a rest, as in small models.
+            parts["tp_grain_size"] = 1
+        engine = deepspeed.init_inference(
+            model,
+            dtype=dtype,
+            tensor_parallel=parts,
+            injection_policy={BloomBlock: ("self_attention.dense", "mlp.dense_4h_to_h")},
+            replace_with_kernel_inject=False,
+            enable_cuda_graph=False,
+        )
+        progress(f"{group.weights.label} weights, a part of {ranks}")
+        fill(engine.module, whole, rank, ranks, read)
+    return engine.module.eval()
 
 
 def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], device: str) -> None:
-    """One forward pass of this rank's part of a model, without the sums over ranks.
-
-    Args:
-        module: as DeepSpeed has cut it.
-        forward: its own, eager forward.
-        prompt_ids: token ids of the prompt.
-        device: where it is.
-    """
-    import torch
-
+    """One pass of a model's own, eager ``forward`` over this rank's part, without the sums over ranks."""
     layers = [layer for layer in module.modules() if getattr(layer, "mp_group", None) is not None]
     groups = [layer.mp_group for layer in layers]
     ids = torch.tensor([prompt_ids], device=device)
@@ -102,30 +102,3 @@ def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], 
     finally:
         for layer, group in zip(layers, groups, strict=True):
             layer.mp_group = group
-
-
-def _even_parts(hidden_size: int, ranks: int) -> dict[str, int]:
-    """DeepSpeed's settings. It cuts by 64 columns (its ``tp_grain_size``) and gives some ranks more where that leaves a
-    rest; only small models have one.
-    """
-    parts = {"tp_size": ranks}
-    return parts if hidden_size % (_GRAIN * ranks) == 0 else {**parts, "tp_grain_size": 1}
-
-
-def _source(group: GroupSpec, filled_on: str) -> tuple[Any, Callable[[dict[str, tuple[int, ...]]], Any]]:
-    from gaudi_perf.generation.dummy import DummyValues, bloom_config
-    from gaudi_perf.generation.shards import CheckpointSource, DummySource
-    from gaudi_perf.generation.weights import checked_config, place_of, source_of
-
-    if group.weights.kind == "dummy":
-        shape = model_named(group.model).shape_at(group.scale)
-        return bloom_config(shape), lambda whole: DummySource(DummyValues(shape, device=filled_on))
-    config = checked_config(group)
-    title, directory = source_of(group), Path(place_of(group))  # the rank has fetched the hub's files
-
-    def checkpoint(whole: dict[str, tuple[int, ...]]) -> CheckpointSource:
-        source = CheckpointSource(directory, title)
-        source.check(whole)
-        return source
-
-    return config, checkpoint

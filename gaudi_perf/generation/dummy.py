@@ -14,7 +14,7 @@ _ROWS = 256
 """Rows of a slice that are made at once."""
 _GAIN = 2.5
 """Standard deviation, times the square root of the width, of the matrices that attention and MLP begin with: enough for
-attention to tell positions apart."""
+attention to distinguish positions."""
 _ADDED = 1.0
 """The same of the matrices that they end with, all layers together. Much more and tokens fall into a rut; much less and
 they depend on the last token alone."""
@@ -38,14 +38,8 @@ def bloom_config(shape: Shape) -> BloomConfig:
 def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0, device: str = "cpu") -> BloomForCausalLM:
     """A BLOOM model whose weights are made up; they are the same on every device.
 
-    Memory is taken once, in the final dtype, and filled with a small random block, tiled: 7 billion normal numbers
-    would take minutes.
-
-    Args:
-        shape: the model's shape.
-        dtype: of all weights.
-        seed: another seed gives other weights and tokens.
-        device: where the weights are made, without passing through the memory of the host.
+    Memory is taken once, on the device and in the final dtype, and filled with a small random block, tiled: 7 billion
+    normal numbers would take minutes.
     """
     with torch.device("meta"):
         # The class by way of Auto, which optimum-habana may have replaced by its own.
@@ -57,67 +51,51 @@ def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0, device: str = "cpu") 
         for name, parameter in model.named_parameters():
             whole = tuple(parameter.shape)
             if parameter.dim() > 1:
-                values.tile(name, whole, parameter.view(-1))
+                _tile(parameter.view(-1), values.scaled(name, whole[-1]), 0)
             else:
-                parameter.copy_(values.slice(name, whole, (0, whole[0]), (0, whole[0])))
+                parameter.copy_(values.read(name, whole, (slice(0, whole[0]),)))
     return model.eval()
 
 
 class DummyValues:
-    """The made-up values, whole or in slices: a rank of several makes its own only."""
+    """The made-up values in slices: a rank of several makes its own only."""
 
     def __init__(self, shape: Shape, seed: int = 0, device: str = "cpu") -> None:
-        """Draws the random block.
-
-        Args:
-            shape: the model's shape.
-            seed: another seed gives other weights and tokens.
-            device: where the values are made from it.
-        """
         self._layers = shape.layers
         self._block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed)).to(device)
 
-    def slice(self, name: str, whole: tuple[int, ...], rows: tuple[int, int], columns: tuple[int, int]) -> torch.Tensor:
-        """Part of a weight, in float32.
-
-        Args:
-            name: as in ``BloomForCausalLM``.
-            whole: the shape of the whole weight.
-            rows: from and to; of a vector, its elements.
-            columns: from and to; not looked at for a vector.
-        """
-        count = rows[1] - rows[0]
+    def read(self, name: str, whole: tuple[int, ...], part: tuple[slice, ...]) -> torch.Tensor:
+        """Part of a weight, in float32, by its name in ``BloomForCausalLM`` and the shape of the whole."""
+        rows = part[0]
+        count = rows.stop - rows.start
         if len(whole) == 1:
             if name.endswith("ln_f.weight"):
                 # The output head is the embedding: without random signs, the likeliest token is always the last one.
-                return self._block[-whole[0] :].sign()[rows[0] : rows[1]]
+                return self._block[-whole[0] :].sign()[rows]
             # layer norms are neutral, biases are zero
             return torch.full((count,), 1.0 if name.endswith("weight") else 0.0, device=self._block.device)
-        width = columns[1] - columns[0]
-        block = self._scaled(name, whole[-1])
-        part = torch.empty(count, width, device=block.device)
+        width = part[1].stop - part[1].start
+        block = self.scaled(name, whole[-1])
+        made = torch.empty(count, width, device=block.device)
         if width == whole[-1]:
-            _tile(part.view(-1), block, rows[0] * width)
-            return part
-        across = torch.arange(*columns, device=block.device)
+            _tile(made.view(-1), block, rows.start * width)
+            return made
+        across = torch.arange(part[1].start, part[1].stop, device=block.device)
         for begin in range(0, count, _ROWS):
-            down = torch.arange(rows[0] + begin, rows[0] + min(begin + _ROWS, count), device=block.device)[:, None]
-            part[begin : begin + _ROWS] = block[(down * whole[-1] + across) % len(block)]
-        return part
+            end = min(begin + _ROWS, count)
+            down = torch.arange(rows.start + begin, rows.start + end, device=block.device)[:, None]
+            made[begin:end] = block[(down * whole[-1] + across) % len(block)]
+        return made
 
-    def tile(self, name: str, whole: tuple[int, ...], flat: torch.Tensor) -> None:
-        """Fill a whole matrix, given as a flat tensor of any dtype."""
-        _tile(flat, self._scaled(name, whole[-1]), 0)
-
-    def _scaled(self, name: str, width: int) -> torch.Tensor:
-        return self._block * (_gain(name, self._layers) / width**0.5)
-
-
-def _gain(name: str, layers: int) -> float:
-    if "embeddings" in name or "lm_head" in name:
-        return 1.0
-    begins = "query_key_value" in name or "dense_h_to_4h" in name
-    return _GAIN if begins else _ADDED / layers**0.5
+    def scaled(self, name: str, width: int) -> torch.Tensor:
+        """The random block with the spread of a matrix that is so wide."""
+        if "embeddings" in name or "lm_head" in name:
+            gain = 1.0
+        elif "query_key_value" in name or "dense_h_to_4h" in name:
+            gain = _GAIN
+        else:
+            gain = _ADDED / self._layers**0.5
+        return self._block * (gain / width**0.5)
 
 
 def _tile(flat: torch.Tensor, block: torch.Tensor, offset: int) -> None:

@@ -10,46 +10,25 @@ the parts are added up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch.nn import functional
 
-from gaudi_perf.generation.static import CachedStaticGeneration, Wrap
-
-if TYPE_CHECKING:
-    from transformers import BloomForCausalLM
+from gaudi_perf.generation.static import CachedStaticGeneration
 
 
 class FusedDecodeGeneration(CachedStaticGeneration):
     """Generation with static shapes, of which every token but the first is a fused decode step."""
 
-    def __init__(
-        self,
-        model: BloomForCausalLM,
-        prompt_tokens: int,
-        new_tokens: int,
-        batch_size: int = 1,
-        wrap: Wrap | None = None,
-        wrap_prompt: Wrap | None = None,
-        biases_apart: bool = False,
-        ranks: int = 1,
-    ) -> None:
-        """Makes the buffers; for the other arguments see ``CachedStaticGeneration``.
+    biases_apart: ClassVar[bool] = False
 
-        Args:
-            biases_apart: add biases after the products instead of within them, so that torch.compile makes its own
-                kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not ``addmm``).
-        """
-        transformer = model.transformer
-        length = prompt_tokens + new_tokens - 1
-        mask = torch.ones(batch_size, length, dtype=torch.long, device=model.device)
+    def _make_buffers(self) -> None:
+        super()._make_buffers()
+        transformer = self._model.transformer
         # (batch x heads, 1, positions): the further back a key is, the smaller its score.
-        self._alibi = transformer.build_alibi_tensor(mask, transformer.num_heads, dtype=model.dtype)
-        self._keys_at = torch.arange(length, device=model.device)
-        self._biases_apart = biases_apart
-        self._divided = ranks > 1
-        super().__init__(model, prompt_tokens, new_tokens, batch_size, wrap=wrap, wrap_prompt=wrap_prompt, ranks=ranks)
+        self._alibi = transformer.build_alibi_tensor(self.mask, transformer.num_heads, dtype=self._model.dtype)
+        self._keys_at = torch.arange(self.mask.shape[1], device=self._model.device)
 
     def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         transformer = self._model.transformer
@@ -63,7 +42,9 @@ class FusedDecodeGeneration(CachedStaticGeneration):
             residual = normal if block.apply_residual_connection_post_layernorm else hidden
             inner = functional.gelu(self._linear(block.mlp.dense_h_to_4h, normal), approximate="tanh")
             hidden = residual + self._summed(block.mlp.dense_4h_to_h, inner)
-        logits = self._head(transformer.ln_f(hidden))
+        normal = transformer.ln_f(hidden)
+        # DeepSpeed's head takes three dimensions.
+        logits = self._model.lm_head(normal) if self._ranks == 1 else self._model.lm_head(normal[:, None])[:, 0]
         return logits.argmax(-1, keepdim=True), logits
 
     def _attend(
@@ -90,18 +71,23 @@ class FusedDecodeGeneration(CachedStaticGeneration):
 
     def _summed(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
         """A product to which every rank adds its part; the bias is added once."""
-        if not self._divided:
+        if self._ranks == 1:
             return self._linear(module, value)
         product = functional.linear(value, module.weight)
         torch.distributed.all_reduce(product, group=module.mp_group)
         return product + module.bias
 
-    def _head(self, normal: torch.Tensor) -> torch.Tensor:
-        if not self._divided:
-            return self._model.lm_head(normal)
-        return self._model.lm_head(normal[:, None])[:, 0]  # DeepSpeed's takes three dimensions
-
     def _linear(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
-        if self._biases_apart:
+        if self.biases_apart:
             return functional.linear(value, module.weight) + module.bias
         return functional.linear(value, module.weight, module.bias)
+
+
+class CompiledFusedDecodeGeneration(FusedDecodeGeneration):
+    """The step for torch.compile: biases are added after the products instead of within them.
+
+    So it makes its own kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not
+    ``addmm``).
+    """
+
+    biases_apart = True

@@ -20,7 +20,6 @@ _WANTED = [
     *("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
 ]
-_NOT_WANTED = ["*/*"]
 _REMEDY = (
     "is the hub reachable from this host, and has HF_HOME room for them? With HF_HUB_OFFLINE the files must be there "
     "already; --weights dummy needs none"
@@ -30,11 +29,8 @@ _REMEDY = (
 def fetched_once_per_host(group: GroupSpec, meet: Callable[[], None], progress: Callable[[str], None]) -> GroupSpec:
     """The group with the directory that has its files on this host; a group whose weights are not the hub's as it is.
 
-    Every rank calls it. Only the first of each host speaks to the hub, and only of files that its cache lacks.
-
-    Args:
-        meet: waits for all ranks.
-        progress: takes a sentence for people.
+    Every rank calls it; ``meet`` waits for all. Only the first of each host speaks to the hub, and only of files that
+    its cache lacks.
 
     Raises:
         UserError: the hub cannot be reached, and the cache has not everything.
@@ -46,27 +42,20 @@ def fetched_once_per_host(group: GroupSpec, meet: Callable[[], None], progress: 
         progress(f"fetching {repository}")
         fetched(repository)
     meet()
-    directory = fetched(repository, only_cached=True)
-    return replace(group, weights=replace(group.weights, path=str(directory)))
+    return replace(group, weights=replace(group.weights, path=str(fetched(repository, only_cached=True))))
 
 
 def fetched(repository: str, *, only_cached: bool = False) -> Path:
     """The directory of a repository's files on this host; those that are not there yet are fetched.
 
-    Args:
-        repository: its name on the hub.
-        only_cached: do not ask the hub.
-
     Raises:
-        UserError: they cannot be.
+        UserError: they cannot be, or are not there and the hub is not to be asked (``only_cached``).
     """
     from huggingface_hub import snapshot_download
 
     try:
         directory = Path(
-            snapshot_download(
-                repository, allow_patterns=_WANTED, ignore_patterns=_NOT_WANTED, local_files_only=only_cached
-            )
+            snapshot_download(repository, allow_patterns=_WANTED, ignore_patterns=["*/*"], local_files_only=only_cached)
         )
     except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]

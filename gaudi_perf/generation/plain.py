@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation.streamers import BaseStreamer
 
 from gaudi_perf.generation.tracing import Tracer
@@ -20,8 +20,7 @@ class PlainGeneration:
 
     def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
         """Replaces the model's own generation configuration."""
-        self._model = model
-        self._new_tokens = new_tokens
+        self._model, self._new_tokens = model, new_tokens
         self._arguments: dict[str, Any] = {}
         self._config = GenerationConfig(
             max_new_tokens=new_tokens,
@@ -37,16 +36,13 @@ class PlainGeneration:
     def __call__(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens), for a prompt of shape (batch, prompt tokens).
-
-        ``mask`` is 0 where the prompt is padded.
-        """
+        """The new tokens, (batch, new tokens), for a prompt (batch, prompt tokens); ``mask`` is 0 where padded."""
         output = self._generate(prompt, mask, streamer=None if on_token is None else Ticker(on_token))
         return output[:, prompt.shape[1] : prompt.shape[1] + self._new_tokens]
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
         """One generation in the same way, led by a tracer."""
-        self._generate(prompt, None, logits_processor=tracer.processor())
+        self._generate(prompt, None, logits_processor=LogitsProcessorList([tracer]))
 
     def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
         return self._model.generate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from dataclasses import dataclass
 
 from gaudi_perf.protocol import GroupSpec
@@ -18,7 +18,6 @@ class Prompt:
     """The workload's prompt as token ids.
 
     Attributes:
-        ids: the token ids.
         tokenization_s: seconds that the tokenizer takes, or None where fixed ids stand for the prompt.
     """
 
@@ -37,12 +36,8 @@ def prompt_of(group: GroupSpec) -> Prompt:
     from gaudi_perf.generation.weights import load_tokenizer, source_of  # which imports transformers
 
     tokenizer = load_tokenizer(group)
-    seconds = []
-    ids: list[int] = []
-    for _ in range(_TIMES):
-        begin = time.perf_counter()
-        ids = tokenizer(PROMPT)["input_ids"]
-        seconds.append(time.perf_counter() - begin)
+    ids = tokenizer(PROMPT)["input_ids"]
+    seconds = timeit.repeat(lambda: tokenizer(PROMPT), number=1, repeat=_TIMES)
     if len(ids) != PROMPT_TOKENS:
         raise UserError(
             f"--weights {group.weights.kind}: the tokenizer of {source_of(group)} makes {len(ids)} tokens of the "

@@ -24,63 +24,11 @@ logits, of shape (batch, vocabulary). They are made in any case, so that giving 
 Wrap = Callable[[Step], Step]
 
 
-class _StaticGeneration(ABC):
-    """What both ways of generating have in common: the loop, and mask and output, which are buffers made once."""
+class StaticGeneration(ABC):
+    """Greedy generation in steps of fixed shapes: the loop, and the buffers that all steps need.
 
-    _mask: torch.Tensor
-    _output: torch.Tensor
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """The attention mask of every step, (batch, positions)."""
-        return self._mask
-
-    def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
-
-        ``mask`` is 0 where the prompt is padded, and in force until another is given.
-        """
-        if mask is not None:
-            self._mask[:, : mask.shape[1]] = mask
-        return self._generate(prompt, on_token, None)
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
-        """One generation by the same steps, led by a tracer."""
-        self._generate(prompt, None, tracer)
-
-    @abstractmethod
-    def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The step that makes the first token, and its logits."""
-
-    @abstractmethod
-    def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The step that makes token ``index`` of the one before it."""
-
-    def _generate(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None, tracer: Tracer | None
-    ) -> torch.Tensor:
-        with torch.inference_mode():
-            token, logits = self._first(prompt)
-            for index in range(self._output.shape[1]):
-                if index > 0:
-                    token, logits = self._following(token, index)
-                if tracer is not None:
-                    token = tracer.follow(logits, token)
-                self._output[:, index : index + 1] = token
-                if on_token is not None:
-                    token[0, 0].item()  # wait for it
-                    on_token()
-        return self._output
-
-
-class CachedStaticGeneration(_StaticGeneration):
-    """Greedy generation with a KV cache of fixed length.
-
-    The prompt is processed by a step at its own length, every following token by the wrapped step, whose shapes never
-    change. Keys and values after the current position are left from earlier rounds; the causal mask,
-    which follows from the position, hides them.
+    Attributes:
+        mask: the attention mask of every step, (batch, positions).
     """
 
     def __init__(
@@ -97,28 +45,90 @@ class CachedStaticGeneration(_StaticGeneration):
 
         Args:
             wrap: makes the compiled or captured form of the step; without it the step stays as it is.
-            wrap_prompt: the same for the step that processes the prompt.
+            wrap_prompt: the same for the step that processes the prompt, where there is one.
             ranks: among how many ranks the attention heads are divided.
         """
-        length = prompt_tokens + new_tokens
-        device = model.device
-        self._model = model
-        # The last token is never fed back, so the cache never holds it.
-        self._cache = StaticCache(
-            config=model.config,
-            max_batch_size=batch_size,
-            max_cache_len=length - 1,
-            device=device,
-            dtype=model.dtype,
-            tp_size=ranks,
-        )
-        self._mask = torch.ones(batch_size, length - 1, dtype=torch.long, device=device)
-        positions = torch.arange(length, device=device)
-        self._prompt_positions = positions[:prompt_tokens]
-        self._positions = positions[prompt_tokens:].split(1)
-        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
+        self._model, self._prompt_tokens, self._ranks = model, prompt_tokens, ranks
+        # The last token is never fed back, so no step ever sees it.
+        self.mask = torch.ones(batch_size, prompt_tokens + new_tokens - 1, dtype=torch.long, device=model.device)
+        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=model.device)
+        self._make_buffers()
         self._step = self._decode if wrap is None else wrap(self._decode)
         self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
+
+    def __call__(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
+
+        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        """
+        if mask is not None:
+            self.mask[:, : mask.shape[1]] = mask
+        return self._generate(prompt, on_token=on_token)
+
+    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+        """One generation by the same steps, led by a tracer."""
+        self._generate(prompt, tracer=tracer)
+
+    def _generate(
+        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, tracer: Tracer | None = None
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            token, logits = self._first(prompt)
+            for index in range(self._output.shape[1]):
+                if index > 0:
+                    token, logits = self._following(token, index)
+                if tracer is not None:
+                    token = tracer.follow(logits, token)
+                self._output[:, index : index + 1] = token
+                if on_token is not None:
+                    token[0, 0].item()  # wait for it
+                    on_token()
+        return self._output
+
+    @abstractmethod
+    def _make_buffers(self) -> None:
+        """What the steps need beside mask and output."""
+
+    @abstractmethod
+    def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step that makes the first token, and its logits."""
+
+    @abstractmethod
+    def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step that makes token ``index`` of the one before it."""
+
+    @abstractmethod
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A step by transformers' forward pass."""
+
+    def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step of every token but the first."""
+        return self._forward(token, position)
+
+
+class CachedStaticGeneration(StaticGeneration):
+    """Greedy generation with a KV cache of fixed length.
+
+    The prompt is processed by a step at its own length, every following token by the wrapped step. Keys and values
+    after the current position are left from earlier rounds; the causal mask, which follows from the position, hides
+    them.
+    """
+
+    def _make_buffers(self) -> None:
+        batch_size, length = self.mask.shape
+        self._cache = StaticCache(
+            config=self._model.config,
+            max_batch_size=batch_size,
+            max_cache_len=length,
+            device=self._model.device,
+            dtype=self._model.dtype,
+            tp_size=self._ranks,
+        )
+        positions = torch.arange(length + 1, device=self._model.device)
+        self._prompt_positions = positions[: self._prompt_tokens]
+        self._positions = positions[self._prompt_tokens :].split(1)
 
     def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self._cache.reset()  # transformers 5 counts its positions itself
@@ -127,15 +137,11 @@ class CachedStaticGeneration(_StaticGeneration):
     def _following(self, token: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self._step(token, self._positions[index - 1])
 
-    def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The step of every token but the first."""
-        return self._forward(token, position)
-
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(
             input_ids=input_ids,
             past_key_values=self._cache,
-            attention_mask=self._mask,
+            attention_mask=self.mask,
             cache_position=positions,
             use_cache=True,
         ).last_hidden_state
@@ -143,38 +149,17 @@ class CachedStaticGeneration(_StaticGeneration):
         return logits.argmax(-1, keepdim=True), logits
 
 
-class UncachedStaticGeneration(_StaticGeneration):
+class UncachedStaticGeneration(StaticGeneration):
     """Greedy generation without a KV cache: every step processes the whole sequence at its final length.
 
     The sequence is padded on the right. Attention is causal, so the padding changes nothing to its left, and alibi
     depends on the distance of positions alone.
     """
 
-    def __init__(
-        self,
-        model: BloomForCausalLM,
-        prompt_tokens: int,
-        new_tokens: int,
-        batch_size: int = 1,
-        wrap: Wrap | None = None,
-        wrap_prompt: Wrap | None = None,
-        ranks: int = 1,
-    ) -> None:
-        """Makes the buffers; nothing is compiled yet.
-
-        For the arguments see ``CachedStaticGeneration``; all tokens have one step, so ``wrap_prompt`` is unused.
-        """
-        length = prompt_tokens + new_tokens
-        device = model.device
-        self._model = model
-        self._prompt_tokens = prompt_tokens
-        self._sequence = torch.full(
-            (batch_size, length - 1), model.config.pad_token_id, dtype=torch.long, device=device
-        )
-        self._mask = torch.ones_like(self._sequence)
-        self._last = torch.arange(prompt_tokens - 1, length - 1, device=device).split(1)
-        self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=device)
-        self._step = self._forward if wrap is None else wrap(self._forward)
+    def _make_buffers(self) -> None:
+        self._sequence = torch.full_like(self.mask, self._model.config.pad_token_id)
+        length = self.mask.shape[1]
+        self._last = torch.arange(self._prompt_tokens - 1, length, device=self._model.device).split(1)
 
     def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self._sequence[:, : self._prompt_tokens] = prompt
@@ -186,9 +171,9 @@ class UncachedStaticGeneration(_StaticGeneration):
         self._sequence[:, end - 1 : end] = token
         return self._step(self._sequence, self._last[index])
 
-    def _forward(self, sequence: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = self._model.transformer(
-            input_ids=sequence, attention_mask=self._mask, use_cache=False
+            input_ids=input_ids, attention_mask=self.mask, use_cache=False
         ).last_hidden_state
-        logits = self._model.lm_head(hidden.index_select(1, last))[:, 0]
+        logits = self._model.lm_head(hidden.index_select(1, positions))[:, 0]
         return logits.argmax(-1, keepdim=True), logits

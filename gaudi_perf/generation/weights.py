@@ -8,9 +8,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
 
+from gaudi_perf.generation.dummy import bloom_config
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import Model, model_named
+from gaudi_perf.vocabulary.models import model_named
 
 
 def load_model(group: GroupSpec) -> BloomForCausalLM:
@@ -51,12 +52,41 @@ def checked_config(group: GroupSpec) -> BloomConfig:
     Raises:
         UserError: there is none, or it is that of another model.
     """
-    source = source_of(group)
+    source, place = source_of(group), Path(place_of(group))
     if group.weights.kind == "path":
-        _check_directory(Path(source))
-    config = _config(place_of(group), source)
+        if not (place / "config.json").is_file():
+            raise UserError(f"--weights {place}: has no config.json: name a directory as the hub's repositories are")
+        if not any(place.glob("*.safetensors")):
+            raise UserError(
+                f"--weights {place}: has no *.safetensors file: other formats are not read, convert them first"
+            )
+    try:
+        fields, _ = BloomConfig.get_config_dict(str(place))
+        config = BloomConfig.from_dict(fields)
+        kinds = {str(kind) for kind in fields.get("architectures") or [fields.get("model_type", "bloom")]}
+    except Exception as error:  # a field of another type raises whatever it leads to
+        remedy = (
+            "name a directory as the hub's repositories are"
+            if place.is_dir()
+            else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
+        )
+        raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
+    if not {"BloomForCausalLM", "BloomModel", "bloom"} & kinds:
+        found = ", ".join(sorted(kinds))
+        raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
     if group.weights.kind == "path" and group.scale == "full":
-        _check_shape(config, model_named(group.model), source)
+        model = model_named(group.model)
+        published = bloom_config(model.shape)
+        differing = [
+            f"{name} is {found}, not {wanted}"
+            for name in ("hidden_size", "n_layer", "n_head", "vocab_size")
+            if (found := getattr(config, name)) != (wanted := getattr(published, name))
+        ]
+        if differing:
+            raise UserError(
+                f"--weights {source}: is not {model.title}: {', '.join(differing)}; "
+                "use --scale standin for other shapes"
+            )
     return config
 
 
@@ -84,49 +114,6 @@ def source_of(group: GroupSpec) -> str:
 def place_of(group: GroupSpec) -> str:
     """Where the group's files are read: a directory, or the hub's repository if nothing was fetched of it yet."""
     return group.weights.path or source_of(group)
-
-
-def _config(place: str, source: str) -> BloomConfig:
-    try:
-        fields, _ = BloomConfig.get_config_dict(place)
-        config = BloomConfig.from_dict(fields)
-        kinds = {str(kind) for kind in fields.get("architectures") or [fields.get("model_type", "bloom")]}
-    except Exception as error:  # a field of another type raises whatever it leads to
-        remedy = (
-            "name a directory as the hub's repositories are"
-            if Path(place).is_dir()
-            else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
-        )
-        raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
-    if not {"BloomForCausalLM", "BloomModel", "bloom"} & kinds:
-        found = ", ".join(sorted(kinds))
-        raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
-    return config
-
-
-def _check_directory(path: Path) -> None:
-    if not (path / "config.json").is_file():
-        raise UserError(f"--weights {path}: has no config.json: name a directory as the hub's repositories are")
-    if not any(path.glob("*.safetensors")):
-        raise UserError(f"--weights {path}: has no *.safetensors file: other formats are not read, convert them first")
-
-
-def _check_shape(config: BloomConfig, model: Model, source: str) -> None:
-    wanted = {
-        "hidden_size": model.shape.hidden_size,
-        "n_layer": model.shape.layers,
-        "n_head": model.shape.heads,
-        "vocab_size": model.shape.vocabulary,
-    }
-    differing = [
-        f"{name} is {getattr(config, name)}, not {value}"
-        for name, value in wanted.items()
-        if getattr(config, name) != value
-    ]
-    if differing:
-        raise UserError(
-            f"--weights {source}: is not {model.title}: {', '.join(differing)}; use --scale standin for other shapes"
-        )
 
 
 def _line(error: Exception) -> str:

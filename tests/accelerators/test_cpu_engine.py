@@ -22,13 +22,13 @@ needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), 
 
 
 class Driver:
-    """Asks a worker, and keeps what it tells of its progress."""
+    """Asks a worker, and keeps the progress that it reports."""
 
     def __init__(self) -> None:
         self.progress: list[str] = []
-        self.worker = Worker(self._tell)
+        self.worker = Worker(self._report)
 
-    def _tell(self, reply: protocol.AnyReply) -> None:
+    def _report(self, reply: protocol.AnyReply) -> None:
         assert isinstance(reply, protocol.Progress)
         self.progress.append(reply.text)
 

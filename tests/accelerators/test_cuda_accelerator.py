@@ -96,7 +96,7 @@ def test_cuda_visible_devices(shown: str | None, indices: list[str]) -> None:
     assert [row[0] for row in visible(ROWS, shown)] == indices
 
 
-def test_memory_that_is_not_told_is_not_known(path: Path) -> None:
+def test_memory_that_is_not_reported_is_not_known(path: Path) -> None:
     nvidia_smi(path, "0, GPU-1, NVIDIA GB10, [N/A]")
     found = CudaAccelerator().find()
     assert found is not None and (found.name, found.memory_bytes) == ("gb10", None)
@@ -119,7 +119,7 @@ def test_names_of_gpus_for_documents(product: str, slug: str) -> None:
     assert device_slug(product) == slug
 
 
-def test_too_few_gpus_are_told_in_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_gpus_are_reported_in_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi(path, "\n".join(", ".join(row) for row in ROWS))
     accelerator = CudaAccelerator()
     assert why_not(case(devices=2, graphs=False), accelerator, accelerator.find()) == ""

@@ -142,7 +142,7 @@ def test_what_is_missing_is_not_measured(printed: ModuleType) -> None:
     assert "failed: run 1, run 1: graphs-kvcache" in whole
 
 
-def test_rounds_that_differ_are_told(printed: ModuleType) -> None:
+def test_rounds_that_differ_are_reported(printed: ModuleType) -> None:
     assert printed.agreement([1, 2, 3, 4], result(1.0, same_tokens=False)) == "all equal; ROUNDS DIFFER"
 
 
@@ -151,13 +151,13 @@ def run(command: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """Runs the command with made-up jobs; returns what was asked."""
     asked: list[str] = []
 
-    def done(told: dict[str, Any], limit: float) -> dict[str, Any]:
-        asked.append(told["what"])
+    def done(wanted: dict[str, Any], limit: float) -> dict[str, Any]:
+        asked.append(wanted["what"])
         assert 0 < limit <= 420
-        return {**job(told["what"], told["step"], {name: result(1.0) for name in told["variants"]}), **told}
+        return {**job(wanted["what"], wanted["step"], {name: result(1.0) for name in wanted["variants"]}), **wanted}
 
     monkeypatch.setattr(command, "done", done)
-    monkeypatch.setattr(command, "suite", lambda *told: asked.append("suite") or STORED)
+    monkeypatch.setattr(command, "suite", lambda *arguments: asked.append("suite") or STORED)
 
     def run_(*more: str) -> list[str]:
         asked.clear()
@@ -217,9 +217,9 @@ def test_a_gpu_that_fails_midway_loses_nothing_that_was_measured(
     monkeypatch.setattr(command, "__file__", str(script))
     asked = {"engine": "cpu", "model": "bloomz7b", "scale": "standin", "dtype": "float32", "devices": 1}
     begin = time.monotonic()
-    told = command.done(
+    outcome = command.done(
         {**asked, "step": "fused-decode", "variants": ["first", "second", "third"]}, 2.0 if not kills else 60
     )
-    assert told["failed"].startswith(reason)
-    assert told["results"] == {"first": {"host_s": [1.0]}} and told["device"] == "h100-80gb"
+    assert outcome["failed"].startswith(reason)
+    assert outcome["results"] == {"first": {"host_s": [1.0]}} and outcome["device"] == "h100-80gb"
     assert kills or time.monotonic() - begin < 30

@@ -1,4 +1,4 @@
-"""The CUDA engine as its worker drives it, on the CPU: torch.cuda is told, captures are a stand-in."""
+"""The CUDA engine as its worker drives it, on the CPU: torch.cuda is pretended, captures are a stand-in."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _runs_again(body: Any) -> tuple[Any, tuple[torch.Tensor, ...]]:
     return replay, outputs
 
 
-def test_a_host_clock_that_differs_from_the_gpu_s_is_told(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_clock_that_differs_from_the_gpu_s_is_reported(gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver()
     driver.load(gpu)
     driver.prepare(graphs=False, kv_cache=True)

@@ -10,23 +10,21 @@ import torch
 from hypothesis import example, given, settings
 
 from gaudi_perf.generation.dummy import bloom_config, dummy_model
-from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
+from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.vocabulary.models import Shape
 from tests.accelerators.test_generation import VOCABULARY, Task, plain, tasks
 
-
-def fused(task: Task, **more: Any) -> FusedDecodeGeneration:
-    return FusedDecodeGeneration(task.model, task.prompt, task.new, task.batch, **more)
+KINDS = (FusedDecodeGeneration, CompiledFusedDecodeGeneration)
 
 
-@pytest.mark.parametrize("biases_apart", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(task=tasks)
 @example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))
 @example(task=Task(layers=3, heads=12, prompt=12, new=20, batch=3, seed=0))
-def test_the_fused_decode_step_gives_the_tokens_of_generate(biases_apart: bool, task: Task) -> None:
-    generation = fused(task, biases_apart=biases_apart)
+def test_the_fused_decode_step_gives_the_tokens_of_generate(kind: type[FusedDecodeGeneration], task: Task) -> None:
+    generation = kind(task.model, task.prompt, task.new, task.batch)
     for round_ in range(2):
         prompts = task.prompts(round_)
         assert generation(prompts).tolist() == plain(task, prompts)
@@ -36,8 +34,8 @@ def test_biases_and_norms_that_do_something() -> None:
     """Dummy weights have neutral norms and no biases, so they would not notice one that is missing."""
     task = Task(layers=2, heads=4, prompt=5, new=16, batch=2, seed=1)
     model = restless_model(task)
-    for apart in (True, False):
-        generation = FusedDecodeGeneration(model, task.prompt, task.new, task.batch, biases_apart=apart)
+    for kind in KINDS:
+        generation = kind(model, task.prompt, task.new, task.batch)
         expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
         assert generation(task.prompts()).tolist() == expected
     assert expected != plain(task, task.prompts()), "they do something"
@@ -84,7 +82,7 @@ def test_planted_faults_are_seen(plant: Callable[[Any], None]) -> None:
     for seed in range(8):
         task = Task(layers=2, heads=6, prompt=7, new=16, batch=2, seed=seed)
         expected = plain(task, task.prompts())
-        generation = fused(task)
+        generation = FusedDecodeGeneration(task.model, task.prompt, task.new, task.batch)
         generation(task.prompts(round_=7))  # leaves keys and values of other prompts in the cache
         assert generation(task.prompts()).tolist() == expected
         plant(generation)

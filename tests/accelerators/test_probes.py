@@ -1,4 +1,4 @@
-"""Reference probes: fixed work, repeated in proportion to the rounds, told as the mean of one piece."""
+"""Reference probes: fixed work, repeated in proportion to the rounds, reported as the mean of one piece."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gaudi_perf.workers.rank.probes import LONGEST_S, SHARE, SHORTEST_S, HostPro
 
 
 class Simulated(HostProbe):
-    """A probe on a clock of its own, whose pieces take what they are told."""
+    """A probe on a clock of its own, whose pieces take what they are set to."""
 
     def __init__(self, piece_s: float) -> None:
         self.now = 0.0
@@ -21,7 +21,7 @@ class Simulated(HostProbe):
         self.now += self.piece_s
 
     def after(self, round_s: float) -> tuple[float, float]:
-        """The probe after a round: what it tells, and how long it took."""
+        """The probe after a round: what it reports, and how long it took."""
         self.now += round_s
         begin = self.now
         return self.seconds(), self.now - begin
@@ -32,8 +32,8 @@ class Simulated(HostProbe):
 def test_a_probe_takes_a_twentieth_of_its_round(round_s: float, piece_s: float) -> None:
     probe = Simulated(piece_s)
     probe.after(round_s)
-    told, took = probe.after(round_s)
-    assert told == pytest.approx(piece_s)
+    reported, took = probe.after(round_s)
+    assert reported == pytest.approx(piece_s)
     assert took == pytest.approx(max(SHARE * round_s, SHORTEST_S), abs=2 * piece_s)
 
 

@@ -1,4 +1,4 @@
-"""A generation that is led along tokens tells the logits of the very way in which it generates."""
+"""A generation that is led along tokens gives the logits of the very way in which it generates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assert_close(ours: TokenTrace, theirs: TokenTrace) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=12, deadline=None, derandomize=True, database=None)
 @given(task=tasks)
-def test_every_way_of_generating_tells_the_logits_of_one_pass(kind: str, task: Task) -> None:
+def test_every_way_of_generating_gives_the_logits_of_one_pass(kind: str, task: Task) -> None:
     prompt = task.prompts()[:1]
     made = generation(kind, task)
     alibi = ConstantAlibi(task.model, made.mask) if "captured" in kind else None
@@ -72,7 +72,7 @@ def test_every_way_of_generating_tells_the_logits_of_one_pass(kind: str, task: T
             alibi.remove()
 
 
-def test_logits_that_are_no_numbers_are_told() -> None:
+def test_logits_that_are_no_numbers_are_an_error() -> None:
     for bad in (float("nan"), float("inf")):
         logits = torch.zeros(10)
         logits[7] = bad

@@ -219,7 +219,7 @@ def test_doctor_on_an_emulated_server(driver: str | None, fit: bool, tmp_path: P
     assert seen.accelerator == "hpu"
     assert found["devices"].found == "8 x HL-225"
     assert found["driver and plug-in"].status == ("ok" if fit else "unfit")
-    assert found["throttling"].status == "ok"  # pyhlml of the pretended server told
+    assert found["throttling"].status == "ok"  # as pyhlml of the pretended server reports
     assert found["other processes"].status == "ok"
     assert found["optimum-habana"].status in ("ok", "warning", "unfit")
     assert done.returncode == (0 if seen.fit else 1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gaudi_perf.accelerators.cuda.health import GpuFacts, check_gpus, gather_gpus
+from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.health import Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
@@ -17,14 +18,19 @@ FIT: dict[str, Any] = {
     "index": 0,
     "product": "NVIDIA A100-SXM4-80GB",
     "driver": "550.90.07",
-    "cuda": "12.4",
     "memory_bytes": 80 * GIB,
     "used_bytes": GIB // 2,
     "throttled": (),
-    "persistence": "on",
-    "application_clock": "1410 MHz",
-    "largest_clock": "1410 MHz",
 }
+SET: dict[str, str] = {"persistence-mode": "on", "application-sm-clock": "1410 MHz", "sm-clock-max": "1410 MHz"}
+
+OFF = {"persistence-mode": "off"}
+LOW = {"application-sm-clock": "1095 MHz"}
+
+
+def gpu_as(set_to: dict[str, str] | None = None, **facts: Any) -> GpuFacts:
+    set_up = NvmlFacts(driver="550.90.07", cuda="12.4", settings={**SET, **(set_to or {})})
+    return GpuFacts(**{**FIT, "set_up": set_up, **facts})
 
 
 class PretendedNvml:
@@ -51,27 +57,27 @@ class PretendedNvml:
         self.closed = True
 
 
-def test_what_nvml_tells_becomes_facts() -> None:
+def test_what_nvml_reports_becomes_facts() -> None:
     nvml = PretendedNvml(
         nvmlDeviceGetName=b"NVIDIA A100",
         nvmlDeviceGetMemoryInfo=SimpleNamespace(total=80 * GIB, used=GIB),
-        nvmlDeviceGetCurrentClocksThrottleReasons=0x40 | 0x1,  # 0x1 is idle, which slows nothing
+        nvmlDeviceGetCurrentClocksThrottleReasons=0x40 | 0x4 | 0x1,  # 0x1 is idle, 0x4 the power limit: both are usual
         nvmlDeviceGetComputeRunningProcesses=[SimpleNamespace(pid=77)],
     )
     (gpu,), why_not = gather_gpus(nvml)  # type: ignore[arg-type]
     assert why_not == "" and nvml.closed
     assert gpu.product == "NVIDIA A100" and gpu.used_bytes == GIB and [one.pid for one in gpu.processes] == [77]
-    assert gpu.throttled == ("temperature (hardware)",) and gpu.persistence == "off"
+    assert gpu.throttled == ("thermal, by the hardware",) and gpu.set_up.settings["persistence-mode"] == "off"
     assert gather_gpus(PretendedNvml()) == ((), "")  # type: ignore[arg-type]
     nvml.failures["nvmlDeviceGetHandleByIndex"] = "GPU is lost"
     gpus, why_not = gather_gpus(nvml)  # type: ignore[arg-type]
-    told = next(check_gpus(gpus, why_not, "2.6.0"))
-    assert (told.status, told.found) == ("warning", "nvmlDeviceGetHandleByIndex: GPU is lost")
+    first = next(check_gpus(gpus, why_not, "2.6.0"))
+    assert (first.status, first.found) == ("warning", "nvmlDeviceGetHandleByIndex: GPU is lost")
 
 
 def test_a_gpu_server_as_it_should_be() -> None:
     host = HostFacts(memory_available=2**40, governors=frozenset({"performance"}), load=0.0)
-    gpus = check_gpus((GpuFacts(**FIT),) * 8, "", "2.6.0+cu124")
+    gpus = check_gpus((gpu_as(),) * 8, "", "2.6.0+cu124")
     found = diagnosis("cuda", [*gpus], [*check_host(host)])
     assert found.fit and found.accelerator == "cuda"
     assert {item.status for item in found.findings} <= {"ok", "unknown"}
@@ -96,18 +102,32 @@ def test_a_gpu_server_as_it_should_be() -> None:
         ({"used_bytes": None}, "2.6.0", "device memory", "unknown", "not report", ""),
         ({"throttled": ("power brake",)}, "2.6.0", "throttling", "unfit", "power brake", "PERFORMANCE"),
         ({"throttled": None}, "2.6.0", "throttling", "unknown", "not report", ""),
-        ({"persistence": "off"}, "2.6.0", "persistence", "warning", "off on 0", "--persistence-mode=1"),
-        ({"application_clock": "1095 MHz"}, "2.6.0", "clocks", "ok", "1095 MHz of 1410 MHz", "lock-gpu-clocks"),
+        (
+            {"set_to": {"persistence-mode": "off"}},
+            "2.6.0",
+            "persistence",
+            "warning",
+            "off on 0",
+            "--persistence-mode=1",
+        ),
+        (
+            {"set_to": LOW},
+            "2.6.0",
+            "clocks",
+            "ok",
+            "1095 MHz of 1410 MHz",
+            "lock-gpu-clocks",
+        ),
     ],
 )
 def test_findings(change: dict[str, Any], torch: str, check: str, status: str, found: str, remedy: str) -> None:
-    findings = {item.check: item for item in check_gpus([GpuFacts(**{**FIT, **change})], "", torch)}
+    findings = {item.check: item for item in check_gpus([gpu_as(**change)], "", torch)}
     assert findings[check].status == status
     assert found in findings[check].found and remedy in findings[check].remedy
 
 
 def test_several_kinds_and_none() -> None:
-    other = GpuFacts(**{**FIT, "product": "NVIDIA H100"})
-    assert next(check_gpus([GpuFacts(**FIT), other], "", "2.6.0")).status == "warning"
+    other = gpu_as(product="NVIDIA H100")
+    assert next(check_gpus([gpu_as(), other], "", "2.6.0")).status == "warning"
     (nothing,) = check_gpus([], "nvidia-ml-py is not installed", "2.6.0")
     assert nothing.status == "unfit" and "nvidia-ml-py" in nothing.remedy

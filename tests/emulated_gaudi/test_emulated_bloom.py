@@ -51,7 +51,7 @@ def test_tokens_are_those_of_plain_transformers(
         assert generation["tokens"] == expected
 
 
-def test_the_reference_tells_something(reference: dict[str, list[int]]) -> None:
+def test_the_reference_distinguishes_tokens_and_dtypes(reference: dict[str, list[int]]) -> None:
     assert len(set(reference["float32-kvcache"])) > 30 and len(set(reference["bfloat16-kvcache"])) > 8
     assert reference["bfloat16-kvcache"] != reference["bfloat16-own-gelu-kvcache"]  # else say so in the document
 

@@ -184,7 +184,7 @@ FAULTS = st.builds(
 
 
 @given(st.lists(FAULTS, max_size=3), st.dictionaries(st.text(max_size=5), VALUES, max_size=3))
-def test_what_is_told_is_what_is_read(
+def test_what_is_set_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, faults: list[Fault], labels: dict[str, bool | int | str]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "faults.json"

@@ -263,7 +263,7 @@ def test_nvlinks_are_counted(driver: Driver) -> None:
     assert nvml_facts("aaaa").nvlinks == 17
 
 
-def test_a_gpu_that_tells_next_to_nothing(driver: Driver, source: NvmlSource) -> None:
+def test_a_gpu_that_reports_next_to_nothing(driver: Driver, source: NvmlSource) -> None:
     driver.answers["gpus"][0] = {"uuid": "GPU-aaaa", "processes": NO_PERMISSION, "clocks": NO_PERMISSION}
     driver.save()
     assert source.sample() == [DeviceSample(device=0)] and source.processes() == []

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
-from gaudi_perf.accelerators.base import Accelerator, Finding, Found
+from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found
 from gaudi_perf.accelerators.cpu.health import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed, usable_cores
 from gaudi_perf.generation.compilations import compiler_environment
 from gaudi_perf.protocol import GroupSpec
-
-if TYPE_CHECKING:
-    from gaudi_perf.accelerators.cpu.engine import CpuEngine
 
 
 class CpuAccelerator(Accelerator):
@@ -31,8 +27,7 @@ class CpuAccelerator(Accelerator):
 
     def find(self) -> Found:
         """One CPU for every process that was asked for, each with its share of the machine's memory."""
-        memory = psutil.virtual_memory().total // self.processes
-        return Found(name="cpu", count=self.processes, memory_bytes=memory)
+        return Found("cpu", self.processes, psutil.virtual_memory().total // self.processes)
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Few threads, and nothing that starts processes of its own.
@@ -45,21 +40,16 @@ class CpuAccelerator(Accelerator):
         return {**super().environment(group, directory), **compiler_environment(), "OMP_NUM_THREADS": str(threads)}
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
-        """``graphs`` needs a compiler."""
-        if variant_graphs and compiler() is None:
-            return (
-                "graphs on the CPU are compiled by torch.compile, and no C++ compiler was found: install g++ or set CXX"
-            )
-        return ""
+        if not variant_graphs or compiler() is not None:
+            return ""
+        return "graphs on the CPU are compiled by torch.compile, and no C++ compiler was found: install g++ or set CXX"
 
-    def engine(self) -> CpuEngine:
-        """The worker's side."""
+    def engine(self) -> Engine:
         from gaudi_perf.accelerators.cpu.engine import CpuEngine
 
         return CpuEngine()
 
     def health(self) -> Iterator[Finding]:
-        """PyTorch, and a compiler for graphs."""
         return check_cpu(installed("torch"), compiler())
 
 

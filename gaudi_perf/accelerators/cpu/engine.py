@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -12,30 +13,22 @@ import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from gaudi_perf.protocol import Variant
-from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
 class CpuEngine(TorchEngine):
     """Holds a BLOOM model in the memory of the host."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._compilations = Compilations()
-
     def take_device(self) -> None:
         """With the threads that the controller chose."""
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
     def device(self) -> Device:
-        """The CPU."""
         return Device(name="cpu", accelerator="cpu", memory_bytes=psutil.virtual_memory().total, available=1)
 
     def stack(self) -> Stack:
-        """PyTorch's version, and what else the latency depends on."""
         return cpu_stack()
 
     def static_generation(self, variant: Variant) -> Generation:
@@ -51,11 +44,6 @@ class CpuEngine(TorchEngine):
             ranks=self._loaded().devices,
         )
 
-    def close(self) -> None:
-        """Forget what was compiled, too."""
-        super().close()
-        self._compilations.reset()
-
     def synchronize(self) -> None:
         """Nothing to wait for."""
 
@@ -66,20 +54,8 @@ class CpuEngine(TorchEngine):
 
     def peak_memory_bytes(self) -> int | None:
         """Peak resident memory of this process."""
-        with suppress(OSError, ValueError, StopIteration):
-            status = Path("/proc/self/status").read_text().splitlines()
-            line = next(line for line in status if line.startswith("VmHWM:"))
-            return int(line.split()[1]) * 1024
+        with suppress(OSError):
+            peak = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+            if peak is not None:
+                return int(peak[1]) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    def graph_compilation(self) -> GraphCompilation | None:
-        """Compilations since the variant was prepared."""
-        return self._compilations.total
-
-    def begin_rounds(self) -> None:
-        """Remember how many compilations there were."""
-        self._compilations.begin_rounds()
-
-    def problems(self) -> list[str]:
-        """A compilation inside the rounds."""
-        return self._compilations.problems()

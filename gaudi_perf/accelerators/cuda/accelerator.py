@@ -7,19 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gaudi_perf.accelerators.base import MIB, Accelerator, Finding, Found
+from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, TelemetrySource
 from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug, nvidia_smi, visible
 from gaudi_perf.accelerators.cuda.health import check_gpus, gather_gpus
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_name
-from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.generation.compilations import compiler_environment
 from gaudi_perf.protocol import GroupSpec
-
-if TYPE_CHECKING:
-    from gaudi_perf.accelerators.cuda.engine import CudaEngine
-    from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
 
 
 class CudaAccelerator(Accelerator):
@@ -37,13 +32,11 @@ class CudaAccelerator(Accelerator):
     )
 
     def find(self) -> Found | None:
-        """What nvidia-smi lists, and CUDA_VISIBLE_DEVICES shows."""
         rows = visible(nvidia_smi("index", "uuid", "name", "memory.total"), os.environ.get(VISIBLE))
         if not rows:
             return None
         _, _, product, memory = rows[0]
-        size = int(memory) * MIB if memory.isdecimal() else None
-        return Found(name=device_slug(product), count=len(rows), memory_bytes=size)
+        return Found(device_slug(product), len(rows), mib_in_bytes(memory))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Devices in the order of nvidia-smi; what is compiled is kept between runs.
@@ -51,15 +44,10 @@ class CudaAccelerator(Accelerator):
         Raises:
             UserError: the environment variable of the step names none.
         """
-        return {
-            **super().environment(group, directory),
-            **compiler_environment(),
-            STEP: step_name(),
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        }
+        own = {**compiler_environment(), STEP: step_name(), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        return {**super().environment(group, directory), **own}
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
-        """Several GPUs need DeepSpeed; compiled graphs need Triton and a C compiler."""
         if devices > 1 and importlib.util.find_spec("deepspeed") is None:
             return f'{devices} GPUs need DeepSpeed, which is not installed: pip install -e ".[deepspeed]"'
         chosen = os.environ.get(STEP) or DEFAULT_STEP
@@ -71,18 +59,15 @@ class CudaAccelerator(Accelerator):
             return f"graphs with {STEP}={chosen} need a C compiler: install gcc, set CC, or set {STEP}=fused-decode"
         return ""
 
-    def engine(self) -> CudaEngine:
-        """The worker's side."""
+    def engine(self) -> Engine:
         from gaudi_perf.accelerators.cuda.engine import CudaEngine
 
         return CudaEngine()
 
-    def telemetry_source(self) -> NvmlSource:
-        """NVML."""
+    def telemetry_source(self) -> TelemetrySource:
         from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
 
         return NvmlSource()
 
     def health(self) -> Iterator[Finding]:
-        """Devices, driver and PyTorch, processes, memory, throttling, persistence mode, clocks."""
         return check_gpus(*gather_gpus(), installed("torch"))

@@ -14,7 +14,6 @@ _SLUGS = {
     "NVIDIA A100-SXM4-80GB": "a100-80gb",
     "NVIDIA H100 80GB HBM3": "h100-80gb",
 }
-_PART = "MIG-"
 
 
 def nvidia_smi(*fields: str) -> list[list[str]]:
@@ -29,19 +28,25 @@ def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:
     """Those of the rows (index, uuid, ...) that CUDA_VISIBLE_DEVICES shows, in its order.
 
     CUDA stops at the first entry that it does not know; an empty variable hides all. A part of a multi-instance GPU is
-    on none of the rows; the first stands for it, and is alone: CUDA gives a process one part.
+    on none of the rows; the first stands for it.
     """
     if shown is None:
         return list(rows)
+    if part_named(shown) is not None:
+        return list(rows[:1])
     found: list[Any] = []
     for entry in (part.strip() for part in shown.split(",")):
-        if entry.startswith(_PART) and not found:
-            return list(rows[:1])
         row = next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
         if row is None:
             break
         found.append(row)
     return found
+
+
+def part_named(shown: str | None) -> str | None:
+    """The part of a multi-instance GPU that CUDA_VISIBLE_DEVICES names, if any: CUDA gives a process one, the first."""
+    first = (shown or "").partition(",")[0].strip()
+    return first if first.startswith("MIG-") else None
 
 
 def device_slug(product: str) -> str:

@@ -7,24 +7,61 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
-from functools import partial
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
-from gaudi_perf.accelerators.cuda.clocks import Clocks
 from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.capture import Captures, ConstantAlibi
-from gaudi_perf.generation.compilations import Compilations
-from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
-from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
-from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
+from gaudi_perf.generation.static import CachedStaticGeneration, StaticGeneration, UncachedStaticGeneration
+from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
+
+_DIFFER_S, _DIFFER_SHARE = 0.001, 0.02
+"""Host clock and device clock of a generation may differ by so much: a launch, a copy of the tokens."""
+
+
+class Clocks:
+    """Durations of generations by the host's clock, checked against CUDA events."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[float, Any, Any]] = []
+
+    @contextmanager
+    def timed(self) -> Iterator[Callable[[], None]]:
+        """Time a generation. What it gives is to be called when all is asked of the device, and not yet waited for."""
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin = time.perf_counter()
+        first.record()
+        yield last.record
+        self._taken.append((time.perf_counter() - begin, first, last))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._taken.clear()
+
+    def problems(self) -> list[str]:
+        """Why they must not be believed, and forget them. Events must have happened: after a synchronisation."""
+        both = [(host_s, first.elapsed_time(last) / 1e3) for host_s, first, last in self._taken]
+        self.forget()
+        differing = [(host, device) for host, device in both if abs(host - device) > _DIFFER_S + _DIFFER_SHARE * device]
+        # A host that was taken away for once is noise; one that does not wait for the GPU differs every time.
+        if len(differing) <= len(both) / 2:
+            return []
+        host_s, device_s = differing[0]
+        return [
+            f"a round took {host_s:.4f} s by the host's clock and {device_s:.4f} s by CUDA events: the host was taken "
+            "away in between, or did not wait for the GPU; measure on a quiet host"
+        ]
 
 
 class CudaEngine(TorchEngine):
@@ -38,7 +75,6 @@ class CudaEngine(TorchEngine):
         self._captures = Captures()
         self._captures_before = 0
         self._alibi: ConstantAlibi | None = None
-        self._compilations = Compilations()
         self._clocks = Clocks()
 
     def import_for_ranks(self) -> None:
@@ -46,12 +82,13 @@ class CudaEngine(TorchEngine):
         self.take_device()
         index = int(os.environ["LOCAL_RANK"])
         if index >= torch.cuda.device_count():
-            raise UserError(f"rank {index} of this host needs a GPU of its own, and PyTorch sees {_seen()}")
+            shown = os.environ.get(VISIBLE)
+            seen = f"{torch.cuda.device_count()}" + ("" if shown is None else f" ({VISIBLE}={shown})")
+            raise UserError(f"rank {index} of this host needs a GPU of its own, and PyTorch sees {seen}")
         torch.cuda.set_device(index)
         super().import_for_ranks()
 
     def take_device(self) -> None:
-        """See that PyTorch has a GPU."""
         if not torch.cuda.is_available():
             built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
             raise UserError(
@@ -59,13 +96,7 @@ class CudaEngine(TorchEngine):
                 "driver that nvidia-smi shows"
             )
 
-    def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
-        """As every engine; dummy weights are made on the GPU."""
-        super().load(group, progress)
-        self._release()
-
     def device(self) -> Device:
-        """The GPU."""
         return Device(
             name=device_slug(torch.cuda.get_device_name()),
             accelerator="cuda",
@@ -74,24 +105,15 @@ class CudaEngine(TorchEngine):
         )
 
     def stack(self) -> Stack:
-        """CUDA's version, as PyTorch was built with; driver, libraries, and how the GPU is set."""
         return cuda_stack()
-
-    def memory_bandwidth(self) -> float | None:
-        """Measured on this GPU."""
-        bandwidth = super().memory_bandwidth()
-        self._release()
-        return bandwidth
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         """Generate, timed by both clocks; the tokens are the only thing that the host waits for."""
         variant, generation = self._prepared()
-        timing = self._clocks.begin()
-        output = generation(self._batch(prompt_ids, variant), on_token)[0]
-        timing.enqueued()
-        tokens = self._tokens(output)
-        timing.ended()
-        return tokens
+        with self._clocks.timed() as enqueued:
+            output = generation(self._batch(prompt_ids, variant), on_token)[0]
+            enqueued()
+            return list(output.cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch; what is captured knows no padding, so without graphs only.
@@ -104,11 +126,9 @@ class CudaEngine(TorchEngine):
         return super().complete(prompts)
 
     def synchronize(self) -> None:
-        """Wait for the GPU."""
         torch.cuda.synchronize()
 
     def reset_peak_memory(self) -> None:
-        """Forget the peak."""
         torch.cuda.reset_peak_memory_stats()
 
     def peak_memory_bytes(self) -> int | None:
@@ -117,7 +137,7 @@ class CudaEngine(TorchEngine):
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Captures since the variant was prepared, and the time of compiling what was captured."""
-        captured, compiled = self._captures.total, self._compilations.total
+        captured, compiled = self._captures.total, super().graph_compilation()
         if captured is None or compiled is None:
             return captured
         known = captured.seconds is not None and compiled.seconds is not None
@@ -125,14 +145,12 @@ class CudaEngine(TorchEngine):
         return GraphCompilation(seconds=seconds, count=captured.count)
 
     def begin_rounds(self) -> None:
-        """Remember how much was compiled and captured."""
-        self._compilations.begin_rounds()
+        super().begin_rounds()
         self._captures_before = self._captures.count
         self._clocks.forget()
 
     def problems(self) -> list[str]:
-        """A compilation or a capture inside the rounds; a host clock that differs from the GPU's."""
-        found = self._compilations.problems()
+        found = super().problems()
         more = self._captures.count - self._captures_before
         if more > 0:
             found.append(
@@ -141,7 +159,6 @@ class CudaEngine(TorchEngine):
         return found + self._clocks.problems()
 
     def static_generation(self, variant: Variant) -> Generation:
-        """Its steps are captured, of some kinds compiled before."""
         kind = STEPS[step_name()]
         if kind.compiled is not None:
             self._compilations.watch()
@@ -151,11 +168,11 @@ class CudaEngine(TorchEngine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return self._captures.wrap(step)
 
-        make: Callable[..., CachedStaticGeneration | UncachedStaticGeneration] = CachedStaticGeneration
+        make: type[StaticGeneration] = CachedStaticGeneration
         if not variant.kv_cache:
             make = UncachedStaticGeneration
         elif kind.fused:
-            make = partial(FusedDecodeGeneration, biases_apart=kind.compiled is not None)
+            make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
         generation = make(
             self._model,
             variant.prompt_tokens,
@@ -172,20 +189,12 @@ class CudaEngine(TorchEngine):
         """Destroy captured graphs: NCCL waits for the end of those that hold collectives before it parts."""
         super().close()
         self._captures.reset()
-        self._compilations.reset()
         self._clocks.forget()
         if self._alibi is not None:
             self._alibi.remove()
             self._alibi = None
-        self._release()
+        self.release_memory()
 
-    def _release(self) -> None:
-        """Give what is free back to the GPU."""
+    def release_memory(self) -> None:
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _seen() -> str:
-    count = torch.cuda.device_count()
-    shown = os.environ.get(VISIBLE)
-    return f"{count}" + ("" if shown is None else f" ({VISIBLE}={shown})")

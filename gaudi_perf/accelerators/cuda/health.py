@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gaudi_perf.accelerators.base import Finding, finding
+from gaudi_perf.accelerators.base import Finding
 from gaudi_perf.accelerators.cuda.devices import VISIBLE
-from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlUnavailable
+from gaudi_perf.accelerators.cuda.nvml import FAULTS, Nvml, NvmlFacts, NvmlUnavailable, reasons_in_force
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
@@ -21,31 +21,13 @@ _NVIDIA = Vendor(
     idle_share=0.02,
     throttling="nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER",
 )
-_SLOWED = {
-    0x0000000000000008: "hardware slowdown",
-    0x0000000000000020: "temperature (software)",
-    0x0000000000000040: "temperature (hardware)",
-    0x0000000000000080: "power brake",
-    0x0000000000000004: "power limit",
-}
-"""Reasons for lower clocks that are not the driver's own choice (NVML API reference, "NvmlClocksEventReasons")."""
 
 
 @dataclass(frozen=True)
 class GpuFacts(DeviceFacts):
-    """One GPU, by NVML; None where it is not reported.
+    """One GPU, and how it is driven and set, by NVML."""
 
-    Attributes:
-        cuda: the newest CUDA that the driver can run, or ``unknown``.
-        persistence: ``on`` or ``off``.
-        application_clock: of the streaming multiprocessors, for instance ``1410 MHz``.
-        largest_clock: the most that it can be.
-    """
-
-    cuda: str = "unknown"
-    persistence: str | None = None
-    application_clock: str | None = None
-    largest_clock: str | None = None
+    set_up: NvmlFacts = field(default_factory=NvmlFacts)
 
 
 def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
@@ -63,84 +45,72 @@ def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
 def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFacts:
     listed = nvml.ask("nvmlDeviceGetComputeRunningProcesses", nvml.part(handle, shown) or handle) or ()
     memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
-    reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    reasons = reasons_in_force(nvml, handle)
     name = nvml.ask("nvmlDeviceGetName", handle)
     set_up = nvml.facts(str(nvml.ask("nvmlDeviceGetUUID", handle) or ""))
     return GpuFacts(
         index=index,
         product=name.decode() if isinstance(name, bytes) else str(name or "unknown"),
         driver=set_up.driver,
-        cuda=set_up.cuda,
         memory_bytes=None if memory is None else int(memory.total),
         used_bytes=None if memory is None else int(memory.used),
         processes=tuple(DeviceProcess(device=index, pid=int(one.pid)) for one in listed),
-        throttled=None if reasons is None else tuple(words for bit, words in _SLOWED.items() if reasons & bit),
-        persistence=set_up.settings.get("persistence-mode"),
-        application_clock=set_up.settings.get("application-sm-clock"),
-        largest_clock=set_up.settings.get("sm-clock-max"),
+        throttled=None if reasons is None else tuple(words for bit, words in FAULTS.items() if reasons & bit),
+        set_up=set_up,
     )
 
 
 def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[Finding]:
-    """Say what the facts mean, each with its remedy.
-
-    Args:
-        gpus: those that are shown.
-        why_not: why NVML cannot be asked, or what it fails to report; empty if all is well.
-        torch: the version of PyTorch, empty if it is not installed.
-    """
+    """Say what the facts mean (``gather_gpus``, and PyTorch's version if it is installed), each with its remedy."""
     if not gpus:
         found = why_not or "CUDA_VISIBLE_DEVICES shows none"
         remedy = "install the driver and nvidia-ml-py (pip install -e '.[cuda]'), and look at nvidia-smi"
-        yield finding("devices", "unfit", found, remedy)
+        yield Finding("devices", "unfit", found, remedy)
         return
     if why_not:
         remedy = "see nvidia-smi and the kernel's log (Xid); a GPU that is lost needs a reset or a reboot"
-        yield finding("NVML", "warning", why_not, remedy)
+        yield Finding("NVML", "warning", why_not, remedy)
     yield check_products(gpus, _NVIDIA)
     yield _runtime(gpus[0], torch)
     yield from check_idle(gpus, _NVIDIA)
-    yield _persistence(gpus)
-    yield _clocks(gpus)
+    settings = [gpu.set_up.settings for gpu in gpus]
+    persistence = [one.get("persistence-mode") for one in settings]
+    off = [str(gpu.index) for gpu, mode in zip(gpus, persistence, strict=True) if mode == "off"]
+    if off:
+        found = f"off on {', '.join(off)}: the driver starts anew with every worker group"
+        yield Finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
+    elif any(persistence):
+        yield Finding("persistence", "ok", "on")
+    else:
+        yield Finding("persistence", "unknown", "not reported")
+    clocks = [(one.get("application-sm-clock"), one.get("sm-clock-max")) for one in settings]
+    low = [
+        f"{chosen} of {largest} on {gpu.index}"
+        for gpu, (chosen, largest) in zip(gpus, clocks, strict=True)
+        if chosen and largest and chosen != largest
+    ]
+    if low:
+        remedy = "the same clocks in every session are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
+        yield Finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
+    elif any(largest for _, largest in clocks):
+        yield Finding("clocks", "ok", f"up to {clocks[0][1]}")
+    else:
+        yield Finding("clocks", "unknown", "not reported")
 
 
 def _runtime(gpu: GpuFacts, torch: str) -> Finding:
     check = "driver and PyTorch"
-    driver = f"driver {gpu.driver} (up to CUDA {gpu.cuda})"
+    driver = f"driver {gpu.driver} (up to CUDA {gpu.set_up.cuda})"
     if not torch:
-        return finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
+        return Finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
     local = torch.partition("+")[2]
     if local == "cpu":
         remedy = "install PyTorch's build for CUDA: see pytorch.org/get-started"
-        return finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
+        return Finding(check, "unfit", f"{driver}; torch {torch} is the CPU build", remedy)
     # Builds are labelled cu124, cu130; drivers of the same major version run them (CUDA's minor version compatibility).
-    if local.startswith("cu") and local[2:].isdecimal() and gpu.cuda != "unknown":
-        needed, offered = int(local[2:]) // 10, int(gpu.cuda.partition(".")[0])
+    if local.startswith("cu") and local[2:].isdecimal() and gpu.set_up.cuda != "unknown":
+        needed, offered = int(local[2:]) // 10, int(gpu.set_up.cuda.partition(".")[0])
         if needed > offered:
             remedy = f"install a driver for CUDA {needed}, or a PyTorch that is built for CUDA {offered}"
-            return finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
-    return finding(check, "ok", f"{driver}; torch {torch}")
-
-
-def _persistence(gpus: Sequence[GpuFacts]) -> Finding:
-    off = [str(gpu.index) for gpu in gpus if gpu.persistence == "off"]
-    if off:
-        found = f"off on {', '.join(off)}: the driver starts anew with every worker group"
-        return finding("persistence", "warning", found, "sudo nvidia-smi --persistence-mode=1")
-    if any(gpu.persistence for gpu in gpus):
-        return finding("persistence", "ok", "on")
-    return finding("persistence", "unknown", "not reported")
-
-
-def _clocks(gpus: Sequence[GpuFacts]) -> Finding:
-    low = [
-        f"{gpu.application_clock} of {gpu.largest_clock} on {gpu.index}"
-        for gpu in gpus
-        if gpu.application_clock and gpu.largest_clock and gpu.application_clock != gpu.largest_clock
-    ]
-    if low:
-        remedy = "the same clocks every night are what counts: sudo nvidia-smi --lock-gpu-clocks=... fixes them"
-        return finding("clocks", "ok", f"application clocks {', '.join(low)}", remedy)
-    if any(gpu.largest_clock for gpu in gpus):
-        return finding("clocks", "ok", f"up to {gpus[0].largest_clock}")
-    return finding("clocks", "unknown", "not reported")
+            return Finding(check, "unfit", f"{driver}; torch {torch} needs newer", remedy)
+    return Finding(check, "ok", f"{driver}; torch {torch}")

@@ -12,12 +12,30 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaudi_perf.accelerators.cuda.devices import visible
+from gaudi_perf.accelerators.cuda.devices import part_named, visible
 
 VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
 """nvmlGpuVirtualizationMode_t of a guest."""
-
-
+_SW_POWER_CAP, HW_SLOWDOWN, _SYNC_BOOST, _SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80
+FAULTS: Mapping[int, str] = {
+    _SW_THERMAL: "thermal, by the driver",
+    HW_THERMAL: "thermal, by the hardware",
+    POWER_BRAKE: "power brake",
+    HW_SLOWDOWN: "hardware slowdown",
+}
+"""Reasons for lower clocks that spoil rounds, by their bits in nvml.h (nvmlClocksEventReasons): heat and the server's
+power brake, since they come and go with the room and with neighbours, and can halve the clocks."""
+NOTED: Mapping[int, str] = {_SW_POWER_CAP: "power limit", _SYNC_BOOST: "sync boost"}
+"""Reasons that do not, but explain a slower GPU of the same name: large GPUs run at the power limit by design, and both
+are settings, which are part of the stack. Application clocks (a setting, too) and idle are no matter."""
+COUNTERS = {
+    _SW_THERMAL: "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN",
+    HW_THERMAL: "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN",
+    POWER_BRAKE: "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
+    _SW_POWER_CAP: "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP",
+}
+"""Newer drivers count the nanoseconds that a reason was in force, which shows what falls between two samples. The
+numbers of these fields differ between branches of the driver; elsewhere they are settings, which do not grow."""
 _EXPECTED = (
     *("NOT_SUPPORTED", "VGPU_ECC_NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "NO_DATA"),
     *("FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH", "DEPRECATED"),
@@ -34,8 +52,7 @@ class NvmlFacts:
     """How a GPU is driven and set.
 
     Attributes:
-        driver: the driver's version, or ``unknown``.
-        cuda: the newest CUDA that the driver can run, or ``unknown``.
+        cuda: the newest CUDA that the driver can run.
         settings: what the latency depends on, by name; without what is not reported.
         nvlinks: how many NVLinks of the GPU are up; None where it has none or does not report it.
     """
@@ -79,23 +96,22 @@ class Nvml:
         try:
             return call(*arguments)
         except self.api.NVMLError as error:
-            if getattr(error, "value", None) not in self._expected():
+            if getattr(error, "value", None) not in {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}:
                 self.failures[function] = str(error)
         except (ValueError, TypeError) as error:  # a name that is no text; arguments that another release knows
             self.failures[function] = f"{type(error).__name__}: {error}"
         return None
 
-    def _expected(self) -> set[int]:
-        return {getattr(self.api, f"NVML_ERROR_{name}", -1) for name in _EXPECTED}
-
     def handles(self, shown: str | None) -> dict[int, Any]:
-        """The GPUs that CUDA_VISIBLE_DEVICES shows, by index.
+        """The GPUs that CUDA_VISIBLE_DEVICES (its value, None if it is not set) shows, by index.
 
-        Args:
-            shown: the variable's value, or None if it is not set. A part of a multi-instance GPU stands for its GPU.
+        A part of a multi-instance GPU stands for its GPU.
         """
-        if shown is not None and shown.strip().startswith("MIG-"):
-            return self._whole_of(shown.split(",")[0].strip())
+        if (uuid := part_named(shown)) is not None:
+            part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
+            whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
+            index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
+            return {} if index is None else {int(index): whole}
         found = [
             (str(index), str(self.ask("nvmlDeviceGetUUID", handle) or ""), handle)
             for index in range(self.ask("nvmlDeviceGetCount") or 0)
@@ -106,12 +122,10 @@ class Nvml:
     def part(self, handle: Any, shown: str | None) -> Any:
         """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
 
-        Args:
-            handle: of the GPU.
-            shown: as for ``handles``; where it names no part, CUDA takes the first.
+        Where CUDA_VISIBLE_DEVICES names no part, CUDA takes the first.
         """
-        if shown is not None and shown.strip().startswith("MIG-"):
-            return self.ask("nvmlDeviceGetHandleByUUID", shown.split(",")[0].strip())
+        if (uuid := part_named(shown)) is not None:
+            return self.ask("nvmlDeviceGetHandleByUUID", uuid)
         mode = self.ask("nvmlDeviceGetMigMode", handle)
         if not mode or not mode[0]:
             return None
@@ -119,18 +133,8 @@ class Nvml:
         parts = (self.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
         return next((part for part in parts if part is not None), None)
 
-    def _whole_of(self, uuid: str) -> dict[int, Any]:
-        part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
-        whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
-        index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
-        return {} if index is None else {int(index): whole}
-
     def facts(self, uuid: str) -> NvmlFacts:
-        """Driver and settings of a GPU.
-
-        Args:
-            uuid: with or without ``GPU-``; empty for the first.
-        """
+        """Driver and settings of the GPU of that UUID, with or without ``GPU-``; of the first if it is empty."""
         cuda = self.ask("nvmlSystemGetCudaDriverVersion_v2")
         if uuid:
             handle = self.ask("nvmlDeviceGetHandleByUUID", uuid if "-" in uuid[:4] else f"GPU-{uuid}")
@@ -175,6 +179,14 @@ def nvml_facts(uuid: str) -> NvmlFacts:
         return NvmlFacts()
     with closing(nvml):
         return nvml.facts(uuid)
+
+
+def reasons_in_force(nvml: Nvml, handle: Any) -> int | None:
+    """The bits of the reasons for which a GPU's clocks are lower than they could be, now."""
+    mask = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    if mask is None:  # drivers before 535
+        mask = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return None if mask is None else int(mask)
 
 
 def _mhz(clock: int | None) -> str | None:

@@ -6,6 +6,8 @@ import os
 import platform
 import re
 
+import torch
+
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts, nvml_facts
 from gaudi_perf.accelerators.cuda.steps import step_name
 from gaudi_perf.accelerators.host import installed
@@ -25,8 +27,6 @@ _OF_NCCL = re.compile(r"(TORCH_)?NCCL_(?!DEBUG|COMM_ID|HOSTID)")
 
 def cuda_stack() -> Stack:
     """CUDA's version, as PyTorch was built with; driver, libraries, and how the current GPU is set."""
-    import torch
-
     cudnn = torch.backends.cudnn.version()
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     of_device = nvml_facts(str(getattr(properties, "uuid", "")))
@@ -44,19 +44,15 @@ def cuda_stack() -> Stack:
         "deepspeed": installed("deepspeed") or "none",
     }
     settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-    settings["step"] = step_name()
-    settings.update(of_device.settings)
-    settings.update(_of_group(of_device))
+    settings |= {"step": step_name(), **of_device.settings, **_of_group(of_device)}
     return Stack(kind="cuda", version=torch.version.cuda or "0", components=components, settings=settings)
 
 
 def _of_group(of_device: NvmlFacts) -> dict[str, str]:
     """What collectives depend on: NCCL's settings, and how the GPUs of this host reach each other."""
-    import torch
-
-    count, own = int(os.environ.get("LOCAL_SIZE", "1")), torch.cuda.current_device()
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return {}
+    count, own = int(os.environ.get("LOCAL_SIZE", "1")), torch.cuda.current_device()
     settings = {name: value for name, value in os.environ.items() if _OF_NCCL.match(name)}
     reached = [torch.cuda.can_device_access_peer(own, other) for other in range(count) if other != own]
     if reached:
@@ -68,8 +64,6 @@ def _of_group(of_device: NvmlFacts) -> dict[str, str]:
 
 def _nccl_version() -> str:
     """NCCL's version, as PyTorch was built with it."""
-    import torch
-
     try:
         return ".".join(map(str, torch.cuda.nccl.version()))
     except (AttributeError, RuntimeError, TypeError):

@@ -14,11 +14,9 @@ STEP = "GAUDI_PERF_CUDA_STEP"
 
 @dataclass(frozen=True)
 class StepKind:
-    """What is captured for a token.
+    """What is captured for a token: our own step (``generation.fused_decode``; with the KV cache), or transformers'.
 
-    Attributes:
-        fused: our own step (``generation.fused_decode``), not transformers' forward pass; with the KV cache only.
-        compiled: by torch.compile, with these options; None for not.
+    ``compiled``: by torch.compile, with these options; None for not.
     """
 
     fused: bool
@@ -32,8 +30,7 @@ STEPS: Mapping[str, StepKind] = {
     # Matrix-vector products become Triton kernels, fused with what is around them. They reach the bandwidth of the
     # memory with coordinate descent tuning only (torch/_inductor/decomposition.py, mm).
     "fused-decode-compiled": StepKind(
-        fused=True,
-        compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True},
+        fused=True, compiled={"coordinate_descent_tuning": True, "coordinate_descent_check_all_directions": True}
     ),
 }
 DEFAULT_STEP = "fused-decode-compiled"

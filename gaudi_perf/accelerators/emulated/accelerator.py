@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from gaudi_perf.accelerators.base import Finding, Found, finding
+from gaudi_perf.accelerators.base import Finding, Found
 from gaudi_perf.accelerators.cpu.health import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed
@@ -39,22 +39,21 @@ class EmulatedGaudi(HpuAccelerator):
 
     def find(self) -> Found:
         """A pretended server has eight devices, whose memory is the host's."""
-        return Found(name=self.name, count=DEVICES)
+        return Found(self.name, DEVICES)
 
     def health(self) -> Iterator[Finding]:
-        """What the emulation needs: PyTorch, a compiler for its device, optimum-habana."""
-        yield finding("devices", "ok", f"{DEVICES} x {self.name}; its times say nothing about a Gaudi")
-        for check in check_cpu(installed("torch"), compiler()):
-            if check.check == "C++ compiler" and check.status != "ok":
-                yield finding("C++ compiler", "unfit", "none, so the emulated device cannot be built", check.remedy)
-            elif check.check != "devices":
-                yield check
+        _, pytorch, built_by = check_cpu(installed("torch"), compiler())
+        yield Finding("devices", "ok", f"{DEVICES} x {self.name}; its times say nothing about a Gaudi")
+        yield pytorch
+        if built_by.status != "ok":
+            found = "none, so the emulated device cannot be built"
+            built_by = Finding("C++ compiler", "unfit", found, built_by.remedy)
+        yield built_by
         optimum = installed("optimum-habana")
         remedy = "" if optimum else 'pip install -e ".[hpu]"'
-        yield finding("optimum-habana", "ok" if optimum else "unfit", optimum or "is not installed", remedy)
+        yield Finding("optimum-habana", "ok" if optimum else "unfit", optimum or "is not installed", remedy)
 
     def of_stack(self, environment: Mapping[str, str]) -> EmulatedGaudi:
-        """Another release, where the stack names one."""
         synapse = environment.get(SYNAPSE_VARIABLE, self.emulation.synapse)
         return type(self)(self.processes, replace(self.emulation, synapse=synapse))
 
@@ -78,11 +77,7 @@ class EmulatedGaudi(HpuAccelerator):
             raise UserError(f"--accelerator {self.name}: {error}") from None
         self._faults = Path(pretended["EMULATED_GAUDI_FAULTS"])
         self._set_faults(
-            model=group.model,
-            devices=group.devices,
-            dtype=group.dtype,
-            scale=group.scale,
-            weights=group.weights.label,
+            model=group.model, devices=group.devices, dtype=group.dtype, scale=group.scale, weights=group.weights.label
         )
         threads = os.environ.get("OMP_NUM_THREADS") or str(group.threads or 1)
         # The stub of torchvision and the metadata must not shadow what another process of the session imports.
@@ -116,13 +111,13 @@ class EmulatedGaudi(HpuAccelerator):
             faults = read(self.emulation.faults).faults
         except (OSError, FaultsError) as error:
             raise UserError(f"--emulated-faults: {error}") from None
-        known = sorted({*LABELS, *SEEN})
-        for key in (key for fault in faults for key in fault.when):
-            if key not in known:
-                raise UserError(
-                    f"--emulated-faults: {self.emulation.faults}: `when` asks for {key!r}, by which nothing is known: "
-                    f"use {', '.join(known)}"
-                )
+        known = {*LABELS, *SEEN}
+        unknown = next((key for fault in faults for key in fault.when if key not in known), None)
+        if unknown is not None:
+            raise UserError(
+                f"--emulated-faults: {self.emulation.faults}: `when` asks for {unknown!r}, by which nothing is known: "
+                f"use {', '.join(sorted(known))}"
+            )
         set_faults(self._faults, *faults, labels=labels)
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gaudi_perf.accelerators.base import MIB, Accelerator, Finding, Found
-from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, TelemetrySource
+from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
-from gaudi_perf.accelerators.hpu.matching import PLUGIN
+from gaudi_perf.accelerators.hpu.releases import PLUGIN
 from gaudi_perf.protocol import GroupSpec
-
-if TYPE_CHECKING:
-    from gaudi_perf.accelerators.hpu.engine import HpuEngine
-    from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
 
 # The board's name to the generation's (hl-smi's product names).
 _GENERATIONS = {"HL-20": "gaudi", "HL-22": "gaudi2", "HL-32": "gaudi3"}
@@ -31,14 +27,11 @@ class HpuAccelerator(Accelerator):
     backend = "hccl"
 
     def find(self) -> Found | None:
-        """What hl-smi lists."""
         rows = hl_smi.query("name", "memory.total")
         if not rows:
             return None
         product, memory = rows[0]
-        generation = next((name for prefix, name in _GENERATIONS.items() if product.startswith(prefix)), "gaudi")
-        size = int(memory) * MIB if memory.isdecimal() else None
-        return Found(name=generation, count=len(rows), memory_bytes=size)
+        return Found(_GENERATIONS.get(product[:5], "gaudi"), len(rows), mib_in_bytes(memory))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Lazy mode, which graphs need and which is no default since SynapseAI 1.21; metrics that judge validity."""
@@ -50,22 +43,19 @@ class HpuAccelerator(Accelerator):
             "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
         }
 
-    def engine(self) -> HpuEngine:
-        """The worker's side."""
+    def engine(self) -> Engine:
         from gaudi_perf.accelerators.hpu.engine import HpuEngine
 
         return HpuEngine()
 
-    def telemetry_source(self) -> PyhlmlSource:
-        """Pyhlml and hl-smi."""
+    def telemetry_source(self) -> TelemetrySource:
         from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
 
         return PyhlmlSource()
 
     def installed(self) -> bool:
         """Whether there is hl-smi or the vendor's plug-in, even without a device."""
-        return hl_smi.there_is_hl_smi() or bool(installed(PLUGIN))
+        return shutil.which("hl-smi") is not None or bool(installed(PLUGIN))
 
     def health(self) -> Iterator[Finding]:
-        """Devices, versions that go together, processes, memory, throttling, huge pages."""
         return check_gaudis(GaudiFacts.gather())

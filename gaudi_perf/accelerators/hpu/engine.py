@@ -10,15 +10,34 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from gaudi_perf.accelerators.hpu.generation import GaudiGeneration
-from gaudi_perf.accelerators.hpu.metrics import Counters
 from gaudi_perf.accelerators.hpu.stack import synapse_stack
-from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.import_patches import leave_out_scikit_learn
+from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine, leave_out_scikit_learn
+from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
+
+# What generate() of optimum-habana reads from the generation configuration, switched off: BLOOM has none of it, or it
+# changes what is measured.
+_OFF = (
+    "trim_logits",
+    "reuse_cache",
+    "limit_hpu_graphs",
+    "bucket_internal",
+    "reduce_recompile",
+    "attn_softmax_bf16",
+    "use_flash_attention",
+    "clear_hpu_graphs_cache",
+    "do_sample",
+)
+_STATISTICS = {
+    "compilations": ("graph_compilation", "TotalNumber"),
+    "compilation_us": ("graph_compilation", "TotalTime"),
+    "recipe_cache_misses": ("recipe_cache", "TotalMiss"),
+    "cpu_fallbacks": ("cpu_fallback", "TotalNumber"),
+}
+"""Names here, and the metric and its statistic in the bridge (habana_frameworks.torch.hpu.metrics)."""
 
 
 class HpuEngine(TorchEngine):
@@ -30,10 +49,10 @@ class HpuEngine(TorchEngine):
     def __init__(self) -> None:
         super().__init__()
         self._hpu: Any = None
-        self._since_prepared, self._since_rounds = Counters(), Counters()
+        self._when_prepared: dict[str, float] = {}
+        self._when_rounds_began: dict[str, float] = {}
 
     def import_libraries(self) -> None:
-        """PyTorch, and optimum-habana in place of parts of transformers."""
         adapt_transformers()
 
     def import_for_ranks(self) -> None:
@@ -42,7 +61,6 @@ class HpuEngine(TorchEngine):
         import habana_frameworks.torch.distributed.hccl  # noqa: F401  (takes this rank's device, and registers hccl)
 
     def take_device(self) -> None:
-        """See that PyTorch has a Gaudi."""
         import habana_frameworks.torch.hpu as hpu
 
         if not hpu.is_available():
@@ -53,7 +71,9 @@ class HpuEngine(TorchEngine):
         """As every engine; complete on the device when it returns."""
         super().load(group, progress)
         if group.devices > 1:
-            take_the_cache_as_it_is(self._model)
+            # The cache is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from
+            # [batch, heads, ...] by the first dimension, which is the same where a rank has one head, and then fails.
+            self._model._convert_to_bloom_cache = lambda past_key_values: past_key_values
         self.synchronize()
 
     def device(self) -> Device:
@@ -65,7 +85,6 @@ class HpuEngine(TorchEngine):
         return Device(name=name, accelerator="hpu", memory_bytes=memory, available=int(self._hpu.device_count()))
 
     def stack(self) -> Stack:
-        """SynapseAI's release, by the plug-in's metadata, and every other component."""
         return synapse_stack(lazy=bool(self._hpu.is_lazy()))
 
     def memory_bandwidth(self) -> float | None:
@@ -80,11 +99,10 @@ class HpuEngine(TorchEngine):
             self._model = wrap_in_hpu_graph(self._model)
             if not variant.kv_cache:
                 self._model.forward = _without_cache_position(self._model.forward)
-        self._since_prepared.begin()
+        self._when_prepared = _statistics()
         return GaudiGeneration(self._model, variant)
 
     def close(self) -> None:
-        """Unwrap the model."""
         super().close()
         if self._model is not None:
             if hasattr(self._model, "clear_cache"):
@@ -92,31 +110,70 @@ class HpuEngine(TorchEngine):
             self._model.forward = self._forward
 
     def synchronize(self) -> None:
-        """Wait for the device."""
         self._hpu.synchronize()
 
     def reset_peak_memory(self) -> None:
-        """Forget the peak."""
         self._hpu.reset_peak_memory_stats()
 
     def peak_memory_bytes(self) -> int | None:
-        """The device's peak."""
         return int(self._hpu.max_memory_allocated())
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Graphs compiled since the variant was prepared; the bridge reports microseconds."""
-        grown = self._since_prepared.grown()
+        grown = _grown(self._when_prepared)
         if not grown["compilations"]:
             return None
         return GraphCompilation(seconds=grown["compilation_us"] / 1e6, count=int(grown["compilations"]))
 
     def begin_rounds(self) -> None:
-        """Remember the counters."""
-        self._since_rounds.begin()
+        self._when_rounds_began = _statistics()
 
     def problems(self) -> list[str]:
-        """A compilation, a recipe-cache miss or a CPU fallback inside the rounds."""
-        return self._since_rounds.problems()
+        found, grown = [], _grown(self._when_rounds_began)
+        if grown["compilations"]:
+            found.append(
+                f"{grown['compilations']:.0f} graph compilations inside the timed rounds: allow more warm-up "
+                "(--warm-up-limit), and keep shapes static"
+            )
+        elif grown["recipe_cache_misses"]:
+            found.append(
+                f"{grown['recipe_cache_misses']:.0f} recipe-cache misses inside the timed rounds: allow more warm-up "
+                "(--warm-up-limit), or a larger PT_HPU_RECIPE_CACHE_CONFIG"
+            )
+        if grown["cpu_fallbacks"]:
+            found.append(
+                f"{grown['cpu_fallbacks']:.0f} operations fell back to the CPU inside the timed rounds: see the metric "
+                "cpu_fallback for their names; this SynapseAI release does not run them on the device"
+            )
+        return found
+
+
+class GaudiGeneration(PlainGeneration):
+    """Greedy generation by optimum-habana's ``generate``, with the settings of its own text-generation script."""
+
+    def __init__(self, model: Any, variant: Variant) -> None:
+        """Changes the model's own generation configuration; whoever wants graphs has wrapped the model in them."""
+        self._model, self._config, self._new_tokens = model, model.generation_config, variant.new_tokens
+        sizes = {"max_new_tokens": variant.new_tokens, "min_new_tokens": None, "bucket_size": -1}
+        switches = {"use_cache": variant.kv_cache, "static_shapes": True, "ignore_eos": True}
+        for name, value in {**sizes, **switches, **dict.fromkeys(_OFF, False)}.items():
+            setattr(self._config, name, value)
+        self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
+
+
+def _statistics() -> dict[str, float]:
+    """Each of ``_STATISTICS`` until now; a metric that this release lacks counts as 0."""
+    from habana_frameworks.torch.hpu.metrics import metric_global
+
+    metrics = {name: (metric_global(metric), statistic) for name, (metric, statistic) in _STATISTICS.items()}
+    return {
+        name: 0.0 if metric is None else float(dict(metric.stats()).get(statistic, 0))
+        for name, (metric, statistic) in metrics.items()
+    }
+
+
+def _grown(before: dict[str, float]) -> dict[str, float]:
+    return {name: value - before.get(name, 0) for name, value in _statistics().items()}
 
 
 @functools.cache
@@ -134,15 +191,6 @@ def adapt_transformers() -> None:
             f'optimum-habana cannot be imported ({error}): install it with pip install -e ".[hpu]"'
         ) from None
     adapt_transformers_to_gaudi()
-
-
-def take_the_cache_as_it_is(model: Any) -> None:
-    """Have a model take BLOOM's cache without a conversion.
-
-    It is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from [batch, heads, ...] by the
-    first dimension, which is the same where a rank has one head, and fails to convert it.
-    """
-    model._convert_to_bloom_cache = lambda past_key_values: past_key_values
 
 
 def _without_cache_position(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from gaudi_perf.accelerators.base import GIB, MIB, Finding, finding
+from gaudi_perf.accelerators.base import GIB, Finding
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
-from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.host import mib_in_bytes
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.hlml import opened, throttle_reasons
-from gaudi_perf.accelerators.hpu.matching import COMPONENTS, is_emulated, match_versions
+from gaudi_perf.accelerators.hpu.releases import installed_components, is_emulated, match_versions
 
 HUGE_PAGES = 153600
 """Pages of 2 MiB that scripts for servers with eight Gaudis reserve."""
@@ -36,7 +37,7 @@ class GaudiFacts:
 
     Attributes:
         hl_smi: whether there is such a program.
-        versions: installed components, without those that are not.
+        versions: of installed components.
         lazy_mode: PT_HPU_LAZY_MODE of this process, or None if it is not set.
         huge_pages: how many are reserved, or None where the system does not report it.
         memory_available: of the host, in bytes.
@@ -53,9 +54,9 @@ class GaudiFacts:
     def gather(cls) -> GaudiFacts:
         """Look at this machine."""
         return cls(
-            hl_smi=hl_smi.there_is_hl_smi(),
+            hl_smi=shutil.which("hl-smi") is not None,
             devices=tuple(_devices()),
-            versions={name: found for name in COMPONENTS if (found := installed(name))},
+            versions=installed_components(),
             lazy_mode=os.environ.get("PT_HPU_LAZY_MODE"),
             huge_pages=_huge_pages(),
             memory_available=int(psutil.virtual_memory().available),
@@ -69,30 +70,27 @@ def check_gaudis(facts: GaudiFacts) -> Iterator[Finding]:
         yield check_products(facts.devices, _HABANA)
     elif facts.hl_smi:
         remedy = "run hl-smi and read its error; in a container, set HABANA_VISIBLE_DEVICES=all"
-        yield finding("devices", "unfit", "hl-smi lists no device", remedy)
+        yield Finding("devices", "unfit", "hl-smi lists no device", remedy)
     else:
         remedy = "install the driver and habanalabs-thunk, or run in the vendor's container with --runtime=habana"
-        yield finding("devices", "unfit", "there is no hl-smi", remedy)
+        yield Finding("devices", "unfit", "there is no hl-smi", remedy)
     yield from match_versions(facts.versions, drivers)
-    yield _lazy_mode(facts.lazy_mode)
+    if facts.lazy_mode not in (None, "1"):
+        found = f"PT_HPU_LAZY_MODE={facts.lazy_mode} here; the suite's own workers set it to 1, other programs do not"
+        yield Finding("lazy mode", "warning", found, "export PT_HPU_LAZY_MODE=1")
+    else:
+        where = "PT_HPU_LAZY_MODE=1" if facts.lazy_mode else "PT_HPU_LAZY_MODE is not set here"
+        yield Finding("lazy mode", "ok", f"{where}; the suite's workers set it to 1")
     yield from check_idle(facts.devices, _HABANA)
     if facts.huge_pages is None:
-        yield finding("huge pages", "unknown", "the system does not report it")
+        yield Finding("huge pages", "unknown", "the system does not report it")
     elif facts.huge_pages == 0 and not is_emulated(drivers):
-        yield finding("huge pages", "warning", "none reserved", f"sudo sysctl -w vm.nr_hugepages={HUGE_PAGES}")
+        yield Finding("huge pages", "warning", "none reserved", f"sudo sysctl -w vm.nr_hugepages={HUGE_PAGES}")
     else:
-        yield finding("huge pages", "ok", f"{facts.huge_pages} reserved")
+        yield Finding("huge pages", "ok", f"{facts.huge_pages} reserved")
     if facts.memory_available < 32 * GIB and not is_emulated(drivers):
         found = f"{facts.memory_available / GIB:.1f} GiB free; weights pass through it"
-        yield finding("host memory", "warning", found, "free 32 GiB for BLOOMZ-7B")
-
-
-def _lazy_mode(value: str | None) -> Finding:
-    if value not in (None, "1"):
-        found = f"PT_HPU_LAZY_MODE={value} here; the suite's own workers set it to 1, other programs do not"
-        return finding("lazy mode", "warning", found, "export PT_HPU_LAZY_MODE=1")
-    where = "PT_HPU_LAZY_MODE=1" if value else "PT_HPU_LAZY_MODE is not set here"
-    return finding("lazy mode", "ok", f"{where}; the suite's workers set it to 1")
+        yield Finding("host memory", "warning", found, "free 32 GiB for BLOOMZ-7B")
 
 
 def _devices() -> Iterator[DeviceFacts]:
@@ -103,10 +101,9 @@ def _devices() -> Iterator[DeviceFacts]:
         for index in range(int(hlml.hlmlDeviceGetCount())):
             throttled[index] = tuple(throttle_reasons(hlml, hlml.hlmlDeviceGetHandleByIndex(index)))
     rows = hl_smi.query("name", "driver_version", "memory.total", "memory.used")
-    for index, (product, driver, *memory) in enumerate(rows):
-        total, used = (int(mib) * MIB if mib.isdecimal() else None for mib in memory)
+    for index, (product, driver, total, used) in enumerate(rows):
         own = tuple(process for process in processes if process.device == index)
-        yield DeviceFacts(index, product, driver, total, used, own, throttled.get(index))
+        yield DeviceFacts(index, product, driver, mib_in_bytes(total), mib_in_bytes(used), own, throttled.get(index))
 
 
 def _huge_pages() -> int | None:

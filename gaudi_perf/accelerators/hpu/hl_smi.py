@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 from gaudi_perf.accelerators.base import MIB
 from gaudi_perf.accelerators.host import csv_of, output_of
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
 _PROCESS = re.compile(r"\|\s+(?P<device>\d+)\s+(?P<pid>\d+)\s+\S+\s+(?P<name>.*?)\s+(?P<memory>\d+)\s*MiB\s*\|")
-
-
-def there_is_hl_smi() -> bool:
-    """Whether the program is on PATH."""
-    return shutil.which("hl-smi") is not None
 
 
 def query(*fields: str) -> list[list[str]]:

@@ -11,8 +11,9 @@ from typing import Any
 _POWER, _THERMAL = 1 << 0, 1 << 1  # HLML_CLOCKS_THROTTLE_REASON_* of hlml.h
 
 
-def open_hlml() -> Any:
-    """The module pyhlml with its library opened.
+@contextlib.contextmanager
+def opened() -> Iterator[Any]:
+    """The module pyhlml with its library opened, and closed at the end.
 
     Raises:
         Exception: of any kind; ImportError, or pyhlml's own where the driver's library is not there.
@@ -23,18 +24,11 @@ def open_hlml() -> Any:
         import pyhlml
 
         pyhlml.hlmlInit()
-    return pyhlml
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[Any]:
-    """As ``open_hlml``, and closed at the end."""
-    hlml = open_hlml()
     try:
-        yield hlml
+        yield pyhlml
     finally:
         with contextlib.suppress(Exception):
-            hlml.hlmlShutdown()
+            pyhlml.hlmlShutdown()
 
 
 def throttle_reasons(hlml: Any, device: Any) -> list[str]:

@@ -6,10 +6,9 @@ import os
 import platform
 from contextlib import suppress
 
-from gaudi_perf.accelerators.host import installed
 from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.hlml import opened
-from gaudi_perf.accelerators.hpu.matching import COMPONENTS, PLUGIN, mismatches
+from gaudi_perf.accelerators.hpu.releases import PLUGIN, installed_components, mismatches
 from gaudi_perf.vocabulary.stack import Stack
 
 # Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).
@@ -26,21 +25,20 @@ _SETTINGS = {
 
 
 def synapse_stack(lazy: bool) -> Stack:
-    """The stack of this process.
-
-    Args:
-        lazy: whether the bridge says that it is in lazy mode, whatever the variables say.
-    """
-    versions = {name: found for name in COMPONENTS if (found := installed(name))}
+    """The stack of this process; whether it is in lazy mode says the bridge, whatever the variables say."""
+    versions = installed_components()
     release, _, build = versions.get(PLUGIN, "none").rpartition(".")
-    driver = _driver()
+    driver: dict[str, str] = {}
+    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
+        driver["driver"] = hlml.hlmlGetDriverVersion().decode()
+        driver["firmware"] = hlml.hlmlDeviceGetFirmwareFITVersion(hlml.hlmlDeviceGetHandleByIndex(0)).decode()
+    if "driver" not in driver:
+        driver["driver"] = next((row[0] for row in hl_smi.query("driver_version")), "unknown")
     components = {
         "synapse-build": build,
         "python": platform.python_version(),
         "pytorch": versions.get("torch", "none"),
-        "transformers": versions.get("transformers", "none"),
-        "optimum-habana": versions.get("optimum-habana", "none"),
-        "deepspeed": versions.get("deepspeed", "none"),
+        **{name: versions.get(name, "none") for name in ("transformers", "optimum-habana", "deepspeed")},
         **driver,
     }
     settings = {name: os.environ.get(name) or default for name, default in _SETTINGS.items()}
@@ -52,15 +50,3 @@ def synapse_stack(lazy: bool) -> Stack:
         settings=settings,
         mismatches=mismatches(versions, [driver["driver"]]),
     )
-
-
-def _driver() -> dict[str, str]:
-    """Driver and firmware, from pyhlml or hl-smi; whichever is there."""
-    found: dict[str, str] = {}
-    with suppress(Exception), opened() as hlml:  # pyhlml's own kinds, and ImportError: it is optional
-        found["driver"] = hlml.hlmlGetDriverVersion().decode()
-        found["firmware"] = hlml.hlmlDeviceGetFirmwareFITVersion(hlml.hlmlDeviceGetHandleByIndex(0)).decode()
-    if "driver" not in found:
-        rows = hl_smi.query("driver_version")
-        found["driver"] = rows[0][0] if rows else "unknown"
-    return found

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.hpu import hl_smi
-from gaudi_perf.accelerators.hpu.hlml import open_hlml, throttle_reasons
+from gaudi_perf.accelerators.hpu.hlml import opened, throttle_reasons
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 _CLOCK_SOC, _ON_AIP = 0, 0  # hlml.h: hlml_clock_type_t, hlml_temperature_sensors_t
@@ -20,35 +20,27 @@ class PyhlmlSource(TelemetrySource):
     """Gaudi, through pyhlml."""
 
     def __init__(self) -> None:
-        """Open the library.
-
-        Raises:
-            Exception: pyhlml or the driver's library is not there.
-        """
-        self._hlml = open_hlml()
+        self._open = contextlib.ExitStack()
+        self._hlml = self._open.enter_context(opened())
         count = int(self._hlml.hlmlDeviceGetCount())
         self._devices = [self._hlml.hlmlDeviceGetHandleByIndex(index) for index in range(count)]
 
     def sample(self) -> list[DeviceSample]:
-        """Every device; what one does not report is None."""
         return [self._sample(index, device) for index, device in enumerate(self._devices)]
 
     def processes(self) -> list[DeviceProcess]:
-        """What hl-smi's table lists."""
         return hl_smi.processes()
 
     def close(self) -> None:
-        """Close the library."""
-        self._hlml.hlmlShutdown()
+        self._open.close()
 
     def _sample(self, index: int, device: Any) -> DeviceSample:
         hlml = self._hlml
-        power = _or_none(lambda: float(hlml.hlmlDeviceGetPowerUsage(device)))
         return DeviceSample(
             device=index,
             clock_mhz=_or_none(lambda: float(hlml.hlmlDeviceGetClockInfo(device, _CLOCK_SOC))),
             temperature_c=_or_none(lambda: float(hlml.hlmlDeviceGetTemperature(device, _ON_AIP))),
-            power_w=None if power is None else power / 1000,  # pyhlml gives mW
+            power_w=_or_none(lambda: float(hlml.hlmlDeviceGetPowerUsage(device)) / 1000),  # pyhlml gives mW
             memory_used_bytes=_or_none(lambda: int(hlml.hlmlDeviceGetMemoryInfo(device).used)),
             throttle_reasons=_or_none(lambda: throttle_reasons(hlml, device)) or [],
         )

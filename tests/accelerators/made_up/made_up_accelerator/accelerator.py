@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gaudi_perf.accelerators.base import Accelerator, Finding, Found, TelemetrySource, finding
+from gaudi_perf.accelerators.base import Accelerator, Finding, Found, TelemetrySource
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MadeUpAccelerator(Accelerator):
 
     def health(self) -> Iterator[Finding]:
         yield from super().health()
-        yield finding("beads", "warning", "one is stuck", "oil the rod")
+        yield Finding("beads", "warning", "one is stuck", "oil the rod")
 
 
 class Beads(TelemetrySource):
