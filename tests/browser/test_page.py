@@ -91,10 +91,10 @@ def test_a_link_opens_the_case_and_back_returns(browser: Chromium) -> None:
     browser.run(f"{ROWS}[0].querySelector('a').click()")
     browser.until("!document.getElementById('case').hidden")
     assert browser.run("document.querySelector('#case h1').textContent") == name
-    assert browser.run("document.activeElement.textContent") == name  # screen readers announce it
+    assert browser.run("document.activeElement.textContent") == name  # readers of screens are told
     assert browser.run("document.title").startswith(name)
     browser.until("document.querySelectorAll('#case .plot svg').length >= 5")
-    for heading in ("Why this verdict", "Sessions and versions", "Rounds, in order", "Now and then", "Facts"):
+    for heading in ("Why this verdict", "Nights and versions", "Rounds, in order", "Now and then", "Facts"):
         assert heading in browser.run("document.getElementById('case').innerText")
     assert browser.run("document.querySelectorAll('#case .plot circle').length") > 100
     browser.run("document.querySelectorAll('#case details').forEach((box) => { box.open = true; })")
