@@ -3,10 +3,10 @@
 BLOOMZ-7B with dummy weights, 100 new tokens: eager and graphs, with and without the KV cache; every step that graphs
 can be made of; the spread between runs in fresh processes; tokens in float32; all GPUs together where there are
 several; then the suite itself, ``pytest perf_tests -k bloomz7b``, which stores the baselines of this GPU. The last
-table says for each thing that is asked whether it was seen.
+table reports for each requirement whether it was met.
 
-Each job is a process of its own, and writes down every variant when it is measured: what fails midway, the GPU itself
-included, leaves the rest standing, and ``--resume`` goes on from there. Without a GPU,
+Each job is a process of its own, and writes every variant to its file when it is measured: a failure, of the GPU too,
+loses nothing that was measured before, and ``--resume`` goes on from there. Without a GPU,
 ``--engine cpu --model bloomz560m --scale standin`` rehearses it.
 """
 
@@ -65,22 +65,22 @@ class Benchmark:
 
     def run(self) -> str:
         """Measure everything; what is to be printed."""
-        told = self._arguments
+        options = self._arguments
         cached = ["eager-kvcache", "graphs-kvcache"]
         self._do("run 1")
-        for step in STEPS if told.engine == "cuda" else ():
+        for step in STEPS if options.engine == "cuda" else ():
             if step != DEFAULT_STEP:
                 self._do(f"step {step}", step=step, variants=["graphs-kvcache"])
         best = fastest_step(self._jobs)
         if best != DEFAULT_STEP:  # perhaps because the default fails here
             self._do(f"without cache, {best}", step=best, variants=["graphs-nocache"])
-        for run in range(2, told.runs + 1):
+        for run in range(2, options.runs + 1):
             self._do(f"run {run}", step=best, variants=cached)
-        self._do("tokens in float32", model=told.small, dtype="float32", step=best, rounds=1)
+        self._do("tokens in float32", model=options.small, dtype="float32", step=best, rounds=1)
         group = self._group_size()
         if group > 1:
             self._do(f"{group} devices", step=best, devices=group, variants=cached)
-            exact = {"model": told.small, "dtype": "float32", "rounds": 1}
+            exact = {"model": options.small, "dtype": "float32", "rounds": 1}
             self._do(f"{group} in float32", step=best, devices=group, variants=cached, **exact)
         self._run_suite(best, group)
         return report(self._jobs, best, self._suite)
@@ -93,24 +93,24 @@ class Benchmark:
 
     def _group_size(self) -> int:
         """The most devices among which the heads of both models divide."""
-        told = self._arguments
-        heads = [model_named(name).shape_at(told.scale).heads for name in (told.model, told.small)]
+        options = self._arguments
+        heads = [model_named(name).shape_at(options.scale).heads for name in (options.model, options.small)]
         return max(count for count in range(1, self._devices + 1) if not any(each % count for each in heads))
 
     def _do(self, what: str, **changes: Any) -> None:
-        told = self._arguments
-        base = {name: getattr(told, name) for name in BASE}
-        asked = {**base, "step": DEFAULT_STEP, "variants": list(ALL), "devices": 1, "limit": told.limit, **changes}
+        options = self._arguments
+        base = {name: getattr(options, name) for name in BASE}
+        asked = {**base, "step": DEFAULT_STEP, "variants": list(ALL), "devices": 1, "limit": options.limit, **changes}
         asked["what"] = what
         job = self._done_before(asked)
         if job is None and self._left() < SHORTEST_S:
             job = {**asked, "failed": "left out, for lack of time: see --budget"}
         elif job is None:
-            job = done(asked, min(told.limit, self._left()))
+            job = done(asked, min(options.limit, self._left()))
         self._jobs.append(job)
         self._keep()
         said = job.get("failed") or "done"
-        print(f"{what}: {said}; {self._left():.0f} s of {told.budget:.0f} s left", flush=True)
+        print(f"{what}: {said}; {self._left():.0f} s of {options.budget:.0f} s left", flush=True)
 
     def _done_before(self, asked: Job) -> Job | None:
         """The same job of a run that broke off, if all of it was measured."""
@@ -123,11 +123,11 @@ class Benchmark:
         return None
 
     def _run_suite(self, step: str, group: int) -> None:
-        told = self._arguments
-        if told.suite_budget < SHORTEST_S:
+        options = self._arguments
+        if options.suite_budget < SHORTEST_S:
             self._suite = {"left out": "see --suite-budget"}
         else:
-            self._suite = suite(told, step, [1, group] if group > 1 else [1])
+            self._suite = suite(options, step, [1, group] if group > 1 else [1])
         self._keep()
         print(f"suite: {self._suite.get('last', 'left out')}", flush=True)
 
@@ -199,23 +199,23 @@ def run(command: list[str], environment: dict[str, str], limit: float) -> tuple[
         return status, (log.read().strip().splitlines() or [""])[-1].strip()
 
 
-def suite(told: argparse.Namespace, step: str, devices: list[int]) -> dict[str, Any]:
+def suite(options: argparse.Namespace, step: str, devices: list[int]) -> dict[str, Any]:
     """``pytest perf_tests`` on all cases of the model, which stores baselines: how it ended, and what is there then."""
-    beside = told.json.resolve().parent
-    default = ROOT / "baselines" if told.engine == "cuda" else beside / "baselines"
-    baselines = (told.baselines_dir or default).resolve()
-    results = beside / f"{told.json.stem}-results" / time.strftime("%Y%m%dT%H%M%S")
+    beside = options.json.resolve().parent
+    default = ROOT / "baselines" if options.engine == "cuda" else beside / "baselines"
+    baselines = (options.baselines_dir or default).resolve()
+    results = beside / f"{options.json.stem}-results" / time.strftime("%Y%m%dT%H%M%S")
     begun = time.time()
-    command = [sys.executable, "-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", told.model]
-    command += ["--accelerator", told.engine, "--scale", told.scale, "--devices", ",".join(map(str, devices))]
-    command += ["--dtype", told.dtype, "--new-tokens", str(told.new_tokens), "--runs", str(told.suite_runs)]
+    command = [sys.executable, "-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", options.model]
+    command += ["--accelerator", options.engine, "--scale", options.scale, "--devices", ",".join(map(str, devices))]
+    command += ["--dtype", options.dtype, "--new-tokens", str(options.new_tokens), "--runs", str(options.suite_runs)]
     command += ["--refresh-baselines", "--baselines-dir", str(baselines), "--results-dir", str(results)]
-    status, last = run(command, {**os.environ, STEP: step}, told.suite_budget)
+    status, last = run(command, {**os.environ, STEP: step}, options.suite_budget)
     cases = {each.case.id for each in ResultsStore(results).read_runs().runs if not each.measurement.problems}
     files = [path for path in baselines.glob("*/*.json") if path.stat().st_mtime >= begun]
     stored = [case for path in files for case in json.loads(path.read_text())["cases"]]
     return {
-        "model": told.model,
+        "model": options.model,
         "status": status,
         "last": last,
         "measured": len(cases),

@@ -23,7 +23,7 @@ WARM_UP = 3
 
 
 def run_job(job: Job, file: Path) -> None:
-    """Load, and measure every variant; one that fails tells why, and leaves the others standing.
+    """Load, and measure every variant; one that fails records why, and the others are measured all the same.
 
     Args:
         job: what to measure.

@@ -48,23 +48,23 @@ def fastest_step(jobs: list[Job]) -> str:
 
 
 def report(jobs: list[Job], best: str, suite: dict[str, Any]) -> str:
-    told = next((job for job in jobs if "device" in job), None)
-    if told is None:
+    first = next((job for job in jobs if "device" in job), None)
+    if first is None:
         return "nothing could be measured: " + "; ".join(job.get("failed", "no device") for job in jobs)
     bandwidths = [job["bandwidth"] for job in jobs if job.get("bandwidth") and job["devices"] == 1]
     bandwidth = max(bandwidths, default=None)
-    components = told["components"]
+    components = first["components"]
     lines = [
         "",
-        f"{told['device']} ({components.get('gpu', 'this host')}), {told['stack']}, "
+        f"{first['device']} ({components.get('gpu', 'this host')}), {first['stack']}, "
         f"PyTorch {components.get('pytorch', '')}, transformers {components['transformers']}, "
         f"driver {components.get('driver', '-')}",
-        f"settings: {', '.join(f'{name}={value}' for name, value in told['settings'].items())}",
+        f"settings: {', '.join(f'{name}={value}' for name, value in first['settings'].items())}",
         "memory bandwidth: not measured"
         if bandwidth is None
         else f"memory bandwidth: {bandwidth / 1e12:.3f} TB/s, the most of {len(bandwidths)} processes",
-        f"{told['model']} {told['scale']}, {told['dtype']}, {told['new_tokens']} new tokens, "
-        f"{told['rounds']} rounds after {WARM_UP}, loaded in {told['load_s']:.1f} s",
+        f"{first['model']} {first['scale']}, {first['dtype']}, {first['new_tokens']} new tokens, "
+        f"{first['rounds']} rounds after {WARM_UP}, loaded in {first['load_s']:.1f} s",
         "",
         f"{'job':20} {'variant':15} {'step':22} {'median':>9} {'spread':>7} {'events':>9} {'1st token':>9} "
         f"{'per token':>9} {'of limit':>8}  tokens",
@@ -81,7 +81,7 @@ def report(jobs: list[Job], best: str, suite: dict[str, Any]) -> str:
         events = [value for value in result["device_s"] if value is not None]
         shown = f"{statistics.median(events) * 1e3:7.2f}ms" if events else "-"
         share = "-" if bandwidth is None else f"{limit_of(job, name, bandwidth) / median * 100:.1f}%"
-        against = reference if job["dtype"] == told["dtype"] else tokens_of([job], ALL[0])
+        against = reference if job["dtype"] == first["dtype"] else tokens_of([job], ALL[0])
         lines.append(
             f"{head} {median * 1e3:7.2f}ms {spread * 100:6.2f}% {shown:>9} {result['first_token_s'] * 1e3:7.2f}ms "
             f"{result['following_token_s'] * 1e3:7.3f}ms {share:>8}  {agreement(against, result)}"
@@ -166,8 +166,8 @@ def how_far(jobs: list[Job], first: Job) -> Bar:
     found = {name: result for _, name, result in rows(here) if "tokens" in result}
     if len(found) < len(ALL):
         return asked, UNKNOWN, f"{len(found)} of {len(ALL)} variants were measured"
-    told = [f"{name} {agreement(found[ALL[0]]['tokens'], found[name])}" for name in ALL[1:]]
-    return bar(asked, True, f"with {ALL[0]}: {', '.join(told)}")
+    shown = [f"{name} {agreement(found[ALL[0]]['tokens'], found[name])}" for name in ALL[1:]]
+    return bar(asked, True, f"with {ALL[0]}: {', '.join(shown)}")
 
 
 def whole(jobs: list[Job]) -> Bar:
@@ -216,12 +216,12 @@ def of_group(jobs: list[Job]) -> list[Bar]:
         found = {name: result for _, name, result in rows([job])}
         failed = [f"{name}: {result['failed']}" for name, result in found.items() if "failed" in result]
         missing = [f"{name}: {job.get('failed', 'missing')}" for name in job["variants"] if name not in found]
-        told = [
+        passed = [
             f"{name} {statistics.median(result['host_s']) * 1e3:.1f} ms"
             for name, result in found.items()
             if "host_s" in result
         ]
-        bars.append(bar(asked, not failed and not missing, "; ".join([*told, *failed, *missing])))
+        bars.append(bar(asked, not failed and not missing, "; ".join([*passed, *failed, *missing])))
         if job["dtype"] == "float32":
             alone = tokens_of([one for one in jobs if one["dtype"] == "float32" and one["devices"] == 1], ALL[0])
             tokens = [result["tokens"] for result in found.values() if "tokens" in result]

@@ -30,7 +30,7 @@ from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, 
 from gaudi_perf.vocabulary.workload import Workload
 
 ROUNDS = 20
-RUNS_A_NIGHT = 5
+RUNS_A_SESSION = 5
 CONFIGURATIONS = [
     Configuration(model=model, devices=devices, graphs=graphs, kv_cache=cache)
     for model in ("bloomz7b", "bloomz560m")
@@ -42,17 +42,17 @@ PROJECT = Path(__file__).parents[1]
 
 
 def make_history(directory: Path, count: int) -> None:
-    """Write run documents: nights of 16 cases with 5 runs each, and a release every 30 nights."""
+    """Write run documents: daily sessions of 16 cases with 5 runs each, and a release every 30 sessions."""
     rng = np.random.default_rng(20260131)
-    written = night = 0
+    written = day = 0
     start = datetime(2020, 1, 1, tzinfo=timezone.utc)
     while written < count:
-        at = start + timedelta(days=night)
-        release = night // 30
+        at = start + timedelta(days=day)
+        release = day // 30
         stack = Stack(
             kind="synapse", version=f"1.{release}.0", components={f"component-{n}": f"{release}.{n}" for n in range(12)}
         )
-        session_id = f"{at:%Y%m%dT%H%M%S.%f}Z-{night:08x}"
+        session_id = f"{at:%Y%m%dT%H%M%S.%f}Z-{day:08x}"
         folder = directory / session_id
         folder.mkdir(parents=True)
         reports = []
@@ -62,9 +62,9 @@ def make_history(directory: Path, count: int) -> None:
             )
             slower = 1.08 if release >= 3 and configuration.devices == 8 else 1.0
             ids = []
-            luck = rng.normal(0, 0.005)
-            for _ in range(min(RUNS_A_NIGHT, count - written)):
-                run = _run(rng, case, stack, session_id, at, written, slower * float(np.exp(luck)))
+            deviation = rng.normal(0, 0.005)
+            for _ in range(min(RUNS_A_SESSION, count - written)):
+                run = _run(rng, case, stack, session_id, at, written, slower * float(np.exp(deviation)))
                 (folder / f"run-{run.run_id}.json").write_bytes(encode(run))
                 ids.append(run.run_id)
                 written += 1
@@ -76,7 +76,7 @@ def make_history(directory: Path, count: int) -> None:
         stamp = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         session = Session(session_id=session_id, started_at=stamp, ended_at=stamp, cases=reports)
         (folder / "session.json").write_bytes(encode(session))
-        night += 1
+        day += 1
 
 
 def _run(

@@ -1,11 +1,12 @@
 """Error rates of whole sessions: cases judged one after the other, as pytest does, up to whether the session fails.
 
     python benchmarks/sessions.py                   # the numbers in docs/detection.md, some minutes
-    python benchmarks/sessions.py --repeats 50      # a quick look
+    python benchmarks/sessions.py --repeats 50      # a first impression
 
-No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the level of each
-case, gates, all cases together at the end, exit status. Noise is that of a quiet server: runs 0.5 % apart, rounds 1 %,
-nights 1 %, 3 % of nights 8 % slow, which the probes show. All cases of a session share its night's luck.
+No worker is started: runs are generated, and judged as measured ones are: evidence, comparison, the significance level
+of each case, gates, all cases together at the end, exit status. Noise is that of a quiet server: run-to-run variation
+0.5 %, rounds 1 %, night-to-night variation 1 %, 3 % of sessions 8 % slow, which the probes show. All cases of a session
+share its random deviation.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from detection_rules.noise import Luck, QuietServer
+from detection_rules.noise import Deviation, QuietServer
 from scipy.stats import binomtest
 
 from gaudi_perf.judging.case import CaseJudge
@@ -52,16 +53,18 @@ CASE = Case(
     workload=Workload(),
     scale="full",
 )
-"""What is measured is one case by its documents; which of the session's cases it is shows in the latencies alone."""
+"""All documents are of this one case; the session's cases differ in their latencies alone."""
 ROUNDS = 10
 
 
-def run_of(server: QuietServer, luck: Luck, night: str, number: int, factor: float, rng: np.random.Generator) -> Run:
-    """A run of a night as it is stored, made longer by a factor."""
-    made = server.run_of(luck, night, ROUNDS, rng)
+def run_of(
+    server: QuietServer, deviation: Deviation, session_id: str, number: int, factor: float, rng: np.random.Generator
+) -> Run:
+    """A run of a session as it is stored, made longer by a factor."""
+    made = server.run_of(deviation, session_id, ROUNDS, rng)
     return Run(
-        run_id=f"{night}-{number:08x}",
-        session_id=night,
+        run_id=f"{session_id}-{number:08x}",
+        session_id=session_id,
         started_at="2026-01-31T12:00:00Z",
         case=CASE,
         device=DEVICE,
@@ -79,28 +82,28 @@ Factor = Callable[[int], float]
 Gather = Callable[[QuietServer, Factor, np.random.Generator], list[CaseEvidence]]
 
 
-def night_label(number: int) -> str:
-    """The name of a session, which the names of its runs begin with."""
+def session_named(number: int) -> str:
+    """The id of a session, which the ids of its runs begin with."""
     return f"202601{number + 1:02d}T120000.000000Z-00000000"
 
 
-def stored(nights: int, runs: int, candidates: int, baselines: int = 1, *, slow_tonight: bool = False) -> Gather:
-    """Runs of tonight, which may be one of the slow nights, against baselines of so many nights each."""
+def stored(sessions: int, runs: int, candidates: int, baselines: int = 1, *, slow_candidate: bool = False) -> Gather:
+    """Runs of one session, which may be a slow one, against baselines of so many sessions each."""
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
-        lucks = [[server.luck(rng) for _ in range(nights)] for _ in range(baselines)]
-        tonight = (replace(server, bad=1.0) if slow_tonight else server).luck(rng)
+        deviations = [[server.deviation(rng) for _ in range(sessions)] for _ in range(baselines)]
+        candidate = (replace(server, slow_share=1.0) if slow_candidate else server).deviation(rng)
         found = []
         for number in range(len(CASES)):
-            ours = [run_of(server, tonight, night_label(27), run, factor(number), rng) for run in range(candidates)]
+            ours = [run_of(server, candidate, session_named(27), run, factor(number), rng) for run in range(candidates)]
             references = [
                 Reference(
                     role="drift" if which == 0 else "release",
                     label=f"gaudi2/synapse-1.{24 - which}.0",
                     stack=STACK,
                     runs=tuple(
-                        run_of(server, luck, night_label(7 * which + night), run, 1.0, rng)
-                        for night, luck in enumerate(lucks[which])
+                        run_of(server, deviation, session_named(7 * which + session), run, 1.0, rng)
+                        for session, deviation in enumerate(deviations[which])
                         for run in range(runs)
                     ),
                     level_s=1.0,
@@ -114,14 +117,14 @@ def stored(nights: int, runs: int, candidates: int, baselines: int = 1, *, slow_
 
 
 def side_by_side(pairs: int) -> Gather:
-    """Runs of two stacks in one night."""
+    """Runs of two stacks in one session."""
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
-        tonight, label = server.luck(rng), night_label(27)
+        deviation, session_id = server.deviation(rng), session_named(27)
         found = []
         for number in range(len(CASES)):
             ours, theirs = (
-                tuple(run_of(server, tonight, label, run, slow, rng) for run in range(pairs))
+                tuple(run_of(server, deviation, session_id, run, slow, rng) for run in range(pairs))
                 for slow in (factor(number), 1.0)
             )
             found.append(CaseEvidence(ours, (Reference("side by side", "old", STACK, theirs, 1.0),)))
@@ -132,7 +135,7 @@ def side_by_side(pairs: int) -> Gather:
 
 @dataclass
 class Tally:
-    """What many sessions came to.
+    """The outcomes of many sessions.
 
     Attributes:
         sessions: how many.
@@ -167,7 +170,7 @@ def judge_session(evidence: Sequence[CaseEvidence], plan: StoppingPlan | None) -
     """Judge a session as pytest does.
 
     Returns:
-        What is said of each case in the end, whether the session fails, and how many runs were used.
+        The report of each case at the end, whether the session fails, and how many runs were used.
     """
     testing, rules = MultipleTesting(len(evidence)), Rules()
     reports: dict[str, CaseReport] = {}
@@ -208,7 +211,7 @@ def simulate(
         by: by what share, 0.1 for 10 %.
         repeats: how many sessions.
         seed: of all draws.
-        plan: for as many runs as it takes; None for all at once.
+        plan: the stopping plan of interim analyses; None for all runs at once.
     """
     rng, tally = np.random.default_rng(seed), Tally()
     for _ in range(repeats):
@@ -221,11 +224,11 @@ def simulate(
 def scenarios() -> dict[str, tuple[Gather, StoppingPlan | None]]:
     """What is compared with what."""
     return {
-        "baseline of 5 nights": (stored(5, 1, 5), None),
-        "baselines of two versions, 5 nights each": (stored(5, 1, 5, baselines=2), None),
-        "baseline of 5 runs of one night": (stored(1, 5, 5), None),
-        "5 nights, tonight is slow": (stored(5, 1, 5, slow_tonight=True), None),
-        "one night, tonight is slow": (stored(1, 5, 5, slow_tonight=True), None),
+        "baseline of 5 sessions": (stored(5, 1, 5), None),
+        "baselines of two versions, 5 sessions each": (stored(5, 1, 5, baselines=2), None),
+        "baseline of 5 runs of one session": (stored(1, 5, 5), None),
+        "5 sessions, slow candidate session": (stored(5, 1, 5, slow_candidate=True), None),
+        "one session, slow candidate session": (stored(1, 5, 5, slow_candidate=True), None),
         "side by side 5 + 5": (side_by_side(5), None),
         "side by side, 3 to 10 runs": (side_by_side(10), StoppingPlan(first=3, most=10)),
     }

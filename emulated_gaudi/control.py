@@ -40,7 +40,7 @@ def environment(
     directory: str | Path,
     driver: str | None = None,
 ) -> dict[str, str]:
-    """Prepares a pretended server and returns the variables with which a process finds itself on it.
+    """Prepares an emulated server and returns the variables with which a process finds itself on it.
 
     To be laid over the process's own environment; PATH and PYTHONPATH go before those of this process. What the code
     under test sets itself (PT_HPU_LAZY_MODE and the like) is not among them. ``build()`` beforehand, or the first
@@ -51,7 +51,7 @@ def environment(
         devices: how many, 1 to 8.
         memory_bytes: memory of each device; the generation's own if not given.
         synapse: the SynapseAI release, three numbers, for instance "1.23.0".
-        directory: a private directory of the pretended server (made if it is not there), shared by its processes.
+        directory: a private directory of the emulated server (made if it is not there), shared by its processes.
         driver: what the kernel driver calls itself; a driver of the same release if not given.
 
     Returns:

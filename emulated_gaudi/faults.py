@@ -41,7 +41,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     operation_microseconds: float = 0.0
     throttle: Literal["none", "thermal", "power"] = "none"  # what pyhlml gives as the reason
     foreign_process: str = ""  # the name of a process that hl-smi shows on the device
-    # These befall the process after some of its operations, once, or every so many of them.
+    # These happen after this many operations of the process, once, or every so many of them.
     after_operations: int = 1
     repeat: bool = False
     crash: bool = False
@@ -122,12 +122,12 @@ def read(path: Path) -> Faults:
 
 
 def set_faults(path: str | Path, *faults: Fault, labels: dict[str, Value] | None = None) -> None:
-    """Replaces the document atomically; no faults: all is well from now on.
+    """Replaces the document atomically; without faults the device works normally from now on.
 
     Args:
         path: the value of EMULATED_GAUDI_FAULTS.
         faults: what goes wrong.
-        labels: what the emulation cannot see and ``when`` may ask for.
+        labels: what the emulation cannot see and ``when`` is compared with, too.
     """
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".faults-")

@@ -1,4 +1,4 @@
-"""hl-smi of the pretended server: the table, and -Q with csv, in the forms of hl-smi 1.18."""
+"""hl-smi of the emulated server: the table, and -Q with csv, in the forms of hl-smi 1.18."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hl-smi and pyhlml say of the pretended server: readings that follow from its state, none of them measured."""
+"""What hl-smi and pyhlml report of the emulated server: readings that follow from its state, none of them measured."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _THROTTLE_BITS = {"none": 0, "power": 1, "thermal": 2}
 
 
 class Monitor:
-    """Reads the state that the processes of a pretended server leave in its directory."""
+    """Reads the state that the processes of an emulated server leave in its directory."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What the emulation pretends to be: one small document, written by the controller, read by every stand-in."""
+"""The server that is emulated: one small document, written by the controller, read by every stand-in."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BUILDS = {
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One pretended server."""
+    """One emulated server."""
 
     generation: Generation
     devices: int

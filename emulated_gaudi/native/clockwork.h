@@ -106,7 +106,7 @@ inline void compiled(const std::string& recipe, int64_t microseconds) {
   g_counters.compilations.emplace_back(recipe, microseconds);
 }
 
-inline void befall(const Due& due) {
+inline void apply_fault(const Due& due) {
   switch (due.fault) {
     case Fault::kCrash:
       std::abort();
@@ -129,7 +129,7 @@ inline void befall(const Due& due) {
   }
 }
 
-inline void befall_all_due() {
+inline void apply_due_faults() {
   std::vector<Due> now, later;
   for (auto& d : g_due) {
     if (d.at > g_counters.operations) {
@@ -141,7 +141,7 @@ inline void befall_all_due() {
   }
   g_due = std::move(later);
   set_next_due();
-  for (const auto& d : now) befall(d);
+  for (const auto& d : now) apply_fault(d);
 }
 
 // ---------------------------------------------------------------- recipes
@@ -184,7 +184,7 @@ inline Recipes g_recipes;
 // Called for every operation that reaches the device.
 inline void count_operation() {
   g_window.operation();
-  if (++g_counters.operations >= g_next_due) befall_all_due();
+  if (++g_counters.operations >= g_next_due) apply_due_faults();
 }
 
 // Where the host waits for the device: hpu.synchronize() and every copy to the host.

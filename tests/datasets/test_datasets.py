@@ -50,9 +50,9 @@ def environment(place: Path, **injected: Any) -> dict[str, str]:
 
 
 def run(place: Path, source: Path, *more: str, engine: str = "scripted") -> subprocess.CompletedProcess[str]:
-    told = environment(place, engine=engine) if engine else environment(place)
+    variables = environment(place, engine=engine) if engine else environment(place)
     return subprocess.run(
-        command(place, source, *more), cwd=ROOT, env=told, capture_output=True, text=True, timeout=300
+        command(place, source, *more), cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300
     )
 
 
@@ -170,7 +170,7 @@ def test_what_is_not_there_is_listed(tmp_path: Path, asked: dict[str, str], sent
 
 
 @needs_datasets
-def test_a_mistake_is_told_without_traceback_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_without_traceback_and_leaves_no_file(tmp_path: Path) -> None:
     done = run(tmp_path, csv_file(tmp_path), "--column", "content")
     assert done.returncode == 2 and "has in its split 'train' number (int64), prompt" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out.jsonl").exists()
@@ -195,8 +195,8 @@ def test_the_log_of_a_worker_that_failed_is_kept_beside_the_results(tmp_path: Pa
         (tmp_path / "baselines").mkdir()
         places = [f"--{name}-dir={tmp_path / name}" for name in ("baselines", "results", "completions")]
         words = [*BY_PYTEST, "--dataset", str(source), *places]
-    told = environment(tmp_path, engine="scripted", fault={"kind": "kill", "phase": "load"})
-    done = subprocess.run(words, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300)
+    variables = environment(tmp_path, engine="scripted", fault={"kind": "kill", "phase": "load"})
+    done = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0 and "was killed by SIGKILL" in done.stdout + done.stderr
     (log,) = (tmp_path / "results").glob("*/*.log")
     assert "injected: kill in load" in log.read_text()
@@ -238,8 +238,8 @@ def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
     assert '["Prompts","dataset prompts.csv"]' in page.read_text()
     again = suite("perf_tests/test_latency.py", "--perf-markdown", str(summary))
     assert "prompts/s" in again.stdout, again.stdout
-    told = summary.with_name("summary-dataset.md").read_text()
-    assert "dataset prompts.csv" in told and "NO BASELINE" not in told, told
+    written = summary.with_name("summary-dataset.md").read_text()
+    assert "dataset prompts.csv" in written and "NO BASELINE" not in written, written
     assert "bloomz560m-1x-eager-kvcache" in summary.read_text() and "dataset" not in summary.read_text()
 
 
@@ -247,7 +247,7 @@ def test_batches_that_are_steady_in_the_end_make_up_for_a_short_warm_up() -> Non
     short = WarmUp(latencies_s=[5.0, 4.1, 4.0], steady=False, reason="not steady after 3 batches")
     assert settled(short, [4.1, *[4.0] * 20]).steady
     assert settled(short, [4.0 * 0.95**n for n in range(20)]) == short, "they drift"
-    assert settled(short, [4.0, 4.0]) == short, "too few to tell"
+    assert settled(short, [4.0, 4.0]) == short, "too few to decide"
 
 
 def test_without_a_dataset_the_test_says_what_it_needs() -> None:

@@ -30,7 +30,7 @@ for asked in sys.argv[2:]:
         prompts = PromptSource(Dataset(source=source, column=column, split=split), 16, group, sys.argv[1])
         print(f"{prompts.column} of {prompts.split}: {prompts.prompts(0, 9)[1]}")
     except UserError as error:
-        print(f"told: {error}")
+        print(f"error: {error}")
 """
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens there."""
@@ -63,9 +63,9 @@ def test_a_dataset_is_read_of_the_hub_and_then_of_the_cache(tmp_path: Path) -> N
     assert hub.downloads["train.csv"] == hub.downloads["test.csv"] == 1
     assert first == "headline of test: ['three']"
     assert second == "text of train: ['more of one', 'more of two']"
-    assert column.startswith("told: --column content: some/news has in its split 'test' number (int64), headline (")
-    assert split == "told: --split valid: some/news has the splits train, test"
-    assert unknown.startswith("told: --dataset some/other: cannot be read (") and "is its name right" in unknown
+    assert column.startswith("error: --column content: some/news has in its split 'test' number (int64), headline (")
+    assert split == "error: --split valid: some/news has the splits train, test"
+    assert unknown.startswith("error: --dataset some/other: cannot be read (") and "is its name right" in unknown
 
     for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         *cached, missing = read(tmp_path, *asked, "some/other::", HF_ENDPOINT=NOWHERE, **{variable: "1"})
@@ -74,4 +74,4 @@ def test_a_dataset_is_read_of_the_hub_and_then_of_the_cache(tmp_path: Path) -> N
 
     cached_one, missing = read(tmp_path, asked[0], "some/other::", HF_ENDPOINT=NOWHERE)
     assert cached_one == first
-    assert missing.startswith("told: --dataset some/other: cannot be read (") and "the hub is out of reach" in missing
+    assert missing.startswith("error: --dataset some/other: cannot be read (") and "the hub is out of reach" in missing

@@ -37,7 +37,7 @@ class Clock:
 def test_the_time_left_is_that_of_this_run_s_batches() -> None:
     clock = Clock()
     left = TimeLeft(clock)
-    assert left.text(10, 30) == "10/30 batches, ?:??:?? left", "what an earlier run has completed tells no time"
+    assert left.text(10, 30) == "10/30 batches, ?:??:?? left", "from what an earlier run has completed no time follows"
     clock.seconds = 100.0  # the warm-up
     assert left.seconds(11, 30) is None
     clock.seconds = 103.0
@@ -54,13 +54,13 @@ def test_a_bar_is_empty_then_full() -> None:
 
 
 def test_lines_come_at_both_ends_and_now_and_then() -> None:
-    clock, told = Clock(), list[str]()
-    tell = lines(told.append, clock)
+    clock, written = Clock(), list[str]()
+    report = lines(written.append, clock)
     for done in range(31):
         clock.seconds = float(done)
-        tell(done, 30)
-    assert [line.split(" ")[0] for line in told] == ["0/30", "10/30", "20/30", "30/30"]
-    assert told[1] == "10/30 batches, 0:00:20 left"
+        report(done, 30)
+    assert [line.split(" ")[0] for line in written] == ["0/30", "10/30", "20/30", "30/30"]
+    assert written[1] == "10/30 batches, 0:00:20 left"
 
 
 def commands(place: Path) -> dict[str, list[str]]:
@@ -84,8 +84,8 @@ def commands(place: Path) -> dict[str, list[str]]:
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "FORCE_COLOR")}
     paths = os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)])
-    told = {"GAUDI_PERF_INJECTED": '{"engine": "scripted", "sleep": true}', "PYTHONPATH": paths}
-    return {**kept, **told, "TERM": "xterm", "COLUMNS": "120"}
+    injected = {"GAUDI_PERF_INJECTED": '{"engine": "scripted", "sleep": true}', "PYTHONPATH": paths}
+    return {**kept, **injected, "TERM": "xterm", "COLUMNS": "120"}
 
 
 @needs_datasets
@@ -117,8 +117,8 @@ def test_a_pipe_gets_lines_without_escapes(tmp_path: Path) -> None:
         commands(tmp_path)["complete"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    told = done.stderr.splitlines()
-    assert told[0] == "0/5 batches, ?:??:?? left" and told[-1] == "5/5 batches, 0:00:00 left", done.stderr
+    written = done.stderr.splitlines()
+    assert written[0] == "0/5 batches, ?:??:?? left" and written[-1] == "5/5 batches, 0:00:00 left", done.stderr
     assert "\x1b" not in done.stdout + done.stderr and " left" not in done.stdout
 
 
@@ -137,11 +137,11 @@ def test_a_dataset_s_results_are_a_session_that_reports_are_made_of(tmp_path: Pa
     assert report.case.workload.prompt == "dataset prompts.txt" and report.verdicts[0].kind == VerdictKind.NO_BASELINE
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("look closer: gaudi-perf report ")]
     assert path.parent.name in said
-    told = [sys.executable, "-m", "gaudi_perf.cli", "report", path.parent.name, "--results-dir", str(tmp_path / "r")]
-    told += ["--html", str(tmp_path / "r.html"), "--markdown", str(tmp_path / "r.md")]
-    made = subprocess.run(told, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "gaudi_perf.cli", "report", path.parent.name, "--results-dir", str(tmp_path / "r")]
+    command += ["--html", str(tmp_path / "r.html"), "--markdown", str(tmp_path / "r.md")]
+    made = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
-    shown = subprocess.run(told[:7], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    shown = subprocess.run(command[:7], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
     assert f"{tokens:.1f}" in shown.stdout, (shown.stdout, shown.stderr)
     assert "batches of 4, dataset prompts.txt," in " ".join(shown.stdout.split())
     for written in ("r.html", "r.md"):

@@ -42,18 +42,18 @@ def test_completions_are_the_references_as_far_as_rounding_allows(tmp_path: Path
         done = run("test_completions.py", *arguments)
         return done.returncode, " ".join(done.stdout.split())
 
-    status, told = outcome([right[0], near, right[2]])
-    assert status == 0, told
-    assert "reference completion 2 differs by rounding: step 1 of 50: token" in told, told
-    assert told.count("reference completion") == 1, told
+    status, output = outcome([right[0], near, right[2]])
+    assert status == 0, output
+    assert "reference completion 2 differs by rounding: step 1 of 50: token" in output, output
+    assert output.count("reference completion") == 1, output
 
     words = right[2].split(" ")
     words[9] = next(word for word in ("cheap", "small", "rise") if word != words[9])
-    status, told = outcome([right[0], near, " ".join(words)])
-    assert status == 1, told
-    assert "WRONG OUTPUT: against reference completion 3, step 8 of 50: token" in told, told
-    assert "rounding allows" in told and f" here, '{words[9]} " in told, told
-    assert "against reference completion 1" not in told and "against reference completion 2" not in told
+    status, output = outcome([right[0], near, " ".join(words)])
+    assert status == 1, output
+    assert "WRONG OUTPUT: against reference completion 3, step 8 of 50: token" in output, output
+    assert "rounding allows" in output and f" here, '{words[9]} " in output, output
+    assert "against reference completion 1" not in output and "against reference completion 2" not in output
 
 
 def near_tie(weights: Path) -> tuple[list[str], str]:

@@ -41,7 +41,7 @@ def sessions() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("compared", ["baseline of 5 nights", "side by side 5 + 5"])
+@pytest.mark.parametrize("compared", ["baseline of 5 sessions", "side by side 5 + 5"])
 def test_sessions_without_change_pass_and_slower_cases_fail_them(sessions: Any, compared: str) -> None:
     gather, plan = sessions.scenarios()[compared]
     slow = sessions.which_slow()

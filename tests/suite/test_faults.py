@@ -27,7 +27,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_killed_worker_is_told_with_its_phase(suite: Suite, scripted: Scripted, phase: str) -> None:
+def test_a_killed_worker_is_reported_with_its_phase(suite: Suite, scripted: Scripted, phase: str) -> None:
     outcome = suite(*ONE, *DEADLINES, *LONG, injected=scripted(fault={"kind": "kill", **PHASES[phase]}))
     assert outcome.status == 1
     assert f"failed in {phase}" in outcome.output
@@ -48,12 +48,12 @@ def test_a_frozen_worker_is_ended_at_its_deadline(suite: Suite, scripted: Script
     assert time.monotonic() - begin < 300, "the batch's deadline, not the default of 900 s a round"
 
 
-def test_a_worker_that_ends_is_told_with_its_status(suite: Suite, scripted: Scripted) -> None:
+def test_a_worker_that_ends_is_reported_with_its_status(suite: Suite, scripted: Scripted) -> None:
     outcome = suite(*ONE, injected=scripted(fault={"kind": "exit", "phase": "prepare"}))
     assert "failed in prepare" in outcome.output and "exit status 3" in outcome.output
 
 
-def test_an_error_in_generation_is_told_in_a_sentence(suite: Suite, scripted: Scripted) -> None:
+def test_an_error_in_generation_is_reported_in_a_sentence(suite: Suite, scripted: Scripted) -> None:
     outcome = suite(*ONE, injected=scripted(fault={"kind": "raise", "phase": "generate"}))
     assert "RuntimeError: injected failure" in outcome.output
 

@@ -23,9 +23,9 @@ def runs_of(outcome: Outcome) -> dict[str, Run]:
     return {run.case.configuration.id: run for run in runs}
 
 
-def faults(place: Path, *told: dict[str, object]) -> list[str]:
+def faults(place: Path, *faults_set: dict[str, object]) -> list[str]:
     path = place / "faults.json"
-    path.write_text(json.dumps({"faults": list(told)}))
+    path.write_text(json.dumps({"faults": list(faults_set)}))
     return ["--emulated-faults", str(path)]
 
 
@@ -61,7 +61,7 @@ def test_all_variants_give_the_tokens_of_the_cpu_and_valid_rounds(suite: Suite) 
 
 
 def test_ten_percent_with_graphs_only_fails_exactly_the_graphs_cases(suite: Suite) -> None:
-    # The device is told to take 0.5 ms for every operation: far longer than the host, as on a real accelerator. So
+    # Every operation is set to take 0.5 ms on the device: far longer than the host, as on a real accelerator. So
     # latencies follow from the number of operations, and the load of this machine hardly shows.
     device = {"operation_microseconds": 500}
     short = [*GAUDI, "--new-tokens", "2", "--rounds", "4", "--warm-up-limit", "100"]
@@ -69,8 +69,8 @@ def test_ten_percent_with_graphs_only_fails_exactly_the_graphs_cases(suite: Suit
     def both_releases() -> Outcome:
         shutil.rmtree(suite.baselines)
         suite.baselines.mkdir()
-        pace = faults(suite.place, device)
-        stored = suite(*short, *pace, "--emulated-synapse", "1.23.0", "--refresh-baselines", "--runs", "3")
+        operations = faults(suite.place, device)
+        stored = suite(*short, *operations, "--emulated-synapse", "1.23.0", "--refresh-baselines", "--runs", "3")
         assert stored.status == 0, stored.output
         assert [path.relative_to(suite.baselines) for path in suite.baselines.glob("*/*.json")] == [
             Path("emulated-gaudi2/synapse-1.23.0.json")
@@ -101,11 +101,11 @@ def test_two_releases_side_by_side(suite: Suite) -> None:
         for name, release in (("new", "1.24.0"), ("old", "1.23.0"))
     ]
     slower = {"when": {"synapse": "1.24.0", "graphs": True}, "slower": 0.25}
-    told = faults(suite.place, {"operation_microseconds": 500}, slower)
+    options = faults(suite.place, {"operation_microseconds": 500}, slower)
     (suite.place / "stacks.toml").write_text("\n".join(stacks))
     beside = ["--stacks", str(suite.place / "stacks.toml"), "--candidate-stack", "new", "--baseline-stack", "old"]
     short = ["--new-tokens", "2", "--rounds", "4", "--warm-up-limit", "100", "--runs", "2"]
-    outcome = settled(lambda: suite(*GAUDI, "-k", "bloomz7b-1x and kvcache", *short, *told, *beside))
+    outcome = settled(lambda: suite(*GAUDI, "-k", "bloomz7b-1x and kvcache", *short, *options, *beside))
     assert outcome.status == 1, outcome.output
     assert outcome.verdicts()["bloomz7b-1x-graphs-kvcache"] == "REGRESSED", outcome.output
     assert outcome.verdicts()["bloomz7b-1x-eager-kvcache"] != "REGRESSED", outcome.output
@@ -119,8 +119,8 @@ def test_two_releases_side_by_side(suite: Suite) -> None:
     assert "side by side: new (synapse-1.24.0) against old (synapse-1.23.0)" in words
 
 
-def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
-    told = faults(
+def test_set_faults_are_reported_and_other_cases_go_on(suite: Suite) -> None:
+    options = faults(
         suite.place,
         {"when": case("bloomz7b", graphs=True, kvcache=True), "compilations": 1, "repeat": True},
         {"when": case("bloomz7b", graphs=True, kvcache=False), "throttle": "thermal"},
@@ -130,7 +130,7 @@ def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
         {"when": case("bloomz176b", graphs=True, kvcache=False), "cpu_fallbacks": 1, "repeat": True},
         {"when": {"case": "bloomz176b-1x-eager-kvcache-n12"}, "out_of_memory": True, "after_operations": 2000},
     )
-    outcome = suite(*GAUDI, "-k", "1x", *QUICK, *told, "--round-deadline", "60")
+    outcome = suite(*GAUDI, "-k", "1x", *QUICK, *options, "--round-deadline", "60")
     assert outcome.status == 1
     assert outcome.verdicts() == {
         "bloomz7b-1x-graphs-kvcache": "INVALID",
@@ -156,25 +156,25 @@ def test_told_faults_are_told_and_other_cases_go_on(suite: Suite) -> None:
 
 
 def test_a_hung_device_is_found_by_the_round_deadline(suite: Suite) -> None:
-    told = faults(suite.place, {"when": {"kvcache": True}, "hang": True, "after_operations": 2000})
+    options = faults(suite.place, {"when": {"kvcache": True}, "hang": True, "after_operations": 2000})
     one = ["--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache"]
-    outcome = suite(*one, *QUICK, *told, "--round-deadline", "5")
+    outcome = suite(*one, *QUICK, *options, "--round-deadline", "5")
     assert outcome.status == 1
     found = re.search(r"gave no answer in (warm-up|rounds) within (\d+) s, and was ended", outcome.output)
     assert found is not None, outcome.output
-    assert 5 <= int(found[2]) < 300, "the told deadline and the patience for a batch of rounds, not the usual 900 s"
+    assert 5 <= int(found[2]) < 300, "the deadline that is set and that of a batch of rounds, not the default of 900 s"
 
 
-def test_memory_that_does_not_suffice_for_the_model_is_told_when_it_is_loaded(suite: Suite) -> None:
-    told = faults(suite.place, {"when": {"model": "bloomz7b"}, "out_of_memory": True})
-    outcome = suite("--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache", *QUICK, *told)
+def test_memory_that_does_not_suffice_for_the_model_is_reported_when_it_is_loaded(suite: Suite) -> None:
+    options = faults(suite.place, {"when": {"model": "bloomz7b"}, "out_of_memory": True})
+    outcome = suite("--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache", *QUICK, *options)
     assert outcome.status == 1
     assert "failed in load: RuntimeError:" in outcome.output and "Allocation failed for size" in outcome.output
 
 
 def test_a_fault_that_could_never_match_is_refused(suite: Suite) -> None:
-    told = faults(suite.place, {"when": {"kv_cache": True}, "crash": True})
-    outcome = suite("--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache", *QUICK, *told)
+    options = faults(suite.place, {"when": {"kv_cache": True}, "crash": True})
+    outcome = suite("--accelerator", "emulated-gaudi2", "-k", "bloomz7b-1x-eager-kvcache", *QUICK, *options)
     assert outcome.status == 1
     assert "`when` asks for 'kv_cache'" in outcome.output
     assert "Traceback" not in outcome.output

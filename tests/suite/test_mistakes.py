@@ -67,7 +67,9 @@ def test_a_stack_without_version(suite: Suite, scripted: Scripted) -> None:
     assert "Traceback" not in outcome.output
 
 
-def test_results_that_cannot_be_stored_are_told_before_anything_is_measured(suite: Suite, scripted: Scripted) -> None:
+def test_results_that_cannot_be_stored_are_reported_before_anything_is_measured(
+    suite: Suite, scripted: Scripted
+) -> None:
     file, loads = suite.place / "file", suite.place / "loads"
     file.touch()
     outcome = suite(*ONE, "--results-dir", str(file / "results"), injected=scripted(count_loads=str(loads)))

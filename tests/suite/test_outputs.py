@@ -61,9 +61,9 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
 
 @pytest.mark.parametrize("accelerator", [CPU, EMULATED])
 def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, accelerator: list[str]) -> None:
-    told = {"wrong": {"kind": "slopes", "when": ["eager", "kvcache"], "everywhere": True}}
+    injected = {"wrong": {"kind": "slopes", "when": ["eager", "kvcache"], "everywhere": True}}
     cases = ["-k", "bloomz7b-1x and eager", "--benchmark-disable", *QUICK, *accelerator]
-    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=told)
+    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=injected)
     (found,) = wrong_cases(outcome)
     (other,) = {"bloomz7b-1x-eager-kvcache", "bloomz7b-1x-eager-nocache"} - {found}
     assert outcome.verdicts()[found] == "INVALID" and outcome.status == 1
@@ -77,16 +77,16 @@ def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, a
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="several devices need gaudi-perf[hpu]")
 @pytest.mark.parametrize(
-    ("told", "devices", "accelerator"),
+    ("fault", "devices", "accelerator"),
     [
         pytest.param({"rank": 1}, "2", GAUDI, id="one rank", marks=needs_gaudi),
         pytest.param({"everywhere": True}, "1,2", [], id="all ranks"),
     ],
 )
 def test_a_forgotten_all_reduce_is_found(
-    suite: Suite, told: dict[str, Any], devices: str, accelerator: list[str]
+    suite: Suite, fault: dict[str, Any], devices: str, accelerator: list[str]
 ) -> None:
-    injected = {"wrong": {"kind": "all-reduce", "when": ["eager"], **told}}
+    injected = {"wrong": {"kind": "all-reduce", "when": ["eager"], **fault}}
     cases = ["-k", "bloomz7b and eager-kvcache", "--devices", devices, "--benchmark-disable", "--warm-up-limit", "2"]
     outcome = suite(*cases, *QUICK, *accelerator, injected=injected)
     assert wrong_cases(outcome) == {"bloomz7b-2x-eager-kvcache"}, outcome.output
@@ -111,8 +111,8 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
     suite: Suite, scripted: Scripted, when: list[str], wrong: set[str], stored: set[str]
 ) -> None:
     cases = ["-k", "bloomz7b-1x", "--benchmark-disable", "--rounds", "3", "--new-tokens", "8"]
-    told = scripted(outputs=[{"when": when, "shift": 3}])
-    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=told)
+    injected = scripted(outputs=[{"when": when, "shift": 3}])
+    outcome = suite(*cases, "--refresh-baselines", "--runs", "1", injected=injected)
     assert outcome.status == 1 and len(outcome.verdicts()) == 4, outcome.output
     found = {case for case, verdict in outcome.verdicts().items() if verdict == "INVALID"}
     assert found == wrong_cases(outcome) == {f"bloomz7b-1x-{words}" for words in wrong}, outcome.output
@@ -141,26 +141,26 @@ def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
 
 def test_tokens_that_are_not_the_baseline_s_are_invalid_and_replace_nothing(suite: Suite, scripted: Scripted) -> None:
     case = ["-k", "bloomz7b-1x-eager-kvcache", "--benchmark-disable", *QUICK, "--runs", "1"]
-    told = scripted(outputs=[])
-    assert suite(*case, "--refresh-baselines", injected=told).status == 0
+    injected = scripted(outputs=[])
+    assert suite(*case, "--refresh-baselines", injected=injected).status == 0
     (path,) = suite.baselines.glob("*/*.json")
     document = json.loads(path.read_text())
     (entry,) = document["cases"]
     right = list(entry["token_ids"])
     entry["token_ids"][5] = (entry["token_ids"][5] + 1) % 2048
     path.write_text(json.dumps(document))
-    outcome = suite(*case, injected=told)
+    outcome = suite(*case, injected=injected)
     assert outcome.verdicts() == {"bloomz7b-1x-eager-kvcache": "INVALID"}
     assert outcome.status == 1
     assert "against the tokens of" in outcome.output and "step 6 of 24" in outcome.output
     before = path.read_bytes()
-    refused = suite(*case, "--refresh-baselines", injected=told)
+    refused = suite(*case, "--refresh-baselines", injected=injected)
     assert refused.status == 1 and path.read_bytes() == before
     assert "take token_ids of this case out" in refused.output, refused.output
     entry["token_ids"] = []
     path.write_text(json.dumps(document))
     accept = ["--refresh-baselines", "--accept-regression", "the stored tokens were wrong"]
-    accepted = suite(*case, *accept, injected=told)
+    accepted = suite(*case, *accept, injected=injected)
     assert accepted.status == 0, accepted.output
     assert cases_in(suite)[0]["token_ids"] == right
 

@@ -115,7 +115,7 @@ def test_tests_of_one_configuration_have_rows_of_their_own(tmp_path: Path) -> No
         line for line in done.stdout.splitlines() if line.startswith("bloomz560m-1x-eager-kvcache") and " ms " in line
     ]
     assert len({row.split()[0] for row in rows}) == 2, done.stdout
-    assert len({row.split()[4] for row in rows}) == 2, "tokens a second, which are told by the same time"
+    assert len({row.split()[4] for row in rows}) == 2, "tokens a second, which follow from the same time"
 
 
 def test_a_case_that_the_session_cannot_measure_is_refused(tmp_path: Path) -> None:

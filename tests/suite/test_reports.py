@@ -24,6 +24,6 @@ def test_a_session_writes_its_reports(suite: Suite, scripted: Scripted) -> None:
     assert "look closer: gaudi-perf report" in outcome.output
 
 
-def test_a_report_without_a_place_is_told_before_anything_is_measured(suite: Suite, tmp_path: Path) -> None:
+def test_a_report_without_a_place_is_reported_before_anything_is_measured(suite: Suite, tmp_path: Path) -> None:
     outcome = suite("-k", "bloomz7b-1x", "--perf-html", str(tmp_path / "none" / "p.html"))
     assert outcome.status == 4 and "it takes a file in a directory that is there" in outcome.output

@@ -20,10 +20,10 @@ SECRET = "hunter2-is-no-good-password"
 
 
 def stack(name: str, python: str = sys.executable, **injected: Any) -> str:
-    told = json.dumps({"engine": "scripted", **injected})
+    setting = json.dumps({"engine": "scripted", **injected})
     return (
         f'[[stack]]\nname = "{name}"\npython = "{python}"\n'
-        f"[stack.environment]\nPYTHONPATH = '{INJECTED}'\nGAUDI_PERF_INJECTED = '{told}'\nTOKEN = '{SECRET}'\n"
+        f"[stack.environment]\nPYTHONPATH = '{INJECTED}'\nGAUDI_PERF_INJECTED = '{setting}'\nTOKEN = '{SECRET}'\n"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_stack_whose_worker_cannot_start_is_one_sentence(suite: Suite, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         (None, "--candidate-stack new: {file}, which lists the stacks, cannot be read (No such file or directory)"),
         ('[[stack]]\nname = "new"\n', "{file}: not a valid file of stacks: stack 'new': give either python or command"),
@@ -125,18 +125,18 @@ def test_a_stack_whose_worker_cannot_start_is_one_sentence(suite: Suite, tmp_pat
         ),
     ],
 )
-def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, told: str) -> None:
+def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, reported: str) -> None:
     file = suite.place / "mine.toml"
     if text is not None:
         file.write_text(text)
     outcome = suite("--stacks", str(file), "--candidate-stack", "new", "--baseline-stack", "old")
     assert outcome.status == 4
-    assert told.format(file=file) in outcome.output, outcome.output
+    assert reported.format(file=file) in outcome.output, outcome.output
     assert "Traceback" not in outcome.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["--candidate-stack", "new"], "give --baseline-stack, too"),
         (["--turns", "rounds"], "--turns rounds: two stacks take turns: give --candidate-stack"),
@@ -147,7 +147,7 @@ def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, told: st
         (["--tolerance", "latency=5%,speed=2%"], "METRIC=SHARE with each metric once"),
     ],
 )
-def test_mistakes_in_options(suite: Suite, arguments: list[str], told: str) -> None:
+def test_mistakes_in_options(suite: Suite, arguments: list[str], reported: str) -> None:
     outcome = suite(*arguments)
     assert outcome.status == 4
-    assert told in outcome.output, outcome.output
+    assert reported in outcome.output, outcome.output

@@ -41,11 +41,11 @@ def stacks(suite: Suite, *entries: str) -> list[str]:
 
 
 def scripted(name: str, python: str | Path = sys.executable, **variables: str) -> str:
-    told = {"PYTHONPATH": str(INJECTED), "GAUDI_PERF_INJECTED": SCRIPTED, **variables}
-    return entry(name, f'python = "{python}"', **told)
+    environment = {"PYTHONPATH": str(INJECTED), "GAUDI_PERF_INJECTED": SCRIPTED, **variables}
+    return entry(name, f'python = "{python}"', **environment)
 
 
-def test_two_environments_are_told_apart_in_documents(suite: Suite, tmp_path: Path) -> None:
+def test_two_environments_are_distinguished_in_documents(suite: Suite, tmp_path: Path) -> None:
     metadata = tmp_path / "packages" / "transformers-99.1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 99.1.0\n")
@@ -83,7 +83,7 @@ sys.meta_path.insert(0, No())
 
 
 @pytest.mark.parametrize(
-    ("python", "customized", "told"),
+    ("python", "customized", "reported"),
     [
         (HANGS, "", "stack 'old' cannot start its worker: the worker (process "),
         ("", OLD, "ImportError: gaudi-perf needs Python 3.10 or later, and this is 3.8.10 ("),
@@ -92,7 +92,7 @@ sys.meta_path.insert(0, No())
     ids=["hangs", "too old", "without torch"],
 )
 def test_a_stack_that_cannot_be_measured_is_one_sentence(
-    suite: Suite, tmp_path: Path, python: str, customized: str, told: str
+    suite: Suite, tmp_path: Path, python: str, customized: str, reported: str
 ) -> None:
     program = tmp_path / "python"
     program.write_text(python or f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -103,7 +103,7 @@ def test_a_stack_that_cannot_be_measured_is_one_sentence(
     outcome = suite(*QUICK, *stacks(suite, scripted("new"), old), "--start-deadline", "4")
     assert outcome.status == 1, outcome.output
     (report,) = outcome.session.cases
-    assert told in report.failed and str(program) in report.failed and "\n" not in report.failed, report.failed
+    assert reported in report.failed and str(program) in report.failed and "\n" not in report.failed, report.failed
     assert "Traceback" not in outcome.output
     assert (python != HANGS) or "gave no answer in start within 4 s, and was ended" in report.failed
 
@@ -129,9 +129,9 @@ def container(name: str, *options: str, **injected: object) -> str:
         sys.executable, str(INJECTED / "pretended_docker.py"), "run", "--rm", "--init",
         "--volume={directory}:{directory}", "--env-file={environment}", *options, "image", sys.executable,
     ]  # fmt: skip
-    told = json.dumps({"engine": "scripted", **injected})
+    setting = json.dumps({"engine": "scripted", **injected})
     path = f"{INJECTED}:{ROOT}"
-    return entry(name, f"command = {json.dumps(words)}", PYTHONPATH=path, GAUDI_PERF_INJECTED=told)
+    return entry(name, f"command = {json.dumps(words)}", PYTHONPATH=path, GAUDI_PERF_INJECTED=setting)
 
 
 @pytest.mark.parametrize("options", [(), ("--namespaces",)], ids=["detached", "namespaces"])
@@ -151,7 +151,7 @@ def test_two_containers(suite: Suite, options: tuple[str, ...]) -> None:
 
 
 def test_a_container_whose_worker_hangs_is_ended(suite: Suite) -> None:
-    """Its client is killed, which says nothing to the container: the suite looks that nothing of it is left."""
+    """Its client is killed, which does not end the container: the suite checks that nothing of it is left."""
     fault = {"kind": "hang", "phase": "generate", "after": 1}
     hangs = container("new", fault=fault)
     outcome = suite(*QUICK, *stacks(suite, hangs, container("old")), "--round-deadline", "2")

@@ -19,7 +19,7 @@ EXPECTED = {
     'pytest perf_tests -k "bloomz7b-1x and kvcache" --emulated-synapse 1.24.0': 1,
     "gaudi-perf baselines refresh results  ": 1,
 }
-# Three runs instead of five, of four rounds: the device's time is told, so these say as much.
+# Three runs instead of five, of four rounds: the device's time is simulated, so these are as good.
 MORE = {
     "pytest perf_tests": "--runs 3 --rounds 4 --warm-up-limit 100 -p no:cacheprovider --benchmark-disable",
     "gaudi-perf baselines diff": "--minimum-runs 3",
@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 
 class TooNoisy(Exception):
-    """A verdict is INCONCLUSIVE: right on a loaded machine, but not what the README tells."""
+    """A verdict is INCONCLUSIVE: right on a loaded machine, but not what the README shows."""
 
 
 def checked_out(place: Path) -> Path:

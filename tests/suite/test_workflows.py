@@ -120,8 +120,8 @@ def _run(script: str, folder: Path, **variables: str) -> int:
     return done.returncode
 
 
-def test_a_night_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
-    """Results lie in a history of all nights; the artifact and the summary are of this one."""
+def test_a_nightly_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
+    """Results lie in a history of all sessions; the artifact and the summary are of this one."""
     history = tmp_path / "history"
     for name, second in (("before", 1_000_000_000), ("tonight", 2_000_000_000)):
         (history / name).mkdir(parents=True)
@@ -139,8 +139,8 @@ def test_a_night_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
     assert not (tmp_path / "summary.md").exists()
 
 
-def test_a_night_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
-    """Where no device is found, every test is skipped, and pytest has nothing to complain of."""
+def test_a_nightly_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
+    """Where no device is found, every test is skipped, and pytest passes."""
     (tmp_path / "history").mkdir()
     (tmp_path / "begun").touch()
     script = _script("measure", "what was measured tonight")
@@ -153,7 +153,7 @@ def test_a_night_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(0, 0), (1, 0), (2, 1)])
-def test_what_a_refresh_refused_is_told_and_what_broke_it_fails(tmp_path: Path, status: int, outcome: int) -> None:
+def test_what_a_refresh_refused_is_reported_and_what_broke_it_fails(tmp_path: Path, status: int, outcome: int) -> None:
     (tmp_path / "bin").mkdir()
     for name, body in (
         ("python", "exit 0"),

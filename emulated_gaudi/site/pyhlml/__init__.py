@@ -1,4 +1,4 @@
-"""EMULATED pyhlml: the functions of habana-pyhlml 1.24 that a monitor needs, answered from the pretended server.
+"""EMULATED pyhlml: the functions of habana-pyhlml 1.24 that a monitor needs, answered from the emulated server.
 
 Values have pyhlml's types (bytes, ints, structures with its field names) and units. A function that is not here
 raises HLMLError_NotSupported, as libhlml does for what a device lacks.

@@ -94,7 +94,7 @@ def _leave(pid, *files):
 
 
 def apply_faults():
-    """Looks whether the document of faults has changed, and applies it. Cheap: one stat."""
+    """Applies the document of faults if it has changed. Cheap: one stat."""
     if not _faults_file.refresh():
         return
     due = []
