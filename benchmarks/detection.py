@@ -5,11 +5,12 @@
     python benchmarks/detection.py --only "shared" --no-others
     python benchmarks/detection.py --limits               # what the recordings allow any rule, seconds
 
-Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, nights 1 %, 3 % of nights 8 % slow), a synthetic
-shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``: constants of the rule
-were fitted to the recordings called "fitted", and those called "held out" were made when they were fixed. From one,
-stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so that what lasts longer than a run stays
-in. Slowdowns are put in by multiplying the candidate's rounds; the same draws serve all rules and slowdowns.
+Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, sessions 1 %; 3 % of sessions 8 % slow), a
+synthetic shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``: constants
+of the rule were fitted to the recordings called "fitted", and those called "held out" were made when they were fixed.
+From one, stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so that what lasts longer than
+a run stays in. Slowdowns are put in by multiplying the candidate's rounds; the same draws serve all rules and
+slowdowns.
 
 Columns: false alarms without a slowdown; detections by slowdown; "missed" is UNCHANGED (others: no alarm) at twice the
 tolerance; INCONCLUSIVE without a slowdown; generation time used, in device-seconds (others use the same runs). The
@@ -34,10 +35,9 @@ from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
-from gaudi_perf.statistics.audit import Sides
 from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.statistics.sequential import StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind

@@ -1,10 +1,11 @@
-"""What it is worth to learn the noise prior: verdicts with and without, on servers whose nights differ more or less.
+"""What it is worth to learn the noise prior: verdicts with and without, on servers whose sessions differ more or less.
 
     python benchmarks/learned.py                  # the numbers in docs/detection.md, some minutes
     python benchmarks/learned.py --repeats 100    # a quick look
 
-Synthetic noise: runs 0.5 % apart, rounds 1 %, nights as told. The candidate has five runs of a night; what it is held
-against is a published number (a single night's, without probes), five runs of one night, or a run of each of five.
+Synthetic noise: runs 0.5 % apart, rounds 1 %, sessions as the table says. The candidate has five runs of a session;
+what it is held against is a published number (a single session's, without probes), five runs of one session, or a run
+of each of five.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ SETTINGS = ComparisonSettings()
 def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[RunSample]:
     """The runs of a baseline."""
     if kind == "published":
-        return [RunSample(np.exp(rng.normal(0, np.hypot(server.night, server.run), 1)))]
-    nights, runs = (1, 5) if kind == "one night" else (5, 1)
-    return [run for number in range(nights) for run in server.runs(f"before {number}", runs, ROUNDS, rng)]
+        return [RunSample(np.exp(rng.normal(0, np.hypot(server.session, server.run), 1)))]
+    sessions, runs = (1, 5) if kind == "one session" else (5, 1)
+    return [run for number in range(sessions) for run in server.runs(f"before {number}", runs, ROUNDS, rng)]
 
 
-def known(server: QuietServer, nights: int, kind: str, rng: np.random.Generator) -> NoisePrior:
-    """What so many nights of two runs teach."""
-    history = [run for number in range(nights) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
+def known(server: QuietServer, sessions: int, kind: str, rng: np.random.Generator) -> NoisePrior:
+    """What so many sessions of two runs teach."""
+    history = [run for number in range(sessions) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
     learned = estimated_from(history, probes=kind != "published")
     return NoisePrior() if learned is None else learned.prior
 
@@ -50,18 +51,18 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
     rng = np.random.default_rng(seed)
     counts: dict[int, dict[float, Counter[VerdictKind]]] = {}
     for _ in range(repeats):
-        candidate, stored = server.runs("tonight", 5, ROUNDS, rng), baseline(server, kind, rng)
+        candidate, stored = server.runs("candidate", 5, ROUNDS, rng), baseline(server, kind, rng)
         if kind == "published":
             candidate = [RunSample(run.rounds, session=run.session) for run in candidate]
-        for nights in (0, 10, 30):
-            prior = known(server, nights, kind, rng)
+        for sessions in (0, 10, 30):
+            prior = known(server, sessions, kind, rng)
             if kind == "published":  # as in ``as_published``
                 prior = replace(prior, slow_sessions=0.0)
             evidence = gather(candidate, stored, Layout.STORED, prior)
-            tally = counts.setdefault(nights, {slowdown: Counter() for slowdown in SLOWDOWNS})
+            tally = counts.setdefault(sessions, {slowdown: Counter() for slowdown in SLOWDOWNS})
             for slowdown in SLOWDOWNS:
                 tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1
-    for nights, tally in counts.items():
+    for sessions, tally in counts.items():
         shares = [
             tally[0.0][VerdictKind.REGRESSED],
             tally[0.05][VerdictKind.REGRESSED],
@@ -70,7 +71,7 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
             tally[0.0][VerdictKind.INCONCLUSIVE],
         ]
         cells = " | ".join(f"{100 * share / repeats:.1f}" for share in shares)
-        yield f"| {server.night:.1%} | {kind} | {nights or 'none'} | {cells} |"
+        yield f"| {server.session:.1%} | {kind} | {sessions or 'none'} | {cells} |"
 
 
 def main() -> None:
@@ -78,11 +79,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=600, help="comparisons a line (default: 600)")
     parser.add_argument("--seed", type=int, default=5, help="of all draws (default: 5)")
     arguments = parser.parse_args()
-    print("| nights apart | baseline | nights learned from | false | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
+    print("| sessions apart | baseline | sessions learned from | false | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for night in (0.003, 0.01, 0.03):
-        for kind in ("published", "one night", "five nights"):
-            for line in rows(QuietServer(night=night, bad=0.0), kind, arguments.repeats, arguments.seed):
+    for session in (0.003, 0.01, 0.03):
+        for kind in ("published", "one session", "five sessions"):
+            for line in rows(QuietServer(session=session, bad=0.0), kind, arguments.repeats, arguments.seed):
                 print(line, flush=True)
 
 

@@ -88,15 +88,15 @@ def _of_stretches(noise: Recorded, ours: int = 10, theirs: int = 20) -> Iterator
 
 def _of_the_rule(samples: list[RunSample], ours: int, theirs: int) -> Iterator[str]:
     rng = np.random.default_rng(1)
-    errors, nights, shifts = [], [], []
+    errors, sessions, shifts = [], [], []
     for _ in range(_DRAWS):
         sides = draw_stored(samples, ours, theirs, rng)
         evidence = gather(sides.candidate, sides.baseline, Layout.STORED)
         known = evidence.posterior
         errors.append(math.sqrt(float(known.weights @ (known.deviations**2 + (known.means - known.mean) ** 2))))
-        nights.append(evidence.noise.session)
+        sessions.append(evidence.session_spread)
         shifts.append(abs(evidence.probe_shift or 0.0))
-    middle = [float(np.median(values)) for values in (errors, nights, shifts)]
+    middle = [float(np.median(values)) for values in (errors, sessions, shifts)]
     yield (
         f"  the rule's own error: {middle[0]:.1%} (median of {_DRAWS}), assumed night-to-night variation: "
         f"{middle[1]:.1%}; the probes of the sides differ by {middle[2]:.1%}"

@@ -17,7 +17,7 @@ PROBE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Luck:
-    """What a night does to all its rounds and all its probes, in logarithms."""
+    """What a session does to all its rounds and all its probes, in logarithms."""
 
     rounds: float
     probes: float
@@ -28,17 +28,17 @@ class QuietServer:
     """Synthetic: an accelerator server. Numbers are standard deviations of logarithms.
 
     Attributes:
-        night: between nights.
-        run: between runs of a night.
+        session: between sessions.
+        run: between runs of a session.
         round: between rounds of a run.
-        bad: share of nights that are slow.
+        bad: share of sessions that are slow.
         slow: by how much.
-        probe: own jitter of the probes, between nights, between runs, and tenfold between rounds. They see that a night
-            is slow, and nothing of the other noise.
+        probe: own jitter of the probes, between sessions, between runs, and tenfold between rounds. They see that a
+            session is slow, and nothing of the other noise.
         probes: whether there are probes at all.
     """
 
-    night: float = 0.01
+    session: float = 0.01
     run: float = 0.005
     round: float = 0.01
     bad: float = 0.03
@@ -47,12 +47,12 @@ class QuietServer:
     probes: bool = True
 
     def luck(self, rng: np.random.Generator) -> Luck:
-        """A night's."""
+        """A session's."""
         slow = float(np.log1p(self.slow)) if rng.random() < self.bad else 0.0
-        return Luck(slow + rng.normal(0, self.night), slow + rng.normal(0, self.probe))
+        return Luck(slow + rng.normal(0, self.session), slow + rng.normal(0, self.probe))
 
     def run_of(self, luck: Luck, label: str, rounds: int, rng: np.random.Generator) -> RunSample:
-        """A run of a night."""
+        """A run of a session."""
         level, probe_level = luck.rounds + rng.normal(0, self.run), luck.probes + rng.normal(0, self.probe)
         return RunSample(
             rounds=ROUND_SECONDS * np.exp(level + rng.normal(0, self.round, rounds)),
@@ -63,7 +63,7 @@ class QuietServer:
         )
 
     def runs(self, label: str, count: int, rounds: int, rng: np.random.Generator) -> list[RunSample]:
-        """The runs of a night."""
+        """The runs of a session."""
         luck = self.luck(rng)
         return [self.run_of(luck, label, rounds, rng) for _ in range(count)]
 

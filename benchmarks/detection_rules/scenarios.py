@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from detection_rules.noise import QuietServer, SharedMachine, load
-from gaudi_perf.statistics.audit import Sides, draw_pairs, draw_stored
+from gaudi_perf.statistics.audit import draw_pairs, draw_stored
 from gaudi_perf.statistics.evidence import Layout
 from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 
 Draw = Callable[[np.random.Generator], Sides]
 
@@ -46,17 +46,17 @@ class Scenario:
     draw_most: Draw | None = None
 
 
-def _quiet_stored(server: QuietServer, nights: int, runs: int, candidates: int) -> Draw:
+def _quiet_stored(server: QuietServer, sessions: int, runs: int, candidates: int) -> Draw:
     def draw(rng: np.random.Generator) -> Sides:
-        baseline = [s for number in range(nights) for s in server.runs(f"night {number}", runs, ROUNDS, rng)]
-        return Sides(server.runs("tonight", candidates, ROUNDS, rng), baseline)
+        baseline = [s for number in range(sessions) for s in server.runs(f"session {number}", runs, ROUNDS, rng)]
+        return Sides(server.runs("candidate", candidates, ROUNDS, rng), baseline)
 
     return draw
 
 
 def _quiet_pairs(server: QuietServer, pairs: int) -> Draw:
     def draw(rng: np.random.Generator) -> Sides:
-        runs = server.runs("tonight", 2 * pairs, ROUNDS, rng)
+        runs = server.runs("candidate", 2 * pairs, ROUNDS, rng)
         return Sides(runs[::2], runs[1::2])
 
     return draw
@@ -76,7 +76,7 @@ def _shared_pairs(machine: SharedMachine, pairs: int) -> Draw:
     return draw
 
 
-def _thirty_nights(server: QuietServer) -> Callable[[np.random.Generator], NoisePrior]:
+def _thirty_sessions(server: QuietServer) -> Callable[[np.random.Generator], NoisePrior]:
     def learn(rng: np.random.Generator) -> NoisePrior:
         return learn_noise_prior([s for n in range(30) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
 
@@ -96,26 +96,26 @@ def synthetic() -> list[Scenario]:
     quiet, blind, shared = QuietServer(), QuietServer(probes=False), SharedMachine()
     text = "synthetic quiet server"
     return [
-        Scenario("baseline of 5 nights", text, Layout.STORED, 0.05, _quiet_stored(quiet, 5, 1, 5)),
+        Scenario("baseline of 5 sessions", text, Layout.STORED, 0.05, _quiet_stored(quiet, 5, 1, 5)),
         Scenario(
-            "baseline of 5 nights, noise learned from 30 nights",
+            "baseline of 5 sessions, noise learned from 30 sessions",
             text,
             Layout.STORED,
             0.05,
             _quiet_stored(quiet, 5, 1, 5),
-            prior=_thirty_nights(quiet),
+            prior=_thirty_sessions(quiet),
         ),
         Scenario(
-            "baseline of 5 nights, noise known exactly",
+            "baseline of 5 sessions, noise known exactly",
             text,
             Layout.STORED,
             0.05,
             _quiet_stored(quiet, 5, 1, 5),
             prior=_known,
         ),
-        Scenario("baseline of 5 runs of one night", text, Layout.STORED, 0.05, _quiet_stored(quiet, 1, 5, 5)),
+        Scenario("baseline of 5 runs of one session", text, Layout.STORED, 0.05, _quiet_stored(quiet, 1, 5, 5)),
         Scenario(
-            "baseline of 5 runs of one night, noise known exactly",
+            "baseline of 5 runs of one session, noise known exactly",
             text,
             Layout.STORED,
             0.05,
@@ -123,7 +123,7 @@ def synthetic() -> list[Scenario]:
             prior=_known,
         ),
         Scenario(
-            "baseline of 5 nights, without probes",
+            "baseline of 5 sessions, without probes",
             text,
             Layout.STORED,
             0.05,
@@ -131,12 +131,12 @@ def synthetic() -> list[Scenario]:
         ),
         Scenario("side by side, 5 + 5, tolerance 2 %", text, Layout.SIDE_BY_SIDE, 0.02, _quiet_pairs(quiet, 5)),
         Scenario(
-            "side by side, 5 + 5, tolerance 2 %, noise learned from 30 nights",
+            "side by side, 5 + 5, tolerance 2 %, noise learned from 30 sessions",
             text,
             Layout.SIDE_BY_SIDE,
             0.02,
             _quiet_pairs(quiet, 5),
-            prior=_thirty_nights(quiet),
+            prior=_thirty_sessions(quiet),
         ),
         Scenario(
             "side by side, 15 + 15, tolerance 1 %",

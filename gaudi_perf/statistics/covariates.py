@@ -61,7 +61,6 @@ def probe_covariate(
     off by their own jitter would be evidence that a slow session does not reach the rounds.
 
     Args:
-        samples: the runs.
         sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
         groups: number of sessions (of pairs, side by side) of the candidate and of the baseline.
         shift: what is known of the coefficient of an unusual shift, mean and standard deviation.
@@ -69,12 +68,15 @@ def probe_covariate(
     levels = _known([sample.probe_level for sample in samples])
     if levels is None:
         return None
-    reliability = _reliability(levels, sides, [sample.probe_variance for sample in samples])
     mean, uncertainty = _COEFFICIENT
     ours, theirs = sides > 0, sides < 0
+    own_variance = float(np.mean([sample.probe_variance for sample in samples]))
+    squares, freedom = scatter_within(levels, ours.astype(np.intp))
+    variance = squares / max(freedom, 1)
+    reliability = max(0.0, 1 - own_variance / variance) if variance > 0 else 0.0
     medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
     deviations = levels - medians
-    jitter = math.sqrt(float(np.mean([sample.probe_variance for sample in samples])))
+    jitter = math.sqrt(own_variance)
     usual, spread = _usual_of(deviations, jitter)
     far = deviations - usual
     difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
@@ -99,10 +101,6 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
     A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
     So the difference of the sides' means has a coefficient of its own, of which no run is evidence.
-
-    Args:
-        samples: the runs.
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
     """
     levels = _known([sample.tail_spread for sample in samples])
     if levels is None:
@@ -136,13 +134,6 @@ def _known(found: Sequence[float | None]) -> FloatArray | None:
     known = [value for value in found if value is not None]
     # What is known of some runs only says nothing about the difference.
     return np.array(known) if len(known) == len(found) else None
-
-
-def _reliability(levels: FloatArray, sides: FloatArray, variances: Sequence[float]) -> float:
-    """The share of the probes' variance between runs that is not their own jitter."""
-    squares, freedom = scatter_within(levels, (sides > 0).astype(np.intp))
-    variance = squares / max(freedom, 1)
-    return max(0.0, 1 - float(np.mean(variances)) / variance) if variance > 0 else 0.0
 
 
 def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, float]:

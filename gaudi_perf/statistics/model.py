@@ -35,21 +35,17 @@ _GROUP_DOUBT = (0.03, 10.0)
 of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or sessions lie further apart (a
 robust mixture prior: Schmidli et al. 2014)."""
 
-
 _SLOWER = (0.05, 0.05)
 """By how much a slow session is slower, in logarithms: mean and standard deviation of what is known before."""
 
 
 @dataclass(frozen=True)
 class SpreadPrior:
-    """Scaled inverse chi-square priors of the spreads.
+    """Scaled inverse chi-square priors of the spreads: what is expected, and how many degrees of freedom that is worth.
 
     Attributes:
-        run: expected spread between runs.
-        run_freedom: degrees of freedom that it is worth, if it is right at all.
-        group: expected spread between groups.
-        group_freedom: degrees of freedom that it is worth.
-        group_share: spread between groups as a share of that between runs, where that is more than ``group``.
+        group: expected spread between groups, or
+        group_share: times that between runs, where that is more.
         doubted: whether the expectations may be wrong altogether.
     """
 
@@ -57,7 +53,7 @@ class SpreadPrior:
     run_freedom: float
     group: float
     group_freedom: float
-    group_share: float
+    group_share: float = 0.0
     doubted: bool = True
 
 
@@ -81,9 +77,7 @@ class Posterior:
     """What is known about the logarithm of the ratio: a mixture of normal distributions.
 
     Attributes:
-        weights: of the components, summing to 1, shape (components,).
-        means: shape (components,).
-        deviations: standard deviations, shape (components,).
+        weights: of the components, summing to 1; as ``means`` and ``deviations`` of shape (components,).
         run: spread between runs, posterior root mean square.
         group: spread between groups, likewise.
         coefficients: posterior means of the covariates' coefficients, shape (covariates,).
@@ -102,6 +96,11 @@ class Posterior:
     def mean(self) -> float:
         """The best estimate."""
         return float(self.weights @ self.means)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation, by the quantiles that a normal distribution has one around its mean."""
+        return (self.quantile(0.841) - self.quantile(0.159)) / 2
 
     def below(self, value: float) -> float:
         """The probability that the logarithm of the ratio is below ``value``."""
@@ -144,8 +143,6 @@ def posterior(
         values: level of each run, shape (runs,).
         sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
         groups: number of each run's group, from 0, shape (runs,).
-        prior: what is known about the spreads.
-        covariates: what is known about the machine.
         weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``, shape (runs,); None if all
             are alike.
         level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
@@ -195,11 +192,7 @@ def with_slow_sessions(
     Args:
         normal: the posterior if none is.
         share: of sessions that are slow.
-        values: level of each run, shape (runs,).
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        sessions: number of each run's session, from 0, shape (runs,).
-        prior: what is known about the spreads.
-        covariates: what is known about the machine.
+        values: as for ``posterior``, with the sessions as groups.
     """
     count = int(sessions.max()) + 1
     if count == 1:  # both sides share it
@@ -225,12 +218,13 @@ def with_slow_sessions(
 
 def _slow(chosen: NDArray[np.bool_], covariates: Covariates | None) -> Covariates:
     column = chosen.astype(np.float64)[:, None]
+    mean, uncertainty = np.array([_SLOWER[0]]), np.array([_SLOWER[1]])
     if covariates is None:
-        return Covariates(column, np.array([_SLOWER[0]]), np.array([_SLOWER[1]]))
+        return Covariates(column, mean, uncertainty)
     return Covariates(
         values=np.column_stack([covariates.values, column]),
-        expected=np.append(covariates.expected, _SLOWER[0]),
-        uncertainty=np.append(covariates.uncertainty, _SLOWER[1]),
+        expected=np.append(covariates.expected, mean),
+        uncertainty=np.append(covariates.uncertainty, uncertainty),
     )
 
 
@@ -321,10 +315,9 @@ def _fit(
     expected_run = np.full_like(run_variance, prior.run**2)
     if covariates is not None:
         log_density += float(np.log(sharpness).sum()) / 2
-    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, _RUN_DOUBT if prior.doubted else None)
-    log_density += _log_prior(
-        group_variance, expected_group, prior.group_freedom, _GROUP_DOUBT if prior.doubted else None
-    )
+    run_doubt, group_doubt = (_RUN_DOUBT, _GROUP_DOUBT) if prior.doubted else (None, None)
+    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, run_doubt)
+    log_density += _log_prior(group_variance, expected_group, prior.group_freedom, group_doubt)
     return _Fit(
         log_density=log_density,
         means=coefficients[:, effect],

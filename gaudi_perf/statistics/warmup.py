@@ -18,12 +18,7 @@ _WIDTH = 3.0
 
 @dataclass(frozen=True)
 class SteadyState:
-    """Whether rounds have become steady.
-
-    Attributes:
-        start: index of the first steady round, or None if they are not steady yet.
-        reason: why, in words.
-    """
+    """The index of the first steady round, or None if they are not steady yet; and why, in words."""
 
     start: int | None
     reason: str

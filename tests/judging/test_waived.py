@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.judging import judge_runs
-from gaudi_perf.judging.waived import waived
+from gaudi_perf.judging.outcome import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore

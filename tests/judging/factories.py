@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import GraphCompilation, Run, TokenTimes
 from tests.stores.making import make_run
 
@@ -50,6 +51,11 @@ def noisy_runs(
         )
         made.append(msgspec.structs.replace(run, measurement=measurement, stack_label=label))
     return made
+
+
+def case_of(number: int) -> Case:
+    """A case of a session, another one for every number."""
+    return make_run(new_tokens=number + 1).case
 
 
 def against(candidate: Sequence[Run], *baselines: Sequence[Run]) -> CaseEvidence:
