@@ -17,11 +17,7 @@ from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 @dataclass(frozen=True)
 class History:
-    """The runs of one case on one stack and one kind of host: nothing changed between them.
-
-    Attributes:
-        samples: in the order of measurement, each with its session.
-    """
+    """The runs of one case on one stack and one kind of host, in order: nothing changed between them."""
 
     case_id: str
     device: str
@@ -36,11 +32,9 @@ class History:
 
 
 def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
-    """Put runs together that are of the same code.
+    """Put runs together that are of the same case, stack (with all its components and settings) and host.
 
-    Returns:
-        A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
-        INVALID, or never steady.
+    The number is that of the runs that were left out: INVALID, or never steady.
     """
     groups: dict[tuple[Comparability, bytes], list[Run]] = {}
     left_out = 0
@@ -67,9 +61,7 @@ def usual_design(
 ) -> Design:
     """The comparison that this installation makes, as far as it is not asked for.
 
-    Args:
-        candidates: None for as many runs as its sessions usually have.
-        baselines: None for five, which is what a refresh stores.
+    As many candidates as a session usually has, and five baselines, which is what a refresh stores.
     """
     if candidates is None:
         sizes = sorted(Counter(sample.session for sample in samples).values())
@@ -84,9 +76,8 @@ def usual_design(
 class Audited:
     """What the replays of a history came to.
 
-    Attributes:
-        learned: share of the comparisons whose noise was estimated from the history's other sessions, as the suite
-            does; for the others, that of a quiet server was assumed.
+    ``learned`` is the share of the comparisons whose noise was estimated from the history's other sessions, as the
+    suite does; for the others, that of a quiet server was assumed.
     """
 
     audit: Audit

@@ -40,10 +40,8 @@ class Rules:
         tolerances: the slowdown that nobody minds, for each metric; 0.05 is 5 %.
         gates: the metrics whose verdicts decide a test. The others are judged for information.
         false_alarms: permitted rate of each kind of mistake in each comparison by itself.
-        slower_level: permitted rate of a false REGRESSED of this case among all cases of the session; its comparisons
-            share it.
-        faster_level: the same of IMPROVED.
-        cases: how many cases the session has.
+        slower_level: permitted rate of a false REGRESSED of this case among all ``cases`` of the session; its
+            comparisons share it. ``faster_level`` is the same of IMPROVED.
     """
 
     tolerances: Mapping[Metric, float] = field(default_factory=lambda: dict(TOLERANCES))
@@ -85,12 +83,12 @@ class _Analyzed:
 
 
 class CaseJudge:
-    """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then."""
+    """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then.
+
+    Without one, all runs are compared once.
+    """
 
     def __init__(self, rules: Rules, plan: StoppingPlan | None = None) -> None:
-        """Args:
-        plan: when interim analyses take place; None for one comparison, when all runs are there.
-        """
         self._rules = rules
         self._plan = plan
         self._clear: dict[_Key, _Analyzed] = {}
@@ -98,13 +96,7 @@ class CaseJudge:
     def judge(
         self, evidence: CaseEvidence, *, budget_spent: bool = False, seconds_per_run: float | None = None
     ) -> Judgement:
-        """Judge what is there so far.
-
-        Args:
-            evidence: all runs so far.
-            budget_spent: whether time has run out; then no more runs are needed.
-            seconds_per_run: what another run costs, or None where unknown.
-        """
+        """Judge all runs so far; when the budget is spent, no more are needed."""
         if evidence.invalid:
             return self._alone(VerdictKind.INVALID, Reason.INVALID, "; ".join(evidence.invalid), Advice.FIX_AND_REPEAT)
         if not evidence.references:

@@ -51,15 +51,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class CaseEvidence:
-    """Everything that the verdicts of a case come from.
+    """Everything that the verdicts of a case come from: its runs, by time, and the sides that they are held against.
 
     Attributes:
-        runs: the candidate's, by time.
-        references: what they are held against; empty means NO BASELINE.
         invalid: why the measurement must not be judged; empty if it may.
         never_steady: why runs never became steady; empty if all did.
-        no_reference: why there is nothing to hold them against.
-        advice: what to do then.
+        no_reference: why there is nothing to hold them against, and ``advice`` what to do then.
         notes: what else is to be known, in sentences.
     """
 
@@ -75,11 +72,9 @@ class CaseEvidence:
 def evidence_against_baselines(
     runs: Sequence[Run], store: BaselineStore, against: str, history: NoiseHistory | None = None
 ) -> CaseEvidence:
-    """Hold the runs of a case against the stored baselines that apply.
+    """Hold the runs of a case against the stored baselines that apply, or the one that is named.
 
-    Args:
-        against: the baseline that was named, or empty.
-        history: teaches the usual noise. Neither the candidate's nor the baseline's own sessions do.
+    The history teaches the usual noise; neither the candidate's nor the baseline's own sessions do.
 
     Raises:
         UserError: a baseline that is needed is malformed, or ``against`` names none.

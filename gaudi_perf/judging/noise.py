@@ -54,13 +54,13 @@ _Known = dict[Comparability, dict[_Code, dict[str, Run]]]
 
 
 class NoiseHistory:
-    """The stored runs of an installation, as far as they say what noise is usual. Read when first asked."""
+    """The stored runs of an installation, as far as they say what noise is usual.
+
+    ``read`` gives all runs that were ever measured, when first asked; a ``UserError`` means none. Those of the
+    baselines count, too.
+    """
 
     def __init__(self, read: Callable[[], Iterable[Run]], baselines: BaselineStore | None = None) -> None:
-        """Args:
-        read: gives all runs that were ever measured; a ``UserError`` means none.
-        baselines: whose runs count, too.
-        """
         self._read = read
         self._baselines = baselines
         self._results: _Known | None = None
@@ -78,11 +78,7 @@ class NoiseHistory:
         """The noise of what may be compared; None if fewer than ``FEWEST_SESSIONS`` sessions are known.
 
         It is estimated from runs of one and the same stack: the one with the most sessions, and that in question, where
-        it has as many.
-
-        Args:
-            without: sessions that do not count: those that are compared.
-            probes: whether all runs that are compared have reference probes.
+        it has as many. Sessions that are compared do not count (``without``).
         """
         asked = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without), probes
         if asked not in self._estimates:
@@ -132,11 +128,8 @@ def estimated_from(
 ) -> NoiseEstimate | None:
     """Estimate the noise from runs of the same code; None if fewer than ``FEWEST_SESSIONS`` sessions are left.
 
-    Args:
-        samples: in the order of measurement, with their sessions.
-        without: sessions that do not count.
-        probes: whether what is compared has reference probes. Then what they explain of the history is no noise: the
-            comparison corrects for it, too.
+    Where what is compared has reference probes, what they explain of the history is no noise: the comparison corrects
+    for it, too.
     """
     sessions = by_session(sample for sample in samples if sample.session not in without)
     if len(sessions) < FEWEST_SESSIONS:

@@ -19,10 +19,9 @@ _NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
 def fails(
     verdicts: Sequence[Verdict], waived: str, *, accept_regression: bool = False, require_baseline: bool = False
 ) -> bool:
-    """Whether a case that was judged makes its test (or, at the end, the session) fail.
+    """Whether a case makes its test (or, at the end, the session) fail, by its verdicts as far as they gate.
 
     Args:
-        verdicts: its own, as far as they gate.
         waived: why what regressed passes for now, or empty.
         accept_regression: whether slower levels are accepted, with a reason that is stored.
         require_baseline: whether a case without a clear verdict fails.
@@ -38,9 +37,7 @@ def fails(
 def with_added(report: CaseReport, added: Verdict, waived: str) -> CaseReport:
     """The report of a case that is REGRESSED only among all cases of its session.
 
-    Args:
-        added: the verdict that takes the place of the test's on the same metric and baseline.
-        waived: why its regressions pass for now, or empty.
+    The added verdict takes the place of the test's on the same metric and baseline.
     """
     others = [other for other in report.verdicts if (other.metric, other.baseline) != (added.metric, added.baseline)]
     return msgspec.structs.replace(report, verdicts=[added, *others], waived=waived)
@@ -49,11 +46,8 @@ def with_added(report: CaseReport, added: Verdict, waived: str) -> CaseReport:
 def waived(waivers: WaiverStore, baselines: BaselineStore, run: Run, verdicts: Sequence[Verdict]) -> str:
     """Why the regressions of a case pass; empty if there are none, or one does not. INVALID never passes.
 
-    Args:
-        waivers: those that there are; they are of latencies.
-        baselines: where a slower level of the run's own version may have been accepted.
-        run: of the case; the last one, where there are several.
-        verdicts: of the case, as far as they gate.
+    They pass by a waiver, which is of latencies, or where a slower level of the version of ``run``, the case's last
+    one, was accepted. ``verdicts`` are the case's, as far as they gate.
 
     Raises:
         UserError: the waivers or a baseline are needed, and malformed.

@@ -71,13 +71,9 @@ class Trend:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of level, and what changed in the stack there.
+    """A change of level, from one session to the next, and what differs between their stacks.
 
-    Attributes:
-        before: the last session of the old level.
-        since: the first session of the new one.
-        stack_changes: what differs between their stacks, as ``driver 1.22.0 -> 1.23.0``; empty if nothing that is
-            recorded did.
+    ``stack_changes`` are as ``driver 1.22.0 -> 1.23.0``; empty if nothing that is recorded changed.
     """
 
     point: ChangePoint

@@ -30,15 +30,13 @@ class Design:
 
 @dataclass(frozen=True)
 class Audit:
-    """Error rates of a comparison on a history.
+    """Error rates of a comparison on a history: the share of each verdict by slowdown, and what follows from them.
 
     Attributes:
-        shares: of each verdict, by slowdown.
         false_alarms: share of REGRESSED without a slowdown.
         false_alarms_high: upper end of its 95 % interval (Clopper and Pearson 1934), were the replays independent; they
             share runs, so with a short history it is too low.
-        smallest_detectable_slowdown: the smallest replayed slowdown called REGRESSED in at least ``power`` of the
-            replays; None if none was.
+        smallest_detectable_slowdown: the smallest replayed one called REGRESSED in at least ``power`` of the replays.
         wrong_unchanged: share of UNCHANGED at twice the tolerance.
     """
 
@@ -60,7 +58,7 @@ def audit(
     """Replay comparisons on a history of the same code, without and with injected slowdowns.
 
     Args:
-        history: runs of the same case on the same stack, in the order of measurement, with sessions where known.
+        history: in the order of measurement, with sessions where known.
         prior: what is known about the noise here; or learns it for the runs that are drawn, which teach nothing.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
 
@@ -102,10 +100,7 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
 
     With labelled sessions, the candidate's runs are from one session and the baseline's from others. Without labels,
     both are stretches of neighbouring runs that do not overlap, for neighbours share their luck. The history wraps
-    around.
-
-    Raises:
-        ValueError: the history is too short.
+    around. ValueError if it is too short.
     """
     sessions = by_session(history)
     if len(sessions) > 1:
@@ -129,12 +124,9 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
 
 
 def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generator) -> Sides:
-    """Draw pairs of neighbouring runs for a comparison side by side; which of a pair is the candidate's is random.
+    """Draw pairs of neighbouring runs (the first two, the next two, ...) for a comparison side by side.
 
-    Pairs are the first two runs, the next two, and so on.
-
-    Raises:
-        ValueError: the history is too short.
+    Which of a pair is the candidate's is random. ValueError if the history is too short.
     """
     available = len(history) // 2
     if available < pairs:

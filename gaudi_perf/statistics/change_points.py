@@ -30,13 +30,7 @@ _CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A session from which on the level is another.
-
-    Attributes:
-        index: the first session of the new level.
-        kind: REGRESSED or IMPROVED.
-        ratio: new level to old, between ``low`` and ``high``; 1.08 is 8 % slower.
-    """
+    """The first session (``index``) of another level: REGRESSED or IMPROVED, new level to old; 1.08 is 8 % slower."""
 
     index: int
     kind: VerdictKind
@@ -56,8 +50,7 @@ def change_points(
 
     Args:
         levels_s: the level of each session in seconds, in order.
-        runs_of: the valid runs of a session, by its index; at least one. Asked only near places that may be changes,
-            for a history can be long.
+        runs_of: the valid runs of a session, by its index. Asked only near possible changes: a history can be long.
         suspects: sessions at which something is known to have changed, the stack for instance.
         tolerance: the slowdown that nobody minds; changes below half of it are not reported.
 

@@ -38,8 +38,7 @@ class Covariate:
     Attributes:
         columns: each with a coefficient of its own, the usual variation first; shape (runs, columns).
         coefficients: what is known of each column's coefficient before a run is seen, mean and standard deviation.
-        shift: logarithm of the ratio of the sides' means, candidate to baseline.
-        unusual_shift: the part of it that is not usual variation.
+        shift: logarithm of the ratio of the sides' means, of which ``unusual_shift`` is not usual variation.
     """
 
     columns: FloatArray
@@ -51,19 +50,15 @@ class Covariate:
 def probe_covariate(
     samples: Sequence[RunSample], sides: FloatArray, groups: tuple[int, int], shift: tuple[float, float]
 ) -> Covariate | None:
-    """What the reference probes say; None where a run has none.
+    """What the reference probes say; None where a run has none. ``shift`` has what is known of an unusual one's effect.
 
     Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
-    medians that is large for so many sessions. No run is evidence of the latter: else a single run whose probes were
-    off by their own jitter would be evidence that a slow session does not reach the rounds.
-
-    Args:
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        groups: number of sessions (of pairs, side by side) of the candidate and of the baseline.
-        shift: what is known of the coefficient of an unusual shift, mean and standard deviation.
+    medians that is large for so many sessions (``groups`` of the candidate and of the baseline). No run is evidence of
+    the latter: else a single run whose probes were off by their own jitter would be evidence that a slow session does
+    not reach the rounds.
     """
     levels = _known([sample.probe_level for sample in samples])
     if levels is None:
@@ -151,16 +146,11 @@ def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, f
 def unexplained_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.intp]) -> float:
     """How far sessions may lie apart because of what the covariates do not show, as a share of the spread between runs.
 
-    Where the covariates explain the spread between the runs of a session, the machine's state is known. Where they do
-    not, what moves runs so far apart can as well move a whole session; the more so, the further runs lie apart. The
-    share is ``u**2 * s / 4 %``, at most 5, with s the spread between the runs of a session and u the share of its
-    variance that is unexplained. On a quiet server that is below the usual spread between sessions. (The 4 % come from
-    recordings of a loaded machine, on which ten minutes were twice as slow as the next ten.)
-
-    Args:
-        values: level of each run, shape (runs,).
-        corrected: the same after correction by the covariates.
-        groups: number of each run's session.
+    Where the covariates do not explain the spread between the runs of a session, what moves runs so far apart can as
+    well move a whole session; the more so, the further runs lie apart. The share is ``u**2 * s / 4 %``, at most 5, with
+    s the spread between the runs of a session and u the share of its variance that is unexplained. On a quiet server
+    that is below the usual spread between sessions. (The 4 % come from recordings of a loaded machine, on which ten
+    minutes were twice as slow as the next ten.)
     """
     (before, freedom), (after, _) = scatter_within(values, groups), scatter_within(corrected, groups)
     if freedom == 0 or before == 0:

@@ -40,18 +40,15 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What runs say about the ratio.
+    """What runs say about the ratio. Spreads are standard deviations of logarithms of levels: 0.01 is 1 %.
 
     Attributes:
         posterior: of the logarithm of the ratio.
-        run_spread: standard deviation of the logarithm of a run's level between runs of a session (of a pair, side by
-            side), after correction by the probes: 0.01 is 1 %.
+        run_spread: between runs of a session (of a pair, side by side), after correction by the probes.
         session_spread: between sessions, beyond that of runs (between pairs, side by side).
         uncorrected_run_spread: between runs of a side before correction by the probes; 0 if no side has two runs.
         probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
-        candidate_groups: sessions of the candidate (pairs, side by side).
-        baseline_groups: sessions of the baseline (pairs, side by side).
-        side_by_side: whether runs were measured in pairs.
+        candidate_groups: sessions of the candidate (pairs, side by side); ``baseline_groups`` likewise.
         median_error: usual error of a run's level that comes from its having few rounds.
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
@@ -84,12 +81,7 @@ class Evidence:
 def gather(
     candidate: Sequence[RunSample], baseline: Sequence[RunSample], layout: Layout, prior: NoisePrior | None = None
 ) -> Evidence:
-    """Evidence from runs of both sides.
-
-    Args:
-        candidate: runs on the stack in question.
-        baseline: stored runs; or, side by side, as many: the first was measured next to the candidate's first.
-        prior: what is known about the noise here; the default knows little.
+    """Evidence from runs of both sides; side by side, the first of either was measured next to the other's first.
 
     Raises:
         ValueError: a side has no runs, or they do not belong together as the layout says.
@@ -199,9 +191,6 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
     Both worker groups of a pair live at the same time. A pair's difference is the median over its rounds of the
     logarithm of the ratio of neighbouring rounds, so that whatever lasts longer than a round cancels (duets: Bulej et
     al. 2020, there in parallel). The pair is the unit of evidence.
-
-    Raises:
-        ValueError: the sides differ in the number of runs or of rounds in a pair.
     """
     if [sample.rounds.size for sample in candidate] != [sample.rounds.size for sample in baseline]:
         raise ValueError("rounds in turns need pairs of runs with the same number of rounds")

@@ -140,11 +140,10 @@ def posterior(
     """The posterior of the logarithm of the ratio.
 
     Args:
-        values: level of each run, shape (runs,).
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        groups: number of each run's group, from 0, shape (runs,).
-        weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``, shape (runs,); None if all
-            are alike.
+        values: level of each run, shape (runs,), as that of the following ones.
+        sides: +0.5 for the candidate's runs and -0.5 for the baseline's.
+        groups: number of each run's group, from 0.
+        weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``; None if all are alike.
         level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
             all sides are +1.
     """
@@ -180,19 +179,13 @@ def with_slow_sessions(
     prior: SpreadPrior,
     covariates: Covariates | None,
 ) -> Posterior:
-    """The posterior if any one of the sessions may be slow, without anything that shows it.
+    """The posterior if any one of the sessions may be slow, as that share of them is, without anything that shows it.
 
-    A few per cent of sessions are slow altogether: the accelerator throttles, the host is busy. The reference probes
-    see it. Where runs have none, such a session looks like a regression (or hides one, if it is among the baseline). So
-    it is one of the explanations of what was measured: the posterior is a mixture over "no session is slow" and "this
-    session is", for every session, each weighted by how well it explains the runs. One slow session of the candidate
-    then explains a slowdown about as large as such sessions are; two sessions that agree do not, for both would have to
-    be slow.
-
-    Args:
-        normal: the posterior if none is.
-        share: of sessions that are slow.
-        values: as for ``posterior``, with the sessions as groups.
+    The accelerator throttles, the host is busy. The reference probes see it. Where runs have none, such a session looks
+    like a regression (or hides one, if it is among the baseline). So the posterior is a mixture over "no session is
+    slow" and "this session is", for every session, each weighted by how well it explains the runs. One slow session of
+    the candidate then explains a slowdown about as large as such sessions are; two sessions that agree do not, for both
+    would have to be slow.
     """
     count = int(sessions.max()) + 1
     if count == 1:  # both sides share it

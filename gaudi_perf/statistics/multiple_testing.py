@@ -22,22 +22,14 @@ _MANY = 4
 
 
 def lond_level(cases: int, called: int, rate: float = FALSE_DISCOVERY_RATE) -> float:
-    """The permitted error of a case that is judged before those after it.
+    """The permitted error of a case that is judged before those after it: ``rate / cases * (1 + called)``.
 
-    The level of the t-th of N cases is
-
-        alpha_t = (alpha / N) * (1 + number of cases called before it was measured)
-
-    which is LOND with equal weights (Javanmard and Montanari 2015, "On Online Control of False Discovery Rate"). The
-    expected share of false ones among those called is at most alpha, also for cases that share a session's luck, which
-    is positive dependence, and for cases that are measured at the same time as others, whose results the level then
-    does not use (Zrnic, Ramdas and Jordan 2021, "Asynchronous Online Testing of Multiple Hypotheses", JMLR 22). If
-    nothing changed anywhere, alpha is also the probability of calling any case at all.
-
-    Args:
-        cases: how many there are in all; known before any is measured.
-        called: how many were called before this one was measured.
-        rate: alpha.
+    ``called`` is how many of all the cases were called before this one was measured. This is LOND with equal weights
+    (Javanmard and Montanari 2015, "On Online Control of False Discovery Rate"). The expected share of false ones among
+    those called is at most the rate, also for cases that share a session's luck, which is positive dependence, and for
+    cases that are measured at the same time as others, whose results the level then does not use (Zrnic, Ramdas and
+    Jordan 2021, "Asynchronous Online Testing of Multiple Hypotheses", JMLR 22). If nothing changed anywhere, the rate
+    is also the probability of calling any case at all.
 
     Raises:
         ValueError: there are fewer cases than were called, or the rate is not between 0 and 1.

@@ -46,13 +46,10 @@ class NoisePrior:
     that its sessions differ by 1 %, and as barely known how far its runs lie apart.
 
     Attributes:
-        session: spread between sessions, beyond that between runs.
-        run: spread between runs of one session.
-        lone_freedom: what ``session`` is worth where one session is compared with one other: nothing else is known of
-            sessions then.
+        session: spread between sessions, beyond that between the runs of one.
+        lone_freedom: what ``session`` is worth where one session is compared with one other.
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
-        shift_uncertainty: standard deviation of what is known about that.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
 
     Raises:
@@ -161,9 +158,5 @@ def _learn_shift(
 
 
 def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:
-    """The spread between runs that is expected before they are seen, from what is usual and from their rounds.
-
-    Args:
-        error: error of a run's level that comes from its having few rounds.
-    """
+    """The spread between runs, expected from what is usual, their rounds, and the error of a level of few rounds."""
     return math.hypot(max(usual.run, _UNEVEN * round_spread(samples) ** _UNEVEN_POWER), error)

@@ -98,10 +98,7 @@ def compare_tokens(
 ) -> Agreement:
     """Compare tokens with those of another run, whose logits are not known, up to the first that differs.
 
-    After it, the sequences differ for good reason.
-
-    Args:
-        trace: our logits along ``ours``.
+    After it, the sequences differ for good reason. The trace has our logits along ``ours``.
     """
     step = first_difference(ours, theirs)
     if step is None:
@@ -114,11 +111,8 @@ def compare_tokens(
 def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, shape: Shape) -> Agreement:
     """Whether the tokens of a greedy generation elsewhere, and ours, are what one model generates.
 
-    Each of the other's tokens must be the likeliest of its step, or as near to it as rounding allows; so must ours
-    where the two part.
-
-    Args:
-        trace: our logits along the other's tokens.
+    Each of the other's tokens, along which the trace has our logits, must be the likeliest of its step, or as near to
+    it as rounding allows; so must ours where the two part.
     """
     noted = _worst(
         _choice(trace, step, token, dtype, shape)

@@ -20,13 +20,7 @@ from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
 
 @dataclass(frozen=True)
 class Roofline:
-    """The limit of a case on a device.
-
-    Attributes:
-        generation_bytes: bytes that all devices together must read for one generation.
-        bandwidth: of one device.
-        limit_s: no generation takes less.
-    """
+    """The limit of a case: bytes that all devices together must read for one generation, and the seconds that takes."""
 
     generation_bytes: int
     bandwidth: Bandwidth
@@ -76,14 +70,10 @@ def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:
 
 
 def step_bytes(shape: Shape, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
-    """Bytes that one step must read.
+    """Bytes that a step must read that processes ``new`` positions of each sequence and finds ``cached`` ones.
 
     All weights once; the embedding is also the output head, which every step reads whole, and as the embedding one
     more row for every new position. Keys and values of the cached positions, in every sequence.
-
-    Args:
-        new: positions that the step processes in each sequence.
-        cached: positions whose keys and values it finds in the cache.
     """
     rows = new * batch_size * shape.hidden_size * BYTES_PER_ELEMENT[dtype]
     return shape.weight_bytes(dtype) + rows + cached * batch_size * shape.kv_bytes_per_token(dtype)

@@ -3,14 +3,11 @@
 Analysing again and again with the level of a single analysis would raise false alarms several times over. The permitted
 error is therefore spent over the analyses (Lan and DeMets 1983; a power family: Kim and DeMets 1987): after a share t
 of the most runs, at most ``sqrt(t)`` of that of REGRESSED and IMPROVED has been spent, and ``t**0.3`` of that of
-UNCHANGED: early, for stopping early is what is wanted, and most comparisons find nothing. The level of each analysis
-follows from the joint distribution of all, which have independent increments (Armitage, McPherson and Rowe 1969;
-Jennison and Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach,
-ibid. section 4.4). Stopping at any analysis, for any reason, keeps the error. A confidence sequence (Howard et al.
-2021) would allow analyses without end; a most number of runs is known here, and knowing it makes them sharper.
-
-Against a stored baseline the analyses share the baseline's luck and resemble each other more than assumed, which only
-lowers the error.
+UNCHANGED: early, for most comparisons find nothing. The level of each analysis follows from the joint distribution of
+all, which have independent increments (Armitage, McPherson and Rowe 1969; Jennison and Turnbull 2000, chapter 19), and
+is applied to the posterior probabilities (the significance level approach, ibid. section 4.4). Stopping at any
+analysis, for any reason, keeps the error. Against a stored baseline the analyses share the baseline's luck and resemble
+each other more than assumed, which only lowers the error.
 """
 
 from __future__ import annotations
@@ -79,13 +76,9 @@ def analyze(
     *,
     budget_spent: bool = False,
 ) -> InterimAnalysis:
-    """Analyse the runs so far, and say whether more are needed.
+    """Analyse all runs so far, after every one (pair) from the plan's first analysis on: whether more are needed.
 
-    Call it after every run (pair) from the plan's first analysis on, with the evidence of all runs so far.
-
-    Args:
-        settings: permitted error rates, of all analyses together.
-        budget_spent: whether time has run out; then this analysis is the last.
+    Error rates are those of all analyses together; the last one is where the budget is spent.
 
     Raises:
         ValueError: fewer runs than the plan's first analysis needs, or more than its most.

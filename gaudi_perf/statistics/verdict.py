@@ -32,9 +32,6 @@ class ComparisonSettings:
         false_alarms: permitted rate of REGRESSED where nothing changed; of IMPROVED, and of UNCHANGED where the
             slowdown is twice the tolerance, as well. The interval's confidence is 1 minus twice this.
         power: with what probability a slowdown that is called detectable is detected.
-
-    Raises:
-        ValueError: a rate is not in its range.
     """
 
     false_alarms: float = 0.005
@@ -78,10 +75,6 @@ def compare(
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
     """Compare runs with stored runs, or with runs that were measured in pairs, best in the order ABBA.
-
-    Args:
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
-        prior: what is known about the noise here; the default knows little.
 
     Raises:
         ValueError: a side has no runs, they do not belong together as the layout says, or the tolerance is not a share
@@ -134,7 +127,6 @@ def decide(
     - INCONCLUSIVE: none of these.
 
     Args:
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
         error: the permitted error rate of this interim analysis, if there are several; else that of the settings.
         missing: the permitted rate of UNCHANGED at twice the tolerance, at this analysis; else ``error``.
 
