@@ -1,6 +1,6 @@
 """From the runs of a case to its verdicts: which baselines apply, and what the comparison with each comes to."""
 
-from gaudi_perf.judging.case import CaseJudge, Judgement, Rules, judge_runs
+from gaudi_perf.judging.case import CaseJudge, Judgement, Rules
 from gaudi_perf.judging.evidence import CaseEvidence, evidence_against_baselines, evidence_side_by_side
 from gaudi_perf.judging.levels import refresh_verdicts
 from gaudi_perf.judging.noise import NoiseHistory
@@ -13,6 +13,5 @@ __all__ = [
     "Rules",
     "evidence_against_baselines",
     "evidence_side_by_side",
-    "judge_runs",
     "refresh_verdicts",
 ]

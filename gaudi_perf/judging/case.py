@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from gaudi_perf.judging.evidence import CaseEvidence, Reference, evidence_against_baselines, samples_of
-from gaudi_perf.judging.noise import NoiseEstimate, NoiseHistory
-from gaudi_perf.statistics.evidence import Evidence, Layout, gather
+from gaudi_perf.judging.evidence import CaseEvidence, Reference, samples_of
+from gaudi_perf.judging.noise import NoiseEstimate
+from gaudi_perf.statistics.evidence import Layout, gather
 from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import Sides
 from gaudi_perf.statistics.sequential import InterimAnalysis, StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, as_published, decide
-from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES, Metric
-from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import (
     WORST_FIRST,
     Advice,
@@ -149,16 +147,25 @@ class CaseJudge:
     def _analyze(self, key: _Key, reference: Reference, sides: Sides, gating: int, last: bool) -> _Analyzed:
         if key in self._clear:
             return self._clear[key]
-        tolerance = self._rules.tolerances[key[0]]
+        metric = key[0]
+        tolerance = self._rules.tolerances[metric]
         own = ComparisonSettings(false_alarms=self._rules.false_alarms)
-        evidence = _evidence(key[0], reference, sides)
+        prior = NoisePrior() if reference.noise is None else reference.noise.prior
+        if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
+            prior = NoisePrior(slow_sessions=0.0)
+        layout, ours, theirs = Layout.STORED, sides.candidate, sides.baseline
+        if reference.published:
+            ours, theirs, prior = as_published(ours, reference.level_s, prior)
+        elif reference.side_by_side:  # the other metrics have rounds of their own
+            layout = Layout.INTERLEAVED if reference.rounds_in_turns and metric == LATENCY else Layout.SIDE_BY_SIDE
+        evidence = gather(ours, theirs, layout, prior)
         if self._plan is None:
             one = decide(evidence, tolerance, own)
             return _Analyzed(InterimAnalysis(one, StopReason.CLEAR), one)
         plan, count = self._plan, len(sides.candidate)
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
-        strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(key[0], gating)))
+        strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(metric, gating)))
         found = analyze(evidence, plan, tolerance, strict, budget_spent=last)
         analyzed = _Analyzed(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
@@ -238,28 +245,6 @@ class CaseJudge:
         )
 
 
-def judge_runs(
-    runs: Sequence[Run],
-    store: BaselineStore,
-    against: str,
-    rules: Rules | None = None,
-    history: NoiseHistory | None = None,
-) -> list[Verdict]:
-    """Hold the runs of a case against every baseline that applies, once.
-
-    Args:
-        against: the baseline that was named, or empty for those of the same and of the newest earlier version.
-
-    Returns:
-        A verdict for each baseline and each metric that gates, the worst first; one alone if there is no baseline or
-        the measurement is INVALID.
-
-    Raises:
-        UserError: a baseline that is needed is malformed, or ``against`` names none.
-    """
-    return list(CaseJudge(rules or Rules()).judge(evidence_against_baselines(runs, store, against, history)).verdicts)
-
-
 def verdict_of(comparison: Comparison, learned: NoiseEstimate | None = None) -> Verdict:
     """A comparison as a document; ``learned`` is what the history taught of the noise."""
     evidence = comparison.evidence
@@ -276,16 +261,3 @@ def verdict_of(comparison: Comparison, learned: NoiseEstimate | None = None) -> 
         probe_change=probe_change if comparison.advice == Advice.CHECK_MACHINE else None,
         tail_spread_change=math.expm1(evidence.tail_spread_shift) if comparison.advice == Advice.CHECK_ROUNDS else None,
     )
-
-
-def _evidence(metric: Metric, reference: Reference, sides: Sides) -> Evidence:
-    prior = NoisePrior() if reference.noise is None else reference.noise.prior
-    if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
-        prior = NoisePrior(slow_sessions=0.0)
-    if reference.published:
-        ours, theirs, prior = as_published(sides.candidate, reference.level_s, prior)
-        return gather(ours, theirs, Layout.STORED, prior)
-    layout = Layout.STORED
-    if reference.side_by_side:  # the other metrics have rounds of their own
-        layout = Layout.INTERLEAVED if reference.rounds_in_turns and metric == LATENCY else Layout.SIDE_BY_SIDE
-    return gather(sides.candidate, sides.baseline, layout, prior)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.model import Covariates
 from gaudi_perf.statistics.noise import SMALLEST_RANGE, USUAL_RANGE
 from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread, scatter_within
 
@@ -110,18 +109,6 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
         coefficients=(_COEFFICIENT, _COEFFICIENT, _COEFFICIENT),
         shift=difference,
         unusual_shift=difference,
-    )
-
-
-def covariates_of(those: Sequence[Covariate]) -> Covariates | None:
-    """The columns of all covariates."""
-    if not those:
-        return None
-    coefficients = np.array([coefficient for one in those for coefficient in one.coefficients])
-    return Covariates(
-        values=np.hstack([one.columns for one in those]),
-        expected=coefficients[:, 0],
-        uncertainty=coefficients[:, 1],
     )
 
 

@@ -10,8 +10,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
-from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior, with_slow_sessions
+from gaudi_perf.statistics.covariates import probe_covariate, tail_spread_covariate, unexplained_share
+from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, posterior, with_slow_sessions
 from gaudi_perf.statistics.noise import NoisePrior, run_spread_prior
 from gaudi_perf.statistics.sample import (
     FloatArray,
@@ -60,13 +60,13 @@ class Evidence:
     run_spread: float
     session_spread: float
     uncorrected_run_spread: float
-    probe_gain: float
     candidate_runs: int
     baseline_runs: int
     candidate_groups: int
     baseline_groups: int
     side_by_side: bool
     median_error: float
+    probe_gain: float = 0.0
     probe_shift: float | None = None
     unusual_shift: float = 0.0
     tail_spread_shift: float = 0.0
@@ -122,16 +122,17 @@ def _of_runs(
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
     probes = probe_covariate(both, sides, counts, (prior.shift_coefficient, prior.shift_uncertainty))
     tails = tail_spread_covariate(both, sides)
-    covariates = covariates_of([one for one in (probes, tails) if one is not None])
-
-    def corrected(known: Posterior) -> FloatArray:
-        return values if covariates is None else values - covariates.values @ known.coefficients
-
+    covariates = Covariates.none(values.size)
+    for found in (probes, tails):
+        if found is not None:
+            for column, known_before in zip(found.columns.T, found.coefficients, strict=True):
+                covariates = covariates.with_column(column, *known_before)
     known = posterior(values, sides, groups, spreads, covariates)
+    left = values - covariates.values @ known.coefficients
     if not side_by_side:
-        spreads = replace(spreads, group_share=unexplained_share(values, corrected(known), groups))
+        spreads = replace(spreads, group_share=unexplained_share(values, left, groups))
         known = posterior(values, sides, groups, spreads, covariates)
-    left = corrected(known)
+        left = values - covariates.values @ known.coefficients
     inequality = _inequality(left, sides, groups)
     normal = None
     if not side_by_side and probes is None and prior.slow_sessions > 0:
@@ -213,7 +214,6 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
         run_spread=known.run / root,
         session_spread=0.0,
         uncorrected_run_spread=pooled_spread(levels([*candidate, *baseline]), np.repeat([0, 1], count)),
-        probe_gain=0.0,
         candidate_runs=count,
         baseline_runs=count,
         candidate_groups=count,

@@ -71,6 +71,19 @@ class Covariates:
     expected: FloatArray
     uncertainty: FloatArray
 
+    def with_column(self, column: FloatArray, expected: float, uncertainty: float) -> Covariates:
+        """These and another one, shape (runs,)."""
+        return Covariates(
+            values=np.column_stack([self.values, column]),
+            expected=np.append(self.expected, expected),
+            uncertainty=np.append(self.uncertainty, uncertainty),
+        )
+
+    @classmethod
+    def none(cls, runs: int) -> Covariates:
+        """No covariates."""
+        return cls(np.empty((runs, 0)), np.empty(0), np.empty(0))
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -147,6 +160,7 @@ def posterior(
         level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
             all sides are +1.
     """
+    covariates = covariates or Covariates.none(values.size)
     moments = _moments(values, sides, groups, covariates, np.ones_like(values) if weights is None else weights, level)
     run_axis, group_axis = _first_grid(values, sides, prior)
     for remaining in reversed(range(_REFINEMENTS)):
@@ -177,7 +191,7 @@ def with_slow_sessions(
     sides: FloatArray,
     sessions: NDArray[np.intp],
     prior: SpreadPrior,
-    covariates: Covariates | None,
+    covariates: Covariates,
 ) -> Posterior:
     """The posterior if any one of the sessions may be slow, as that share of them is, without anything that shows it.
 
@@ -192,7 +206,8 @@ def with_slow_sessions(
         return normal
     explanations = [normal]
     explanations += [
-        posterior(values, sides, sessions, prior, _slow(sessions == session, covariates)) for session in range(count)
+        posterior(values, sides, sessions, prior, covariates.with_column(sessions == session, *_SLOWER))
+        for session in range(count)
     ]
     odds = np.log([1 - share, *[share] * count]) + [one.log_evidence for one in explanations]
     shares = np.exp(odds - odds.max())
@@ -206,18 +221,6 @@ def with_slow_sessions(
         group=math.sqrt(float(shares @ [one.group**2 for one in explanations])),
         coefficients=shares @ np.array([one.coefficients[:known] for one in explanations]),
         log_evidence=float(odds.max()),
-    )
-
-
-def _slow(chosen: NDArray[np.bool_], covariates: Covariates | None) -> Covariates:
-    column = chosen.astype(np.float64)[:, None]
-    mean, uncertainty = np.array([_SLOWER[0]]), np.array([_SLOWER[1]])
-    if covariates is None:
-        return Covariates(column, mean, uncertainty)
-    return Covariates(
-        values=np.column_stack([covariates.values, column]),
-        expected=np.append(covariates.expected, mean),
-        uncertainty=np.append(covariates.uncertainty, uncertainty),
     )
 
 
@@ -244,15 +247,13 @@ def _moments(
     values: FloatArray,
     sides: FloatArray,
     groups: NDArray[np.intp],
-    covariates: Covariates | None,
+    covariates: Covariates,
     weights: FloatArray,
     level: bool,
 ) -> _Moments:
     columns = [np.ones_like(values), sides] if level else [sides]
     effect = len(columns) - 1
-    if covariates is not None:
-        columns += list(covariates.values.T)
-    rows = np.column_stack([*columns, values - values.mean() if level else values])
+    rows = np.column_stack([*columns, covariates.values, values - values.mean() if level else values])
     sizes = np.bincount(groups, weights=weights).astype(np.float64)
     sums = np.zeros((sizes.size, rows.shape[1]))
     np.add.at(sums, groups, weights[:, None] * rows)
@@ -278,9 +279,7 @@ def _refined(axis: FloatArray, log_density: FloatArray, dimension: int) -> Float
     return np.linspace(axis[low], axis[high], _POINTS)
 
 
-def _fit(
-    moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates | None
-) -> _Fit:
+def _fit(moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates) -> _Fit:
     run_variance, group_variance = run**2, group**2
     sizes = moments.sizes
     effect, first = moments.effect, moments.effect + 1
@@ -289,12 +288,11 @@ def _fit(
     between = (1 / mean_variance) @ products.reshape(sizes.size, -1)
     scatter = moments.within / run_variance[:, None, None] + between.reshape(-1, *moments.within.shape)
     precision, weighted, residual = scatter[:, :-1, :-1].copy(), scatter[:, :-1, -1].copy(), scatter[:, -1, -1].copy()
-    if covariates is not None:
-        sharpness = 1 / covariates.uncertainty**2
-        inner = np.arange(first, first + sharpness.size)
-        precision[:, inner, inner] += sharpness
-        weighted[:, inner] += sharpness * covariates.expected
-        residual += float(sharpness @ covariates.expected**2)
+    sharpness = 1 / covariates.uncertainty**2
+    inner = np.arange(first, first + sharpness.size)
+    precision[:, inner, inner] += sharpness
+    weighted[:, inner] += sharpness * covariates.expected
+    residual += float(sharpness @ covariates.expected**2)
     covariance = np.linalg.inv(precision)
     coefficients = np.einsum("pij,pj->pi", covariance, weighted)
     misfit = residual - np.einsum("pi,pi->p", coefficients, weighted)
@@ -306,8 +304,7 @@ def _fit(
     )
     expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
     expected_run = np.full_like(run_variance, prior.run**2)
-    if covariates is not None:
-        log_density += float(np.log(sharpness).sum()) / 2
+    log_density += float(np.log(sharpness).sum()) / 2
     run_doubt, group_doubt = (_RUN_DOUBT, _GROUP_DOUBT) if prior.doubted else (None, None)
     log_density += _log_prior(run_variance, expected_run, prior.run_freedom, run_doubt)
     log_density += _log_prior(group_variance, expected_group, prior.group_freedom, group_doubt)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
+from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines
 from gaudi_perf.judging.noise import FEWEST_SESSIONS, NEWEST_SESSIONS, NoiseEstimate, estimated_from
 from gaudi_perf.reports.wording import learned_noise, reason
 from gaudi_perf.statistics.sample import RunSample
@@ -22,6 +22,7 @@ from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from tests.judging.factories import judge_runs
 from tests.stores.making import make_run
 
 
