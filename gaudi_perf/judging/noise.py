@@ -15,7 +15,7 @@ import numpy as np
 
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
-from gaudi_perf.statistics.sample import RunSample, by_session, levels
+from gaudi_perf.statistics.sample import RunSample, all_known, by_session, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.places import places_of_device
@@ -145,11 +145,10 @@ def estimated_from(
 
 def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:
     """The runs without what their probes explain, by least squares; None where some have no probes."""
-    known = [sample.probe_level for sample in samples]
-    probes = np.array([level for level in known if level is not None])
-    if probes.size < len(samples):
+    known = all_known([sample.probe_level for sample in samples])
+    if known is None:
         return None
-    probes -= probes.mean()
+    probes = known - known.mean()
     values = levels(samples)
     variance = float(probes @ probes)
     slope = float(np.clip(probes @ (values - values.mean()) / variance, 0.0, _MOST)) if variance > 0 else 0.0

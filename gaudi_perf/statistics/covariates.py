@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_perf.statistics.noise import SMALLEST_RANGE, USUAL_RANGE
-from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread, scatter_within
+from gaudi_perf.statistics.sample import FloatArray, RunSample, all_known, robust_spread, scatter_within
 
 _COEFFICIENT = (0.75, 0.5)
 """What is taken as known of a covariate's coefficient before any run is seen, mean and standard deviation: what
@@ -59,7 +59,7 @@ def probe_covariate(
     the latter: else a single run whose probes were off by their own jitter would be evidence that a slow session does
     not reach the rounds.
     """
-    levels = _known([sample.probe_level for sample in samples])
+    levels = all_known([sample.probe_level for sample in samples])
     if levels is None:
         return None
     mean, uncertainty = _COEFFICIENT
@@ -96,7 +96,7 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
     So the difference of the sides' means has a coefficient of its own, of which no run is evidence.
     """
-    levels = _known([sample.tail_spread for sample in samples])
+    levels = all_known([sample.tail_spread for sample in samples])
     if levels is None:
         return None
     ours = sides > 0
@@ -110,12 +110,6 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
         shift=difference,
         unusual_shift=difference,
     )
-
-
-def _known(found: Sequence[float | None]) -> FloatArray | None:
-    known = [value for value in found if value is not None]
-    # What is known of some runs only says nothing about the difference.
-    return np.array(known) if len(known) == len(found) else None
 
 
 def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, float]:

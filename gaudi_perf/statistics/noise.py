@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaudi_perf.statistics.sample import (
     FloatArray,
     RunSample,
+    all_known,
     by_session,
     levels,
     robust_spread,
@@ -142,13 +143,10 @@ def _learn_shift(
     sessions: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: NoisePrior
 ) -> tuple[float, float]:
     """What sessions with unusual probes say about their coefficient, added to what is known (normal, conjugate)."""
-    probes = []
-    for session in sessions:
-        known = [level for sample in session if (level := sample.probe_level) is not None]
-        if len(known) < len(session):
-            return default.shift_coefficient, default.shift_uncertainty
-        probes.append(float(np.mean(known)))
-    probe_levels = np.array(probes)
+    probes = [all_known([sample.probe_level for sample in session]) for session in sessions]
+    probe_levels = all_known([None if those is None else float(np.mean(those)) for those in probes])
+    if probe_levels is None:
+        return default.shift_coefficient, default.shift_uncertainty
     deviations = probe_levels - np.median(probe_levels)
     unusual = np.abs(deviations) > max(USUAL_RANGE * robust_spread(deviations), SMALLEST_RANGE)
     shifts, changes = deviations[unusual], (means - np.median(means))[unusual]

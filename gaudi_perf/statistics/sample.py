@@ -124,6 +124,12 @@ def levels(samples: Sequence[RunSample]) -> FloatArray:
     return np.array([sample.level for sample in samples], dtype=np.float64)
 
 
+def all_known(found: Sequence[float | None]) -> FloatArray | None:
+    """The values, if all are known: what is known of some runs only says nothing about a difference."""
+    known = [value for value in found if value is not None]
+    return np.array(known) if len(known) == len(found) else None
+
+
 def round_spread(samples: Sequence[RunSample]) -> float:
     """The spread of rounds within runs: standard deviation of their logarithm, from the median absolute deviation.
 

@@ -121,6 +121,13 @@ def _chance(evidence: Evidence, more: int, tolerance: float, final: float) -> fl
     return float(regressed + improved + max(unchanged, 0.0))
 
 
+def _excess(bound: float, points: np.ndarray, weights: np.ndarray, step: float, permitted: float) -> float:
+    """By how much the probability of crossing the bound at an analysis is more than what is permitted."""
+    from scipy.special import ndtr
+
+    return float(weights @ ndtr((points - bound) / step) - permitted)
+
+
 @lru_cache(maxsize=256)
 def interim_levels(first: int, most: int, error: float, power: float) -> tuple[float, ...]:
     """The one-sided level of each interim analysis: after ``first`` runs, and after every further one up to ``most``.
@@ -142,17 +149,8 @@ def interim_levels(first: int, most: int, error: float, power: float) -> tuple[f
         weights = density * np.gradient(points)
         weights[[0, -1]] /= 2  # the trapezoidal rule
 
-        def beyond(
-            value: float,
-            points: np.ndarray = points,
-            weights: np.ndarray = weights,
-            step: float = step,
-            target: float = float(spent[number] - spent[number - 1]),
-        ) -> float:
-            return float(weights @ ndtr((points - value) / step)) - target
-
         top = _FAR * math.sqrt(times[number])
-        bound = float(brentq(beyond, 0.0, top, xtol=1e-10))
+        bound = float(brentq(_excess, 0.0, top, (points, weights, step, spent[number] - spent[number - 1]), xtol=1e-10))
         levels.append(float(ndtr(-bound / math.sqrt(times[number]))))
         following = np.linspace(-top, bound, _GRID)
         kernel = np.exp(-((following[:, None] - points[None, :]) ** 2) / (2 * step**2))
