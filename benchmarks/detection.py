@@ -5,12 +5,12 @@
     python benchmarks/detection.py --only "shared" --no-others
     python benchmarks/detection.py --limits               # what the recordings allow any rule, seconds
 
-Noise: a synthetic quiet server (run-to-run variation 0.5 %, rounds 1 %, night-to-night variation 1 %, 3 % of sessions
-8 % slow), a synthetic shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``:
-constants of the rule were fitted to the recordings called "fitted", and those called "held out" were made after the
-constants were fixed. From a recording, stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so
-that what lasts longer than a run stays in. Slowdowns are simulated by multiplying the candidate's rounds; the same
-draws serve all rules and slowdowns.
+Noise: a synthetic quiet server (spread between runs 0.5 %, rounds 1 %, sessions 1 %; 3 % of sessions 8 % slow), a
+synthetic shared machine, and whatever ``benchmarks/record_noise.py`` recorded under ``benchmarks/noise``: constants
+of the rule were fitted to the recordings called "fitted", and those called "held out" were made when they were fixed.
+From one, stretches of neighbouring runs are drawn (pairs of neighbours, side by side), so that what lasts longer than
+a run stays in. Slowdowns are put in by multiplying the candidate's rounds; the same draws serve all rules and
+slowdowns.
 
 Columns: false alarms without a slowdown; detections by slowdown; "missed" is UNCHANGED (others: no alarm) at twice the
 tolerance; INCONCLUSIVE without a slowdown; generation time used, in device-seconds (others use the same runs). The
@@ -35,10 +35,9 @@ from detection_rules.rules import RULES
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
-from gaudi_perf.statistics.audit import Sides
 from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.statistics.sequential import StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
@@ -133,10 +132,8 @@ class Sequential:
         enough = [count for count in counts if self.detected[count] / self.repeats >= power]
         equal = enough[0] if enough else scenario.most
         used = {slowdown: statistics.fmean(self.tally.runs[slowdown]) for slowdown in slowdowns_of(scenario)}
-        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs"
-        yield "    interim analyses use " + ", ".join(
-            f"{slowdown:.0%}: {mean:.1f} ({mean / equal:.0%})" for slowdown, mean in used.items()
-        )
+        yield f"    a fixed plan that finds {reference:.0%} as often ({power:.1%}) needs {equal} pairs; analyses use"
+        yield "    " + ", ".join(f"{slowdown:.0%}: {mean:.1f} ({mean / equal:.0%})" for slowdown, mean in used.items())
         stops = ", ".join(f"{stop.value} {count / self.repeats:.1%}" for stop, count in self.tally.stops.items())
         yield f"    stopped without a slowdown: {stops}"
 
@@ -225,7 +222,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="scenarios whose name contains this")
     parser.add_argument("--noise", type=Path, default=Path(__file__).parent / "noise", help="recorded noise")
     parser.add_argument("--seed", type=int, default=20, help="of all draws (default: 20)")
-    parser.add_argument("--limits", action="store_true", help="only what the recordings allow, by their variation")
+    parser.add_argument("--limits", action="store_true", help="only what the recordings allow, by their spreads")
     arguments = parser.parse_args()
     if arguments.limits:
         for line in limits(arguments.noise):

@@ -1,11 +1,11 @@
-"""What the noise estimate improves: verdicts with and without, at different night-to-night variations.
+"""What it is worth to learn the noise prior: verdicts with and without, on servers whose sessions differ more or less.
 
     python benchmarks/learned.py                  # the numbers in docs/detection.md, some minutes
-    python benchmarks/learned.py --repeats 100    # a first impression
+    python benchmarks/learned.py --repeats 100    # a quick look
 
-Synthetic noise: run-to-run variation 0.5 %, rounds 1 %, night-to-night variation as in the first column. The candidate
-has five runs of one session; the baseline is a published number (of one session, without probes), five runs of one
-session, or a run of each of five sessions.
+Synthetic noise: runs 0.5 % apart, rounds 1 %, sessions as the table says. The candidate has five runs of a session;
+what it is held against is a published number (a single session's, without probes), five runs of one session, or a run
+of each of five.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def baseline(server: QuietServer, kind: str, rng: np.random.Generator) -> list[R
 
 
 def known(server: QuietServer, sessions: int, kind: str, rng: np.random.Generator) -> NoisePrior:
-    """The prior of a history of so many sessions with two runs each."""
+    """What so many sessions of two runs teach."""
     history = [run for number in range(sessions) for run in server.runs(f"history {number}", 2, ROUNDS, rng)]
     learned = estimated_from(history, probes=kind != "published")
     return NoisePrior() if learned is None else learned.prior
@@ -79,12 +79,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=600, help="comparisons a line (default: 600)")
     parser.add_argument("--seed", type=int, default=5, help="of all draws (default: 5)")
     arguments = parser.parse_args()
-    heads = ("night-to-night variation", "baseline", "sessions learned from", "false", "5 %", "10 %", "missed")
-    print(f"| {' | '.join(heads)} | INCONCLUSIVE at 0 % |")
+    print("| sessions apart | baseline | sessions learned from | false | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for variation in (0.003, 0.01, 0.03):
+    for session in (0.003, 0.01, 0.03):
         for kind in ("published", "one session", "five sessions"):
-            for line in rows(QuietServer(session=variation, slow_share=0.0), kind, arguments.repeats, arguments.seed):
+            for line in rows(QuietServer(session=session, bad=0.0), kind, arguments.repeats, arguments.seed):
                 print(line, flush=True)
 
 

@@ -1,12 +1,11 @@
 """Error rates of whole sessions: cases judged one after the other, as pytest does, up to whether the session fails.
 
     python benchmarks/sessions.py                   # the numbers in docs/detection.md, some minutes
-    python benchmarks/sessions.py --repeats 50      # a first impression
+    python benchmarks/sessions.py --repeats 50      # a quick look
 
-No worker is started: runs are generated, and judged as measured ones are: evidence, comparison, the significance level
-of each case, gates, all cases together at the end, exit status. Noise is that of a quiet server: run-to-run variation
-0.5 %, rounds 1 %, night-to-night variation 1 %, 3 % of sessions 8 % slow, which the probes show. All cases of a session
-share its random deviation.
+No worker runs: runs are made up, and go the way of measured ones: evidence, comparison, the level of each
+case, gates, all cases together at the end, exit status. Noise is that of a quiet server: runs 0.5 % apart, rounds 1 %,
+sessions 1 %, 3 % of sessions 8 % slow, which the probes show. All cases of a session share its luck.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from detection_rules.noise import Deviation, QuietServer
+from detection_rules.noise import Luck, QuietServer
 from scipy.stats import binomtest
 
-from gaudi_perf.judging.case import CaseJudge
+from gaudi_perf.judging.case import CaseJudge, Rules
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
 from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.outcome import fails, with_added
-from gaudi_perf.judging.rules import Rules
 from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.run import Measurement, Run
@@ -53,18 +51,16 @@ CASE = Case(
     workload=Workload(),
     scale="full",
 )
-"""All documents are of this one case; the session's cases differ in their latencies alone."""
+"""What is measured is one case by its documents; which of the session's cases it is shows in the latencies alone."""
 ROUNDS = 10
 
 
-def run_of(
-    server: QuietServer, deviation: Deviation, session_id: str, number: int, factor: float, rng: np.random.Generator
-) -> Run:
+def run_of(server: QuietServer, luck: Luck, session: str, number: int, factor: float, rng: np.random.Generator) -> Run:
     """A run of a session as it is stored, made longer by a factor."""
-    made = server.run_of(deviation, session_id, ROUNDS, rng)
+    made = server.run_of(luck, session, ROUNDS, rng)
     return Run(
-        run_id=f"{session_id}-{number:08x}",
-        session_id=session_id,
+        run_id=f"{session}-{number:08x}",
+        session_id=session,
         started_at="2026-01-31T12:00:00Z",
         case=CASE,
         device=DEVICE,
@@ -82,28 +78,28 @@ Factor = Callable[[int], float]
 Gather = Callable[[QuietServer, Factor, np.random.Generator], list[CaseEvidence]]
 
 
-def session_named(number: int) -> str:
-    """The id of a session, which the ids of its runs begin with."""
+def session_label(number: int) -> str:
+    """The name of a session, which the names of its runs begin with."""
     return f"202601{number + 1:02d}T120000.000000Z-00000000"
 
 
-def stored(sessions: int, runs: int, candidates: int, baselines: int = 1, *, slow_candidate: bool = False) -> Gather:
-    """Runs of one session, which may be a slow one, against baselines of so many sessions each."""
+def stored(sessions: int, runs: int, candidates: int, baselines: int = 1, *, slow_session: bool = False) -> Gather:
+    """Runs of a session, which may be one of the slow ones, against baselines of so many sessions each."""
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
-        deviations = [[server.deviation(rng) for _ in range(sessions)] for _ in range(baselines)]
-        candidate = (replace(server, slow_share=1.0) if slow_candidate else server).deviation(rng)
+        lucks = [[server.luck(rng) for _ in range(sessions)] for _ in range(baselines)]
+        own = (replace(server, bad=1.0) if slow_session else server).luck(rng)
         found = []
         for number in range(len(CASES)):
-            ours = [run_of(server, candidate, session_named(27), run, factor(number), rng) for run in range(candidates)]
+            ours = [run_of(server, own, session_label(27), run, factor(number), rng) for run in range(candidates)]
             references = [
                 Reference(
                     role="drift" if which == 0 else "release",
                     label=f"gaudi2/synapse-1.{24 - which}.0",
                     stack=STACK,
                     runs=tuple(
-                        run_of(server, deviation, session_named(7 * which + session), run, 1.0, rng)
-                        for session, deviation in enumerate(deviations[which])
+                        run_of(server, luck, session_label(7 * which + session), run, 1.0, rng)
+                        for session, luck in enumerate(lucks[which])
                         for run in range(runs)
                     ),
                     level_s=1.0,
@@ -120,11 +116,11 @@ def side_by_side(pairs: int) -> Gather:
     """Runs of two stacks in one session."""
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
-        deviation, session_id = server.deviation(rng), session_named(27)
+        own, label = server.luck(rng), session_label(27)
         found = []
         for number in range(len(CASES)):
             ours, theirs = (
-                tuple(run_of(server, deviation, session_id, run, slow, rng) for run in range(pairs))
+                tuple(run_of(server, own, label, run, slow, rng) for run in range(pairs))
                 for slow in (factor(number), 1.0)
             )
             found.append(CaseEvidence(ours, (Reference("side by side", "old", STACK, theirs, 1.0),)))
@@ -135,7 +131,7 @@ def side_by_side(pairs: int) -> Gather:
 
 @dataclass
 class Tally:
-    """The outcomes of many sessions.
+    """What many sessions came to.
 
     Attributes:
         sessions: how many.
@@ -170,10 +166,10 @@ def judge_session(evidence: Sequence[CaseEvidence], plan: StoppingPlan | None) -
     """Judge a session as pytest does.
 
     Returns:
-        The report of each case at the end, whether the session fails, and how many runs were used.
+        What is said of each case in the end, whether the session fails, and how many runs were used.
     """
     testing, rules = MultipleTesting(len(evidence)), Rules()
-    reports: dict[str, CaseReport] = {}
+    reports: dict[Case, CaseReport] = {}
     failed, used = False, 0
     for case, one in zip(CASES, evidence, strict=True):
         judge = CaseJudge(testing.rules(rules), plan)
@@ -183,12 +179,12 @@ def judge_session(evidence: Sequence[CaseEvidence], plan: StoppingPlan | None) -
             if judgement.settled:
                 break
         used += count
-        testing.add(case.id, judgement)
-        reports[case.id] = CaseReport(case=case, verdicts=list(judgement.verdicts))
+        testing.add(case, judgement)
+        reports[case] = CaseReport(case=case, verdicts=list(judgement.verdicts))
         failed |= fails(judgement.verdicts, "")
-    for case_id, verdict in testing.conclude().added.items():
-        reports[case_id] = with_added(reports[case_id], verdict, "")
-        failed |= fails(reports[case_id].verdicts, "")
+    for case, verdict in testing.conclude().added.items():
+        reports[case] = with_added(reports[case], verdict, "")
+        failed |= fails(reports[case].verdicts, "")
     return list(reports.values()), failed, used
 
 
@@ -211,7 +207,7 @@ def simulate(
         by: by what share, 0.1 for 10 %.
         repeats: how many sessions.
         seed: of all draws.
-        plan: the stopping plan of interim analyses; None for all runs at once.
+        plan: for as many runs as it takes; None for all at once.
     """
     rng, tally = np.random.default_rng(seed), Tally()
     for _ in range(repeats):
@@ -227,8 +223,8 @@ def scenarios() -> dict[str, tuple[Gather, StoppingPlan | None]]:
         "baseline of 5 sessions": (stored(5, 1, 5), None),
         "baselines of two versions, 5 sessions each": (stored(5, 1, 5, baselines=2), None),
         "baseline of 5 runs of one session": (stored(1, 5, 5), None),
-        "5 sessions, slow candidate session": (stored(5, 1, 5, slow_candidate=True), None),
-        "one session, slow candidate session": (stored(1, 5, 5, slow_candidate=True), None),
+        "5 sessions, the candidate's is slow": (stored(5, 1, 5, slow_session=True), None),
+        "one session, the candidate's is slow": (stored(1, 5, 5, slow_session=True), None),
         "side by side 5 + 5": (side_by_side(5), None),
         "side by side, 3 to 10 runs": (side_by_side(10), StoppingPlan(first=3, most=10)),
     }

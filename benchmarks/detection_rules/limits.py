@@ -1,7 +1,7 @@
-"""What recorded noise allows: the variation between runs and stretches of runs, and the runs that a slowdown needs.
+"""What recorded noise allows: how far runs and stretches of runs lie apart, and how many runs a slowdown takes.
 
-Least squares for the probes, Student's t for the number of runs. No part of the suite's rule is used, except in the
-line that reports the standard error of the rule itself.
+Least squares for the probes, Student's t for the number of runs: no part of the suite's rule is in it, but in the line
+that says what error the rule itself reckons with.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def pairs_needed(spread: float, slowdown: float) -> int:
 
 
 def without_probes_part(values: FloatArray, probes: FloatArray) -> FloatArray:
-    """Values without what probes explain of them, by least squares, around their mean."""
-    centred, covariate = values - values.mean(), probes - probes.mean()
-    variance = float(covariate @ covariate)
-    return centred if variance == 0 else centred - float(covariate @ centred) / variance * covariate
+    """Values less what probes explain of them, by least squares, around their mean."""
+    centred, signs = values - values.mean(), probes - probes.mean()
+    variance = float(signs @ signs)
+    return centred if variance == 0 else centred - float(signs @ centred) / variance * signs
 
 
 def _probes(samples: list[RunSample]) -> FloatArray:
@@ -61,8 +61,8 @@ def _of_pairs(noise: Recorded) -> Iterator[str]:
     spread = float(np.std(left, ddof=1))
     fixed = {slowdown: pairs_needed(spread, slowdown) for slowdown in (0.05, 0.1, 0.2)}
     needed = ", ".join(f"{slowdown:.0%}: {count}" for slowdown, count in fixed.items())
-    spreads = f"{np.std(differences, ddof=1):.1%}, {spread:.1%} without what the probes explain"
-    yield f"  standard deviation of a pair's difference: {spreads}; pairs needed for {needed}"
+    spreads = f"{np.std(differences, ddof=1):.1%}, {spread:.1%} less what the probes explain"
+    yield f"  pairs differ by {spreads}; needed for {needed}"
     least = min(1.0, _FIRST_ANALYSIS / fixed[0.1])
     yield f"  a first interim analysis after {_FIRST_ANALYSIS} pairs uses {least:.0%} of the plan for 10 % at the least"
 
@@ -72,7 +72,7 @@ def _of_stretches(noise: Recorded, ours: int = 10, theirs: int = 20) -> Iterator
     half = left.size // 2
     before, after = levels(noise.samples)[:half].mean(), levels(noise.samples)[half:].mean()
     drift, rest = math.expm1(after - before), math.expm1(left[half:].mean() - left[:half].mean())
-    yield f"  the second half is {drift:+.1%} to the first, {rest:+.1%} without what the probes explain"
+    yield f"  the second half is {drift:+.1%} to the first, {rest:+.1%} less what the probes explain"
     rolled = np.array([np.roll(left, -begin) for begin in range(left.size)])
     gaps = range(left.size - ours - theirs + 1)
     differences = np.concatenate(
@@ -81,25 +81,24 @@ def _of_stretches(noise: Recorded, ours: int = 10, theirs: int = 20) -> Iterator
     run, moved = float(np.std(left, ddof=2)), float(np.std(differences))
     alone = run * math.sqrt(1 / ours + 1 / theirs)
     visible = math.expm1((norm.ppf(1 - _ERROR) + norm.ppf(_POWER)) * moved)
-    yield f"  run-to-run variation without what the probes explain: {run:.1%}"
-    yield f"  means of {ours} and {theirs} neighbours differ by {moved:.1%}, of independent runs by {alone:.1%};"
-    yield f"  if that were known, {visible:.0%} would be found in 90 %"
+    yield f"  runs lie {run:.1%} apart less what the probes explain; means of {ours} and {theirs} neighbours differ by"
+    yield f"  {moved:.1%}, of independent runs by {alone:.1%}; if that were known, 90 % would find {visible:.0%}"
     yield from _of_the_rule(noise.samples, ours, theirs)
 
 
 def _of_the_rule(samples: list[RunSample], ours: int, theirs: int) -> Iterator[str]:
     rng = np.random.default_rng(1)
-    errors, variations, shifts = [], [], []
+    errors, sessions, shifts = [], [], []
     for _ in range(_DRAWS):
         sides = draw_stored(samples, ours, theirs, rng)
         evidence = gather(sides.candidate, sides.baseline, Layout.STORED)
         known = evidence.posterior
         errors.append(math.sqrt(float(known.weights @ (known.deviations**2 + (known.means - known.mean) ** 2))))
-        variations.append(evidence.noise.session)
+        sessions.append(evidence.session_spread)
         shifts.append(abs(evidence.probe_shift or 0.0))
-    middle = [float(np.median(values)) for values in (errors, variations, shifts)]
+    middle = [float(np.median(values)) for values in (errors, sessions, shifts)]
     yield (
-        f"  the rule's own standard error: {middle[0]:.1%} (median of {_DRAWS}), assumed night-to-night variation: "
+        f"  the rule's own error: {middle[0]:.1%} (median of {_DRAWS}), assumed night-to-night variation: "
         f"{middle[1]:.1%}; the probes of the sides differ by {middle[2]:.1%}"
     )
 

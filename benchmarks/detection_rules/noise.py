@@ -16,8 +16,8 @@ PROBE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """What all rounds and all probes of a session share, in logarithms."""
+class Luck:
+    """What a session does to all its rounds and all its probes, in logarithms."""
 
     rounds: float
     probes: float
@@ -31,9 +31,9 @@ class QuietServer:
         session: between sessions.
         run: between runs of a session.
         round: between rounds of a run.
-        slow_share: share of sessions that are slow.
+        bad: share of sessions that are slow.
         slow: by how much.
-        probe: own jitter of the probes, between sessions, between runs, and tenfold between rounds. They show that a
+        probe: own jitter of the probes, between sessions, between runs, and tenfold between rounds. They see that a
             session is slow, and nothing of the other noise.
         probes: whether there are probes at all.
     """
@@ -41,20 +41,19 @@ class QuietServer:
     session: float = 0.01
     run: float = 0.005
     round: float = 0.01
-    slow_share: float = 0.03
+    bad: float = 0.03
     slow: float = 0.08
     probe: float = 0.003
     probes: bool = True
 
-    def deviation(self, rng: np.random.Generator) -> Deviation:
-        """Of one session."""
-        slow = float(np.log1p(self.slow)) if rng.random() < self.slow_share else 0.0
-        return Deviation(slow + rng.normal(0, self.session), slow + rng.normal(0, self.probe))
+    def luck(self, rng: np.random.Generator) -> Luck:
+        """A session's."""
+        slow = float(np.log1p(self.slow)) if rng.random() < self.bad else 0.0
+        return Luck(slow + rng.normal(0, self.session), slow + rng.normal(0, self.probe))
 
-    def run_of(self, deviation: Deviation, label: str, rounds: int, rng: np.random.Generator) -> RunSample:
+    def run_of(self, luck: Luck, label: str, rounds: int, rng: np.random.Generator) -> RunSample:
         """A run of a session."""
-        level = deviation.rounds + rng.normal(0, self.run)
-        probe_level = deviation.probes + rng.normal(0, self.probe)
+        level, probe_level = luck.rounds + rng.normal(0, self.run), luck.probes + rng.normal(0, self.probe)
         return RunSample(
             rounds=ROUND_SECONDS * np.exp(level + rng.normal(0, self.round, rounds)),
             probes=PROBE_SECONDS * np.exp(probe_level + rng.normal(0, 10 * self.probe, rounds))
@@ -65,16 +64,16 @@ class QuietServer:
 
     def runs(self, label: str, count: int, rounds: int, rng: np.random.Generator) -> list[RunSample]:
         """The runs of a session."""
-        deviation = self.deviation(rng)
-        return [self.run_of(deviation, label, rounds, rng) for _ in range(count)]
+        luck = self.luck(rng)
+        return [self.run_of(luck, label, rounds, rng) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class SharedMachine:
     """Synthetic: a shared virtual machine. Numbers are standard deviations of logarithms.
 
-    The run-to-run variation is 32 %; the logarithms of rounds and of probes have a correlation of 0.96, so 9 % are left
-    after correction, as in a first trial on such a machine. What the machine does to runs is autocorrelated.
+    Levels of runs spread by 32 %; the logarithms of rounds and of probes correlate by 0.96, so 9 % are left after
+    correction, as in a first trial on such a machine. What the machine does to runs is autocorrelated.
 
     Attributes:
         machine: what rounds and probes share.

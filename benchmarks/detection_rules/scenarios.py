@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from detection_rules.noise import QuietServer, SharedMachine, load
-from gaudi_perf.statistics.audit import Sides, draw_pairs, draw_stored
+from gaudi_perf.statistics.audit import draw_pairs, draw_stored
 from gaudi_perf.statistics.evidence import Layout
 from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 
 Draw = Callable[[np.random.Generator], Sides]
 

@@ -8,24 +8,16 @@ from dataclasses import dataclass, field
 
 from gaudi_perf.judging.noise import estimated_from
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.audit import Audit, Design, Sides, audit
+from gaudi_perf.statistics.audit import Audit, Design, audit
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 
 @dataclass(frozen=True)
 class History:
-    """The runs of one case on one stack and one kind of host: nothing changed between them.
-
-    Attributes:
-        case_id: the case.
-        device: its name.
-        stack: its name.
-        host: its class.
-        samples: in the order of measurement, each with its session.
-    """
+    """The runs of one case on one stack and one kind of host, in order: nothing changed between them."""
 
     case_id: str
     device: str
@@ -40,11 +32,9 @@ class History:
 
 
 def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
-    """Put runs together that are of the same code.
+    """Put runs together that are of the same case, stack (with all its components and settings) and host.
 
-    Returns:
-        A history for each case, stack (with all its components and settings) and host, and how many runs were left out:
-        INVALID, or never steady.
+    The number is that of the runs that were left out: INVALID, or never steady.
     """
     groups: dict[tuple[Comparability, bytes], list[Run]] = {}
     left_out = 0
@@ -69,13 +59,9 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
 def usual_design(
     samples: Sequence[RunSample], candidates: int | None, baselines: int | None, side_by_side: bool
 ) -> Design:
-    """The comparison that this installation makes, as far as it is not told.
+    """The comparison that this installation makes, as far as it is not asked for.
 
-    Args:
-        samples: a history.
-        candidates: runs of the candidate; None for as many as its sessions usually have.
-        baselines: runs of the baseline; None for five, which is what a refresh stores.
-        side_by_side: whether runs are compared in pairs of neighbours.
+    As many candidates as a session usually has, and five baselines, which is what a refresh stores.
     """
     if candidates is None:
         sizes = sorted(Counter(sample.session for sample in samples).values())
@@ -90,10 +76,8 @@ def usual_design(
 class Audited:
     """What the replays of a history came to.
 
-    Attributes:
-        audit: the error rates.
-        learned: share of the comparisons whose noise was estimated from the history's other sessions, as the suite
-            does; for the others, that of a quiet server was assumed.
+    ``learned`` is the share of the comparisons whose noise was estimated from the history's other sessions, as the
+    suite does; for the others, that of a quiet server was assumed.
     """
 
     audit: Audit

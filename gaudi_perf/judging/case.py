@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from gaudi_perf.judging.evidence import CaseEvidence, Reference, Samples, samples_of
+from gaudi_perf.judging.evidence import CaseEvidence, Reference, samples_of
 from gaudi_perf.judging.noise import NoiseEstimate
-from gaudi_perf.judging.rules import Rules
-from gaudi_perf.statistics.evidence import Evidence, Layout, gather
+from gaudi_perf.statistics.evidence import Layout, gather
 from gaudi_perf.statistics.noise import NoisePrior
+from gaudi_perf.statistics.sample import Sides
 from gaudi_perf.statistics.sequential import InterimAnalysis, StoppingPlan, analyze
 from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, as_published, decide
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES, Metric
 from gaudi_perf.vocabulary.verdict import (
     WORST_FIRST,
     Advice,
-    LearnedNoise,
     Reason,
     StopReason,
     Verdict,
@@ -28,6 +28,26 @@ from gaudi_perf.vocabulary.verdict import (
 _PROBES_MATTER = 0.1
 
 _Key = tuple[Metric, str, str]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By which rules cases are judged.
+
+    Attributes:
+        tolerances: the slowdown that nobody minds, for each metric; 0.05 is 5 %.
+        gates: the metrics whose verdicts decide a test. The others are judged for information.
+        false_alarms: permitted rate of each kind of mistake in each comparison by itself.
+        slower_level: permitted rate of a false REGRESSED of this case among all ``cases`` of the session; its
+            comparisons share it. ``faster_level`` is the same of IMPROVED.
+    """
+
+    tolerances: Mapping[Metric, float] = field(default_factory=lambda: dict(TOLERANCES))
+    gates: frozenset[Metric] = frozenset({LATENCY})
+    false_alarms: float = ComparisonSettings.false_alarms
+    slower_level: float = 1.0
+    faster_level: float = 1.0
+    cases: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,15 +81,12 @@ class _Analyzed:
 
 
 class CaseJudge:
-    """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then."""
+    """Judges one case. With a plan it may be asked after every run, and remembers what was settled by then.
+
+    Without one, all runs are compared once.
+    """
 
     def __init__(self, rules: Rules, plan: StoppingPlan | None = None) -> None:
-        """Nothing is judged yet.
-
-        Args:
-            rules: tolerances, gates and levels.
-            plan: when interim analyses take place; None for one comparison, when all runs are there.
-        """
         self._rules = rules
         self._plan = plan
         self._clear: dict[_Key, _Analyzed] = {}
@@ -77,34 +94,28 @@ class CaseJudge:
     def judge(
         self, evidence: CaseEvidence, *, budget_spent: bool = False, seconds_per_run: float | None = None
     ) -> Judgement:
-        """Judge what is there so far.
-
-        Args:
-            evidence: all runs so far.
-            budget_spent: whether time has run out; then no more runs are needed.
-            seconds_per_run: what another run costs, or None where unknown.
-        """
+        """Judge all runs so far; when the budget is spent, no more are needed."""
         if evidence.invalid:
             return self._alone(VerdictKind.INVALID, Reason.INVALID, "; ".join(evidence.invalid), Advice.FIX_AND_REPEAT)
         if not evidence.references:
             nothing = self._alone(VerdictKind.NO_BASELINE, Reason.NO_BASELINE, evidence.no_reference, evidence.advice)
             return replace(nothing, notes=evidence.notes)
-        chosen: dict[_Key, tuple[Reference, Samples]] = {}
+        chosen: dict[_Key, tuple[Reference, Sides]] = {}
         notes: dict[str, None] = dict.fromkeys(evidence.notes)
         for metric in TITLES:
             for reference in evidence.references:
-                samples = samples_of(metric, evidence.runs, reference)
-                if samples.why_not:
-                    notes[samples.why_not] = None
-                if samples.candidate and (samples.baseline or (reference.published and metric == LATENCY)):
-                    chosen[metric, reference.role, reference.label] = reference, samples
+                sides, why_not = samples_of(metric, evidence.runs, reference)
+                if why_not:
+                    notes[why_not] = None
+                if sides.candidate and (sides.baseline or (reference.published and metric == LATENCY)):
+                    chosen[metric, reference.role, reference.label] = reference, sides
         gating = sum(key[0] in self._rules.gates for key in chosen)
         stuck = bool(evidence.never_steady)
         last = budget_spent or stuck  # more runs do not make steady what is not
         if gating and self._plan is not None and len(evidence.runs) < self._plan.first and not last:
             return replace(self._alone(VerdictKind.INCONCLUSIVE, Reason.TOO_FEW_RUNS), settled=False)
         analyzed = {
-            key: self._analyze(key, reference, samples, gating, last) for key, (reference, samples) in chosen.items()
+            key: self._analyze(key, reference, sides, gating, last) for key, (reference, sides) in chosen.items()
         }
         verdicts = [
             self._verdict(key, chosen[key][0], one.analysis, gating, evidence.never_steady, seconds_per_run)
@@ -119,8 +130,9 @@ class CaseJudge:
             return replace(nothing, others=others, notes=tuple(notes))
         compared = {key: one for key, one in analyzed.items() if key[0] in self._rules.gates}
         settled = last or all(one.analysis.stop != StopReason.NOT_YET for one in compared.values())
-        strongest = min(compared, key=lambda key: _strength(compared[key].by_itself))
-        one = compared[strongest].by_itself
+        alike = {key: one.by_itself for key, one in compared.items()}
+        strongest = min(alike, key=lambda key: (alike[key].kind != VerdictKind.REGRESSED, alike[key].p_slower))
+        one = alike[strongest]
         alone = None
         if one.kind == VerdictKind.REGRESSED and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
             alone = self._document(strongest[0], chosen[strongest][0], one, seconds_per_run)
@@ -132,19 +144,28 @@ class CaseJudge:
         tolerance = self._rules.tolerances[LATENCY]
         return Judgement((Verdict(kind=kind, reason=reason, text=text, tolerance=tolerance, advice=advice),))
 
-    def _analyze(self, key: _Key, reference: Reference, samples: Samples, gating: int, last: bool) -> _Analyzed:
+    def _analyze(self, key: _Key, reference: Reference, sides: Sides, gating: int, last: bool) -> _Analyzed:
         if key in self._clear:
             return self._clear[key]
-        tolerance = self._rules.tolerances[key[0]]
+        metric = key[0]
+        tolerance = self._rules.tolerances[metric]
         own = ComparisonSettings(false_alarms=self._rules.false_alarms)
-        evidence = _evidence(key[0], reference, samples)
+        prior = NoisePrior() if reference.noise is None else reference.noise.prior
+        if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
+            prior = NoisePrior(slow_sessions=0.0)
+        layout, ours, theirs = Layout.STORED, sides.candidate, sides.baseline
+        if reference.published:
+            ours, theirs, prior = as_published(ours, reference.level_s, prior)
+        elif reference.side_by_side:  # the other metrics have rounds of their own
+            layout = Layout.INTERLEAVED if reference.rounds_in_turns and metric == LATENCY else Layout.SIDE_BY_SIDE
+        evidence = gather(ours, theirs, layout, prior)
         if self._plan is None:
             one = decide(evidence, tolerance, own)
             return _Analyzed(InterimAnalysis(one, StopReason.CLEAR), one)
-        plan, count = self._plan, len(samples.candidate)
+        plan, count = self._plan, len(sides.candidate)
         if not plan.first <= count <= plan.most:
             plan = replace(plan, first=min(plan.first, count), most=max(plan.most, count))
-        strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(key[0], gating)))
+        strict = replace(own, false_alarms=min(own.false_alarms, *self._levels(metric, gating)))
         found = analyze(evidence, plan, tolerance, strict, budget_spent=last)
         analyzed = _Analyzed(found, found.comparison)
         if found.comparison.kind == VerdictKind.INCONCLUSIVE and strict != own:
@@ -225,54 +246,18 @@ class CaseJudge:
 
 
 def verdict_of(comparison: Comparison, learned: NoiseEstimate | None = None) -> Verdict:
-    """A comparison as a document.
-
-    Args:
-        comparison: what it came to.
-        learned: what the history taught of the noise; None where a quiet server was assumed.
-    """
-    evidence, noise = comparison.evidence, comparison.noise
-    return Verdict(
-        kind=comparison.kind,
-        reason=comparison.reason,
-        ratio=comparison.ratio,
-        low=comparison.low,
-        high=comparison.high,
-        confidence=comparison.confidence,
-        tolerance=comparison.tolerance,
-        smallest_visible_slowdown=comparison.smallest_visible_slowdown,
-        p_slower=comparison.p_slower,
-        p_faster=comparison.p_faster,
+    """A comparison as a document; ``learned`` is what the history taught of the noise."""
+    evidence = comparison.evidence
+    probe_change = math.expm1(evidence.probe_shift or 0.0)
+    return msgspec.structs.replace(
+        msgspec.convert(comparison, Verdict, from_attributes=True),
         candidate_runs=evidence.candidate_runs,
         baseline_runs=evidence.baseline_runs,
-        run_spread=noise.run,
-        uncorrected_run_spread=noise.uncorrected_run if noise.probe_gain >= _PROBES_MATTER else None,
-        session_spread=None if evidence.side_by_side else noise.session,
-        learned_noise=None
-        if learned is None
-        else LearnedNoise(
-            runs=learned.runs, sessions=learned.sessions, run=learned.prior.run, session=learned.prior.session
-        ),
-        advice=comparison.advice,
-        more_runs=comparison.more_runs,
+        run_spread=evidence.run_spread,
+        uncorrected_run_spread=evidence.uncorrected_run_spread if evidence.probe_gain >= _PROBES_MATTER else None,
+        session_spread=None if evidence.side_by_side else evidence.session_spread,
+        learned_noise=None if learned is None else learned.document,
         few_rounds=evidence.few_rounds,
-        probe_change=math.expm1(evidence.probe_shift or 0.0) if comparison.advice == Advice.CHECK_MACHINE else None,
+        probe_change=probe_change if comparison.advice == Advice.CHECK_MACHINE else None,
         tail_spread_change=math.expm1(evidence.tail_spread_shift) if comparison.advice == Advice.CHECK_ROUNDS else None,
     )
-
-
-def _strength(one: Comparison) -> tuple[bool, float]:
-    return one.kind != VerdictKind.REGRESSED, one.p_slower
-
-
-def _evidence(metric: Metric, reference: Reference, samples: Samples) -> Evidence:
-    prior = NoisePrior() if reference.noise is None else reference.noise.prior
-    if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
-        prior = NoisePrior(slow_sessions=0.0)
-    if reference.published:
-        ours, theirs, prior = as_published(samples.candidate, reference.level_s, prior)
-        return gather(ours, theirs, Layout.STORED, prior)
-    layout = Layout.STORED
-    if reference.side_by_side:  # the other metrics have rounds of their own
-        layout = Layout.INTERLEAVED if reference.rounds_in_turns and metric == LATENCY else Layout.SIDE_BY_SIDE
-    return gather(samples.candidate, samples.baseline, layout, prior)

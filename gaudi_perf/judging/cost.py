@@ -16,9 +16,8 @@ def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None
     """About how long another run of a case takes, in a fresh worker group.
 
     Args:
-        runs: the runs of the case.
-        session: all runs of the session. Starting and loading are told once a group, by the run that paid for them; the
-            dearest of those with the same model and device count counts.
+        session: all runs of the session. Starting and loading are recorded once a group, by the run that paid for them;
+            the dearest of those with the same model and device count counts.
     """
     if not runs:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gaudi_perf.judging.noise import NoiseEstimate, NoiseHistory
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
@@ -26,10 +26,8 @@ class Reference:
     """A side that runs are held against.
 
     Attributes:
-        role: why this one.
-        label: what to call it, for instance ``gaudi2/synapse-1.24.0``.
-        stack: its stack.
-        runs: its runs, by time; side by side, the first belongs to the candidate's first, and so on.
+        label: for instance ``gaudi2/synapse-1.24.0``.
+        runs: by time; side by side, the first belongs to the candidate's first, and so on.
         level_s: its latency, in seconds.
         published: whether ``level_s`` is a published number, and there are no runs.
         rounds_in_turns: side by side, whether the rounds of each pair were taken in turns, too.
@@ -53,15 +51,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class CaseEvidence:
-    """Everything that the verdicts of a case come from.
+    """Everything that the verdicts of a case come from: its runs, by time, and the sides that they are held against.
 
     Attributes:
-        runs: the candidate's, by time.
-        references: what they are held against; empty means NO BASELINE.
         invalid: why the measurement must not be judged; empty if it may.
         never_steady: why runs never became steady; empty if all did.
-        no_reference: why there is nothing to hold them against.
-        advice: what to do then.
+        no_reference: why there is nothing to hold them against, and ``advice`` what to do then.
         notes: what else is to be known, in sentences.
     """
 
@@ -74,31 +69,12 @@ class CaseEvidence:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The runs of both sides as numbers of one metric.
-
-    Attributes:
-        candidate: may be empty.
-        baseline: may be empty.
-        why_not: why they cannot be compared although both sides have the metric; empty if they can.
-    """
-
-    candidate: list[RunSample]
-    baseline: list[RunSample]
-    why_not: str = ""
-
-
 def evidence_against_baselines(
     runs: Sequence[Run], store: BaselineStore, against: str, history: NoiseHistory | None = None
 ) -> CaseEvidence:
-    """Hold the runs of a case against the stored baselines that apply.
+    """Hold the runs of a case against the stored baselines that apply, or the one that is named.
 
-    Args:
-        runs: the candidate's.
-        store: the baselines.
-        against: the baseline that was named, or empty.
-        history: teaches the usual noise. Neither the candidate's nor the baseline's own nights do.
+    The history teaches the usual noise; neither the candidate's nor the baseline's own sessions do.
 
     Raises:
         UserError: a baseline that is needed is malformed, or ``against`` names none.
@@ -137,13 +113,7 @@ def evidence_against_baselines(
 def evidence_side_by_side(
     candidate: Sequence[Run], baseline: Sequence[Run], *, rounds_in_turns: bool = False
 ) -> CaseEvidence:
-    """Hold the runs of a case against those of another stack, measured in pairs in the same session.
-
-    Args:
-        candidate: runs on the stack in question, by time.
-        baseline: runs on the other, by time.
-        rounds_in_turns: whether the rounds of each pair were taken in turns, too.
-    """
+    """Hold the runs of a case against those of another stack, both by time, measured in pairs in the same session."""
     ours, theirs = tuple(candidate), tuple(baseline)
     invalid = tuple(
         f"stack {run.stack_label!r}: {problem}" for run in (*candidate, *baseline) for problem in _problems([run])
@@ -166,58 +136,47 @@ def evidence_side_by_side(
     return CaseEvidence(ours, (reference,), never_steady=never_steady, notes=(*_rounding(candidate), *notes))
 
 
-def samples_of(metric: Metric, candidate: Sequence[Run], reference: Reference) -> Samples:
-    """The runs of both sides as numbers of a metric; runs without it, or not comparable in it, stay out."""
-    theirs: Sequence[Run] = reference.runs
-    why_not = ""
-    if metric == "memory":
-        candidate, theirs, why_not = _same_before(candidate, theirs, reference.side_by_side)
-    ours = [_sample(metric, run) for run in candidate]
-    others = [_sample(metric, run) for run in theirs]
-    if reference.side_by_side:
-        pairs = [
-            (one, other) for one, other in zip(ours, others, strict=False) if one is not None and other is not None
-        ]
-        if metric == LATENCY and reference.rounds_in_turns:
-            pairs = [_of_equal_length(one, other) for one, other in pairs]
-        return Samples([one for one, _ in pairs], [other for _, other in pairs], why_not)
-    return Samples([one for one in ours if one is not None], [one for one in others if one is not None], why_not)
+def samples_of(metric: Metric, candidate: Sequence[Run], reference: Reference) -> tuple[Sides, str]:
+    """The runs of both sides as numbers of a metric, and why none can be compared in it although they have it.
 
-
-def _of_equal_length(one: RunSample, other: RunSample) -> tuple[RunSample, RunSample]:
-    """The rounds that have a neighbour: a budget may end one run of a pair before the other."""
-    count = min(one.rounds.size, other.rounds.size)
-    return replace(one, rounds=one.rounds[:count], probes=None), replace(
-        other, rounds=other.rounds[:count], probes=None
-    )
-
-
-def _sample(metric: Metric, run: Run) -> RunSample | None:
-    return sample_of(run, metric) if run.values(metric) else None
-
-
-def _same_before(ours: Sequence[Run], theirs: Sequence[Run], pairs: bool) -> tuple[Sequence[Run], Sequence[Run], str]:
-    """The runs of either side before which their worker groups had measured the same cases.
-
-    What earlier cases leave behind in a worker group (caches, graphs, the process's heap) counts into the peak, so
-    peak memory is comparable only then.
+    Runs without it, or not comparable in it, stay out. What earlier cases leave behind in a worker group (caches,
+    graphs, the process's heap) counts into the peak, so peak memory is comparable only between runs before which their
+    worker groups had measured the same cases.
     """
-    before = [tuple(run.measurement.earlier_cases) for run in theirs if run.measurement.earlier_cases is not None]
-    common = [order for order, _ in Counter(before).most_common()]
-    mine = {tuple(run.measurement.earlier_cases) for run in ours if run.measurement.earlier_cases is not None}
-    shared = next((order for order in common if order in mine), None)
-    if shared is None:
-        why = f"{TITLES['memory']} is not judged: other cases, or unknown ones, ran before in the worker groups"
-        return (), (), f"{why} of the baseline, and what they leave in memory counts"
-    if pairs:
-        both = [
-            (one, other)
-            for one, other in zip(ours, theirs, strict=False)
-            if one.measurement.earlier_cases == other.measurement.earlier_cases == list(shared)
-        ]
-        return [one for one, _ in both], [other for _, other in both], ""
-    kept = [[run for run in side if run.measurement.earlier_cases == list(shared)] for side in (ours, theirs)]
-    return kept[0], kept[1], ""
+    before = _shared_before(candidate, reference.runs) if metric == "memory" else None
+    if metric == "memory" and before is None:
+        return Sides([], []), (
+            f"{TITLES['memory']} is not judged: other cases, or unknown ones, ran before in the worker groups of the "
+            "baseline, and what they leave in memory counts"
+        )
+
+    def sample(run: Run) -> RunSample | None:
+        comparable = before is None or run.measurement.earlier_cases == before
+        return sample_of(run, metric) if comparable and run.values(metric) else None
+
+    ours, theirs = [sample(run) for run in candidate], [sample(run) for run in reference.runs]
+    if not reference.side_by_side:
+        return Sides([one for one in ours if one is not None], [one for one in theirs if one is not None]), ""
+    sides = Sides([], [])
+    for one, other in zip(ours, theirs, strict=False):
+        if one is None or other is None:
+            continue
+        if metric == LATENCY and reference.rounds_in_turns:
+            # The rounds that have a neighbour: a budget may end one run of a pair before the other.
+            count = min(one.rounds.size, other.rounds.size)
+            one, other = (replace(run, rounds=run.rounds[:count], probes=None) for run in (one, other))
+        sides.candidate.append(one)
+        sides.baseline.append(other)
+    return sides, ""
+
+
+def _shared_before(ours: Sequence[Run], theirs: Sequence[Run]) -> list[str] | None:
+    """The earlier cases that most of their runs share with one of ours."""
+    mine, others = (
+        [tuple(run.measurement.earlier_cases) for run in side if run.measurement.earlier_cases is not None]
+        for side in (ours, theirs)
+    )
+    return next((list(order) for order, _ in Counter(others).most_common() if order in mine), None)
 
 
 def _usual(history: NoiseHistory, runs: Sequence[Run], stored: Sequence[Run]) -> NoiseEstimate | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 import msgspec
 
-from gaudi_perf.judging.case import Judgement
-from gaudi_perf.judging.rules import Rules
+from gaudi_perf.judging.case import Judgement, Rules
 from gaudi_perf.statistics.multiple_testing import (
     FALSE_DISCOVERY_RATE,
     CommonSlowdown,
@@ -17,14 +15,12 @@ from gaudi_perf.statistics.multiple_testing import (
     lond_level,
     regressed_among_all,
 )
-from gaudi_perf.statistics.verdict import Comparison
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.verdict import Reason, SharedErrorRate, Verdict, VerdictKind
-
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Conclusion(Generic[K]):
+class Conclusion:
     """What all cases come to together.
 
     Attributes:
@@ -33,25 +29,17 @@ class Conclusion(Generic[K]):
         common: the slowdown that nearly all cases share, if there is one.
     """
 
-    added: Mapping[K, Verdict]
+    added: Mapping[Case, Verdict]
     error_rate: SharedErrorRate | None = None
     common: CommonSlowdown | None = None
 
 
-class MultipleTesting(Generic[K]):
-    """Gives each case its level before it is measured, and judges all of them together in the end.
-
-    Cases are told apart by keys: a session's by the whole case.
-    """
+class MultipleTesting:
+    """Gives each case its level before it is measured, and judges all of them together in the end."""
 
     def __init__(self, cases: int) -> None:
-        """No case is judged yet.
-
-        Args:
-            cases: how many cases will be measured.
-        """
-        self._cases = max(cases, 1)
-        self._judged: dict[K, Judgement] = {}
+        self._cases = max(cases, 1)  # that will be measured
+        self._judged: dict[Case, Judgement] = {}
 
     def rules(self, rules: Rules) -> Rules:
         """The rules for a case that is measured now: with the levels that those judged before leave it."""
@@ -62,25 +50,24 @@ class MultipleTesting(Generic[K]):
         )
         return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
 
-    def add(self, key: K, judgement: Judgement) -> None:
+    def add(self, case: Case, judgement: Judgement) -> None:
         """A case is judged."""
-        self._judged[key] = judgement
+        self._judged[case] = judgement
 
-    def conclude(self) -> Conclusion[K]:
+    def conclude(self) -> Conclusion:
         """Judge all cases together. Only REGRESSED is added: no test's verdict is taken back."""
-        comparisons: dict[K, Comparison] = {}
-        for key, judgement in self._judged.items():
-            one = judgement.comparison
-            if one is not None:
-                kind = VerdictKind.REGRESSED if judgement.alone is not None else judgement.verdicts[0].kind
-                comparisons[key] = replace(one, kind=kind)
+        comparisons = {
+            case: replace(one, kind=VerdictKind.REGRESSED if judgement.alone else judgement.verdicts[0].kind)
+            for case, judgement in self._judged.items()
+            if (one := judgement.comparison) is not None
+        }
         if not comparisons:
             return Conclusion({})
         regressed = regressed_among_all(comparisons)
         added = {
-            key: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
-            for key, judgement in self._judged.items()
-            if key in regressed and (alone := judgement.alone) is not None
+            case: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
+            for case, judgement in self._judged.items()
+            if case in regressed and (alone := judgement.alone) is not None
         }
         error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
         return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))

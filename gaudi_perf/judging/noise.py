@@ -15,7 +15,7 @@ import numpy as np
 
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
-from gaudi_perf.statistics.sample import RunSample, levels
+from gaudi_perf.statistics.sample import RunSample, all_known, by_session, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.places import places_of_device
@@ -23,6 +23,7 @@ from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.verdict import LearnedNoise
 
 FEWEST_SESSIONS = 10
 """With fewer, what is learned is worth less than what is assumed of a quiet server."""
@@ -34,17 +35,16 @@ _MOST = 2.0
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """What a history says of the noise.
-
-    Attributes:
-        prior: what is known about the noise by now.
-        runs: of how many runs.
-        sessions: of how many sessions.
-    """
+    """What so many runs of so many sessions say of the noise."""
 
     prior: NoisePrior
     runs: int
     sessions: int
+
+    @property
+    def document(self) -> LearnedNoise:
+        """The same as a part of a verdict."""
+        return LearnedNoise(runs=self.runs, sessions=self.sessions, run=self.prior.run, session=self.prior.session)
 
 
 _Code = tuple[bytes, str]
@@ -54,15 +54,13 @@ _Known = dict[Comparability, dict[_Code, dict[str, Run]]]
 
 
 class NoiseHistory:
-    """The stored runs of an installation, as far as they say what noise is usual. Read when first asked."""
+    """The stored runs of an installation, as far as they say what noise is usual.
+
+    ``read`` gives all runs that were ever measured, when first asked; a ``UserError`` means none. Those of the
+    baselines count, too.
+    """
 
     def __init__(self, read: Callable[[], Iterable[Run]], baselines: BaselineStore | None = None) -> None:
-        """Nothing is read.
-
-        Args:
-            read: gives all runs that were ever measured; a ``UserError`` means none.
-            baselines: whose runs count, too.
-        """
         self._read = read
         self._baselines = baselines
         self._results: _Known | None = None
@@ -77,19 +75,10 @@ class NoiseHistory:
     def estimate(
         self, key: Comparability, stack: Stack, without: Iterable[str] = (), *, probes: bool
     ) -> NoiseEstimate | None:
-        """The noise of what may be compared.
+        """The noise of what may be compared; None if fewer than ``FEWEST_SESSIONS`` sessions are known.
 
         It is estimated from runs of one and the same stack: the one with the most sessions, and that in question, where
-        it has as many.
-
-        Args:
-            key: case, device, host class and kind of stack.
-            stack: the stack in question.
-            without: sessions that do not count: those that are compared.
-            probes: whether all runs that are compared have reference probes.
-
-        Returns:
-            The estimate; None if fewer than ``FEWEST_SESSIONS`` sessions are known.
+        it has as many. Sessions that are compared do not count (``without``).
         """
         asked = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without), probes
         if asked not in self._estimates:
@@ -137,21 +126,12 @@ class NoiseHistory:
 def estimated_from(
     samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool
 ) -> NoiseEstimate | None:
-    """Estimate the noise from runs of the same code.
+    """Estimate the noise from runs of the same code; None if fewer than ``FEWEST_SESSIONS`` sessions are left.
 
-    Args:
-        samples: in the order of measurement, with their sessions.
-        without: sessions that do not count.
-        probes: whether what is compared has reference probes. Then what they explain of the history is no noise: the
-            comparison corrects for it, too.
-
-    Returns:
-        The estimate; None if fewer than ``FEWEST_SESSIONS`` sessions are left.
+    Where what is compared has reference probes, what they explain of the history is no noise: the comparison corrects
+    for it, too.
     """
-    sessions: dict[str, list[RunSample]] = {}
-    for sample in samples:
-        if sample.session not in without:
-            sessions.setdefault(sample.session, []).append(sample)
+    sessions = by_session(sample for sample in samples if sample.session not in without)
     if len(sessions) < FEWEST_SESSIONS:
         return None
     newest = list(sessions.values())[-NEWEST_SESSIONS:]
@@ -165,11 +145,10 @@ def estimated_from(
 
 def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:
     """The runs without what their probes explain, by least squares; None where some have no probes."""
-    known = [sample.probe_level for sample in samples]
-    probes = np.array([level for level in known if level is not None])
-    if probes.size < len(samples):
+    known = all_known([sample.probe_level for sample in samples])
+    if known is None:
         return None
-    probes -= probes.mean()
+    probes = known - known.mean()
     values = levels(samples)
     variance = float(probes @ probes)
     slope = float(np.clip(probes @ (values - values.mean()) / variance, 0.0, _MOST)) if variance > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What the verdicts of a case come to for its test, and for the session."""
+"""What the verdicts of a case come to for its test and for the session: what fails, and what may pass for now."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
 
 _UNCLEAR = (VerdictKind.NO_BASELINE, VerdictKind.INCONCLUSIVE)
+_NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
 
 
 def fails(
     verdicts: Sequence[Verdict], waived: str, *, accept_regression: bool = False, require_baseline: bool = False
 ) -> bool:
-    """Whether a case that was judged makes its test (or, at the end, the session) fail.
+    """Whether a case makes its test (or, at the end, the session) fail, by its verdicts as far as they gate.
 
     Args:
-        verdicts: its own, as far as they gate.
         waived: why what regressed passes for now, or empty.
         accept_regression: whether slower levels are accepted, with a reason that is stored.
         require_baseline: whether a case without a clear verdict fails.
@@ -31,12 +35,53 @@ def fails(
 
 
 def with_added(report: CaseReport, added: Verdict, waived: str) -> CaseReport:
-    """A case that is REGRESSED only among all cases of its session.
+    """The report of a case that is REGRESSED only among all cases of its session.
 
-    Args:
-        report: what its test said.
-        added: the verdict that takes the place of the test's on the same metric and baseline.
-        waived: why its regressions pass for now, or empty.
+    The added verdict takes the place of the test's on the same metric and baseline.
     """
     others = [other for other in report.verdicts if (other.metric, other.baseline) != (added.metric, added.baseline)]
     return msgspec.structs.replace(report, verdicts=[added, *others], waived=waived)
+
+
+def waived(waivers: WaiverStore, baselines: BaselineStore, run: Run, verdicts: Sequence[Verdict]) -> str:
+    """Why the regressions of a case pass; empty if there are none, or one does not. INVALID never passes.
+
+    They pass by a waiver, which is of latencies, or where a slower level of the version of ``run``, the case's last
+    one, was accepted. ``verdicts`` are the case's, as far as they gate.
+
+    Raises:
+        UserError: the waivers or a baseline are needed, and malformed.
+    """
+    regressed = [verdict for verdict in verdicts if verdict.kind == VerdictKind.REGRESSED]
+    if not regressed or any(verdict.kind == VerdictKind.INVALID for verdict in verdicts):
+        return ""
+    reasons = [_waiver(waivers, run, one) or _acceptance(baselines, run, one, verdicts) for one in regressed]
+    return reasons[0] if all(reasons) else ""
+
+
+def _waiver(waivers: WaiverStore, run: Run, verdict: Verdict) -> str:
+    if verdict.metric != LATENCY:
+        return ""
+    waiver = waivers.waived(run.case.id, run.device, run.stack, verdict.ratio)
+    return "" if waiver is None else f"{waiver.reason} (until {waiver.until_stack})"
+
+
+def _acceptance(baselines: BaselineStore, run: Run, verdict: Verdict, verdicts: Sequence[Verdict]) -> str:
+    """Why the run's version may be slower than an earlier one: its own level was accepted, and is no worse now."""
+    if verdict.role != "release" or verdict.baseline_stack is None:
+        return ""
+    own = [match.case for match in baselines.resolve(run).matches if match.role == "drift"]
+    accepted = [
+        item for case in own for item in case.accepted_regressions if item.against in ("", verdict.baseline_stack.name)
+    ]
+    if not accepted:
+        return ""
+    latest = accepted[-1]
+    no_worse = any(one.role == "drift" and one.metric == verdict.metric and one.kind in _NO_WORSE for one in verdicts)
+    # Where few runs cannot tell: a latency within the tolerance of what was accepted.
+    as_accepted = (
+        verdict.metric == LATENCY
+        and verdict.ratio is not None
+        and verdict.ratio <= latest.ratio * (1 + (verdict.tolerance or 0.0))
+    )
+    return f"accepted on {latest.accepted_on}: {latest.reason}" if no_worse or as_accepted else ""

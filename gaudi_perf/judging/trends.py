@@ -17,11 +17,7 @@ from gaudi_perf.vocabulary.stack import Stack, stack_changes
 
 @dataclass(frozen=True)
 class SessionLevel:
-    """What one session measured of a case on one stack.
-
-    Attributes:
-        runs: those that can be judged, and were steady; at least one.
-    """
+    """What one session measured of a case on one stack, by its runs that can be judged and were steady."""
 
     runs: tuple[Run, ...] = field(repr=False)
 
@@ -75,14 +71,9 @@ class Trend:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of level, and what changed in the stack there.
+    """A change of level, from one session to the next, and what differs between their stacks.
 
-    Attributes:
-        point: the change; its index is that of the first session of the new level.
-        before: the last session of the old level.
-        since: the first session of the new one.
-        stack_changes: what differs between their stacks, as ``driver 1.22.0 -> 1.23.0``; empty if nothing that is
-            recorded did.
+    ``stack_changes`` are as ``driver 1.22.0 -> 1.23.0``; empty if nothing that is recorded changed.
     """
 
     point: ChangePoint
@@ -105,12 +96,7 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
 
 
 def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> list[Change]:
-    """The changes of level of a trend, in the order of its sessions.
-
-    Args:
-        trend: the sessions.
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
-    """
+    """The changes of level of a trend, in the order of its sessions."""
     sessions = trend.sessions
     suspects = [index for index in range(1, len(sessions)) if sessions[index].stack != sessions[index - 1].stack]
     points = change_points(
@@ -119,14 +105,9 @@ def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> list[
         suspects=suspects,
         tolerance=tolerance,
     )
+    ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in points]
     return [
-        Change(
-            point,
-            sessions[point.index - 1],
-            sessions[point.index],
-            tuple(stack_changes(sessions[point.index - 1].stack, sessions[point.index].stack)),
-        )
-        for point in points
+        Change(point, before, since, tuple(stack_changes(before.stack, since.stack))) for point, before, since in ends
     ]
 
 

@@ -39,7 +39,7 @@ class SessionJudge:
         self._settings = settings
         self._baselines = baselines
         self.history = NoiseHistory.of(settings.results_directory, baselines)
-        self._testing: MultipleTesting[Case] = MultipleTesting(cases)
+        self._testing = MultipleTesting(cases)
         self._started = time.monotonic()
         self._judges: dict[Case, CaseJudge] = {}
         self._last: dict[Case, tuple[int, Judgement]] = {}
@@ -79,7 +79,7 @@ class SessionJudge:
         self._testing.add(case, judgement)
         return judgement
 
-    def conclude(self) -> Conclusion[Case]:
+    def conclude(self) -> Conclusion:
         """What all cases come to together."""
         return self._testing.conclude()
 

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gaudi_perf.judging import refresh_verdicts
-from gaudi_perf.judging.outcome import fails, with_added
-from gaudi_perf.judging.waived import waived
+from gaudi_perf.judging.outcome import fails, waived, with_added
 from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.reports.wording import common_slowdown, level_change
 from gaudi_perf.session.judge import SessionJudge

@@ -20,7 +20,7 @@ from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 
 if TYPE_CHECKING:
-    from gaudi_perf.judging.rules import Rules
+    from gaudi_perf.judging import Rules
 
 RUNS_FOR_BASELINES = 5
 MOST_RUNS = 20
@@ -101,7 +101,7 @@ class Settings:
     @property
     def rules(self) -> Rules:
         """By which rules cases are judged."""
-        from gaudi_perf.judging.rules import Rules  # with numpy, which collecting tests does without
+        from gaudi_perf.judging import Rules  # with numpy, which collecting tests does without
 
         return Rules(tolerances=self.tolerances, gates=self.gates)
 

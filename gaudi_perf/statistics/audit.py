@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaudi_perf.statistics.evidence import Evidence, Layout, gather, with_slowdown
+from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
-from gaudi_perf.statistics.sample import RunSample
+from gaudi_perf.statistics.sample import RunSample, Sides, by_session
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
@@ -20,22 +20,8 @@ _SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Runs drawn for one comparison."""
-
-    candidate: list[RunSample]
-    baseline: list[RunSample]
-
-
-@dataclass(frozen=True)
 class Design:
-    """The comparison that is replayed.
-
-    Attributes:
-        candidates: runs of the candidate (pairs, side by side).
-        baselines: runs of the baseline; not used side by side.
-        side_by_side: whether runs are compared in pairs of neighbours.
-    """
+    """The comparison that is replayed: runs of the candidate (pairs, side by side) and of the baseline."""
 
     candidates: int = 3
     baselines: int = 5
@@ -44,16 +30,14 @@ class Design:
 
 @dataclass(frozen=True)
 class Audit:
-    """Error rates of a comparison on a history.
+    """Error rates of a comparison on a history: the share of each verdict by slowdown, and what follows from them.
 
     Attributes:
-        shares: of each verdict, by slowdown.
         false_alarms: share of REGRESSED without a slowdown.
         false_alarms_high: upper end of its 95 % interval (Clopper and Pearson 1934), were the replays independent; they
             share runs, so with a short history it is too low.
-        smallest_detectable_slowdown: the smallest replayed slowdown called REGRESSED in at least ``power`` of the
-            replays; None if none was.
-        wrong_unchanged: share of UNCHANGED at the smallest replayed slowdown of at least twice the tolerance.
+        smallest_detectable_slowdown: the smallest replayed one called REGRESSED in at least ``power`` of the replays.
+        wrong_unchanged: share of UNCHANGED at twice the tolerance.
     """
 
     shares: Mapping[float, Mapping[VerdictKind, float]]
@@ -74,9 +58,7 @@ def audit(
     """Replay comparisons on a history of the same code, without and with injected slowdowns.
 
     Args:
-        history: runs of the same case on the same stack, in the order of measurement, with sessions where known.
-        design: the comparison to replay.
-        tolerance: the slowdown that nobody minds.
+        history: in the order of measurement, with sessions where known.
         prior: what is known about the noise here; or learns it for the runs that are drawn, which teach nothing.
         repeats: comparisons per slowdown. The same draws serve all slowdowns.
 
@@ -92,7 +74,11 @@ def audit(
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
     rng = np.random.default_rng(1)
     for _ in range(repeats):
-        evidence = _draw(history, design, prior or NoisePrior(), rng)
+        if design.side_by_side:
+            sides, layout = draw_pairs(history, design.candidates, rng), Layout.SIDE_BY_SIDE
+        else:
+            sides, layout = draw_stored(history, design.candidates, design.baselines, rng), Layout.STORED
+        evidence = gather(sides.candidate, sides.baseline, layout, prior(sides) if callable(prior) else prior)
         for slowdown in wanted:
             counts[slowdown][decide(with_slowdown(evidence, slowdown), tolerance, settings).kind] += 1
     shares = {slowdown: {kind: count[kind] / repeats for kind in VerdictKind} for slowdown, count in counts.items()}
@@ -109,51 +95,24 @@ def audit(
     )
 
 
-def _draw(
-    history: Sequence[RunSample],
-    design: Design,
-    prior: Callable[[Sides], NoisePrior] | NoisePrior,
-    rng: np.random.Generator,
-) -> Evidence:
-    if design.side_by_side:
-        sides = draw_pairs(history, design.candidates, rng)
-    else:
-        sides = draw_stored(history, design.candidates, design.baselines, rng)
-    layout = Layout.SIDE_BY_SIDE if design.side_by_side else Layout.STORED
-    known = prior if isinstance(prior, NoisePrior) else prior(sides)
-    return gather(sides.candidate, sides.baseline, layout, known)
-
-
 def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, rng: np.random.Generator) -> Sides:
     """Draw runs for a comparison with stored runs.
 
     With labelled sessions, the candidate's runs are from one session and the baseline's from others. Without labels,
     both are stretches of neighbouring runs that do not overlap, for neighbours share their luck. The history wraps
-    around.
-
-    Args:
-        history: runs of the same code, in the order of measurement.
-        candidates: how many runs of the candidate.
-        baselines: how many runs of the baseline.
-        rng: the source of randomness.
-
-    Raises:
-        ValueError: the history is too short.
+    around. ValueError if it is too short.
     """
-    sessions: dict[str, list[RunSample]] = {}
-    for sample in history:
-        sessions.setdefault(sample.session, []).append(sample)
+    sessions = by_session(history)
     if len(sessions) > 1:
         long_enough = [label for label, runs in sessions.items() if len(runs) >= candidates]
         if not long_enough or len(history) - max(len(runs) for runs in sessions.values()) < baselines:
             raise ValueError(f"the history has too few runs for {candidates} against {baselines}")
-        tonight = long_enough[int(rng.integers(len(long_enough)))]
-        own = sessions[tonight]
+        chosen = long_enough[int(rng.integers(len(long_enough)))]
+        own = sessions.pop(chosen)
         begin = int(rng.integers(len(own) - candidates + 1))
         # Whole sessions, one after the other, until there are enough runs.
-        others = [label for label in sessions if label != tonight]
-        order = rng.permutation(len(others))
-        pool = [sample for number in order for sample in sessions[others[number]]]
+        others = list(sessions.values())
+        pool = [sample for number in rng.permutation(len(others)) for sample in others[number]]
         return Sides(own[begin : begin + candidates], pool[:baselines])
     spare = len(history) - candidates - baselines
     if spare < 0:
@@ -165,15 +124,9 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
 
 
 def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generator) -> Sides:
-    """Draw pairs of neighbouring runs for a comparison side by side; which of a pair is the candidate's is random.
+    """Draw pairs of neighbouring runs (the first two, the next two, ...) for a comparison side by side.
 
-    Args:
-        history: runs of the same code, in the order of measurement; pairs are the first two, the next two, and so on.
-        pairs: how many.
-        rng: the source of randomness.
-
-    Raises:
-        ValueError: the history is too short.
+    Which of a pair is the candidate's is random. ValueError if the history is too short.
     """
     available = len(history) // 2
     if available < pairs:

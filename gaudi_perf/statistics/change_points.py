@@ -25,19 +25,12 @@ NEAREST_SESSIONS = 10
 _PENALTY = 3.0
 """In units of variance times log(sessions): the usual choice is between 2 (BIC for a known place) and 4."""
 _SMALLEST_SPREAD = 1e-4
+_CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A session from which on the level is another.
-
-    Attributes:
-        index: the first session of the new level.
-        kind: REGRESSED or IMPROVED.
-        ratio: new level to old; 1.08 is 8 % slower.
-        low: lower end of its interval.
-        high: upper end.
-    """
+    """The first session (``index``) of another level: REGRESSED or IMPROVED, new level to old; 1.08 is 8 % slower."""
 
     index: int
     kind: VerdictKind
@@ -53,17 +46,13 @@ def change_points(
     suspects: Sequence[int] = (),
     tolerance: float = TOLERANCES[LATENCY],
 ) -> list[ChangePoint]:
-    """Find the sessions at which the level of a case changed.
+    """Find the sessions at which the level of a case changed, in order.
 
     Args:
         levels_s: the level of each session in seconds, in order.
-        runs_of: the valid runs of a session, by its index; at least one. Asked only near places that may be changes,
-            for a history can be long.
+        runs_of: the valid runs of a session, by its index. Asked only near possible changes: a history can be long.
         suspects: sessions at which something is known to have changed, the stack for instance.
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %; changes below half of it are not reported.
-
-    Returns:
-        The changes, in order.
+        tolerance: the slowdown that nobody minds; changes below half of it are not reported.
 
     Raises:
         ValueError: a session has no runs, or the tolerance is not a share above 0.
@@ -104,9 +93,6 @@ def change_points(
         # The weakest goes first: its sessions then speak for its neighbours.
         del splits[max(doubtful, key=lambda place: min(found[place].p_slower, found[place].p_faster))]
     return []
-
-
-_CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 
 def _step(level: FloatArray, index: int) -> float:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.model import Covariates
 from gaudi_perf.statistics.noise import SMALLEST_RANGE, USUAL_RANGE
-from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread, scatter_within
+from gaudi_perf.statistics.sample import FloatArray, RunSample, all_known, robust_spread, scatter_within
 
 _COEFFICIENT = (0.75, 0.5)
 """What is taken as known of a covariate's coefficient before any run is seen, mean and standard deviation: what
@@ -38,8 +37,7 @@ class Covariate:
     Attributes:
         columns: each with a coefficient of its own, the usual variation first; shape (runs, columns).
         coefficients: what is known of each column's coefficient before a run is seen, mean and standard deviation.
-        shift: logarithm of the ratio of the sides' means, candidate to baseline.
-        unusual_shift: the part of it that is not usual variation.
+        shift: logarithm of the ratio of the sides' means, of which ``unusual_shift`` is not usual variation.
     """
 
     columns: FloatArray
@@ -51,30 +49,28 @@ class Covariate:
 def probe_covariate(
     samples: Sequence[RunSample], sides: FloatArray, groups: tuple[int, int], shift: tuple[float, float]
 ) -> Covariate | None:
-    """What the reference probes say; None where a run has none.
+    """What the reference probes say; None where a run has none. ``shift`` has what is known of an unusual one's effect.
 
     Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
     dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
-    medians that is large for so many sessions. No run is evidence of the latter: else a single run whose probes were
-    off by their own jitter would be evidence that a slow session does not reach the rounds.
-
-    Args:
-        samples: the runs.
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        groups: number of sessions (of pairs, side by side) of the candidate and of the baseline.
-        shift: what is known of the coefficient of an unusual shift, mean and standard deviation.
+    medians that is large for so many sessions (``groups`` of the candidate and of the baseline). No run is evidence of
+    the latter: else a single run whose probes were off by their own jitter would be evidence that a slow session does
+    not reach the rounds.
     """
-    levels = _known([sample.probe_level for sample in samples])
+    levels = all_known([sample.probe_level for sample in samples])
     if levels is None:
         return None
-    reliability = _reliability(levels, sides, [sample.probe_variance for sample in samples])
     mean, uncertainty = _COEFFICIENT
     ours, theirs = sides > 0, sides < 0
+    own_variance = float(np.mean([sample.probe_variance for sample in samples]))
+    squares, freedom = scatter_within(levels, ours.astype(np.intp))
+    variance = squares / max(freedom, 1)
+    reliability = max(0.0, 1 - own_variance / variance) if variance > 0 else 0.0
     medians = np.where(ours, np.median(levels[ours]), np.median(levels[theirs]))
     deviations = levels - medians
-    jitter = math.sqrt(float(np.mean([sample.probe_variance for sample in samples])))
+    jitter = math.sqrt(own_variance)
     usual, spread = _usual_of(deviations, jitter)
     far = deviations - usual
     difference = float(np.median(levels[ours]) - np.median(levels[theirs]))
@@ -99,12 +95,8 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
     A machine that is disturbed makes rounds uneven, and so does software that stalls now and then. What the runs of a
     side say of the coefficient is true of the machine; it must not explain why one side is more uneven than the other.
     So the difference of the sides' means has a coefficient of its own, of which no run is evidence.
-
-    Args:
-        samples: the runs.
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
     """
-    levels = _known([sample.tail_spread for sample in samples])
+    levels = all_known([sample.tail_spread for sample in samples])
     if levels is None:
         return None
     ours = sides > 0
@@ -118,31 +110,6 @@ def tail_spread_covariate(samples: Sequence[RunSample], sides: FloatArray) -> Co
         shift=difference,
         unusual_shift=difference,
     )
-
-
-def covariates_of(those: Sequence[Covariate]) -> Covariates | None:
-    """The columns of all covariates."""
-    if not those:
-        return None
-    coefficients = np.array([coefficient for one in those for coefficient in one.coefficients])
-    return Covariates(
-        values=np.hstack([one.columns for one in those]),
-        expected=coefficients[:, 0],
-        uncertainty=coefficients[:, 1],
-    )
-
-
-def _known(found: Sequence[float | None]) -> FloatArray | None:
-    known = [value for value in found if value is not None]
-    # What is known of some runs only says nothing about the difference.
-    return np.array(known) if len(known) == len(found) else None
-
-
-def _reliability(levels: FloatArray, sides: FloatArray, variances: Sequence[float]) -> float:
-    """The share of the probes' variance between runs that is not their own jitter."""
-    squares, freedom = scatter_within(levels, (sides > 0).astype(np.intp))
-    variance = squares / max(freedom, 1)
-    return max(0.0, 1 - float(np.mean(variances)) / variance) if variance > 0 else 0.0
 
 
 def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, float]:
@@ -160,16 +127,11 @@ def _usual_of(deviations: FloatArray, least: float = 0.0) -> tuple[FloatArray, f
 def unexplained_share(values: FloatArray, corrected: FloatArray, groups: NDArray[np.intp]) -> float:
     """How far sessions may lie apart because of what the covariates do not show, as a share of the spread between runs.
 
-    Where the covariates explain the spread between the runs of a session, the machine's state is known. Where they do
-    not, what moves runs so far apart can as well move a whole session; the more so, the further runs lie apart. The
-    share is ``u**2 * s / 4 %``, at most 5, with s the spread between the runs of a session and u the share of its
-    variance that is unexplained. On a quiet server that is below the usual spread between sessions. (The 4 % come from
-    recordings of a loaded machine, on which ten minutes were twice as slow as the next ten.)
-
-    Args:
-        values: level of each run, shape (runs,).
-        corrected: the same after correction by the covariates.
-        groups: number of each run's session.
+    Where the covariates do not explain the spread between the runs of a session, what moves runs so far apart can as
+    well move a whole session; the more so, the further runs lie apart. The share is ``u**2 * s / 4 %``, at most 5, with
+    s the spread between the runs of a session and u the share of its variance that is unexplained. On a quiet server
+    that is below the usual spread between sessions. (The 4 % come from recordings of a loaded machine, on which ten
+    minutes were twice as slow as the next ten.)
     """
     (before, freedom), (after, _) = scatter_within(values, groups), scatter_within(corrected, groups)
     if freedom == 0 or before == 0:

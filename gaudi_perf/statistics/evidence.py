@@ -10,9 +10,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.covariates import covariates_of, probe_covariate, tail_spread_covariate, unexplained_share
-from gaudi_perf.statistics.model import Posterior, SpreadPrior, posterior, with_slow_sessions
-from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior, run_spread_prior
+from gaudi_perf.statistics.covariates import probe_covariate, tail_spread_covariate, unexplained_share
+from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, posterior, with_slow_sessions
+from gaudi_perf.statistics.noise import NoisePrior, run_spread_prior
 from gaudi_perf.statistics.sample import (
     FloatArray,
     RunSample,
@@ -40,16 +40,15 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What runs say about the ratio.
+    """What runs say about the ratio. Spreads are standard deviations of logarithms of levels: 0.01 is 1 %.
 
     Attributes:
         posterior: of the logarithm of the ratio.
-        noise: where the noise is.
-        candidate_runs: how many.
-        baseline_runs: how many.
-        candidate_groups: sessions of the candidate (pairs, side by side).
-        baseline_groups: sessions of the baseline (pairs, side by side).
-        side_by_side: whether runs were measured in pairs.
+        run_spread: between runs of a session (of a pair, side by side), after correction by the probes.
+        session_spread: between sessions, beyond that of runs (between pairs, side by side).
+        uncorrected_run_spread: between runs of a side before correction by the probes; 0 if no side has two runs.
+        probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
+        candidate_groups: sessions of the candidate (pairs, side by side); ``baseline_groups`` likewise.
         median_error: usual error of a run's level that comes from its having few rounds.
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
@@ -58,13 +57,16 @@ class Evidence:
     """
 
     posterior: Posterior
-    noise: NoiseLevels
+    run_spread: float
+    session_spread: float
+    uncorrected_run_spread: float
     candidate_runs: int
     baseline_runs: int
     candidate_groups: int
     baseline_groups: int
     side_by_side: bool
     median_error: float
+    probe_gain: float = 0.0
     probe_shift: float | None = None
     unusual_shift: float = 0.0
     tail_spread_shift: float = 0.0
@@ -73,19 +75,13 @@ class Evidence:
     @property
     def few_rounds(self) -> bool:
         """Whether most of the spread between runs comes from their having few rounds."""
-        return self.median_error > 0.7 * self.noise.run
+        return self.median_error > 0.7 * self.run_spread
 
 
 def gather(
     candidate: Sequence[RunSample], baseline: Sequence[RunSample], layout: Layout, prior: NoisePrior | None = None
 ) -> Evidence:
-    """Evidence from runs of both sides.
-
-    Args:
-        candidate: runs on the stack in question.
-        baseline: stored runs; or, side by side, as many: the first was measured next to the candidate's first.
-        layout: how they belong together.
-        prior: what is known about the noise here; the default knows little.
+    """Evidence from runs of both sides; side by side, the first of either was measured next to the other's first.
 
     Raises:
         ValueError: a side has no runs, or they do not belong together as the layout says.
@@ -93,43 +89,101 @@ def gather(
     for name, samples in (("candidate", candidate), ("baseline", baseline)):
         if not samples:
             raise ValueError(f"the {name} has no runs, and a comparison needs at least one")
-    of = {Layout.STORED: _stored, Layout.SIDE_BY_SIDE: _side_by_side, Layout.INTERLEAVED: _interleaved}[layout]
-    return of(candidate, baseline, prior or NoisePrior())
+    if layout == Layout.INTERLEAVED:
+        return _interleaved(candidate, baseline, prior or NoisePrior())
+    return _of_runs(candidate, baseline, prior or NoisePrior(), side_by_side=layout == Layout.SIDE_BY_SIDE)
 
 
-def _stored(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
-    """Evidence from runs of the candidate and earlier runs of the baseline."""
-    labels = [(sample.session or " candidate") for sample in candidate]
-    labels += [(sample.session or " baseline") for sample in baseline]
-    error = median_error([*candidate, *baseline])
-    spreads = SpreadPrior(
-        run=run_spread_prior([*candidate, *baseline], prior, error),
-        run_freedom=prior.run_freedom,
-        group=prior.session,
-        group_freedom=prior.session_freedom if len(set(labels)) > 2 else prior.lone_freedom,
-        group_share=0.0,
-    )
-    return _evidence(candidate, baseline, labels, spreads, prior, error, side_by_side=False)
-
-
-def _side_by_side(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
-    """Evidence from runs measured in pairs: the first of the candidate next to the first of the baseline, and so on.
+def _of_runs(
+    candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior, *, side_by_side: bool
+) -> Evidence:
+    """Evidence from whole runs, stored or measured in pairs: the first of the candidate next to the baseline's first.
 
     A pair takes the place of the session: what its two runs share (the session, a slow drift) cancels. Where pairs
     share nothing, the spread between them is found to be small and the runs count as if they were not paired.
-
-    Raises:
-        ValueError: the sides differ in their number.
     """
-    if len(candidate) != len(baseline):
-        raise ValueError(f"side by side needs pairs, and there are {len(candidate)} runs and {len(baseline)} runs")
-    labels = [str(pair) for pair in range(len(candidate))] * 2
-    error = median_error([*candidate, *baseline])
-    run = run_spread_prior([*candidate, *baseline], prior, error)
-    spreads = SpreadPrior(
-        run=run, run_freedom=prior.run_freedom, group=_PAIR_SHARE * run, group_freedom=1.0, group_share=0.0
+    both = [*candidate, *baseline]
+    error = median_error(both)
+    run = run_spread_prior(both, prior, error)
+    if side_by_side:
+        if len(candidate) != len(baseline):
+            raise ValueError(f"side by side needs pairs, and there are {len(candidate)} runs and {len(baseline)} runs")
+        labels = [str(pair) for pair in range(len(candidate))] * 2
+        group, group_freedom = _PAIR_SHARE * run, 1.0
+    else:
+        labels = [sample.session or " candidate" for sample in candidate]
+        labels += [sample.session or " baseline" for sample in baseline]
+        group, group_freedom = prior.session, prior.session_freedom if len(set(labels)) > 2 else prior.lone_freedom
+    spreads = SpreadPrior(run, prior.run_freedom, group, group_freedom)
+    values = levels(both)
+    which = np.repeat([1, 0], [len(candidate), len(baseline)])
+    sides = which - 0.5
+    groups = np.unique(labels, return_inverse=True)[1]
+    counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
+    probes = probe_covariate(both, sides, counts, (prior.shift_coefficient, prior.shift_uncertainty))
+    tails = tail_spread_covariate(both, sides)
+    covariates = Covariates.none(values.size)
+    for found in (probes, tails):
+        if found is not None:
+            for column, known_before in zip(found.columns.T, found.coefficients, strict=True):
+                covariates = covariates.with_column(column, *known_before)
+    known = posterior(values, sides, groups, spreads, covariates)
+    left = values - covariates.values @ known.coefficients
+    if not side_by_side:
+        spreads = replace(spreads, group_share=unexplained_share(values, left, groups))
+        known = posterior(values, sides, groups, spreads, covariates)
+        left = values - covariates.values @ known.coefficients
+    inequality = _inequality(left, sides, groups)
+    normal = None
+    if not side_by_side and probes is None and prior.slow_sessions > 0:
+        normal = replace(known, deviations=known.deviations * inequality)
+        known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
+    before, after = scatter_within(values, which)[0], scatter_within(left, which)[0]
+    return Evidence(
+        posterior=replace(known, deviations=known.deviations * inequality),
+        run_spread=known.run,
+        session_spread=known.group,
+        uncorrected_run_spread=pooled_spread(values, which),
+        probe_gain=max(0.0, 1 - after / before) if before > 0 else 0.0,
+        candidate_runs=len(candidate),
+        baseline_runs=len(baseline),
+        candidate_groups=counts[0],
+        baseline_groups=counts[1],
+        side_by_side=side_by_side,
+        median_error=error,
+        probe_shift=None if probes is None else probes.shift,
+        unusual_shift=0.0 if probes is None else probes.unusual_shift,
+        tail_spread_shift=0.0 if tails is None else tails.unusual_shift,
+        normal=normal,
     )
-    return _evidence(candidate, baseline, labels, spreads, prior, error, side_by_side=True)
+
+
+def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
+    """By what the error is larger than the model says, because the side with fewer runs is the noisier one.
+
+    The model has one spread between runs. With unequal numbers of runs that is too little if the smaller side is
+    noisier (the problem of Behrens and Fisher; Welch 1947). The spread of each side is moderated by the common one,
+    which counts like ``_EQUALITY_FREEDOM`` degrees of freedom. With equal numbers, or if the larger side is noisier,
+    this is 1.
+    """
+    means = np.bincount(groups, weights=values) / np.bincount(groups)
+    deviations = values - means[groups]
+    squares, freedoms, counts = [], [], []
+    for side in (0.5, -0.5):
+        chosen = sides == side
+        squares.append(float((deviations[chosen] ** 2).sum()))
+        counts.append(int(chosen.sum()))
+        freedoms.append(counts[-1] - len(set(groups[chosen].tolist())))
+    if sum(freedoms) == 0 or sum(squares) == 0:
+        return 1.0
+    common = sum(squares) / sum(freedoms)
+    moderated = [
+        (_EQUALITY_FREEDOM * common + square) / (_EQUALITY_FREEDOM + freedom)
+        for square, freedom in zip(squares, freedoms, strict=True)
+    ]
+    unequal = sum(variance / count for variance, count in zip(moderated, counts, strict=True))
+    equal = common * sum(1 / count for count in counts)
+    return math.sqrt(max(1.0, unequal / equal))
 
 
 def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
@@ -138,9 +192,6 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
     Both worker groups of a pair live at the same time. A pair's difference is the median over its rounds of the
     logarithm of the ratio of neighbouring rounds, so that whatever lasts longer than a round cancels (duets: Bulej et
     al. 2020, there in parallel). The pair is the unit of evidence.
-
-    Raises:
-        ValueError: the sides differ in the number of runs or of rounds in a pair.
     """
     if [sample.rounds.size for sample in candidate] != [sample.rounds.size for sample in baseline]:
         raise ValueError("rounds in turns need pairs of runs with the same number of rounds")
@@ -154,22 +205,15 @@ def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], 
         run_freedom=prior.run_freedom,
         group=_NEGLIGIBLE_SPREAD,
         group_freedom=1e6,
-        group_share=0.0,
     )
     count = len(ratios)
     known = posterior(differences, np.ones(count), np.arange(count), spreads, weights=_steadiness(turns), level=False)
     root = math.sqrt(2)  # from pairs to runs
-    noise = NoiseLevels(
-        run=known.run / root,
-        session=0.0,
-        uncorrected_run=pooled_spread(
-            np.concatenate([levels(candidate), levels(baseline)]), np.repeat([0, 1], [len(candidate), len(baseline)])
-        ),
-        probe_gain=0.0,
-    )
     return Evidence(
         posterior=known,
-        noise=noise,
+        run_spread=known.run / root,
+        session_spread=0.0,
+        uncorrected_run_spread=pooled_spread(levels([*candidate, *baseline]), np.repeat([0, 1], count)),
         candidate_runs=count,
         baseline_runs=count,
         candidate_groups=count,
@@ -204,90 +248,3 @@ def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:
         posterior=replace(known, means=known.means + by),
         normal=None if normal is None else replace(normal, means=normal.means + by),
     )
-
-
-def _evidence(
-    candidate: Sequence[RunSample],
-    baseline: Sequence[RunSample],
-    labels: Sequence[str],
-    spreads: SpreadPrior,
-    prior: NoisePrior,
-    error: float,
-    *,
-    side_by_side: bool,
-) -> Evidence:
-    values = np.concatenate([levels(candidate), levels(baseline)])
-    which = np.repeat([1, 0], [len(candidate), len(baseline)])
-    sides = which - 0.5
-    groups = np.unique(labels, return_inverse=True)[1]
-    both = [*candidate, *baseline]
-    counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
-    shift = (prior.shift_coefficient, prior.shift_uncertainty)
-    probes, tails = probe_covariate(both, sides, counts, shift), tail_spread_covariate(both, sides)
-    covariates = covariates_of([one for one in (probes, tails) if one is not None])
-    known = posterior(values, sides, groups, spreads, covariates)
-    corrected = values if covariates is None else values - covariates.values @ known.coefficients
-    if not side_by_side:
-        spreads = replace(spreads, group_share=unexplained_share(values, corrected, groups))
-        known = posterior(values, sides, groups, spreads, covariates)
-        corrected = values if covariates is None else values - covariates.values @ known.coefficients
-    inequality = _inequality(corrected, sides, groups)
-    normal = None
-    if not side_by_side and probes is None and prior.slow_sessions > 0:
-        normal = replace(known, deviations=known.deviations * inequality)
-        known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
-    known = replace(known, deviations=known.deviations * inequality)
-    noise = NoiseLevels(
-        run=known.run,
-        session=known.group,
-        uncorrected_run=pooled_spread(values, which),
-        probe_gain=_gain(values, corrected, which),
-    )
-    return Evidence(
-        posterior=known,
-        noise=noise,
-        candidate_runs=len(candidate),
-        baseline_runs=len(baseline),
-        candidate_groups=counts[0],
-        baseline_groups=counts[1],
-        side_by_side=side_by_side,
-        median_error=error,
-        probe_shift=probes.shift if probes is not None else None,
-        unusual_shift=probes.unusual_shift if probes is not None else 0.0,
-        tail_spread_shift=tails.unusual_shift if tails is not None else 0.0,
-        normal=normal,
-    )
-
-
-def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
-    """By what the error is larger than the model says, because the side with fewer runs is the noisier one.
-
-    The model has one spread between runs. With unequal numbers of runs that is too little if the smaller side is
-    noisier (the problem of Behrens and Fisher; Welch 1947). The spread of each side is moderated by the common one,
-    which counts like ``_EQUALITY_FREEDOM`` degrees of freedom. With equal numbers, or if the larger side is noisier,
-    this is 1.
-    """
-    means = np.bincount(groups, weights=values) / np.bincount(groups)
-    deviations = values - means[groups]
-    squares, freedoms, counts = [], [], []
-    for side in (0.5, -0.5):
-        chosen = sides == side
-        squares.append(float((deviations[chosen] ** 2).sum()))
-        counts.append(int(chosen.sum()))
-        freedoms.append(counts[-1] - len(set(groups[chosen].tolist())))
-    if sum(freedoms) == 0 or sum(squares) == 0:
-        return 1.0
-    common = sum(squares) / sum(freedoms)
-    moderated = [
-        (_EQUALITY_FREEDOM * common + square) / (_EQUALITY_FREEDOM + freedom)
-        for square, freedom in zip(squares, freedoms, strict=True)
-    ]
-    unequal = sum(variance / count for variance, count in zip(moderated, counts, strict=True))
-    equal = common * sum(1 / count for count in counts)
-    return math.sqrt(max(1.0, unequal / equal))
-
-
-def _gain(values: FloatArray, corrected: FloatArray, sides: NDArray[np.intp]) -> float:
-    """The share of the variance between runs of a side that the probes explain."""
-    before, after = scatter_within(values, sides)[0], scatter_within(corrected, sides)[0]
-    return max(0.0, 1 - after / before) if before > 0 else 0.0

@@ -35,21 +35,17 @@ _GROUP_DOUBT = (0.03, 10.0)
 of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or sessions lie further apart (a
 robust mixture prior: Schmidli et al. 2014)."""
 
-
 _SLOWER = (0.05, 0.05)
 """By how much a slow session is slower, in logarithms: mean and standard deviation of what is known before."""
 
 
 @dataclass(frozen=True)
 class SpreadPrior:
-    """Scaled inverse chi-square priors of the spreads.
+    """Scaled inverse chi-square priors of the spreads: what is expected, and how many degrees of freedom that is worth.
 
     Attributes:
-        run: expected spread between runs.
-        run_freedom: degrees of freedom that it is worth, if it is right at all.
-        group: expected spread between groups.
-        group_freedom: degrees of freedom that it is worth.
-        group_share: spread between groups as a share of that between runs, where that is more than ``group``.
+        group: expected spread between groups, or
+        group_share: times that between runs, where that is more.
         doubted: whether the expectations may be wrong altogether.
     """
 
@@ -57,7 +53,7 @@ class SpreadPrior:
     run_freedom: float
     group: float
     group_freedom: float
-    group_share: float
+    group_share: float = 0.0
     doubted: bool = True
 
 
@@ -75,15 +71,26 @@ class Covariates:
     expected: FloatArray
     uncertainty: FloatArray
 
+    def with_column(self, column: FloatArray, expected: float, uncertainty: float) -> Covariates:
+        """These and another one, shape (runs,)."""
+        return Covariates(
+            values=np.column_stack([self.values, column]),
+            expected=np.append(self.expected, expected),
+            uncertainty=np.append(self.uncertainty, uncertainty),
+        )
+
+    @classmethod
+    def none(cls, runs: int) -> Covariates:
+        """No covariates."""
+        return cls(np.empty((runs, 0)), np.empty(0), np.empty(0))
+
 
 @dataclass(frozen=True)
 class Posterior:
     """What is known about the logarithm of the ratio: a mixture of normal distributions.
 
     Attributes:
-        weights: of the components, summing to 1, shape (components,).
-        means: shape (components,).
-        deviations: standard deviations, shape (components,).
+        weights: of the components, summing to 1; as ``means`` and ``deviations`` of shape (components,).
         run: spread between runs, posterior root mean square.
         group: spread between groups, likewise.
         coefficients: posterior means of the covariates' coefficients, shape (covariates,).
@@ -102,6 +109,11 @@ class Posterior:
     def mean(self) -> float:
         """The best estimate."""
         return float(self.weights @ self.means)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation, by the quantiles that a normal distribution has one around its mean."""
+        return (self.quantile(0.841) - self.quantile(0.159)) / 2
 
     def below(self, value: float) -> float:
         """The probability that the logarithm of the ratio is below ``value``."""
@@ -141,16 +153,14 @@ def posterior(
     """The posterior of the logarithm of the ratio.
 
     Args:
-        values: level of each run, shape (runs,).
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        groups: number of each run's group, from 0, shape (runs,).
-        prior: what is known about the spreads.
-        covariates: what is known about the machine.
-        weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``, shape (runs,); None if all
-            are alike.
+        values: level of each run, shape (runs,), as that of the following ones.
+        sides: +0.5 for the candidate's runs and -0.5 for the baseline's.
+        groups: number of each run's group, from 0.
+        weights: precision of each run relative to the others, ``R_ij ~ N(0, r**2 / w_ij)``; None if all are alike.
         level: whether there is a level ``m`` to be estimated. There is none if values are differences already; then
             all sides are +1.
     """
+    covariates = covariates or Covariates.none(values.size)
     moments = _moments(values, sides, groups, covariates, np.ones_like(values) if weights is None else weights, level)
     run_axis, group_axis = _first_grid(values, sides, prior)
     for remaining in reversed(range(_REFINEMENTS)):
@@ -181,32 +191,23 @@ def with_slow_sessions(
     sides: FloatArray,
     sessions: NDArray[np.intp],
     prior: SpreadPrior,
-    covariates: Covariates | None,
+    covariates: Covariates,
 ) -> Posterior:
-    """The posterior if any one of the sessions may be slow, without anything that shows it.
+    """The posterior if any one of the sessions may be slow, as that share of them is, without anything that shows it.
 
-    A few per cent of sessions are slow altogether: the accelerator throttles, the host is busy. The reference probes
-    see it. Where runs have none, such a session looks like a regression (or hides one, if it is among the baseline). So
-    it is one of the explanations of what was measured: the posterior is a mixture over "no session is slow" and "this
-    session is", for every session, each weighted by how well it explains the runs. One slow session of the candidate
-    then explains a slowdown about as large as such sessions are; two sessions that agree do not, for both would have to
-    be slow.
-
-    Args:
-        normal: the posterior if none is.
-        share: of sessions that are slow.
-        values: level of each run, shape (runs,).
-        sides: +0.5 for the candidate's runs and -0.5 for the baseline's, shape (runs,).
-        sessions: number of each run's session, from 0, shape (runs,).
-        prior: what is known about the spreads.
-        covariates: what is known about the machine.
+    The accelerator throttles, the host is busy. The reference probes see it. Where runs have none, such a session looks
+    like a regression (or hides one, if it is among the baseline). So the posterior is a mixture over "no session is
+    slow" and "this session is", for every session, each weighted by how well it explains the runs. One slow session of
+    the candidate then explains a slowdown about as large as such sessions are; two sessions that agree do not, for both
+    would have to be slow.
     """
     count = int(sessions.max()) + 1
     if count == 1:  # both sides share it
         return normal
     explanations = [normal]
     explanations += [
-        posterior(values, sides, sessions, prior, _slow(sessions == session, covariates)) for session in range(count)
+        posterior(values, sides, sessions, prior, covariates.with_column(sessions == session, *_SLOWER))
+        for session in range(count)
     ]
     odds = np.log([1 - share, *[share] * count]) + [one.log_evidence for one in explanations]
     shares = np.exp(odds - odds.max())
@@ -220,17 +221,6 @@ def with_slow_sessions(
         group=math.sqrt(float(shares @ [one.group**2 for one in explanations])),
         coefficients=shares @ np.array([one.coefficients[:known] for one in explanations]),
         log_evidence=float(odds.max()),
-    )
-
-
-def _slow(chosen: NDArray[np.bool_], covariates: Covariates | None) -> Covariates:
-    column = chosen.astype(np.float64)[:, None]
-    if covariates is None:
-        return Covariates(column, np.array([_SLOWER[0]]), np.array([_SLOWER[1]]))
-    return Covariates(
-        values=np.column_stack([covariates.values, column]),
-        expected=np.append(covariates.expected, _SLOWER[0]),
-        uncertainty=np.append(covariates.uncertainty, _SLOWER[1]),
     )
 
 
@@ -257,15 +247,13 @@ def _moments(
     values: FloatArray,
     sides: FloatArray,
     groups: NDArray[np.intp],
-    covariates: Covariates | None,
+    covariates: Covariates,
     weights: FloatArray,
     level: bool,
 ) -> _Moments:
     columns = [np.ones_like(values), sides] if level else [sides]
     effect = len(columns) - 1
-    if covariates is not None:
-        columns += list(covariates.values.T)
-    rows = np.column_stack([*columns, values - values.mean() if level else values])
+    rows = np.column_stack([*columns, covariates.values, values - values.mean() if level else values])
     sizes = np.bincount(groups, weights=weights).astype(np.float64)
     sums = np.zeros((sizes.size, rows.shape[1]))
     np.add.at(sums, groups, weights[:, None] * rows)
@@ -291,9 +279,7 @@ def _refined(axis: FloatArray, log_density: FloatArray, dimension: int) -> Float
     return np.linspace(axis[low], axis[high], _POINTS)
 
 
-def _fit(
-    moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates | None
-) -> _Fit:
+def _fit(moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates) -> _Fit:
     run_variance, group_variance = run**2, group**2
     sizes = moments.sizes
     effect, first = moments.effect, moments.effect + 1
@@ -302,12 +288,11 @@ def _fit(
     between = (1 / mean_variance) @ products.reshape(sizes.size, -1)
     scatter = moments.within / run_variance[:, None, None] + between.reshape(-1, *moments.within.shape)
     precision, weighted, residual = scatter[:, :-1, :-1].copy(), scatter[:, :-1, -1].copy(), scatter[:, -1, -1].copy()
-    if covariates is not None:
-        sharpness = 1 / covariates.uncertainty**2
-        inner = np.arange(first, first + sharpness.size)
-        precision[:, inner, inner] += sharpness
-        weighted[:, inner] += sharpness * covariates.expected
-        residual += float(sharpness @ covariates.expected**2)
+    sharpness = 1 / covariates.uncertainty**2
+    inner = np.arange(first, first + sharpness.size)
+    precision[:, inner, inner] += sharpness
+    weighted[:, inner] += sharpness * covariates.expected
+    residual += float(sharpness @ covariates.expected**2)
     covariance = np.linalg.inv(precision)
     coefficients = np.einsum("pij,pj->pi", covariance, weighted)
     misfit = residual - np.einsum("pi,pi->p", coefficients, weighted)
@@ -319,12 +304,10 @@ def _fit(
     )
     expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
     expected_run = np.full_like(run_variance, prior.run**2)
-    if covariates is not None:
-        log_density += float(np.log(sharpness).sum()) / 2
-    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, _RUN_DOUBT if prior.doubted else None)
-    log_density += _log_prior(
-        group_variance, expected_group, prior.group_freedom, _GROUP_DOUBT if prior.doubted else None
-    )
+    log_density += float(np.log(sharpness).sum()) / 2
+    run_doubt, group_doubt = (_RUN_DOUBT, _GROUP_DOUBT) if prior.doubted else (None, None)
+    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, run_doubt)
+    log_density += _log_prior(group_variance, expected_group, prior.group_freedom, group_doubt)
     return _Fit(
         log_density=log_density,
         means=coefficients[:, effect],

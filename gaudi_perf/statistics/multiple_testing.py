@@ -22,22 +22,14 @@ _MANY = 4
 
 
 def lond_level(cases: int, called: int, rate: float = FALSE_DISCOVERY_RATE) -> float:
-    """The permitted error of a case that is judged before those after it.
+    """The permitted error of a case that is judged before those after it: ``rate / cases * (1 + called)``.
 
-    The level of the t-th of N cases is
-
-        alpha_t = (alpha / N) * (1 + number of cases called before it was measured)
-
-    which is LOND with equal weights (Javanmard and Montanari 2015, "On Online Control of False Discovery Rate"). The
-    expected share of false ones among those called is at most alpha, also for cases that share a session's luck, which
-    is positive dependence, and for cases that are measured at the same time as others, whose results the level then
-    does not use (Zrnic, Ramdas and Jordan 2021, "Asynchronous Online Testing of Multiple Hypotheses", JMLR 22). If
-    nothing changed anywhere, alpha is also the probability of calling any case at all.
-
-    Args:
-        cases: how many there are in all; known before any is measured.
-        called: how many were called before this one was measured.
-        rate: the permitted expected share of false ones among those called.
+    ``called`` is how many of all the cases were called before this one was measured. This is LOND with equal weights
+    (Javanmard and Montanari 2015, "On Online Control of False Discovery Rate"). The expected share of false ones among
+    those called is at most the rate, also for cases that share a session's luck, which is positive dependence, and for
+    cases that are measured at the same time as others, whose results the level then does not use (Zrnic, Ramdas and
+    Jordan 2021, "Asynchronous Online Testing of Multiple Hypotheses", JMLR 22). If nothing changed anywhere, the rate
+    is also the probability of calling any case at all.
 
     Raises:
         ValueError: there are fewer cases than were called, or the rate is not between 0 and 1.
@@ -50,16 +42,12 @@ def lond_level(cases: int, called: int, rate: float = FALSE_DISCOVERY_RATE) -> f
 
 
 def regressed_among_all(comparisons: Mapping[K, Comparison], rate: float = FALSE_DISCOVERY_RATE) -> set[K]:
-    """The keys of those that are REGRESSED among the comparisons of a session.
+    """The keys of those that are REGRESSED among the comparisons of a session, one for each case.
 
     Each must be REGRESSED by itself, at its own permitted error, and pass the step-up procedure of Benjamini and
-    Hochberg (1995) among all. Cases of a session share its luck, which is positive dependence; the procedure's rate
-    holds under it (Benjamini and Yekutieli 2001).
-
-    Args:
-        comparisons: one for each case that could be compared.
-        rate: the permitted expected share of false ones among those REGRESSED. If nothing changed in any case, also the
-            probability of any REGRESSED at all.
+    Hochberg (1995) among all, at this rate of false ones among those REGRESSED. Cases of a session share its luck,
+    which is positive dependence; the rate holds under it (Benjamini and Yekutieli 2001). If nothing changed in any
+    case, it is also the probability of any REGRESSED at all.
 
     Raises:
         ValueError: the rate is not between 0 and 1.
@@ -82,11 +70,7 @@ def regressed_among_all(comparisons: Mapping[K, Comparison], rate: float = FALSE
 class CommonSlowdown:
     """A slowdown that nearly all cases share, which is what a slow machine looks like, too.
 
-    Attributes:
-        regressed: how many cases are REGRESSED.
-        compared: of how many.
-        least: the smallest of their ratios.
-        most: the largest.
+    Of ``compared`` cases, ``regressed`` are REGRESSED, by ratios from ``least`` to ``most``.
     """
 
     regressed: int

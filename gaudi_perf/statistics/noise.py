@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample, levels, robust_spread, round_spread, scatter_within
+from gaudi_perf.statistics.sample import (
+    FloatArray,
+    RunSample,
+    all_known,
+    by_session,
+    levels,
+    robust_spread,
+    round_spread,
+    scatter_within,
+)
 
 USUAL_RANGE = 3.0
 """Covariates of the machine's state within this many (robust) standard deviations of each other vary as usual."""
@@ -38,16 +47,14 @@ class NoisePrior:
     that its sessions differ by 1 %, and as barely known how far its runs lie apart.
 
     Attributes:
-        session: spread between sessions, beyond that between runs.
-        run: spread between runs of one session.
-        session_freedom: what ``session`` is worth.
-        lone_freedom: what it is worth where one session is compared with one other: nothing else is known of sessions
-            then.
-        run_freedom: what ``run`` is worth.
+        session: spread between sessions, beyond that between the runs of one.
+        lone_freedom: what ``session`` is worth where one session is compared with one other.
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
-        shift_uncertainty: standard deviation of what is known about that.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
+
+    Raises:
+        ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
     """
 
     session: float = 0.01
@@ -60,11 +67,6 @@ class NoisePrior:
     slow_sessions: float = 0.03
 
     def __post_init__(self) -> None:
-        """Refuse what is no spread.
-
-        Raises:
-            ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
-        """
         for name in ("session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -75,33 +77,13 @@ class NoisePrior:
             )
 
 
-@dataclass(frozen=True)
-class NoiseLevels:
-    """Where the noise is: standard deviations of logarithms, so 0.01 is 1 %.
-
-    Attributes:
-        run: between runs of a session (of a pair, side by side), after correction by the probes.
-        session: between sessions, beyond that of runs (between pairs, side by side).
-        uncorrected_run: between runs of a side before correction by the probes; 0 if no side has two runs.
-        probe_gain: variance between runs that the probes explain, as a share; 0 without probes.
-    """
-
-    run: float
-    session: float
-    uncorrected_run: float
-    probe_gain: float
-
-
 def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
-    """Learn the noise of an installation from runs of the same code on labelled sessions.
+    """Learn the noise of an installation from runs of the same code, in the order of measurement, with their sessions.
 
     Variance components by analysis of variance in logarithms (Kalibera and Jones 2013, section 6), unbalanced one-way:
     the mean square between sessions is ``run**2 + m * session**2``. Observed and default knowledge are combined in
     proportion to their degrees of freedom. Only sessions around one level count: a bad session is no noise, and what
     makes it bad shows in its probes; and a level that changed and stayed is what is to be found, session after session.
-
-    Args:
-        history: runs of the same code, in the order of measurement.
 
     Raises:
         ValueError: there are no runs.
@@ -109,10 +91,8 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
     if not history:
         raise ValueError("there are no runs to learn the noise from")
     default = NoisePrior()
-    grouped: dict[str, list[RunSample]] = {}
-    for sample in history:
-        grouped.setdefault(sample.session, []).append(sample)
-    every = [levels(session) for session in grouped.values()]
+    grouped = list(by_session(history).values())
+    every = [levels(session) for session in grouped]
     means = np.array([session.mean() for session in every])
     good = _around_one_level(means)
     sessions = [session for session, kept in zip(every, good, strict=True) if kept]
@@ -130,7 +110,7 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
         worth = assumed + session_freedom
         session_variance = (assumed * default.session**2 + session_freedom * observed) / worth
     error = math.sqrt(session_variance + run_variance / float(np.mean(sizes)))
-    coefficient, uncertainty = _learn_shift(list(grouped.values()), means, error, default)
+    coefficient, uncertainty = _learn_shift(grouped, means, error, default)
     return replace(
         default,
         session=math.sqrt(session_variance),
@@ -163,13 +143,10 @@ def _learn_shift(
     sessions: Sequence[Sequence[RunSample]], means: FloatArray, error: float, default: NoisePrior
 ) -> tuple[float, float]:
     """What sessions with unusual probes say about their coefficient, added to what is known (normal, conjugate)."""
-    probes = []
-    for session in sessions:
-        known = [level for sample in session if (level := sample.probe_level) is not None]
-        if len(known) < len(session):
-            return default.shift_coefficient, default.shift_uncertainty
-        probes.append(float(np.mean(known)))
-    probe_levels = np.array(probes)
+    probes = [all_known([sample.probe_level for sample in session]) for session in sessions]
+    probe_levels = all_known([None if those is None else float(np.mean(those)) for those in probes])
+    if probe_levels is None:
+        return default.shift_coefficient, default.shift_uncertainty
     deviations = probe_levels - np.median(probe_levels)
     unusual = np.abs(deviations) > max(USUAL_RANGE * robust_spread(deviations), SMALLEST_RANGE)
     shifts, changes = deviations[unusual], (means - np.median(means))[unusual]
@@ -179,11 +156,5 @@ def _learn_shift(
 
 
 def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:
-    """The spread between runs that is expected before they are seen, from what is usual and from their rounds.
-
-    Args:
-        samples: the runs, for the spread of their rounds.
-        usual: what is usual.
-        error: error of a run's level that comes from its having few rounds.
-    """
+    """The spread between runs, expected from what is usual, their rounds, and the error of a level of few rounds."""
     return math.hypot(max(usual.run, _UNEVEN * round_spread(samples) ** _UNEVEN_POWER), error)

@@ -7,7 +7,7 @@ docs/outputs.md says where the bounds come from and what was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median, pstdev
 from typing import Literal
@@ -40,12 +40,7 @@ _ALONE = 3.0
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison of outputs came to.
-
-    Attributes:
-        kind: ``same`` tokens, a difference by ``rounding``, or ``wrong``.
-        sentence: what differs at which step, in numbers; empty where nothing does.
-    """
+    """Whether outputs are the ``same``, differ by ``rounding`` or are ``wrong``; and at which step, in numbers."""
 
     kind: Literal["same", "rounding", "wrong"]
     sentence: str = ""
@@ -91,14 +86,11 @@ def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Sh
                 f"at step {step + 1} of {steps} the logits are {share * allowed:.3g} apart, and rounding allows "
                 f"{most * allowed:.3g}",
             )
-    noted = Agreement("same")
-    for step in range(steps):
-        if ours.likeliest[step][0] != theirs.likeliest[step][0]:
-            found = _choice(theirs, step, ours.likeliest[step][0], dtype, shape)
-            if found.kind == "wrong":
-                return found
-            noted = found if noted.kind == "same" else noted
-    return noted
+    return _worst(
+        _choice(theirs, step, ours.likeliest[step][0], dtype, shape)
+        for step in range(steps)
+        if ours.likeliest[step][0] != theirs.likeliest[step][0]
+    )
 
 
 def compare_tokens(
@@ -106,14 +98,7 @@ def compare_tokens(
 ) -> Agreement:
     """Compare tokens with those of another run, whose logits are not known, up to the first that differs.
 
-    After it, the sequences differ for good reason.
-
-    Args:
-        trace: our logits along ``ours``.
-        ours: the tokens that were generated.
-        theirs: the tokens that were generated elsewhere.
-        dtype: the type that both were generated in.
-        shape: the model's.
+    After it, the sequences differ for good reason. The trace has our logits along ``ours``.
     """
     step = first_difference(ours, theirs)
     if step is None:
@@ -126,39 +111,39 @@ def compare_tokens(
 def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, shape: Shape) -> Agreement:
     """Whether the tokens of a greedy generation elsewhere, and ours, are what one model generates.
 
-    Each of the other's tokens must be the likeliest of its step, or as near to it as rounding allows; so must ours
-    where the two part.
-
-    Args:
-        trace: our logits along the other's tokens.
-        ours: the tokens that were generated here.
-        dtype: the type that both were generated in.
-        shape: the model's.
+    Each of the other's tokens, along which the trace has our logits, must be the likeliest of its step, or as near to
+    it as rounding allows; so must ours where the two part.
     """
-    noted = Agreement("same")
-    for step, token in enumerate(trace.token_ids):
-        if token != trace.likeliest[step][0]:
-            found = _choice(trace, step, token, dtype, shape)
-            if found.kind == "wrong":
-                return found
-            noted = found if noted.kind == "same" else noted
+    noted = _worst(
+        _choice(trace, step, token, dtype, shape)
+        for step, token in enumerate(trace.token_ids)
+        if token != trace.likeliest[step][0]
+    )
     parting = first_difference(ours, trace.token_ids)
-    if parting is None:
+    if parting is None or noted.kind == "wrong":
         return noted
     if parting >= len(ours) or parting >= len(trace.token_ids):
         return Agreement("wrong", f"{len(ours)} tokens are not as many as {len(trace.token_ids)}")
     if ours[parting] == trace.likeliest[parting][0]:
         return noted
-    found = _choice(trace, parting, ours[parting], dtype, shape)
-    return found if found.kind == "wrong" or noted.kind == "same" else noted
+    return _worst([noted, _choice(trace, parting, ours[parting], dtype, shape)])
 
 
 def first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int | None:
     """The first step, from 0, at which two sequences differ; None if they are the same."""
-    for step, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
-        if mine != other:
-            return step
-    return None if len(ours) == len(theirs) else min(len(ours), len(theirs))
+    shared = min(len(ours), len(theirs))
+    different = (step for step in range(shared) if ours[step] != theirs[step])
+    return next(different, None if len(ours) == len(theirs) else shared)
+
+
+def _worst(found: Iterable[Agreement]) -> Agreement:
+    """The first that is wrong; without one, the first that differs by rounding."""
+    noted = Agreement("same")
+    for one in found:
+        if one.kind == "wrong":
+            return one
+        noted = one if noted.kind == "same" else noted
+    return noted
 
 
 def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, shape: Shape) -> Agreement:

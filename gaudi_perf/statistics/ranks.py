@@ -22,12 +22,7 @@ _LEAST = 0.05
 
 @dataclass(frozen=True)
 class SlowRank:
-    """A rank that is slower than the others.
-
-    Attributes:
-        rank: which.
-        by: how much longer its median pass takes than the median of all others', as a share.
-    """
+    """A rank, and how much longer its median pass takes than the median of all others', as a share."""
 
     rank: int
     by: float
@@ -38,9 +33,6 @@ def slow_rank(passes_s: Sequence[Sequence[float]]) -> SlowRank | None:
 
     One-sided Mann-Whitney U-test (Mann & Whitney 1947) of each rank against the others: ranks share a machine, whose
     disturbances make single passes many times longer.
-
-    Args:
-        passes_s: per rank, the durations of its passes.
     """
     from scipy.stats import mannwhitneyu
 

@@ -20,13 +20,7 @@ from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
 
 @dataclass(frozen=True)
 class Roofline:
-    """The limit of a case on a device.
-
-    Attributes:
-        generation_bytes: bytes that all devices together must read for one generation.
-        bandwidth: of one device.
-        limit_s: no generation takes less, in seconds.
-    """
+    """The limit of a case: bytes that all devices together must read for one generation, and the seconds that takes."""
 
     generation_bytes: int
     bandwidth: Bandwidth
@@ -41,19 +35,16 @@ def roofline(case: Case, device: Device, measured: float | None = None) -> Roofl
     """The memory's limit for a case on a device, or None where the device's bandwidth is not known.
 
     Args:
-        case: the case; its scale says which shape was measured.
-        device: where.
-        measured: the bandwidth that was measured there (``Measurement.memory_bandwidth``), in bytes a second; it goes
-            before the published one.
+        case: its scale says which shape was measured.
+        measured: the bandwidth that was measured there, in bytes a second; it goes before the published one.
     """
     bandwidth = PUBLISHED.get(device.name) if measured is None else Bandwidth(measured, "measured")
     if bandwidth is None:
         return None
-    configuration, workload = case.configuration, case.workload
+    configuration = case.configuration
     shape = model_named(configuration.model).shape_at(case.scale)
-    together = bandwidth.bytes_per_s * configuration.devices
-    total = generation_bytes(shape, workload, configuration.kv_cache)
-    return Roofline(total, bandwidth, limit_s=total / together)
+    total = generation_bytes(shape, case.workload, configuration.kv_cache)
+    return Roofline(total, bandwidth, limit_s=total / (bandwidth.bytes_per_s * configuration.devices))
 
 
 def roofline_of(run: Run) -> Roofline | None:
@@ -71,29 +62,18 @@ def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:
 
     Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back.
     """
-    first = workload.prompt_tokens
-    return sum(_step_at(shape, workload, kv_cache, first + index) for index in range(workload.new_tokens))
+    prompt, total = workload.prompt_tokens, 0
+    for length in range(prompt, prompt + workload.new_tokens):
+        new = length if length == prompt or not kv_cache else 1
+        total += step_bytes(shape, workload.dtype, new, length - new, workload.batch_size)
+    return total
 
 
 def step_bytes(shape: Shape, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
-    """Bytes that one step must read.
+    """Bytes that a step must read that processes ``new`` positions of each sequence and finds ``cached`` ones.
 
     All weights once; the embedding is also the output head, which every step reads whole, and as the embedding one
     more row for every new position. Keys and values of the cached positions, in every sequence.
-
-    Args:
-        shape: the model's.
-        dtype: of weights and cache.
-        new: positions that the step processes in each sequence.
-        cached: positions whose keys and values it finds in the cache.
-        batch_size: sequences.
     """
     rows = new * batch_size * shape.hidden_size * BYTES_PER_ELEMENT[dtype]
     return shape.weight_bytes(dtype) + rows + cached * batch_size * shape.kv_bytes_per_token(dtype)
-
-
-def _step_at(shape: Shape, workload: Workload, kv_cache: bool, length: int) -> int:
-    """Bytes of the step that finds ``length`` tokens of each sequence known."""
-    prompt = length == workload.prompt_tokens
-    new = length if prompt or not kv_cache else 1
-    return step_bytes(shape, workload.dtype, new, length - new, workload.batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,9 +20,11 @@ class RunSample:
 
     Attributes:
         rounds: seconds of each round after warm-up, shape (rounds,).
-        probes: seconds of the reference probe around each round, same shape, or None.
-        session: label of the session in which the run took place: runs of one session share its luck. Runs of a side
-            without labels count as of one session.
+        probes: seconds of the reference probe around each round, same shape.
+        session: runs of one session share its luck; runs of a side without labels count as of one session.
+
+    Raises:
+        ValueError: there are no rounds, values are not finite seconds above 0, or probes have another length.
     """
 
     rounds: FloatArray
@@ -30,11 +32,6 @@ class RunSample:
     session: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse samples that are no durations.
-
-        Raises:
-            ValueError: empty, not finite, not positive, or probes of another length.
-        """
         for name, values in (("rounds", self.rounds), ("probes", self.probes)):
             if values is None:
                 continue
@@ -88,18 +85,21 @@ class RunSample:
         return self._logs[1] - self._logs[0]
 
 
+@dataclass(frozen=True)
+class Sides:
+    """The runs of both sides of a comparison."""
+
+    candidate: list[RunSample]
+    baseline: list[RunSample]
+
+
 def robust_spread(deviations: FloatArray) -> float:
     """Standard deviation of a normal distribution with this median absolute deviation."""
     return 1.4826 * float(np.median(np.abs(deviations)))
 
 
 def scatter_within(values: FloatArray, groups: NDArray[np.intp]) -> tuple[float, int]:
-    """Sum of the squared deviations from the mean of each one's group, and its degrees of freedom.
-
-    Args:
-        values: shape (values,).
-        groups: number of each one's group, from 0, shape (values,).
-    """
+    """Sum of the squared deviations from the mean of each one's group (numbered from 0), and its degrees of freedom."""
     sizes = np.bincount(groups)
     deviations = values - (np.bincount(groups, weights=values) / np.maximum(sizes, 1))[groups]
     return float(deviations @ deviations), values.size - int(np.count_nonzero(sizes))
@@ -111,9 +111,23 @@ def pooled_spread(values: FloatArray, groups: NDArray[np.intp]) -> float:
     return float(np.sqrt(squares / freedom)) if freedom else 0.0
 
 
+def by_session(samples: Iterable[RunSample]) -> dict[str, list[RunSample]]:
+    """The runs of each session, in the order in which sessions begin."""
+    sessions: dict[str, list[RunSample]] = {}
+    for sample in samples:
+        sessions.setdefault(sample.session, []).append(sample)
+    return sessions
+
+
 def levels(samples: Sequence[RunSample]) -> FloatArray:
     """The level of each run, shape (runs,)."""
     return np.array([sample.level for sample in samples], dtype=np.float64)
+
+
+def all_known(found: Sequence[float | None]) -> FloatArray | None:
+    """The values, if all are known: what is known of some runs only says nothing about a difference."""
+    known = [value for value in found if value is not None]
+    return np.array(known) if len(known) == len(found) else None
 
 
 def round_spread(samples: Sequence[RunSample]) -> float:

@@ -3,14 +3,11 @@
 Analysing again and again with the level of a single analysis would raise false alarms several times over. The permitted
 error is therefore spent over the analyses (Lan and DeMets 1983; a power family: Kim and DeMets 1987): after a share t
 of the most runs, at most ``sqrt(t)`` of that of REGRESSED and IMPROVED has been spent, and ``t**0.3`` of that of
-UNCHANGED: early, for stopping early is what is wanted, and most comparisons find nothing. The level of each analysis
-follows from the joint distribution of all, which have independent increments (Armitage, McPherson and Rowe 1969;
-Jennison and Turnbull 2000, chapter 19), and is applied to the posterior probabilities (the significance level approach,
-ibid. section 4.4). Stopping at any analysis, for any reason, keeps the error. A confidence sequence (Howard et al.
-2021) would allow analyses without end; a most number of runs is known here, and knowing it makes them sharper.
-
-Against a stored baseline the analyses share the baseline's luck and resemble each other more than assumed, which only
-lowers the error.
+UNCHANGED: early, for most comparisons find nothing. The level of each analysis follows from the joint distribution of
+all, which have independent increments (Armitage, McPherson and Rowe 1969; Jennison and Turnbull 2000, chapter 19), and
+is applied to the posterior probabilities (the significance level approach, ibid. section 4.4). Stopping at any
+analysis, for any reason, keeps the error. Against a stored baseline the analyses share the baseline's luck and resemble
+each other more than assumed, which only lowers the error.
 """
 
 from __future__ import annotations
@@ -22,8 +19,14 @@ from functools import lru_cache
 import numpy as np
 
 from gaudi_perf.statistics.evidence import Evidence
-from gaudi_perf.statistics.planning import error_with, material
-from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, decide
+from gaudi_perf.statistics.verdict import (
+    Comparison,
+    ComparisonSettings,
+    decide,
+    error_with,
+    largest_unchanged,
+    material,
+)
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 
 _GRID = 801
@@ -43,34 +46,23 @@ alarm: 1 % of comparisons by default."""
 
 @dataclass(frozen=True)
 class StoppingPlan:
-    """When interim analyses take place: after the first and every further run.
+    """When interim analyses take place: after the first and every further run of the candidate (pair, side by side).
 
-    Attributes:
-        most: the most runs of the candidate (pairs, side by side).
-        first: the first analysis is after so many.
+    Raises:
+        ValueError: the first analysis is not after 1 to the most runs.
     """
 
     most: int
     first: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse a plan without analyses.
-
-        Raises:
-            ValueError: the first analysis is not between 1 and the most runs.
-        """
         if not 1 <= self.first <= self.most:
             raise ValueError(f"the first interim analysis is after 1 to {self.most} runs, not after {self.first}")
 
 
 @dataclass(frozen=True)
 class InterimAnalysis:
-    """What an interim analysis came to.
-
-    Attributes:
-        comparison: the comparison so far. It is the final one if ``stop`` is set.
-        stop: why no more runs are needed.
-    """
+    """The comparison so far, and why no more runs are needed; the comparison is the final one if ``stop`` is set."""
 
     comparison: Comparison
     stop: StopReason
@@ -84,16 +76,9 @@ def analyze(
     *,
     budget_spent: bool = False,
 ) -> InterimAnalysis:
-    """Analyse the runs so far, and say whether more are needed.
+    """Analyse all runs so far, after every one (pair) from the plan's first analysis on: whether more are needed.
 
-    Call it after every run (pair) from the plan's first analysis on, with the evidence of all runs so far.
-
-    Args:
-        evidence: of the runs so far.
-        plan: when analyses take place.
-        tolerance: the slowdown that nobody minds.
-        settings: permitted error rates, of all analyses together.
-        budget_spent: whether time has run out; then this analysis is the last.
+    Error rates are those of all analyses together; the last one is where the budget is spent.
 
     Raises:
         ValueError: fewer runs than the plan's first analysis needs, or more than its most.
@@ -110,9 +95,8 @@ def analyze(
         return InterimAnalysis(comparison, StopReason.CLEAR)
     if count == plan.most or budget_spent:
         return InterimAnalysis(comparison, StopReason.BUDGET)
-    if count > plan.first and _chance(evidence, plan.most - count, tolerance, errors[-1]) < _FUTILE:
-        return InterimAnalysis(comparison, StopReason.FUTILE)
-    return InterimAnalysis(comparison, StopReason.NOT_YET)
+    futile = count > plan.first and _chance(evidence, plan.most - count, tolerance, errors[-1]) < _FUTILE
+    return InterimAnalysis(comparison, StopReason.FUTILE if futile else StopReason.NOT_YET)
 
 
 def _chance(evidence: Evidence, more: int, tolerance: float, final: float) -> float:
@@ -121,33 +105,35 @@ def _chance(evidence: Evidence, more: int, tolerance: float, final: float) -> fl
 
     known = evidence.posterior
     reach = -float(ndtri(final))
-    spread_now = (known.quantile(0.841) - known.quantile(0.159)) / 2
+    spread_now = known.spread
     shrink = error_with(evidence, more) / error_with(evidence, 0)
     spread_then = spread_now * math.sqrt(shrink)
     # The estimate at the end, seen from now.
     doubt = max(spread_now * math.sqrt(max(1 - shrink, 0.0)), 1e-9)
     needed = max(reach * spread_then, material(tolerance))
-    limit = math.log1p(2 * tolerance) - reach * spread_then
+    largest = largest_unchanged(tolerance)
+    limit = largest - reach * spread_then
     regressed = ndtr((known.mean - needed) / doubt)
     improved = ndtr((-needed - known.mean) / doubt)
     unchanged = 0.0
-    if limit > -needed and math.log1p(2 * tolerance) > (reach + 1.28) * spread_then:
+    if limit > -needed and largest > (reach + 1.28) * spread_then:
         unchanged = ndtr((min(limit, needed) - known.mean) / doubt) - ndtr((-needed - known.mean) / doubt)
     return float(regressed + improved + max(unchanged, 0.0))
 
 
+def _excess(bound: float, points: np.ndarray, weights: np.ndarray, step: float, permitted: float) -> float:
+    """By how much the probability of crossing the bound at an analysis is more than what is permitted."""
+    from scipy.special import ndtr
+
+    return float(weights @ ndtr((points - bound) / step) - permitted)
+
+
 @lru_cache(maxsize=256)
 def interim_levels(first: int, most: int, error: float, power: float) -> tuple[float, ...]:
-    """The one-sided level of each interim analysis, from the first to the last possible.
+    """The one-sided level of each interim analysis: after ``first`` runs, and after every further one up to ``most``.
 
-    Args:
-        first: runs at the first analysis.
-        most: runs at the last; there is one after every run between.
-        error: the permitted error of all together.
-        power: after a share t of the most runs, ``t**power`` of it may have been spent.
-
-    Returns:
-        Levels, ``most - first + 1`` of them; crossing any of them has probability ``error`` if nothing changed.
+    Crossing any of them has probability ``error`` if nothing changed. After a share t of the most runs, ``t**power`` of
+    it may have been spent.
     """
     from scipy.optimize import brentq
     from scipy.special import ndtr, ndtri
@@ -163,14 +149,8 @@ def interim_levels(first: int, most: int, error: float, power: float) -> tuple[f
         weights = density * np.gradient(points)
         weights[[0, -1]] /= 2  # the trapezoidal rule
 
-        def crossing(
-            value: float, points: np.ndarray = points, weights: np.ndarray = weights, step: float = step
-        ) -> float:
-            return float(weights @ ndtr((points - value) / step))
-
-        target = float(spent[number] - spent[number - 1])
         top = _FAR * math.sqrt(times[number])
-        bound = float(brentq(lambda value, target=target: crossing(value) - target, 0.0, top, xtol=1e-10))
+        bound = float(brentq(_excess, 0.0, top, (points, weights, step, spent[number] - spent[number - 1]), xtol=1e-10))
         levels.append(float(ndtr(-bound / math.sqrt(times[number]))))
         following = np.linspace(-top, bound, _GRID)
         kernel = np.exp(-((following[:, None] - points[None, :]) ** 2) / (2 * step**2))

@@ -1,4 +1,4 @@
-"""From evidence to a verdict: numbers and codes; ``reports/wording.py`` has the sentences."""
+"""From evidence to a verdict, in numbers and codes: here, in ``decide``, is where the tolerance is applied."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gaudi_perf.statistics.covariates import TAIL_SPREAD_DOUBT
 from gaudi_perf.statistics.evidence import Evidence, Layout, gather
-from gaudi_perf.statistics.noise import NoiseLevels, NoisePrior
-from gaudi_perf.statistics.planning import LARGEST, advise, material, visible_slowdown
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import Advice, Reason, VerdictKind
+
+_LARGEST = 50.0
+"""Logarithms of ratios are cut off here: two or three runs of nothing in common leave almost anything possible."""
+
+_MOST_RUNS = 200
+_WORTH_MENTIONING = 0.01
+_MOSTLY = 0.5
+"""As a share of the standard error: what is more than this of it is most of its variance, about."""
 
 
 @dataclass(frozen=True)
@@ -30,33 +38,16 @@ class ComparisonSettings:
     power: float = 0.9
 
     def __post_init__(self) -> None:
-        """Refuse what are no rates.
-
-        Raises:
-            ValueError: a rate is not in its range.
-        """
         if not (0 < self.false_alarms < 0.5 and 0.5 <= self.power < 1):
             raise ValueError("settings: false_alarms must be between 0 and 0.5, and power between 0.5 and 1")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of comparing runs.
+    """The outcome of comparing runs, by the names of the document (``vocabulary.verdict.Verdict``).
 
     Attributes:
-        kind: the verdict.
-        reason: why.
-        advice: what would help.
-        more_runs: about how many more runs would settle it; None if nothing need be settled or no number would.
-        ratio: level of the candidate to that of the baseline; 1.096 is 9.6 % slower.
-        low: lower end of the interval of the ratio.
-        high: upper end.
-        confidence: of that interval.
-        tolerance: the slowdown that nobody minds.
-        smallest_visible_slowdown: what this comparison would have called REGRESSED with the power of its settings.
         p_slower: evidence against "not slower": the probability, were it not slower, of as much evidence of a slowdown.
-        p_faster: the same against "not faster".
-        evidence: what it comes from.
     """
 
     kind: VerdictKind
@@ -73,11 +64,6 @@ class Comparison:
     p_faster: float
     evidence: Evidence = field(repr=False, compare=False)
 
-    @property
-    def noise(self) -> NoiseLevels:
-        """Where the noise is."""
-        return self.evidence.noise
-
 
 def compare(
     candidate: Sequence[RunSample],
@@ -89,14 +75,6 @@ def compare(
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
     """Compare runs with stored runs, or with runs that were measured in pairs, best in the order ABBA.
-
-    Args:
-        candidate: runs on the stack in question.
-        baseline: stored runs, or those of the other stack, as many.
-        layout: how the runs of the two sides belong together.
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
-        prior: what is known about the noise here; the default knows little.
-        settings: permitted error rates.
 
     Raises:
         ValueError: a side has no runs, they do not belong together as the layout says, or the tolerance is not a share
@@ -121,6 +99,16 @@ def as_published(
     return stripped, [single], replace(prior or NoisePrior(), slow_sessions=0.0)
 
 
+def material(tolerance: float) -> float:
+    """Half the tolerance, in logarithms: best estimates below it are not worth a verdict."""
+    return math.log1p(tolerance) / 2
+
+
+def largest_unchanged(tolerance: float) -> float:
+    """Twice the tolerance, in logarithms: a slowdown of so much must not be called UNCHANGED."""
+    return math.log1p(2 * tolerance)
+
+
 def decide(
     evidence: Evidence,
     tolerance: float,
@@ -139,9 +127,6 @@ def decide(
     - INCONCLUSIVE: none of these.
 
     Args:
-        evidence: what is known.
-        tolerance: the slowdown that nobody minds.
-        settings: permitted error rates.
         error: the permitted error rate of this interim analysis, if there are several; else that of the settings.
         missing: the permitted rate of UNCHANGED at twice the tolerance, at this analysis; else ``error``.
 
@@ -154,15 +139,15 @@ def decide(
     missing = nominal if missing is None else missing
     known = evidence.posterior
     quantiles = (known.quantile(order) for order in (0.5, nominal, 1 - nominal, 1 - missing))
-    estimate, low, high, most = (max(-LARGEST, min(quantile, LARGEST)) for quantile in quantiles)
+    estimate, low, high, most = (max(-_LARGEST, min(quantile, _LARGEST)) for quantile in quantiles)
     # An interim analysis' own level becomes what it is worth overall, so that all cases can be judged alike.
     worth = settings.false_alarms / nominal
     p_slower, p_faster = (min(1.0, worth * p) for p in (known.below(0.0), known.above(0.0)))
     limit = 2 * tolerance
-    visible = visible_slowdown(evidence, nominal, settings.power, tolerance)
+    visible = _visible_slowdown(evidence, nominal, settings.power, tolerance)
     # What a slow session would explain is not called REGRESSED, but it is seen: it is not called UNCHANGED either.
     normal = evidence if evidence.normal is None else replace(evidence, posterior=evidence.normal)
-    noticed = visible_slowdown(normal, missing, settings.power, tolerance)
+    noticed = _visible_slowdown(normal, missing, settings.power, tolerance)
     evident = min(normal.posterior.below(0.0), normal.posterior.above(0.0)) <= nominal
     suspicious = evident and abs(estimate) >= material(tolerance)
     advice, more_runs = Advice.NONE, None
@@ -170,11 +155,11 @@ def decide(
         kind, reason, advice = VerdictKind.REGRESSED, Reason.SLOWER, Advice.ACCEPT_OR_WAIVE
     elif p_faster <= settings.false_alarms and estimate <= -material(tolerance):
         kind, reason, advice = VerdictKind.IMPROVED, Reason.FASTER, Advice.REFRESH
-    elif most < math.log1p(limit) and noticed <= limit and not suspicious:
+    elif most < largest_unchanged(tolerance) and noticed <= limit and not suspicious:
         kind, reason = VerdictKind.UNCHANGED, Reason.WITHIN_TOLERANCE
     else:
         kind, reason = VerdictKind.INCONCLUSIVE, Reason.NOT_SIGNIFICANT if noticed <= limit else Reason.TOO_IMPRECISE
-        advice, more_runs = advise(evidence, visible, min(limit, visible * 0.7), nominal, settings.power)
+        advice, more_runs = _advise(evidence, visible, min(limit, visible * 0.7), nominal, settings.power)
     return Comparison(
         kind=kind,
         reason=reason,
@@ -190,3 +175,52 @@ def decide(
         p_faster=p_faster,
         evidence=evidence,
     )
+
+
+def _visible_slowdown(evidence: Evidence, false_alarms: float, power: float, tolerance: float) -> float:
+    """The smallest slowdown (0.03 for 3 %) that such a comparison calls REGRESSED with probability ``power``.
+
+    It is the distance from the best estimate to the lower end of the interval (a slowdown must clear it), plus that to
+    the upper quantile of order ``power`` (its estimate may come out lower); and at least half the tolerance plus the
+    latter, for slowdowns whose estimate is below half the tolerance are not called.
+    """
+    known = evidence.posterior
+    centre = known.quantile(0.5)
+    luck = known.quantile(power) - centre
+    clear = centre - known.quantile(false_alarms)
+    return math.expm1(min(max(clear, material(tolerance)) + luck, _LARGEST))
+
+
+def _advise(
+    evidence: Evidence, visible: float, limit: float, false_alarms: float, power: float
+) -> tuple[Advice, int | None]:
+    """How an INCONCLUSIVE comparison that detects a slowdown of ``visible``, and should of ``limit``, could be settled.
+
+    The number is how many more runs of the candidate (of each side, side by side) are about enough.
+    """
+    from scipy.special import ndtri
+
+    if abs(evidence.unusual_shift) > _WORTH_MENTIONING and not evidence.side_by_side:
+        return Advice.CHECK_MACHINE, None
+    if abs(evidence.tail_spread_shift) * TAIL_SPREAD_DOUBT > _MOSTLY * evidence.posterior.spread:
+        return Advice.CHECK_ROUNDS, None
+    normal = evidence.normal
+    if normal and min(normal.below(0.0), normal.above(0.0), normal.above(math.log1p(limit))) <= false_alarms:
+        return Advice.ANOTHER_SESSION, None  # it would be settled, if only no session were slow
+    # Never more than the noise that made this comparison blind, or more runs would be promised than help.
+    reach = float(ndtri(1 - false_alarms) + ndtri(power))
+    wanted = (math.log1p(limit) / reach) ** 2
+    now = (math.log1p(visible) / reach) ** 2
+    for more in range(1, _MOST_RUNS + 1):
+        if now * error_with(evidence, more) / error_with(evidence, 0) <= wanted:
+            return Advice.MORE_RUNS, more
+    return (Advice.QUIETER_MACHINE if evidence.side_by_side else Advice.SIDE_BY_SIDE), None
+
+
+def error_with(evidence: Evidence, more: int) -> float:
+    """The squared error of the logarithm of the ratio with so many more runs, from the spreads that were found."""
+    runs = evidence.run_spread**2
+    if evidence.side_by_side:
+        return 2 * runs / (evidence.candidate_runs + more)
+    sessions = evidence.session_spread**2 * (1 / evidence.candidate_groups + 1 / evidence.baseline_groups)
+    return sessions + runs * (1 / (evidence.candidate_runs + more) + 1 / evidence.baseline_runs)

@@ -18,34 +18,25 @@ _WIDTH = 3.0
 
 @dataclass(frozen=True)
 class SteadyState:
-    """Whether rounds have become steady.
-
-    Attributes:
-        start: index of the first steady round, or None if they are not steady yet.
-        reason: why, in words.
-    """
+    """The index of the first steady round, or None if they are not steady yet; and why, in words."""
 
     start: int | None
     reason: str
 
 
 def steady_start(latencies: Sequence[float]) -> SteadyState:
-    """Decide whether the latest rounds are steady: without a trend, and without a step.
+    """Decide whether the latest rounds, in seconds, are steady: without a trend, and without a step.
 
     Georges, Buytaert and Eeckhout (OOPSLA 2007) wait until the coefficient of variation of the last k rounds falls
     below a threshold. On a shared machine that never happens, and a slow drift passes it on a quiet one. Noise is not
     what warm-up must remove, drift is; so the window of the last 5 rounds (7, where they differ by more than 3 %, for a
     drift hides in noise), and of the last 10 once there are as many, must show neither
 
-    - a trend that matters: Kendall's rank correlation of latency and order, two-sided p at most 0.2 (Mann 1945;
-      Barrett et al. 2017 show that steady states need a test for change, not a fixed number of rounds), by which the
-      window changes by more than 1 % (Theil's and Sen's slope). The level is high because a round too many costs
-      little, and a drift taken for steady spoils the run; nor
+    - a trend: Kendall's rank correlation of latency and order, two-sided p at most 0.2 (Mann 1945; Barrett et al. 2017
+      show that steady states need a test for change), by which the window changes by more than 1 % (Theil's and Sen's
+      slope). The level is high because a round too many costs little, and a drift taken for steady spoils the run; nor
     - a step: the medians of its halves (in logarithms) differ by more than 1 % and by more than three standard errors,
       estimated from the median absolute deviation.
-
-    Args:
-        latencies: durations of all rounds so far, in seconds.
 
     Raises:
         ValueError: a duration is not a finite number above 0.

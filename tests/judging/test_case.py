@@ -1,4 +1,4 @@
-"""The verdicts of one case: other metrics, nights, what would settle it, and interim analyses after every run."""
+"""The verdicts of one case: other metrics, sessions, what would settle it, and interim analyses after every run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
 from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
-from tests.judging.making import against, noisy_runs
+from tests.judging.factories import against, noisy_runs
 from tests.stores.making import make_run
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001", compilation=20.0)
@@ -66,18 +66,18 @@ def test_a_gate_without_evidence_is_no_pass() -> None:
         assert judged.settled
 
 
-def test_runs_carry_their_night_so_that_nights_are_learned() -> None:
-    nights = [f"2026013{day}T120000.000000Z-0000000{day}" for day in range(4)]
+def test_runs_carry_their_session_so_that_sessions_are_learned() -> None:
+    sessions = [f"2026013{day}T120000.000000Z-0000000{day}" for day in range(4)]
     levels = (1.0, 1.06, 0.95, 1.03)
     stored = [
-        run for n, level in zip(nights, levels, strict=True) for run in noisy_runs(3, level=level, session=n, seed=n)
+        run for n, level in zip(sessions, levels, strict=True) for run in noisy_runs(3, level=level, session=n, seed=n)
     ]
-    assert [sample_of(run).session for run in stored][::3] == nights
-    evidence = against(noisy_runs(3, level=1.06, session="20260201T120000.000000Z-00000009", seed="tonight"), stored)
+    assert [sample_of(run).session for run in stored][::3] == sessions
+    evidence = against(noisy_runs(3, level=1.06, session="20260201T120000.000000Z-00000009", seed="now"), stored)
     (verdict,) = CaseJudge(Rules()).judge(evidence).verdicts
-    assert verdict.kind is VerdictKind.INCONCLUSIVE, "nights lie so far apart that 6 % may be one of them"
-    single = [run for run in noisy_runs(12, session=nights[0], seed="one")]
-    evidence = against(noisy_runs(3, level=1.10, session="20260201T120000.000000Z-00000009", seed="tonight"), single)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE, "sessions lie so far apart that 6 % may be one of them"
+    single = [run for run in noisy_runs(12, session=sessions[0], seed="one")]
+    evidence = against(noisy_runs(3, level=1.10, session="20260201T120000.000000Z-00000009", seed="now"), single)
     assert CaseJudge(Rules()).judge(evidence).verdicts[0].kind is VerdictKind.REGRESSED
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaudi_perf.judging import Rules, judge_runs, refresh_verdicts
+from gaudi_perf.judging import Rules, refresh_verdicts
 from gaudi_perf.reports.wording import advice, level_change, reason
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import regressions
@@ -19,7 +19,7 @@ from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
-from tests.judging.making import noisy_runs
+from tests.judging.factories import judge_runs, noisy_runs
 from tests.stores.making import make_run, make_runs
 
 

@@ -12,7 +12,7 @@ from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.statistics.multiple_testing import lond_level
 from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.verdict import SharedErrorRate, VerdictKind
-from tests.judging.making import against, noisy_runs
+from tests.judging.factories import against, case_of, noisy_runs
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001")
 
@@ -28,7 +28,7 @@ def judge_all(
             judged = judge.judge(against(measured[:count], STORED))
             if judged.settled:
                 break
-        testing.add(f"case-{number}", judged)
+        testing.add(case_of(number), judged)
         kinds.append(judged.verdicts[0].kind)
     return testing, kinds
 
@@ -63,7 +63,7 @@ def test_what_all_cases_share_is_certain_in_the_end() -> None:
     testing, kinds = judge_all([middling() + 0.002] * 8)
     added = testing.conclude().added
     assert VerdictKind.INCONCLUSIVE in kinds, "each is judged before the others are known"
-    assert {f"case-{number}" for number, kind in enumerate(kinds) if kind is not VerdictKind.REGRESSED} == set(added)
+    assert {case_of(number) for number, kind in enumerate(kinds) if kind is not VerdictKind.REGRESSED} == set(added)
     assert all(verdict.kind is VerdictKind.REGRESSED for verdict in added.values())
     common = testing.conclude().common
     assert common is not None and common.regressed == common.compared == 8
@@ -73,7 +73,7 @@ def test_it_is_also_where_runs_are_as_many_as_it_takes() -> None:
     testing, kinds = judge_all([1.049] * 12, plan=StoppingPlan(most=5))
     added = testing.conclude().added
     assert VerdictKind.INCONCLUSIVE in kinds
-    assert {f"case-{number}" for number, kind in enumerate(kinds) if kind is VerdictKind.INCONCLUSIVE} == set(added)
+    assert {case_of(number) for number, kind in enumerate(kinds) if kind is VerdictKind.INCONCLUSIVE} == set(added)
 
 
 def test_a_session_without_comparisons_says_nothing() -> None:
@@ -95,7 +95,7 @@ def test_what_is_called_on_the_way_is_called_in_the_end(evidence: list[float], r
     assert all(p <= rate * upheld / len(ordered) * (1 + 1e-12) for p in called)
 
 
-def test_the_rate_holds_where_nothing_changed_and_nights_are_shared() -> None:
+def test_the_rate_holds_where_nothing_changed_and_sessions_are_shared() -> None:
     rng = np.random.default_rng(5)
     from scipy.special import ndtr
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines, judge_runs
+from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines
 from gaudi_perf.judging.noise import FEWEST_SESSIONS, NEWEST_SESSIONS, NoiseEstimate, estimated_from
 from gaudi_perf.reports.wording import learned_noise, reason
 from gaudi_perf.statistics.sample import RunSample
@@ -22,19 +22,20 @@ from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
+from tests.judging.factories import judge_runs
 from tests.stores.making import make_run
 
 
-def session_of(night: int) -> str:
-    return f"202601{1 + night // 24:02d}T{night % 24:02d}0000.000000Z-{night:08x}"
+def session_of(index: int) -> str:
+    return f"202601{1 + index // 24:02d}T{index % 24:02d}0000.000000Z-{index:08x}"
 
 
-def nights(count: int, spread: float, *, runs: int = 2, first: int = 0, seed: int = 1, **fields: object) -> list[Run]:
-    """Runs of the same code on nights that lie so far apart; runs by a tenth of it."""
+def sessions(count: int, spread: float, *, runs: int = 2, first: int = 0, seed: int = 1, **fields: object) -> list[Run]:
+    """Runs of the same code in sessions that lie so far apart; runs by a tenth of it."""
     dice = random.Random(seed)
     made = []
-    for night in range(first, first + count):
-        luck, session = dice.gauss(0, spread), session_of(night)
+    for index in range(first, first + count):
+        luck, session = dice.gauss(0, spread), session_of(index)
         for number in range(runs):
             level = math.exp(luck + dice.gauss(0, spread / 10))
             made.append(
@@ -42,7 +43,7 @@ def nights(count: int, spread: float, *, runs: int = 2, first: int = 0, seed: in
                     [level * math.exp(dice.gauss(0, 0.001)) for _ in range(5)],
                     session=session,
                     run_id=f"{session}-{number:08x}",
-                    started_at=f"2026-01-{1 + night // 24:02d}T{night % 24:02d}:{number:02d}:00Z",
+                    started_at=f"2026-01-{1 + index // 24:02d}T{index % 24:02d}:{number:02d}:00Z",
                     **fields,  # type: ignore[arg-type]
                 )
             )
@@ -66,26 +67,26 @@ def published(run: Run, latency: float) -> CaseBaseline:
     return CaseBaseline(case=run.case, published=number)
 
 
-def test_how_far_nights_lie_apart_is_learned() -> None:
-    tonight = make_run(session="tonight")
-    quiet, restless = (learned(nights(30, spread), tonight) for spread in (0.003, 0.04))
+def test_how_far_sessions_lie_apart_is_learned() -> None:
+    candidate = make_run(session="candidate")
+    quiet, restless = (learned(sessions(30, spread), candidate) for spread in (0.003, 0.04))
     assert quiet is not None and restless is not None
     assert quiet.prior.session < 0.01 < 0.02 < restless.prior.session
     assert (restless.runs, restless.sessions) == (60, 30)
 
 
-def test_it_takes_nights_of_the_same_case_device_host_and_workload() -> None:
-    tonight = make_run(session="tonight")
-    assert learned(nights(FEWEST_SESSIONS - 1, 0.01, runs=9), tonight) is None
-    assert learned(nights(FEWEST_SESSIONS, 0.01, runs=1), tonight) is not None
+def test_it_takes_sessions_of_the_same_case_device_host_and_workload() -> None:
+    candidate = make_run(session="candidate")
+    assert learned(sessions(FEWEST_SESSIONS - 1, 0.01, runs=9), candidate) is None
+    assert learned(sessions(FEWEST_SESSIONS, 0.01, runs=1), candidate) is not None
     for other in ({"cpu": "EPYC"}, {"graphs": False}, {"device": "gaudi3"}, {"new_tokens": 8}, {"steady": False}):
-        assert learned(nights(30, 0.01, **other), tonight) is None  # type: ignore[arg-type]
-    assert learned(nights(30, 0.01, problems=["throttled"]), tonight) is None
-    assert learned([], tonight) is None
+        assert learned(sessions(30, 0.01, **other), candidate) is None  # type: ignore[arg-type]
+    assert learned(sessions(30, 0.01, problems=["throttled"]), candidate) is None
+    assert learned([], candidate) is None
 
 
 def test_levels_of_different_stacks_are_no_noise() -> None:
-    tonight = make_run(session="tonight", version="1.24.0")
+    candidate = make_run(session="candidate", version="1.24.0")
     faster = [
         msgspec.structs.replace(
             run,
@@ -93,22 +94,22 @@ def test_levels_of_different_stacks_are_no_noise() -> None:
                 run.measurement, latencies_s=[0.5 * latency for latency in run.measurement.latencies_s]
             ),
         )
-        for run in nights(12, 0.01, first=40, version="1.23.0")
+        for run in sessions(12, 0.01, first=40, version="1.23.0")
     ]
-    found = learned([*nights(20, 0.01, version="1.22.0"), *faster], tonight)
+    found = learned([*sessions(20, 0.01, version="1.22.0"), *faster], candidate)
     assert found is not None and found.sessions == 20 and found.prior.session < 0.03
-    own = learned([*nights(12, 0.04, version="1.24.0"), *faster], tonight)
-    assert own is not None and own.prior.session > 0.015, "its own stack goes before another with as many nights"
+    own = learned([*sessions(12, 0.04, version="1.24.0"), *faster], candidate)
+    assert own is not None and own.prior.session > 0.015, "its own stack goes before another with as many sessions"
 
 
 def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
     rng = np.random.default_rng(3)
     samples = []
-    for night in range(20):
+    for index in range(20):
         luck = rng.normal(0, 0.05)
         for _ in range(3):
             probes = np.exp(luck + rng.normal(0, 0.002, 5))
-            samples.append(RunSample(np.exp(0.8 * luck + rng.normal(0, 0.003, 5)), probes, str(night)))
+            samples.append(RunSample(np.exp(0.8 * luck + rng.normal(0, 0.003, 5)), probes, str(index)))
     blind, seeing = (estimated_from(samples, probes=probes) for probes in (False, True))
     assert blind is not None and seeing is not None
     assert seeing.prior.session < 0.01 < 0.025 < blind.prior.session
@@ -116,46 +117,48 @@ def test_what_the_probes_explain_is_no_noise_where_there_are_probes() -> None:
     assert estimated_from(without, probes=True) == estimated_from(without, probes=False), "one run has none"
 
 
-def test_only_the_newest_nights_count() -> None:
-    tonight = make_run(session="tonight")
-    history = [*nights(40, 0.2), *nights(NEWEST_SESSIONS, 0.005, first=40)]
-    found = learned(history, tonight)
+def test_only_the_newest_sessions_count() -> None:
+    candidate = make_run(session="candidate")
+    history = [*sessions(40, 0.2), *sessions(NEWEST_SESSIONS, 0.005, first=40)]
+    found = learned(history, candidate)
     assert found is not None and found.sessions == NEWEST_SESSIONS and found.prior.session < 0.015
-    assert found == learned(history[::-1], tonight), "in whatever order it is read"
+    assert found == learned(history[::-1], candidate), "in whatever order it is read"
 
 
 def test_what_is_compared_teaches_nothing(tmp_path: Path) -> None:
-    history = nights(12, 0.02)
-    baseline, candidate = history[:4], nights(1, 0.02, first=12)
+    history = sessions(12, 0.02)
+    baseline, candidate = history[:4], sessions(1, 0.02, first=12)
     store = stored(tmp_path, (baseline[0], CaseBaseline.of(baseline)))
     known = NoiseHistory(lambda: [*history, *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", known).references
     assert reference.noise is not None and reference.noise.sessions == 10
     fewer = NoiseHistory(lambda: [*history[2:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
-    assert reference.noise is not None, "the baseline's nights are not among them"
+    assert reference.noise is not None, "the baseline's sessions are not among them"
     fewer = NoiseHistory(lambda: [*history[6:], *candidate], store)
     (reference,) = evidence_against_baselines(candidate, store, "", fewer).references
-    assert reference.noise is None, "nine nights are left"
+    assert reference.noise is None, "nine sessions are left"
 
 
 @pytest.mark.parametrize("plan", [None, StoppingPlan(first=2, most=5)])
 @pytest.mark.parametrize("single", [True, False])
-def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: StoppingPlan | None, single: bool) -> None:
-    """20 % is much for nights that lie 1 % apart, and little for those that lie 6 % apart."""
-    tonight = nights(1, 0.0, runs=5, first=99)
+def test_a_machine_whose_sessions_differ_raises_no_alarm(
+    tmp_path: Path, plan: StoppingPlan | None, single: bool
+) -> None:
+    """20 % is much for sessions that lie 1 % apart, and little for those that lie 6 % apart."""
+    candidate = sessions(1, 0.0, runs=5, first=99)
     level = 1 / 1.2
     before = make_run(level, session="20251231T000000.000000Z-00000001", version="1.21.0")
     entry = published(before, level) if single else CaseBaseline.of([before, make_run(level * 1.001, version="1.21.0")])
     store = stored(tmp_path, (before, entry))
 
     def verdict(history: NoiseHistory | None) -> Verdict:
-        evidence = evidence_against_baselines(tonight, store, "", history)
+        evidence = evidence_against_baselines(candidate, store, "", history)
         return CaseJudge(Rules(), plan).judge(evidence).verdicts[0]
 
     unknown = verdict(None)
     assert unknown.kind == VerdictKind.REGRESSED and unknown.learned_noise is None
-    known = verdict(NoiseHistory(lambda: list(nights(30, 0.06))))
+    known = verdict(NoiseHistory(lambda: list(sessions(30, 0.06))))
     assert known.kind == VerdictKind.INCONCLUSIVE, known.reason
     assert known.learned_noise is not None
     assert (known.learned_noise.runs, known.learned_noise.sessions) == (60, 30)
@@ -175,23 +178,23 @@ def test_a_machine_whose_nights_differ_raises_no_alarm(tmp_path: Path, plan: Sto
 
 
 def test_other_metrics_have_noise_of_their_own(tmp_path: Path) -> None:
-    before, tonight = nights(1, 0.0), nights(1, 0.0, first=99)
+    before, candidate = sessions(1, 0.0), sessions(1, 0.0, first=99)
     store = stored(tmp_path, (before[0], CaseBaseline.of(before)))
-    history = NoiseHistory(lambda: list(nights(30, 0.05, first=10)))
-    judged = CaseJudge(Rules()).judge(evidence_against_baselines(tonight, store, "", history))
+    history = NoiseHistory(lambda: list(sessions(30, 0.05, first=10)))
+    judged = CaseJudge(Rules()).judge(evidence_against_baselines(candidate, store, "", history))
     assert judged.verdicts[0].learned_noise is not None and judged.others
     assert all(other.learned_noise is None and "learned" not in reason(other) for other in judged.others)
 
 
 def test_a_directory_teaches_and_so_do_baselines(tmp_path: Path) -> None:
-    history, tonight = nights(12, 0.02), make_run(session="tonight")
+    history, candidate = sessions(12, 0.02), make_run(session="candidate")
     results, empty = ResultsStore(tmp_path / "results"), stored(tmp_path / "none")
     for run in history:
         results.write_run(run)
 
     def usual(results: Path, baselines: BaselineStore) -> NoiseEstimate | None:
         found = NoiseHistory.of(results, baselines)
-        return found.estimate(tonight.comparability, tonight.stack, probes=False)
+        return found.estimate(candidate.comparability, candidate.stack, probes=False)
 
     found = usual(results.directory, empty)
     assert found is not None and found.sessions == 12
@@ -202,17 +205,17 @@ def test_a_directory_teaches_and_so_do_baselines(tmp_path: Path) -> None:
 
 
 def test_bad_history_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
-    history = nights(11, 0.02)
+    history = sessions(11, 0.02)
     results = ResultsStore(tmp_path / "results")
     paths = [results.write_run(run) for run in history]
     paths[0].write_bytes(b"{torn")
     (results.directory / ".history-index").write_bytes(b"\x00")
-    baseline, tonight = nights(1, 0.0, first=50), nights(1, 0.0, first=60)
+    baseline, candidate = sessions(1, 0.0, first=50), sessions(1, 0.0, first=60)
     store = stored(tmp_path / "baselines", (baseline[0], CaseBaseline.of(baseline)))
     broken = tmp_path / "baselines" / "gaudi2" / "synapse-1.0.0.json"
     broken.write_text("[]")
-    (verdict,) = judge_runs(tonight, store, "1.22.0", history=NoiseHistory.of(results.directory, store))
+    (verdict,) = judge_runs(candidate, store, "1.22.0", history=NoiseHistory.of(results.directory, store))
     assert verdict.learned_noise is not None
     assert (verdict.learned_noise.runs, verdict.learned_noise.sessions) == (21, 11)
-    (verdict,) = judge_runs(tonight, store, "1.22.0", history=NoiseHistory.of(broken, store))
+    (verdict,) = judge_runs(candidate, store, "1.22.0", history=NoiseHistory.of(broken, store))
     assert verdict.learned_noise is None

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 
 from gaudi_perf.judging import CaseJudge, Judgement, Rules
 from gaudi_perf.judging.multiple_testing import MultipleTesting
-from gaudi_perf.judging.outcome import fails, with_added
-from gaudi_perf.judging.waived import waived
+from gaudi_perf.judging.outcome import fails, waived, with_added
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Reason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
-from tests.judging.making import against, noisy_runs
+from tests.judging.factories import against, case_of, noisy_runs
 from tests.stores.making import make_run
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "sessions.py"
@@ -153,7 +153,7 @@ GATES = st.sampled_from([frozenset({LATENCY}), frozenset({LATENCY, "first-token"
 def test_whatever_a_comparison_finds_reaches_the_exit_status(
     cases: list[tuple[float, float, bool]], gates: frozenset[Metric], seed: int
 ) -> None:
-    family, judgements, reports = MultipleTesting(len(cases)), dict[str, Judgement](), dict[str, CaseReport]()
+    testing, judgements, reports = MultipleTesting(len(cases)), dict[Case, Judgement](), dict[Case, CaseReport]()
     for number, (latency, first_token, second) in enumerate(cases):
         name = f"{seed}-{number}"
         ours = noisy_runs(5, level=latency, first_token=0.1 * first_token, seed=f"{name} ours")
@@ -161,22 +161,22 @@ def test_whatever_a_comparison_finds_reaches_the_exit_status(
         if second:
             same = {"level": latency, "first_token": 0.1 * first_token}
             theirs.append(noisy_runs(5, seed=f"{name}", session="20260129T120000.000000Z-00000001", **same))  # type: ignore[arg-type]
-        judgement = CaseJudge(family.rules(Rules(gates=gates))).judge(against(ours, *theirs))
-        family.add(name, judgement)
-        judgements[name] = judgement
-        reports[name] = CaseReport(case=ours[0].case, verdicts=list(judgement.verdicts))
-    at_once = {name for name, report in reports.items() if fails(report.verdicts, "")}
-    added = family.conclude().added
-    for name, verdict in added.items():
-        reports[name] = with_added(reports[name], verdict, "")
-        assert fails(reports[name].verdicts, "")
+        case = case_of(number)
+        judgements[case] = CaseJudge(testing.rules(Rules(gates=gates))).judge(against(ours, *theirs))
+        testing.add(case, judgements[case])
+        reports[case] = CaseReport(case=case, verdicts=list(judgements[case].verdicts))
+    at_once = {case for case, report in reports.items() if fails(report.verdicts, "")}
+    added = testing.conclude().added
+    for case, verdict in added.items():
+        reports[case] = with_added(reports[case], verdict, "")
+        assert fails(reports[case].verdicts, "")
     assert at_once.isdisjoint(added)
-    for name, (latency, first_token, _) in zip(judgements, cases, strict=True):
-        judgement, failed = judgements[name], fails(reports[name].verdicts, "")
+    for case, (latency, first_token, _) in zip(judgements, cases, strict=True):
+        judgement, failed = judgements[case], fails(reports[case].verdicts, "")
         assert {verdict.metric for verdict in judgement.verdicts} <= gates
         assert not {verdict.metric for verdict in judgement.others} & gates
         if any(verdict.kind == VerdictKind.REGRESSED for verdict in judgement.verdicts):
-            assert name in at_once, "nothing takes back what a test said"
+            assert case in at_once, "nothing takes back what a test said"
         # 20 and 30 % are far beyond this noise; 3 % and 6 % may be found or not.
         if (LATENCY in gates and latency == 1.2) or ("first-token" in gates and first_token == 1.3):
             assert failed, judgement.verdicts

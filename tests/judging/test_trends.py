@@ -5,7 +5,7 @@ from gaudi_perf.vocabulary.run import Run
 from tests.stores.making import make_runs
 
 
-def night(day: int, level: float, version: str, **fields: object) -> list[Run]:
+def session(day: int, level: float, version: str, **fields: object) -> list[Run]:
     name = f"2026{1 + day // 28:02d}{1 + day % 28:02d}"
     at = f"{name[:4]}-{name[4:6]}-{name[6:]}T00:00:00Z"
     return make_runs(level, session=f"{name}-{version}", started_at=at, version=version, **fields)
@@ -15,7 +15,7 @@ def test_since_when_and_what_changed_in_the_stack() -> None:
     runs: list[Run] = []
     for day in range(14):
         driver = "1.22.0" if day < 7 else "1.22.1"
-        runs += night(day, 1.0 if day < 7 else 1.12, "1.22.0", components={"driver": driver})
+        runs += session(day, 1.0 if day < 7 else 1.12, "1.22.0", components={"driver": driver})
     (trend,) = trends(runs).values()
     (change,) = changes_of(trend)
     assert change.since.started_at[:10] == "2026-01-08" and change.before.started_at[:10] == "2026-01-07"
@@ -23,10 +23,10 @@ def test_since_when_and_what_changed_in_the_stack() -> None:
     assert abs(change.point.ratio - 1.12) < 0.01
 
 
-def test_two_releases_every_night_are_two_levels_and_not_a_change_every_night() -> None:
+def test_two_releases_every_session_are_two_levels_and_not_a_change_every_session() -> None:
     runs: list[Run] = []
     for day in range(8):
-        runs += [*night(day, 1.0, "1.9.0"), *night(day, 1.1, "1.10.0")]
+        runs += [*session(day, 1.0, "1.9.0"), *session(day, 1.1, "1.10.0")]
     (trend,) = trends(runs).values()
     assert [item.stack.version for item in trend.sessions] == ["1.9.0"] * 8 + ["1.10.0"] * 8
     (change,) = changes_of(trend)
@@ -36,13 +36,13 @@ def test_two_releases_every_night_are_two_levels_and_not_a_change_every_night() 
 
 def test_what_may_not_be_compared_is_a_trend_of_its_own() -> None:
     runs = [
-        *night(1, 1.0, "1.22.0"),
-        *night(1, 1.0, "1.22.0", devices=8),
-        *night(1, 1.0, "1.22.0", device="gaudi3"),
-        *night(1, 1.0, "1.22.0", cpu="Xeon 6"),
-        *night(1, 1.0, "1.22.0", new_tokens=10),
-        *night(2, 1.0, "1.22.0", steady=False),
-        *night(2, 1.0, "1.22.0", problems=["throttled"]),
+        *session(1, 1.0, "1.22.0"),
+        *session(1, 1.0, "1.22.0", devices=8),
+        *session(1, 1.0, "1.22.0", device="gaudi3"),
+        *session(1, 1.0, "1.22.0", cpu="Xeon 6"),
+        *session(1, 1.0, "1.22.0", new_tokens=10),
+        *session(2, 1.0, "1.22.0", steady=False),
+        *session(2, 1.0, "1.22.0", problems=["throttled"]),
     ]
     found = trends(runs).values()
     assert len(found) == 5

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.judging import judge_runs
-from gaudi_perf.judging.waived import waived
+from gaudi_perf.judging.outcome import waived
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+from tests.judging.factories import judge_runs
 from tests.stores.making import make_runs
 from tests.vocabulary.factories import verdict_saying
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from gaudi_perf.judging import judge_runs
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
@@ -18,6 +17,7 @@ from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenT
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import Workload
+from tests.judging.factories import judge_runs
 
 MODELS = {"bloomz176b": 4.0, "bloomz7b": 0.75, "bloomz560m": 0.16}
 RELEASES = (

@@ -75,4 +75,4 @@ def test_a_slowdown_that_stays_does_not_become_usual_noise(since: int, slower: f
     slow = [run for number in range(since) for run in session(f"slow {number}", slower)]
     learned = learn_noise_prior([*good, *slow])
     assert learned.session < 0.01
-    assert compare(session("tonight", slower), good[::12], prior=learned).kind == VerdictKind.REGRESSED
+    assert compare(session("candidate", slower), good[::12], prior=learned).kind == VerdictKind.REGRESSED

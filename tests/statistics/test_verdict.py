@@ -37,8 +37,8 @@ def share(kind: VerdictKind, slowdown: float, repeats: int = 60, probed: bool = 
     rng = np.random.default_rng(40)
     found = 0
     for _ in range(repeats):
-        tonight = session(rng, "tonight", 5, probed)
-        found += compare(slowed(tonight, slowdown), sessions(rng, 5, probed)).kind == kind
+        candidate = session(rng, "candidate", 5, probed)
+        found += compare(slowed(candidate, slowdown), sessions(rng, 5, probed)).kind == kind
     return found / repeats
 
 
@@ -103,8 +103,8 @@ def test_a_session_that_is_slow_by_its_probes_is_not_blamed_on_the_software() ->
         for number in range(5)
         for sample in make_runs(rng, 1, session=f"session {number}", probes=rng.normal(0, 0.003, 1))
     ]
-    slow = make_runs(rng, 3, level=0.08, session="tonight", probes=0.08 + rng.normal(0, 0.003, 3))
-    fine = make_runs(rng, 3, level=0.08, session="tonight", probes=rng.normal(0, 0.003, 3))
+    slow = make_runs(rng, 3, level=0.08, session="candidate", probes=0.08 + rng.normal(0, 0.003, 3))
+    fine = make_runs(rng, 3, level=0.08, session="candidate", probes=rng.normal(0, 0.003, 3))
     throttled = compare(slow, baseline)
     assert throttled.kind == VerdictKind.INCONCLUSIVE
     assert throttled.advice is Advice.CHECK_MACHINE and (throttled.evidence.probe_shift or 0) > 0
@@ -123,7 +123,7 @@ def test_a_run_whose_probes_were_off_does_not_tell_what_a_slow_session_does() ->
             probes[0] += 0.05 * (number == 2)
             level = rng.normal(0, 0.01)
             baseline += make_runs(rng, 5, level=level, session=f"session {number}", probes=probes)
-        slow = make_runs(rng, 5, level=0.08, session="tonight", probes=0.08 + rng.normal(0, 0.003, 5))
+        slow = make_runs(rng, 5, level=0.08, session="candidate", probes=0.08 + rng.normal(0, 0.003, 5))
         kinds.append(compare(slow, baseline).kind)
     assert set(kinds) == {VerdictKind.INCONCLUSIVE}
 
@@ -138,7 +138,7 @@ def test_jitter_of_probes_does_not_make_a_slow_session_look_usual() -> None:
             for off in (0.019, -0.019, 0.019, -0.019, 0.0)
         ]
 
-    outcome = compare(session("tonight", 0.08), session("before", 0.0))
+    outcome = compare(session("candidate", 0.08), session("before", 0.0))
     assert outcome.kind == VerdictKind.INCONCLUSIVE, "both medians are known well enough to tell the sessions apart"
 
 
@@ -157,7 +157,7 @@ def test_probes_take_the_machine_out_of_runs_side_by_side() -> None:
     ]
     blind = [[RunSample(rounds=sample.rounds) for sample in side] for side in sides]
     with_probes, without = compare(*sides, layout=Layout.SIDE_BY_SIDE), compare(*blind, layout=Layout.SIDE_BY_SIDE)
-    assert with_probes.noise.run < 0.02 < 0.2 < without.noise.run
+    assert with_probes.evidence.run_spread < 0.02 < 0.2 < without.evidence.run_spread
     assert with_probes.evidence.posterior.coefficients[0] == pytest.approx(1, abs=0.1)
     assert with_probes.kind == VerdictKind.UNCHANGED
     assert without.kind == VerdictKind.INCONCLUSIVE

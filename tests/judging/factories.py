@@ -8,8 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import GraphCompilation, Run, TokenTimes
+from gaudi_perf.vocabulary.verdict import Verdict
 from tests.stores.making import make_run
 
 
@@ -50,6 +54,18 @@ def noisy_runs(
         )
         made.append(msgspec.structs.replace(run, measurement=measurement, stack_label=label))
     return made
+
+
+def case_of(number: int) -> Case:
+    """A case of a session, another one for every number."""
+    return make_run(new_tokens=number + 1).case
+
+
+def judge_runs(
+    runs: Sequence[Run], store: BaselineStore, against: str, history: NoiseHistory | None = None
+) -> list[Verdict]:
+    """The verdicts of the runs of a case against every baseline that applies, or the one that is named."""
+    return list(CaseJudge(Rules()).judge(evidence_against_baselines(runs, store, against, history)).verdicts)
 
 
 def against(candidate: Sequence[Run], *baselines: Sequence[Run]) -> CaseEvidence:

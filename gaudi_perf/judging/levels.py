@@ -1,0 +1,62 @@
+"""How runs compare with the stored levels that a refresh would replace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gaudi_perf.judging.case import CaseJudge, Judgement, Rules
+from gaudi_perf.judging.evidence import evidence_against_baselines
+from gaudi_perf.judging.multiple_testing import MultipleTesting
+from gaudi_perf.judging.noise import NoiseHistory
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.changes import JudgedLevel
+from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.metrics import LATENCY
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
+
+
+def refresh_verdicts(
+    runs: Sequence[Run], store: BaselineStore, rules: Rules | None = None, history: NoiseHistory | None = None
+) -> dict[Case, JudgedLevel]:
+    """Compare runs with the levels that a refresh would replace, all cases as one multiple testing.
+
+    The level of the same version goes before that of the newest earlier one, which counts where the version has none:
+    a level that was slower than an earlier version's was accepted when it was stored. Published numbers are no level
+    that is replaced. Cases with runs on several devices or stacks are left out. There, and where a comparison is
+    INCONCLUSIVE, the refresh goes by its margin.
+
+    Raises:
+        UserError: a baseline that is needed is malformed.
+    """
+    groups: dict[Case, list[Run]] = {}
+    for run in runs:
+        if not run.not_usable:
+            groups.setdefault(run.case, []).append(run)
+    alike = {
+        case: same
+        for case, same in groups.items()
+        if all((run.device.name, run.stack) == (same[0].device.name, same[0].stack) for run in same)
+    }
+    testing = MultipleTesting(len(alike))
+    rules = rules or Rules()
+    rules = replace(rules, gates=rules.gates | {LATENCY})
+    judged: dict[Case, Judgement] = {}
+    for case, same in alike.items():
+        evidence = evidence_against_baselines(same, store, "", history)
+        measured = [reference for reference in evidence.references if not reference.published]
+        replaced = [reference for reference in measured if reference.role == "drift"] or measured
+        judged[case] = CaseJudge(testing.rules(rules)).judge(replace(evidence, references=tuple(replaced)))
+        testing.add(case, judged[case])
+    added = testing.conclude().added
+    found = {}
+    for case, one in judged.items():
+        verdicts = [added[case], *one.verdicts] if case in added else one.verdicts
+        latency = next(verdict for verdict in verdicts if verdict.metric == LATENCY)
+        found[case] = JudgedLevel(latency, _other_regressions(verdicts), _other_regressions(one.others))
+    return found
+
+
+def _other_regressions(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    return tuple(one for one in verdicts if one.kind == VerdictKind.REGRESSED and one.metric != LATENCY)
