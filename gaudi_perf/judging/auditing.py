@@ -12,6 +12,7 @@ from gaudi_perf.statistics.audit import Audit, Design, Sides, audit
 from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 
@@ -57,7 +58,7 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
         History(
             case_id=same[0].case.id,
             device=same[0].device.name,
-            stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
+            stack=same[0].stack_title,
             host=same[0].host.host_class,
             samples=tuple(sample_of(run) for run in same),
         )
@@ -74,7 +75,7 @@ def usual_design(
     Args:
         samples: a history.
         candidates: runs of the candidate; None for as many as its sessions usually have.
-        baselines: runs of the baseline; None for five, which is what a refresh stores.
+        baselines: runs of the baseline; None for as many as a refresh needs.
         side_by_side: whether runs are compared in pairs of neighbours.
     """
     if candidates is None:
@@ -83,7 +84,7 @@ def usual_design(
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
         if len(sizes) == 1:  # both sides must come from the only session
             candidates = max(1, min(usual // 2, 5))
-    return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
+    return Design(candidates=max(candidates, 1), baselines=baselines or RUNS_FOR_BASELINES, side_by_side=side_by_side)
 
 
 @dataclass(frozen=True)

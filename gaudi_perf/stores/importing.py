@@ -20,7 +20,7 @@ from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.places import Place, place_of
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Date, Published
 from gaudi_perf.vocabulary.configuration import Case, Configuration, configuration_in
-from gaudi_perf.vocabulary.documents import Seconds, decode
+from gaudi_perf.vocabulary.documents import Seconds, decode, fits
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import MODELS, Scale
 from gaudi_perf.vocabulary.run import Measurement, Run, require_timestamp
@@ -107,10 +107,6 @@ class _BenchmarkFile(msgspec.Struct):
     benchmarks: list[_Benchmark]
     machine_info: _Machine
     datetime: str
-
-
-class _Day(msgspec.Struct):
-    day: Date
 
 
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
@@ -296,10 +292,8 @@ def _number(values: dict[str, msgspec.Raw], file: Path, test: str) -> float:
 
 
 def _check_day(day: str) -> None:
-    try:
-        msgspec.convert({"day": day}, _Day)
-    except msgspec.ValidationError:
-        raise UserError(f"{day!r} is not a day: write it like 2026-01-31") from None
+    if not fits(day, Date):
+        raise UserError(f"{day!r} is not a day: write it like 2026-01-31")
 
 
 def _key(case: CaseBaseline) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gaudi_perf.stores.places import STACK_KINDS, Place, device_names, parse_stack_name, place_of, places_of_device
+from gaudi_perf.stores.places import Place, device_names, parse_stack_name, place_of, places_of_device
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.stack import StackKind
+from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind
 from gaudi_perf.vocabulary.versions import parse_version
 
 FORMS = (

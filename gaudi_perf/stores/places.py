@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
 
 from gaudi_perf.stores.files import failure_sentence
+from gaudi_perf.vocabulary.documents import Slug, fits
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.stack import StackKind
+from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind
 from gaudi_perf.vocabulary.versions import parse_version
-
-STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
-"""Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
-_DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def parse_stack_name(name: str, source: str) -> tuple[StackKind, str]:
         UserError: the name has no kind, or no version.
     """
     kind, dash, version = name.partition("-")
-    if not _KIND.match(kind) or not dash or "/" in version:
+    if not fits(kind, StackKind) or not dash or "/" in version:
         raise UserError(
             f"{source}: not the name of a stack: write kind and version like synapse-1.24.0; "
             f"the kinds are {', '.join(STACK_KINDS)}"
@@ -97,7 +92,7 @@ def check_device_name(name: str, source: str) -> None:
     Raises:
         UserError: the name has other characters than those of ``gaudi2`` or ``a100-80gb``.
     """
-    if not _DEVICE.match(name):
+    if not fits(name, Slug):
         raise UserError(
             f"{source}: not the name of a device: write it like gaudi2 or a100-80gb "
             "(lower-case letters, digits, '.', '_' and '-')"

@@ -22,14 +22,10 @@ from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TOLERANCES
 from gaudi_perf.vocabulary.run import Run, in_order
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
-
-DEFAULT_MINIMUM_RUNS = 5
-DEFAULT_MARGIN = 0.05
-"""A level is slower if it is slower by more than this; the default tolerance of the suite."""
-
 
 _IN_DOUBT = (
     "the outputs of {other} differ from its own by more than rounding, and one of the two is wrong: find out which, "
@@ -95,10 +91,10 @@ def plan_refresh(
     store: BaselineStore,
     runs: Iterable[Run],
     *,
-    minimum_runs: int = DEFAULT_MINIMUM_RUNS,
+    minimum_runs: int = RUNS_FOR_BASELINES,
     accept_regression: str | None = None,
     now: datetime | None = None,
-    margin: float = DEFAULT_MARGIN,
+    margin: float = TOLERANCES[LATENCY],
     judged: Mapping[Case, JudgedLevel] | None = None,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses. Nothing is written.

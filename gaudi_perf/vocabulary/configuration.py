@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
+from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt, Slug
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import Workload
 
-Accelerator = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+Accelerator = Slug
 """The kind of accelerator: hpu, cuda, cpu, or that of another package's accelerator."""
 WeightsKind = Literal["dummy", "hub", "path"]
 

@@ -25,6 +25,8 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INT)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A short text that people read: a version, a device, a component."""
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+"""A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
 
 DocumentT = TypeVar("DocumentT")
 
@@ -79,6 +81,15 @@ def encode_value(value: Any) -> bytes:
 def encode_line(document: msgspec.Struct) -> bytes:
     """Encode a document as one line of JSON, newline included."""
     return msgspec.json.encode(document) + b"\n"
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value is of a type of documents, for instance a text a ``Slug``."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def require_finite(values: list[float], field: str) -> None:

@@ -184,6 +184,11 @@ class Run(Document, frozen=True, kw_only=True):
         return [float(value)] if value else []
 
     @property
+    def stack_title(self) -> str:
+        """Its stack for people: ``synapse-1.24.0``, with the label that the stacks' file gives it in brackets."""
+        return f"{self.stack.name} ({self.stack_label})" if self.stack_label else self.stack.name
+
+    @property
     def problems(self) -> list[str]:
         """Why it is INVALID and must not be judged; empty if it may be."""
         return self.measurement.problems

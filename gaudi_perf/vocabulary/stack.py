@@ -8,13 +8,13 @@ import msgspec
 from packaging.version import Version
 
 from gaudi_perf.vocabulary.configuration import Accelerator
-from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Slug
 from gaudi_perf.vocabulary.versions import parse_version
 
 StackKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
-"""synapse, cuda, torch, deepspeed, or that of another package's accelerator; a stack's name goes on with ``-``."""
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
-"""A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
+"""The part of a stack's name before the first ``-``."""
+STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
+"""Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
 
 
 class Device(Document, frozen=True):

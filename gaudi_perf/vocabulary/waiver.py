@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.vocabulary.baseline import Date
-from gaudi_perf.vocabulary.documents import Document, Name
+from gaudi_perf.vocabulary.documents import Document, Name, Slug
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
-from gaudi_perf.vocabulary.stack import Slug, Stack, StackKind
+from gaudi_perf.vocabulary.stack import Stack, StackKind
 from gaudi_perf.vocabulary.versions import parse_version
 
 WAIVERS_SCHEMA = "gaudi-perf/waivers/1"

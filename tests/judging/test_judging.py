@@ -19,8 +19,8 @@ from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
-from tests.judging.making import noisy_runs
-from tests.stores.making import make_run, make_runs
+from tests.judging.factories import noisy_runs
+from tests.stores.factories import make_run, make_runs
 
 
 def store(directory: Path, *levels: Sequence[Run]) -> BaselineStore:

@@ -12,7 +12,7 @@ from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.statistics.multiple_testing import lond_level
 from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.verdict import SharedErrorRate, VerdictKind
-from tests.judging.making import against, noisy_runs
+from tests.judging.factories import against, noisy_runs
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001")
 

@@ -22,7 +22,7 @@ from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def session_of(night: int) -> str:

@@ -23,8 +23,8 @@ from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Reason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
-from tests.judging.making import against, noisy_runs
-from tests.stores.making import make_run
+from tests.judging.factories import against, noisy_runs
+from tests.stores.factories import make_run
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "sessions.py"
 

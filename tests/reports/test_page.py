@@ -24,7 +24,7 @@ from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, V
 from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
 from tests.reports.factories import EVERY_RUN, EVERYTHING
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 EVIL = {

@@ -20,7 +20,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("GAUDI_PERF_CRASH_ROUNDS", "40"))
@@ -213,7 +213,7 @@ def test_a_really_full_disk_keeps_the_old_files(tiny_disk: Path) -> None:
 def as_nobody(code: str) -> str:
     """Run Python as a user without rights, where this is root; what it prints."""
     drop = "import os\nif os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-    loaded = "from tests.stores.making import make_run, make_runs\nfrom gaudi_perf.stores.refresh import *\n"
+    loaded = "from tests.stores.factories import make_run, make_runs\nfrom gaudi_perf.stores.refresh import *\n"
     loaded += "from gaudi_perf.stores.results import ResultsStore\n"
     done = subprocess.run(
         [sys.executable, "-c", loaded + drop + code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300

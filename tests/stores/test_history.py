@@ -15,7 +15,7 @@ from gaudi_perf.stores.history import INDEX_FILE, read_history
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 from tests.stores.test_published import DIRECTORY as PUBLISHED
 
 

@@ -13,7 +13,7 @@ from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore, new_session_id, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.verdict import CaseReport, Session
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import msgspec
 
 from gaudi_perf.judging.evidence import CaseEvidence, Reference
 from gaudi_perf.vocabulary.run import GraphCompilation, Run, TokenTimes
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def noisy_runs(
