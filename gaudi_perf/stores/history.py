@@ -24,7 +24,7 @@ import msgspec
 from gaudi_perf.stores.results import RUN_PREFIX, read_run
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import RUN_SCHEMA, Measurement, Run, in_order
+from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema, in_order
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 
 INDEX_FILE = ".history-index"
@@ -70,7 +70,7 @@ class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     stack: msgspec.Raw
     host: Host
     measurement: Measurement
-    schema: str = RUN_SCHEMA
+    schema: RunSchema = "gaudi-perf/run/1"
     stack_label: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from gaudi_perf.stores.files import exclusive, read_bytes, write_atomic
@@ -12,6 +13,7 @@ from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.waiver import Waiver, Waivers
 
 WAIVERS_FILE = "waivers.json"
+_KEY = attrgetter("key")
 
 
 class WaiverStore:
@@ -34,7 +36,7 @@ class WaiverStore:
         """
         if not self.path.exists():
             return ()
-        return tuple(_in_order(decode(read_bytes(self.path), Waivers, str(self.path)).waivers))
+        return tuple(sorted(decode(read_bytes(self.path), Waivers, str(self.path)).waivers, key=_KEY))
 
     def waived(self, case_id: str, device: Device, stack: Stack, ratio: float | None = None) -> Waiver | None:
         """The waiver by which a regression may pass, or None: expired ones do not count.
@@ -57,7 +59,7 @@ class WaiverStore:
             UserError: it is no valid waiver, or the file is malformed or cannot be written.
         """
         with exclusive(self.directory):
-            others = [other for other in self.list() if _key(other) != _key(waiver)]
+            others = [other for other in self.list() if other.key != waiver.key]
             self._write([*others, waiver])
 
     def remove(self, case_id: str, device_name: str) -> tuple[Waiver, ...]:
@@ -79,14 +81,6 @@ class WaiverStore:
         return gone
 
     def _write(self, waivers: Iterable[Waiver]) -> None:
-        data = encode(Waivers(waivers=_in_order(waivers)))
+        data = encode(Waivers(waivers=sorted(waivers, key=_KEY)))
         decode(data, Waivers, str(self.path))  # what is stored can be read
         write_atomic(self.path, data)
-
-
-def _key(waiver: Waiver) -> tuple[str, str, str]:
-    return (waiver.device, waiver.case, waiver.kind)
-
-
-def _in_order(waivers: Iterable[Waiver]) -> list[Waiver]:
-    return sorted(waivers, key=_key)

@@ -9,12 +9,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """The memory bandwidth of a device.
-
-    Attributes:
-        bytes_per_s: bytes read a second.
-        source: where the number comes from; ``measured`` if it was measured on the very device.
-    """
+    """The memory bandwidth of a device; its source is ``measured`` if it was measured on the very device."""
 
     bytes_per_s: float
     source: str

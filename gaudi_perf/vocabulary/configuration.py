@@ -28,14 +28,8 @@ class Configuration(Document, frozen=True):
     @property
     def id(self) -> str:
         """The case id, for instance ``bloomz7b-8x-graphs-kvcache``."""
-        return "-".join(
-            (
-                self.model,
-                f"{self.devices}x",
-                "graphs" if self.graphs else "eager",
-                "kvcache" if self.kv_cache else "nocache",
-            )
-        )
+        mode, cache = "graphs" if self.graphs else "eager", "kvcache" if self.kv_cache else "nocache"
+        return f"{self.model}-{self.devices}x-{mode}-{cache}"
 
 
 class Case(Document, frozen=True):
@@ -55,8 +49,7 @@ class Case(Document, frozen=True):
     def id(self) -> str:
         """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``.
 
-        What is not the default of the workload shows in it; scale and weights do not, and the whole case is what is
-        compared.
+        It shows what is not the default of the workload; scale and weights it does not, so compare whole cases.
         """
         return "-".join((self.configuration.id, *self.workload.differing))
 
@@ -64,16 +57,8 @@ class Case(Document, frozen=True):
     def key(self) -> tuple[str, ...]:
         """The whole case as texts, by which cases are sorted."""
         workload = self.workload
-        return (
-            self.configuration.id,
-            self.scale,
-            self.weights,
-            workload.dtype,
-            f"{workload.new_tokens:06d}",
-            f"{workload.batch_size:06d}",
-            f"{workload.prompt_tokens:06d}",
-            workload.prompt,
-        )
+        sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
+        return (self.configuration.id, self.scale, self.weights, workload.dtype, *sizes, workload.prompt)
 
 
 _CASE_ID = re.compile(
@@ -84,20 +69,13 @@ _CASE_ID = re.compile(
 
 def configuration_of(case_id: str) -> Configuration | None:
     """The configuration of a case id like ``bloomz7b-8x-graphs-kvcache-n4``; None if it is none."""
-    match = _CASE_ID.fullmatch(case_id)
-    return None if match is None else _configuration(match)
+    return configuration_in(case_id) if _CASE_ID.fullmatch(case_id) else None
 
 
 def configuration_in(text: str) -> Configuration | None:
     """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
     match = _CASE_ID.search(text)
-    return None if match is None else _configuration(match)
-
-
-def _configuration(match: re.Match[str]) -> Configuration:
-    return Configuration(
-        model=match["model"],
-        devices=int(match["devices"]),
-        graphs=match["mode"] == "graphs",
-        kv_cache=match["cache"] == "kv",
-    )
+    if match is None:
+        return None
+    graphs, kv_cache = match["mode"] == "graphs", match["cache"] == "kv"
+    return Configuration(model=match["model"], devices=int(match["devices"]), graphs=graphs, kv_cache=kv_cache)

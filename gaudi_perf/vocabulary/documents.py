@@ -1,8 +1,4 @@
-"""How documents are decoded and encoded: strictly, and with errors that name the field.
-
-A document is a frozen msgspec struct. Decoding refuses unknown fields and wrong types, so that whatever crossed a
-border is whole, or is one clear sentence.
-"""
+"""Documents are frozen msgspec structs: what crosses a border is whole, or one clear sentence names the field."""
 
 from __future__ import annotations
 
@@ -35,7 +31,7 @@ _WIDTH = 110
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all documents: immutable, with keyword arguments only, refusing unknown fields when decoded."""
+    """Base of all documents; unknown fields are refused when decoded."""
 
 
 def decode(
@@ -47,10 +43,8 @@ def decode(
     """Decode JSON as one document.
 
     Args:
-        data: JSON text.
-        kind: the document's type.
         source: what to call the data in an error, usually the file's path.
-        upgrade: makes a document of this version of one of an earlier version, as plain values.
+        upgrade: makes plain values of this version of those of an earlier version.
 
     Raises:
         UserError: the data is not JSON, or is not such a document; the sentence names the source and the field.
@@ -66,7 +60,7 @@ def decode(
 
 
 def encode(document: msgspec.Struct) -> bytes:
-    """Encode a document as JSON for people: indented, in the order of its fields, with a last newline.
+    """Encode a document as JSON for people, in the order of its fields, with a last newline.
 
     What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
     """
@@ -74,7 +68,7 @@ def encode(document: msgspec.Struct) -> bytes:
 
 
 def encode_value(value: Any) -> bytes:
-    """Encode what ``msgspec.to_builtins`` gives in the same form."""
+    """Encode what ``msgspec.to_builtins`` gives in the form of ``encode``."""
     return (_block(value, 0) + "\n").encode()
 
 

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from gaudi_perf.vocabulary.configuration import Accelerator
 from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Slug
-from gaudi_perf.vocabulary.versions import parse_version
+from gaudi_perf.vocabulary.versions import parse_version, require_version
 
 StackKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 """The part of a stack's name before the first ``-``."""
@@ -22,7 +22,6 @@ class Device(Document, frozen=True):
 
     Attributes:
         name: for instance ``gaudi2``, ``a100-80gb``, ``cpu``; it starts with ``emulated-`` for an emulated Gaudi.
-        accelerator: the engine that drives it.
         memory_bytes: memory of one device, where known.
         available: how many the machine has, where known.
     """
@@ -42,9 +41,7 @@ class Stack(Document, frozen=True):
     """Versions that the result depends on.
 
     Attributes:
-        kind: whose version is the axis along which baselines are ordered: SynapseAI on Gaudi, CUDA or DeepSpeed on
-            GPUs, PyTorch on the CPU.
-        version: that version, for instance ``1.24.0``.
+        kind: whose version orders baselines: SynapseAI on Gaudi, CUDA or DeepSpeed on GPUs, PyTorch on the CPU.
         components: every other version, by component: driver, firmware, pytorch, optimum-habana, ...
         settings: effective values of the settings that the latency depends on, by name.
         mismatches: what does not go together in it, by what its makers validated, each with its remedy.
@@ -57,11 +54,7 @@ class Stack(Document, frozen=True):
     mismatches: list[str] = []
 
     def __post_init__(self) -> None:
-        """Refuse a version that has no place in the order."""
-        try:
-            parse_version(self.version)
-        except Exception as error:
-            raise ValueError(str(error)) from None
+        require_version(self.version)
         if "/" in self.version:
             raise ValueError(f"the stack's version {self.version!r} contains '/'")
 
@@ -97,16 +90,13 @@ UNKNOWN_CPU = "unknown"
 
 
 class Host(Document, frozen=True):
-    """The machine around the devices, as it was during the measurement.
+    """The machine around the devices, as it was during the measurement; None where the system does not report it.
 
     Attributes:
-        cpu: the processor's model name.
         cores: logical cores that this process may use.
-        memory_bytes: physical memory.
-        governor: the frequency governor of the first core, or None where the system does not tell.
+        governor: the frequency governor of the first core.
         load: load average over one minute when the measurement began.
-        steal_percent: share of the time that the hypervisor gave to others during the measurement, in percent, or
-            None where the system does not tell.
+        steal_percent: share of the time that the hypervisor gave to others during the measurement.
         hosts: over how many hosts like this one the ranks were spread.
     """
 

@@ -8,9 +8,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 
 def parse_version(text: str) -> Version:
-    """Parse a stack's version: ``1.8.0`` < ``1.10.0``, and the preview of a release comes before the release.
-
-    PEP 440's order is used (``1.9.0-preview`` reads as a release candidate of 1.9.0).
+    """A stack's version by PEP 440's order: ``1.8.0`` < ``1.10.0``, and ``1.9.0-preview`` comes before ``1.9.0``.
 
     Raises:
         UserError: the text is no version.
@@ -21,3 +19,11 @@ def parse_version(text: str) -> Version:
         return Version(text)
     except ValueError:  # InvalidVersion is one; a number of thousands of digits is another
         raise UserError(f"{text[:80]!r} is not a version: write it like 1.24.0 or 1.9.0-preview") from None
+
+
+def require_version(text: str) -> None:
+    """Raise ValueError where a document's version has no place in the order."""
+    try:
+        parse_version(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None

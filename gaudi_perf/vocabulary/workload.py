@@ -27,12 +27,10 @@ BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4
 
 
 class Workload(Document, frozen=True):
-    """One generation: greedy, so that its tokens are the same every time.
+    """One generation: greedy, so that its tokens are the same every time; it does not stop before its ``new_tokens``.
 
     Attributes:
-        prompt: the text that is completed.
         prompt_tokens: how many tokens the prompt has.
-        new_tokens: how many tokens are generated; generation does not stop earlier.
         batch_size: prompts completed at once.
         dtype: the type of weights and activations.
     """
