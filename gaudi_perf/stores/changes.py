@@ -49,7 +49,6 @@ class Level:
     """The stored level that a new one is held against.
 
     Attributes:
-        case: its entry.
         stack_name: the stack of its file.
         own: whether that is the stack of the new level; else an earlier one.
     """
@@ -80,16 +79,13 @@ class CaseChange:
     """What a refresh does to a case, or why it does not; ``reports.wording`` says it in a sentence.
 
     Attributes:
-        case_id: the case.
         label: the baseline, for instance ``gaudi2/synapse-1.24.0``.
-        kind: in one word.
         level_s: the new level in seconds; None if there is none.
         current: the level that it is held against; None if the case is new.
         judged: how it compares with that, where somebody has judged it.
         accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
         reason: why what is worse is accepted; None if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
-        notes: what else to know.
     """
 
     case_id: str
@@ -146,12 +142,9 @@ def decide(
     margin: float,
     judged: JudgedLevel | None,
 ) -> CaseChange:
-    """Decide what a new entry is to the current level, and whether it may take its place.
+    """Decide what a new entry is to the current level (None if the case is new), and whether it may take its place.
 
     Args:
-        entry: the new runs.
-        label: what to call the baseline.
-        current: the level now, or None if the case is new.
         reason: why a slower level is accepted, or None.
         margin: 0.05 if up to 5 % slower counts as unchanged.
         judged: how the new runs compare with the current ones, where that was judged.

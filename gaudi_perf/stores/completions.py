@@ -26,26 +26,20 @@ class CompletionsFile:
     """A file of completions that one process writes at a time. Use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is opened."""
         self.path = path
         self.done = 0
         self._file: int | None = None
 
     def __enter__(self) -> CompletionsFile:
-        """Itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def open(self, header: CompletionHeader) -> int:
-        """Open the file to go on where it stops, and say how many batches it holds.
-
-        Args:
-            header: what all completions have in common; must be that of the file, if there is one.
+        """Open the file to go on where it stops; returns how many batches it holds.
 
         Raises:
             UserError: the file is of other completions, malformed, in use by another process, or not writable.
@@ -66,12 +60,7 @@ class CompletionsFile:
         return self.done
 
     def append(self, batch: Batch) -> None:
-        """Add the next batch.
-
-        Raises:
-            UserError: it cannot be written.
-            ValueError: it is not the next one.
-        """
+        """Add the next batch: ``UserError`` if it cannot be written, ``ValueError`` if it is not the next one."""
         if batch.batch != self.done + 1:
             raise ValueError(f"batch {batch.batch} after batch {self.done}")
         self._write(batch)

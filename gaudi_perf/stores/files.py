@@ -86,11 +86,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory, and those above it, unless it is there.
-
-    Raises:
-        UserError: it cannot be created.
-    """
+    """Create a directory, and those above it, unless it is there; ``UserError`` if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,11 +94,7 @@ def make_directory(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The content of a file; ``UserError`` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -111,17 +103,13 @@ def read_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def exclusive(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a directory, while its files are read, merged and written.
+    """Keep other processes that ask for the same out of a directory (created if need be) while it is changed.
 
-    The lock is on the directory itself, so that no lock file lies around; the system releases it when the process
-    ends, however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
-
-    Args:
-        directory: created if it is not there.
-        seconds: how long to wait for another process.
+    The lock is on the directory itself, so that no lock file lies around; the system releases it when the process ends,
+    however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
 
     Raises:
-        UserError: the directory cannot be created or opened, or another process holds it for too long.
+        UserError: the directory cannot be created or opened, or another process holds it for so many seconds.
     """
     make_directory(directory)
     try:

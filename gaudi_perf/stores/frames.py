@@ -29,11 +29,7 @@ _TYPES = {
 
 
 def history(directory: str | os.PathLike[str]) -> pandas.DataFrame:
-    """Every run under a results directory as a data frame, a row a run; see ``runs_frame``.
-
-    Raises:
-        UserError: there is no such directory.
-    """
+    """Every run under a results directory as a data frame, a row a run; ``UserError`` if there is no such directory."""
     return runs_frame(read_history(Path(directory)).runs)
 
 
@@ -91,16 +87,12 @@ def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
 
 
 def write_csv(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a frame as CSV (RFC 4180, UTF-8) with a header.
-
-    Raises:
-        UserError: the file cannot be written; an older one is kept.
-    """
+    """Write a frame as ``csv_text`` in UTF-8; ``UserError`` if it cannot be written, and an older file is kept."""
     write_atomic(path, csv_text(frame).encode("utf-8", "backslashreplace"))
 
 
 def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a frame as Parquet; needs pyarrow. Columns have the same types in every file.
+    """Write a frame as Parquet; columns have the same types in every file.
 
     Raises:
         UserError: pyarrow is not installed, or the file cannot be written; an older one is kept.

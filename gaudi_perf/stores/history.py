@@ -10,19 +10,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gaudi_perf.stores.results import RUN_PREFIX, read_run
+from gaudi_perf.stores.results import RunsRead, read_run, run_files
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.documents import Name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema, in_order
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
@@ -62,8 +61,8 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A run document, as strict as ``Run``, whose parts that many runs share are decoded once for all of them."""
 
-    run_id: str
-    session_id: str
+    run_id: Name
+    session_id: Name
     started_at: str
     case: msgspec.Raw
     device: msgspec.Raw
@@ -75,26 +74,18 @@ class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 @dataclass(frozen=True)
-class HistoryRead:
-    """The runs that were found, without their details (``Run.without_details``).
+class HistoryRead(RunsRead):
+    """Runs without their details (``Run.without_details``).
 
     Attributes:
-        runs: by the time that they started.
-        problems: a sentence for each document that could not be read.
         from_index: how many of the runs the index knew.
     """
 
-    runs: tuple[Run, ...]
-    problems: tuple[str, ...] = ()
     from_index: int = 0
 
 
 def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
-    """All runs under a results directory. A run that is there twice (a directory that was copied) counts once.
-
-    Args:
-        directory: a results directory, or one session's.
-        use_index: whether to read and to write the index.
+    """All runs under a results directory, or one session's; a run that is there twice (a copy) counts once.
 
     Raises:
         UserError: there is no such directory.
@@ -118,8 +109,16 @@ def _read(directory: Path, use_index: bool) -> HistoryRead:
     problems: list[str] = []
     seen: set[str] = set()
     root = str(directory)
-    for path, mark in _run_files(root, problems):
-        relative = path[len(root) + 1 :]
+    for file in run_files(root, problems):
+        path, relative = file.path, file.path[len(root) + 1 :]
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror})")
+            continue
+        mark = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         known = index.runs.get(relative)
         if known is not None and known[0] == mark:
             run = known[1]
@@ -157,18 +156,13 @@ class _Index:
                     path.unlink()
 
     def decode(self, path: str) -> Run:
-        """Read a run document.
-
-        Raises:
-            UserError: it is malformed or cannot be read.
-        """
         try:
             with open(path, "rb") as file:
                 document = self._decoder.decode(file.read())
             return Run(
                 schema=document.schema,
-                run_id=_name(document.run_id),
-                session_id=_name(document.session_id),
+                run_id=document.run_id,
+                session_id=document.session_id,
                 started_at=document.started_at,
                 case=self._part("case", document.case),
                 device=self._part("device", document.device),
@@ -181,7 +175,6 @@ class _Index:
             return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
     def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:
-        """Keep the runs that were read from documents, and forget those whose documents are gone."""
         if self._path is None or not (new or gone):
             return
         try:  # a directory that cannot be written has no index; another process may be writing it
@@ -258,34 +251,3 @@ class _Index:
             number = int.from_bytes(digest, "big", signed=True)
             self._parts[key] = number, msgspec.json.decode(raw, type=_PART_KINDS[kind])
         return self._parts[key][1]
-
-
-def _name(text: str) -> str:
-    if not 0 < len(text) <= 200:
-        raise ValueError(text)
-    return text
-
-
-def _run_files(root: str, problems: list[str]) -> Iterator[tuple[str, _Mark]]:
-    """The run documents below a directory, in the order of their names.
-
-    A sentence is added for each directory that cannot be read; it does not hide the others.
-    """
-    try:
-        with os.scandir(root) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        problems.append(f"{root}: cannot be read ({error.strerror})")
-        return
-    for entry in entries:
-        if entry.name.startswith(RUN_PREFIX) and entry.name.endswith(".json"):
-            try:
-                status = entry.stat()
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                problems.append(f"{entry.path}: cannot be read ({error.strerror})")
-                continue
-            yield entry.path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _run_files(entry.path, problems)

@@ -39,12 +39,7 @@ _NEW_TOKENS = 100
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file gave.
-
-    Attributes:
-        baselines: one for each device, ready to be added.
-        passed_over: what was not imported, and why, a clause each.
-    """
+    """What a file gave: a baseline for each device, ready to be added, and what was passed over, a clause each."""
 
     baselines: tuple[Baseline, ...]
     passed_over: tuple[str, ...] = ()
@@ -52,16 +47,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a file does not say of its numbers.
-
-    Attributes:
-        device: what they were measured on.
-        stack: on which stack.
-        workload: of what.
-        measured_on: when, for instance ``2026-01-31``.
-        scale: at which scale.
-        weights: with which weights.
-    """
+    """What a file does not say of its numbers; ``measured_on`` is a day, for instance ``2026-01-31``."""
 
     device: Device
     stack: Stack
@@ -112,8 +98,8 @@ class _BenchmarkFile(msgspec.Struct):
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
 
-    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each
-    test and device. Only the models of this suite are imported.
+    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
+    and device. Only the models of this suite are imported.
 
     Args:
         path: the directory, or one of its files.
@@ -163,12 +149,7 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
 
 
 def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
-    """Import the ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
-
-    Args:
-        path: the file.
-        configuration: what it was run with.
-        circumstances: what else the file does not say.
+    """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
 
     Raises:
         UserError: the file cannot be read or is malformed.
@@ -192,12 +173,8 @@ def import_run_generation(path: Path, configuration: Configuration, circumstance
 def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Imported:
     """Import a JSON file of pytest-benchmark: every benchmark whose name holds a case id becomes one run.
 
-    The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``). The
-    host class is made of the processor that the file names.
-
-    Args:
-        path: the file.
-        circumstances: what the file does not say; its ``measured_on`` is not used, for the file says when.
+    The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``), and
+    says when they were measured. The host class is made of the processor that it names.
 
     Raises:
         UserError: the file cannot be read or is malformed.
@@ -238,16 +215,14 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
 
 
 def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:
-    """Add imported entries to the baselines. None takes the place of another: levels are changed by a refresh.
+    """Add imported entries to the baselines; returns the files that were written.
 
-    An entry that is there already in the same words is left alone.
-
-    Returns:
-        The files that were written.
+    None takes the place of another, for levels are changed by a refresh; one that is there in the same words is left
+    alone.
 
     Raises:
-        UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has
-            been written; or a file cannot be written: then it is kept as it was.
+        UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has been
+            written; or a file cannot be written: then it is kept as it was.
     """
     written: list[Place] = []
     with store.locked():
@@ -273,7 +248,6 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
 
 
 def _optimum_habana_case(test: str) -> tuple[Configuration, int] | None:
-    """Configuration and batch size of one of optimum-habana's tests, or None if it is of no model of this suite."""
     match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
     if match is None:
         return None

@@ -22,12 +22,7 @@ _HIDDEN = "***"
 
 
 def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore, session_id: str, name: str) -> str:
-    """Keep the whole log of a worker that failed beside the session's runs.
-
-    Args:
-        log: None if there is none, or it tells nothing more than the failure.
-        environment: see ``kept_text``.
-        name: what to call it, for instance the case's id.
+    """Keep the whole log of a worker that failed beside the session's runs, under the name of a case.
 
     Returns:
         A sentence that says where it is, or why it is not kept; empty without a log.
@@ -42,10 +37,7 @@ def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore
 
 
 def kept_text(log: Path, environment: Mapping[str, str]) -> str:
-    """What is kept of a worker's log.
-
-    Args:
-        environment: the worker's; values of variables that are called TOKEN, SECRET and the like are left out.
+    """What is kept of a worker's log: not the values of its variables that are called TOKEN, SECRET and the like.
 
     Raises:
         OSError: the log cannot be read.

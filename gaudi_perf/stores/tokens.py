@@ -10,12 +10,7 @@ from gaudi_perf.vocabulary.run import Run
 
 
 def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) -> tuple[list[str], list[str]]:
-    """Hold the tokens of runs against those of a baseline or of another stack.
-
-    Args:
-        runs: of one case.
-        label: what the others are called.
-        token_ids: their tokens; empty if they are not known.
+    """Hold the tokens of runs of one case against those of a baseline or of another stack; none if not known.
 
     Returns:
         Why the runs must not be judged, and what is to be noted; sentences, each once.
