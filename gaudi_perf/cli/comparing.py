@@ -13,7 +13,7 @@ from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Entry, Pair, entries_of
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.naming import baselines_named
+from gaudi_perf.stores.places import baselines_named
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case

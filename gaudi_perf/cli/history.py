@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
-from gaudi_perf.cli.runs import chosen_runs, filter_options
+from gaudi_perf.cli.runs import DEFAULT_TOLERANCE, chosen_runs, filter_options
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -27,7 +27,7 @@ _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 @click.option(
     "--tolerance",
     metavar="PERCENT",
-    default="5%",
+    default=DEFAULT_TOLERANCE,
     show_default=True,
     help="Changes below half of this are not reported.",
 )
@@ -110,7 +110,7 @@ def _list(runs: Sequence[Run]) -> None:
                 run.started_at[:19],
                 run.case.id,
                 run.device.name,
-                run.stack.name + (f" ({run.stack_label})" if run.stack_label else ""),
+                run.stack_title,
                 str(len(run.measurement.latencies_s)),
                 seconds(run.level_s),
                 _state(run),

@@ -91,13 +91,15 @@ def _read(
     weights: str,
 ) -> Imported:
     from gaudi_perf.stores import importing
-    from gaudi_perf.stores.places import STACK_KINDS, check_device_name, parse_stack_name
+    from gaudi_perf.stores.places import check_device_name, parse_stack_name
     from gaudi_perf.vocabulary.configuration import configuration_of
-    from gaudi_perf.vocabulary.stack import Stack
+    from gaudi_perf.vocabulary.stack import STACK_KINDS, Stack
 
     stack_kind, version = parse_stack_name(stack, f"--stack {stack}")
     if stack_kind not in STACK_KINDS:
-        raise UserError(f"--stack {stack}: the kinds of stack are {', '.join(STACK_KINDS)}")
+        raise UserError(
+            f"--stack {stack}: write it like synapse-1.24.0; the kinds of stack are {', '.join(STACK_KINDS)}"
+        )
     stack_document = Stack(kind=stack_kind, version=version)
     if kind != "pytest-benchmark" and day is None:
         raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")

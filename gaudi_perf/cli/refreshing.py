@@ -10,19 +10,18 @@ import click
 from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
 from gaudi_perf.cli.runs import case_option
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
     from gaudi_perf.vocabulary.run import Run
-
-DEFAULT_MINIMUM_RUNS = 5  # gaudi_perf.stores.refresh's, which a test holds it to; importing that takes long
 
 _STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
 
 _minimum_runs = click.option(
     "--minimum-runs",
     type=click.IntRange(min=1),
-    default=DEFAULT_MINIMUM_RUNS,
+    default=RUNS_FOR_BASELINES,
     show_default=True,
     help="How many valid runs of a case it takes.",
 )

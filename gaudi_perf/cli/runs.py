@@ -10,6 +10,7 @@ import click
 
 from gaudi_perf.cli.common import shown
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 
 if TYPE_CHECKING:
     from gaudi_perf.vocabulary.run import Run
@@ -19,8 +20,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )
+DEFAULT_TOLERANCE = f"{TOLERANCES[LATENCY] * 100:g}%"
 tolerance_option = click.option(
-    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds."
+    "--tolerance",
+    metavar="PERCENT",
+    default=DEFAULT_TOLERANCE,
+    show_default=True,
+    help="The slowdown that nobody minds.",
 )
 
 

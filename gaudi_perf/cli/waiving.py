@@ -104,7 +104,7 @@ def echo_waivers(directory: Path) -> bool:
 
 
 def _state(waiver: Waiver, places: Sequence[Place]) -> tuple[str, str]:
-    from gaudi_perf.vocabulary.versions import parse_version
+    from gaudi_perf.vocabulary.stack import parse_version
 
     over = [
         place.stack_name
@@ -121,10 +121,10 @@ def _add(
 
     import msgspec
 
-    from gaudi_perf.stores.places import STACK_KINDS
     from gaudi_perf.stores.waivers import WaiverStore
     from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.models import model_named
+    from gaudi_perf.vocabulary.stack import STACK_KINDS
     from gaudi_perf.vocabulary.waiver import Waiver
 
     if until is None or reason is None:

@@ -12,6 +12,7 @@ from gaudi_perf.statistics.audit import Audit, Design, audit
 from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 
 
@@ -47,7 +48,7 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
         History(
             case_id=same[0].case.id,
             device=same[0].device.name,
-            stack=same[0].stack.name + (f" ({same[0].stack_label})" if same[0].stack_label else ""),
+            stack=same[0].stack_title,
             host=same[0].host.host_class,
             samples=tuple(sample_of(run) for run in same),
         )
@@ -61,7 +62,7 @@ def usual_design(
 ) -> Design:
     """The comparison that this installation makes, as far as it is not asked for.
 
-    As many candidates as a session usually has, and five baselines, which is what a refresh stores.
+    As many candidates as a session usually has, and as many baselines as a refresh needs.
     """
     if candidates is None:
         sizes = sorted(Counter(sample.session for sample in samples).values())
@@ -69,7 +70,7 @@ def usual_design(
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
         if len(sizes) == 1:  # both sides must come from the only session
             candidates = max(1, min(usual // 2, 5))
-    return Design(candidates=max(candidates, 1), baselines=baselines or 5, side_by_side=side_by_side)
+    return Design(candidates=max(candidates, 1), baselines=baselines or RUNS_FOR_BASELINES, side_by_side=side_by_side)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import pytest
 from gaudi_perf.accelerators import accelerator_named, accelerator_names
 from gaudi_perf.accelerators.base import Emulation
 from gaudi_perf.session import values
-from gaudi_perf.session.settings import MOST_RUNS, RUNS_FOR_BASELINES, DatasetSettings, Settings
+from gaudi_perf.session.settings import MOST_RUNS, DatasetSettings, Settings
 from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
-from gaudi_perf.vocabulary.metrics import TITLES, TOLERANCES
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.models import SCALES
 from gaudi_perf.vocabulary.workload import DTYPES
 from gaudi_perf.workers.controller.hosts import LAUNCHERS, Hosts, read_hosts
@@ -107,8 +107,8 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a "
              "directory of results. Default: the same stack version if stored, and the newest earlier one."),
             ("--tolerance", "SHARE", values.tolerances,
-             "The slowdown that nobody minds, as 0.05 or 5%% (default: 5%%); that of other metrics by name, as "
-             f"latency=5%%,memory=2%% (defaults: {defaults})."),
+             f"The slowdown that nobody minds, as 0.05 or 5%% (default: {TOLERANCES[LATENCY] * 100:g}%%); that of "
+             f"other metrics by name, as latency=5%%,memory=2%% (defaults: {defaults})."),
             ("--gate", "METRIC[,METRIC...]", values.gates,
              f"Metrics whose regression fails a test: {listed(TITLES)}, or 'all' (default: latency). The others "
              "are judged all the same, and shown when they regress."),

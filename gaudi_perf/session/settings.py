@@ -22,7 +22,6 @@ from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 if TYPE_CHECKING:
     from gaudi_perf.judging import Rules
 
-RUNS_FOR_BASELINES = 5
 MOST_RUNS = 20
 
 

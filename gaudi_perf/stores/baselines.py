@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 from gaudi_perf.stores import resolution
 from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
-from gaudi_perf.stores.places import Place, device_names, place_of, places_of_device
-from gaudi_perf.stores.resolution import Incomparable, Match, Resolution
-from gaudi_perf.stores.results import RunsRead, read_runs
+from gaudi_perf.stores.places import Place, all_places, device_names, place_of, places_of_device
+from gaudi_perf.stores.resolution import Resolution
+from gaudi_perf.stores.results import read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-
-__all__ = ["BaselineStore", "Incomparable", "Match", "Place", "Resolution"]
-
-_EXAMPLE = "gaudi2/synapse-1.24.0.json"
 
 
 class BaselineStore:
     """A directory of baselines: ``<directory>/<device name>/<stack name>.json``."""
 
     def __init__(self, directory: Path | str) -> None:
-        """Nothing is read or written.
-
-        Args:
-            directory: need not be there: then there are no baselines.
-        """
         self.directory = Path(directory)
-        self._results: dict[Path, RunsRead] = {}
+        self.read_results = functools.cache(read_runs)  # a session asks once a case
 
     def list(self) -> list[Place]:
-        """All baseline files, by device, kind and version; only names are read, so it is fast.
-
-        Raises:
-            UserError: a directory or file there does not have the name of a device or a stack.
-        """
-        return [place for device in device_names(self.directory) for place in places_of_device(self.directory, device)]
+        """All baseline files, by device, kind and version; see ``all_places``. Only names are read, so it is fast."""
+        return all_places(self.directory)
 
     def read(self, device: str, stack_name: str) -> Baseline:
-        """Read the baseline of a device on a stack.
-
-        Args:
-            device: for instance ``gaudi2``.
-            stack_name: for instance ``synapse-1.24.0``.
-
-        Raises:
-            UserError: there is none (the sentence says what there is), or its file is malformed.
+        """Read the baseline of a device on a stack, for instance ``synapse-1.24.0`` on ``gaudi2``.
+        Raises UserError if there is none (the sentence says what there is), or its file is malformed.
         """
         place = place_of(self.directory, device, stack_name)
         if place.path.is_file():
@@ -62,11 +44,7 @@ class BaselineStore:
         raise UserError(_unknown("stack", stack_name, stacks, self.directory / device))
 
     def load(self, place: Place) -> Baseline:
-        """Read a baseline file, and check that it is what its place says.
-
-        Raises:
-            UserError: it cannot be read, is malformed, or is of another device or stack than its place.
-        """
+        """Read a baseline file, and check that it is what its place says; ``UserError`` if it is not, or malformed."""
         return _checked(decode_baseline(read_bytes(place.path), str(place.path)), place)
 
     def problems(self) -> Iterator[str]:
@@ -78,7 +56,8 @@ class BaselineStore:
             return
         for path in sorted(self.directory.glob("*.json")):
             if path.name != WAIVERS_FILE:
-                yield f"{path}: nothing reads it here: baselines lie in a directory of their device, as {_EXAMPLE}"
+                remedy = "baselines lie in a directory of their device, as gaudi2/synapse-1.24.0.json"
+                yield f"{path}: nothing reads it here: {remedy}"
         for device in devices:
             try:
                 places = places_of_device(self.directory, device)
@@ -93,23 +72,19 @@ class BaselineStore:
 
     def resolve(self, run: Run, against: str | None = None) -> Resolution:
         """Find the baselines that a run is held against.
+        Raises UserError if a file that is needed is malformed, or there is nothing that ``against`` could mean.
 
         Args:
-            run: what is compared; its own documents need not be stored.
-            against: None for the same version (drift) and the newest earlier one (release); else a version, the name
-                of a stack, of a device and a stack, ``published``, or a results directory.
-
-        Raises:
-            UserError: a file that is needed is malformed, or there is nothing that ``against`` could mean.
+            run: its own documents need not be stored.
+            against: None for the same version (drift) and the newest earlier one (release); else a version, the name of
+                a stack, of a device and a stack, ``published``, or a results directory.
         """
-        return resolution.resolve(run, self.directory, self.load, self._read_results, against)
+        return resolution.resolve(run, self, against)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other writers out while baselines are read, merged and written; clear up after killed ones.
-
-        Raises:
-            UserError: the directory cannot be locked, or another process holds it for too long.
+        Raises UserError if the directory cannot be locked, or another process holds it for too long.
         """
         with exclusive(self.directory):
             for device in device_names(self.directory):
@@ -118,9 +93,7 @@ class BaselineStore:
 
     def write(self, baseline: Baseline) -> Place:
         """Put a baseline in its place, whole. Who merges with what is there holds the lock.
-
-        Raises:
-            UserError: it holds what no reader accepts, or cannot be written; the old file is kept.
+        Raises UserError if it holds what no reader accepts, or cannot be written; the old file is kept.
         """
         place = place_of(self.directory, baseline.device.name, baseline.stack.name)
         data = encode_baseline(baseline)
@@ -128,11 +101,6 @@ class BaselineStore:
         make_directory(place.path.parent)
         write_atomic(place.path, data)
         return place
-
-    def _read_results(self, directory: Path) -> RunsRead:
-        if directory not in self._results:  # a session asks once a case
-            self._results[directory] = read_runs(directory)
-        return self._results[directory]
 
 
 def _checked(baseline: Baseline, place: Place) -> Baseline:

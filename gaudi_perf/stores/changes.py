@@ -26,12 +26,8 @@ _KINDS: dict[VerdictKind, ChangeKind] = {
 
 @dataclass(frozen=True)
 class JudgedLevel:
-    """How new runs compare with the level that a refresh would replace.
-
-    Attributes:
-        latency: the verdict; where it is clear, it takes the margin's place.
-        worse: what else that gates REGRESSED; it needs a reason, too.
-        noted: what else REGRESSED and does not gate.
+    """How new runs compare with the level that a refresh would replace: the verdict on the latency, which takes the
+    margin's place where it is clear; what ``worse`` gates and needs a reason, too; what is ``noted`` does not gate.
     """
 
     latency: Verdict
@@ -46,13 +42,7 @@ class JudgedLevel:
 
 @dataclass(frozen=True)
 class Level:
-    """The stored level that a new one is held against.
-
-    Attributes:
-        case: its entry.
-        stack_name: the stack of its file.
-        own: whether that is the stack of the new level; else an earlier one.
-    """
+    """The stored level that a new one is held against, with the stack of its file; its own stack, or an earlier one."""
 
     case: CaseBaseline
     stack_name: str
@@ -80,16 +70,12 @@ class CaseChange:
     """What a refresh does to a case, or why it does not; ``reports.wording`` says it in a sentence.
 
     Attributes:
-        case_id: the case.
         label: the baseline, for instance ``gaudi2/synapse-1.24.0``.
-        kind: in one word.
         level_s: the new level in seconds; None if there is none.
         current: the level that it is held against; None if the case is new.
-        judged: how it compares with that, where somebody has judged it.
         accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
         reason: why what is worse is accepted; None if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
-        notes: what else to know.
     """
 
     case_id: str
@@ -146,33 +132,21 @@ def decide(
     margin: float,
     judged: JudgedLevel | None,
 ) -> CaseChange:
-    """Decide what a new entry is to the current level, and whether it may take its place.
-
-    Args:
-        entry: the new runs.
-        label: what to call the baseline.
-        current: the level now, or None if the case is new.
-        reason: why a slower level is accepted, or None.
-        margin: 0.05 if up to 5 % slower counts as unchanged.
-        judged: how the new runs compare with the current ones, where that was judged.
+    """Decide what a new entry is to the current level (None if the case is new), and whether it may take its place.
+    See ``Refresh`` for the reason and the margin.
     """
     change = CaseChange(entry.id, label, "new", entry.level_s, current, judged, reason=reason)
     if current is None:
         return replace(change, judged=None)
     if current.own and current.case.evidence == entry.evidence:
         return replace(change, kind="unchanged")
-    kind = _kind(entry.level_s / current.case.level_s, margin, judged)
+    ratio = entry.level_s / current.case.level_s
+    kind: ChangeKind = "slower" if ratio > 1 + margin else "better" if ratio < 1 - margin else "unchanged"
+    if judged is not None:
+        kind = _KINDS.get(judged.latency.kind, kind)
     accepted_ratio = change.ratio if kind == "slower" else None
     if kind != "slower" and entry.level_s > current.accepted_s * (1 + CREEP_MARGINS * margin):
         kind, accepted_ratio = "slower", entry.level_s / current.accepted_s  # step by step
     tokens = current.case.token_ids, entry.token_ids
     notes = ("the generated tokens have changed",) if all(tokens) and tokens[0] != tokens[1] else ()
     return replace(change, kind=kind, accepted_ratio=accepted_ratio, notes=notes)
-
-
-def _kind(ratio: float, margin: float, judged: JudgedLevel | None) -> ChangeKind:
-    if judged is not None and judged.latency.kind in _KINDS:
-        return _KINDS[judged.latency.kind]
-    if ratio > 1 + margin:
-        return "slower"
-    return "better" if ratio < 1 - margin else "unchanged"

@@ -26,29 +26,21 @@ class CompletionsFile:
     """A file of completions that one process writes at a time. Use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is opened."""
         self.path = path
         self.done = 0
         self._file: int | None = None
 
     def __enter__(self) -> CompletionsFile:
-        """Itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def open(self, header: CompletionHeader) -> int:
-        """Open the file to go on where it stops, and say how many batches it holds.
-
-        Args:
-            header: what all completions have in common; must be that of the file, if there is one.
-
-        Raises:
-            UserError: the file is of other completions, malformed, in use by another process, or not writable.
+        """Open the file to go on where it stops; returns how many batches it holds.
+        Raises UserError if the file is of other completions, malformed, in use by another process, or not writable.
         """
         layout_path(self.path)  # refused now, not when all is completed
         try:
@@ -66,12 +58,7 @@ class CompletionsFile:
         return self.done
 
     def append(self, batch: Batch) -> None:
-        """Add the next batch.
-
-        Raises:
-            UserError: it cannot be written.
-            ValueError: it is not the next one.
-        """
+        """Add the next batch: ``UserError`` if it cannot be written, ``ValueError`` if it is not the next one."""
         if batch.batch != self.done + 1:
             raise ValueError(f"batch {batch.batch} after batch {self.done}")
         self._write(batch)
@@ -97,32 +84,42 @@ class CompletionsFile:
                         raise UserError(f"{self.path}: is there, and holds no completions: name another --output")
                     break
                 if lines == 0:
-                    _same(self.path, _decode(self.path, 1, line, CompletionHeader), header)
+                    self._require_same(_decode(self.path, 1, line, CompletionHeader), header)
                 elif _decode(self.path, lines + 1, line, Batch).batch != lines:
                     raise UserError(f"{self.path}, line {lines + 1}: is not batch {lines}: delete the file, or mend it")
                 whole, lines = whole + len(line), lines + 1
         return whole, max(lines - 1, 0)
 
+    def _require_same(self, there: CompletionHeader, wanted: CompletionHeader) -> None:
+        fields = ((name, getattr(there, name), getattr(wanted, name)) for name in wanted.__struct_fields__)
+        differing = "; ".join(f"{name} {mine!r}, not {other!r}" for name, mine, other in fields if mine != other)
+        if differing:
+            remedy = "name another --output, or delete the file"
+            raise UserError(f"{self.path}: holds other completions ({differing}): {remedy}")
+
 
 def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
     """The header of a file, and its batches, in order.
-
-    Raises:
-        UserError: the file cannot be read or is malformed; for a batch, when it is reached.
+    Raises UserError if the file cannot be read or is malformed; for a batch, when it is reached.
     """
     try:
         with path.open("rb") as file:
             first = file.readline()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    return _decode(path, 1, first, CompletionHeader), _batches(path)
+
+    def batches() -> Iterator[Batch]:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if number > 1 and line.endswith(b"\n"):
+                    yield _decode(path, number, line, Batch)
+
+    return _decode(path, 1, first, CompletionHeader), batches()
 
 
 def layout_path(path: Path) -> Path:
     """Where the text of a file of completions goes: beside it, in the place of nothing but such a text.
-
-    Raises:
-        UserError: something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
+    Raises UserError if something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
     """
     target = path.with_suffix(".txt")
     if target == path:
@@ -143,30 +140,9 @@ def write_layout(path: Path) -> Path:
     """Write the completions of a file as text, in the layout of the article's script; returns where."""
     target = layout_path(path)
     _, batches = read_completions(path)
-    parts = []
-    for batch in batches:
-        parts.append(f"{_SEPARATOR}\nBatch n°{batch.batch}\nInput: {batch.inputs}\nOutput: {batch.outputs}\n")
-    write_atomic(target, "".join(parts).encode())
+    texts = (f"{_SEPARATOR}\nBatch n°{one.batch}\nInput: {one.inputs}\nOutput: {one.outputs}\n" for one in batches)
+    write_atomic(target, "".join(texts).encode())
     return target
-
-
-def _batches(path: Path) -> Iterator[Batch]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if number > 1 and line.endswith(b"\n"):
-                yield _decode(path, number, line, Batch)
-
-
-def _same(path: Path, there: CompletionHeader, wanted: CompletionHeader) -> None:
-    differing = [
-        f"{name} {getattr(there, name)!r}, not {getattr(wanted, name)!r}"
-        for name in wanted.__struct_fields__
-        if getattr(there, name) != getattr(wanted, name)
-    ]
-    if differing:
-        raise UserError(
-            f"{path}: holds other completions ({'; '.join(differing)}): name another --output, or delete the file"
-        )
 
 
 def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:

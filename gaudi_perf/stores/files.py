@@ -41,25 +41,21 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     A symbolic link is followed. The mode of the new file is what the umask gives. What is no file (``/dev/stdout``,
     ``/dev/null``, a pipe) is written to and stays what it is.
-
-    Raises:
-        UserError: the disk is full, or the place is not writable; the file is what it was before.
+    Raises UserError if the disk is full, or the place is not writable; the file is what it was before.
     """
     target = Path(os.path.realpath(path))
     kept = "nothing was written"
     try:
-        mode = _mode(path)
+        mode = None
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.stat().st_mode
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             kept = "some of it may be written"
             path.write_bytes(data)
             return
         kept = "nothing was written" if mode is None else "the old file is kept whole"
-        temporary = _write_temporary(target.parent, data)
-        try:
+        with _temporary(target.parent, data) as temporary:
             os.replace(temporary, target)
-        except BaseException:
-            _remove(temporary)
-            raise
         kept = "the new file is in its place, but may not outlast a power failure"
         _sync_directory(target.parent)
     except OSError as error:
@@ -68,16 +64,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_new(path: Path, data: bytes) -> None:
     """Create a file that never changes afterwards, whole and lasting.
-
-    Raises:
-        UserError: the file is there already, the disk is full, or the place is not writable; nothing has changed.
+    Raises UserError if the file is there already, the disk is full, or the place is not writable; nothing has changed.
     """
     try:
-        temporary = _write_temporary(path.parent, data)
-        try:
+        with _temporary(path.parent, data) as temporary:
             _name_once(temporary, path)
-        finally:
-            _remove(temporary)
         _sync_directory(path.parent)
     except FileExistsError:
         raise UserError(f"{path}: is there already and is never overwritten") from None
@@ -86,11 +77,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory, and those above it, unless it is there.
-
-    Raises:
-        UserError: it cannot be created.
-    """
+    """Create a directory, and those above it, unless it is there; ``UserError`` if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,11 +85,7 @@ def make_directory(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The content of a file; ``UserError`` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -111,17 +94,11 @@ def read_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def exclusive(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a directory, while its files are read, merged and written.
+    """Keep other processes that ask for the same out of a directory (created if need be) while it is changed.
 
-    The lock is on the directory itself, so that no lock file lies around; the system releases it when the process
-    ends, however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
-
-    Args:
-        directory: created if it is not there.
-        seconds: how long to wait for another process.
-
-    Raises:
-        UserError: the directory cannot be created or opened, or another process holds it for too long.
+    The lock is on the directory itself, so that no lock file lies around; the system releases it when the process ends,
+    however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
+    Raises UserError if the directory cannot be created or opened, or another process holds it for so many seconds.
     """
     make_directory(directory)
     try:
@@ -153,14 +130,9 @@ def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
     return f"{path}: {what} ({error.strerror or error}); {kept}: {remedy}"
 
 
-def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _write_temporary(directory: Path, data: bytes) -> str:
+@contextlib.contextmanager
+def _temporary(directory: Path, data: bytes) -> Iterator[str]:
+    """A file with this content, which is on the disk; it is removed afterwards where it was not renamed."""
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}{TEMPORARY_SUFFIX}"
     temporary = os.path.join(directory, name)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -172,10 +144,9 @@ def _write_temporary(directory: Path, data: bytes) -> str:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except BaseException:
+        yield temporary
+    finally:
         _remove(temporary)
-        raise
-    return temporary
 
 
 def _name_once(temporary: str, path: Path) -> None:
@@ -208,26 +179,20 @@ def _sync_directory(directory: Path) -> None:
 
 def _locked(directory: Path, deadline: float) -> int | None:
     """A descriptor that holds the lock, or None if another process has it until the deadline."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _flock(descriptor, deadline):
-            return descriptor
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-    else:
-        os.close(descriptor)
-        return None
-    # On NFS an exclusive lock needs a file that is open for writing.
-    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    held = False
-    try:
-        held = _flock(descriptor, deadline)
-    finally:
-        if not held:
-            os.close(descriptor)
-    return descriptor if held else None
+    lock_file = directory / ".lock"  # on NFS an exclusive lock needs a file that is open for writing
+    for path, flags in ((directory, os.O_RDONLY | os.O_DIRECTORY), (lock_file, os.O_RDWR | os.O_CREAT)):
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        held = False
+        try:
+            held = _flock(descriptor, deadline)
+            return descriptor if held else None
+        except OSError as error:
+            if path == lock_file or error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+        finally:
+            if not held:
+                os.close(descriptor)
+    return None
 
 
 def _flock(descriptor: int, deadline: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterable
@@ -29,11 +30,7 @@ _TYPES = {
 
 
 def history(directory: str | os.PathLike[str]) -> pandas.DataFrame:
-    """Every run under a results directory as a data frame, a row a run; see ``runs_frame``.
-
-    Raises:
-        UserError: there is no such directory.
-    """
+    """Every run under a results directory as a data frame, a row a run; ``UserError`` if there is no such directory."""
     return runs_frame(read_history(Path(directory)).runs)
 
 
@@ -69,41 +66,33 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     frame = _frame({**_identity(run), "valid": run.valid} for run in runs)
     texts = frame.select_dtypes("object").columns
     frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
-    repeated: pandas.DataFrame = frame.loc[frame.index.repeat([len(latencies) for latencies in rounds])].reset_index(
-        drop=True
-    )
-    repeated.insert(
-        len(repeated.columns) - 1, "round", [index for latencies in rounds for index in range(len(latencies))]
-    )
-    repeated.insert(len(repeated.columns) - 1, "latency_s", [latency for latencies in rounds for latency in latencies])
-    repeated.insert(len(repeated.columns) - 1, "probe_s", [probe for values in probes for probe in values])
+    index = frame.index.repeat([len(latencies) for latencies in rounds])
+    repeated: pandas.DataFrame = frame.loc[index].reset_index(drop=True)
+    columns: dict[str, list[Any]] = {
+        "round": [index for latencies in rounds for index in range(len(latencies))],
+        "latency_s": list(itertools.chain.from_iterable(rounds)),
+        "probe_s": list(itertools.chain.from_iterable(probes)),
+    }
+    for name, values in columns.items():
+        repeated.insert(len(repeated.columns) - 1, name, values)
     return repeated
 
 
 def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
     """A frame as CSV (RFC 4180) with a header."""
     texts = frame.select_dtypes(["object", "category"]).columns
-    return str(
-        frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts}).to_csv(
-            index=False, lineterminator=lineterminator
-        )
-    )
+    safe = frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts})
+    return str(safe.to_csv(index=False, lineterminator=lineterminator))
 
 
 def write_csv(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a frame as CSV (RFC 4180, UTF-8) with a header.
-
-    Raises:
-        UserError: the file cannot be written; an older one is kept.
-    """
+    """Write a frame as ``csv_text`` in UTF-8; ``UserError`` if it cannot be written, and an older file is kept."""
     write_atomic(path, csv_text(frame).encode("utf-8", "backslashreplace"))
 
 
 def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a frame as Parquet; needs pyarrow. Columns have the same types in every file.
-
-    Raises:
-        UserError: pyarrow is not installed, or the file cannot be written; an older one is kept.
+    """Write a frame as Parquet; columns have the same types in every file.
+    Raises UserError if pyarrow is not installed, or the file cannot be written; an older one is kept.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError(f"{path}: Parquet needs pyarrow: pip install 'gaudi-perf[parquet]', or write CSV")
@@ -123,10 +112,7 @@ def spreadsheet_safe(cell: Any) -> Any:
 def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
     import pandas
 
-    return _typed(pandas.DataFrame.from_records(list(rows)))
-
-
-def _typed(frame: pandas.DataFrame) -> pandas.DataFrame:
+    frame = pandas.DataFrame.from_records(list(rows))
     names = [str(name) for name in frame.columns]
     types = {name: _TYPES.get(name, "float64" if name.endswith("_s") else "object") for name in names}
     typed: pandas.DataFrame = frame.astype(types)

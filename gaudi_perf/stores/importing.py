@@ -1,14 +1,11 @@
-"""Importing what others measured: numbers of other suites become entries of baselines.
-
-Files of other suites hold no runs that could be judged, but levels (or, of pytest-benchmark, rounds of one run), and
-rarely say what they were measured on: who imports says it.
-"""
+"""Importing what other suites measured: levels, or (of pytest-benchmark) the rounds of one run, become baselines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +17,7 @@ from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.places import Place, place_of
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Date, Published
 from gaudi_perf.vocabulary.configuration import Case, Configuration, configuration_in
-from gaudi_perf.vocabulary.documents import Seconds, decode
+from gaudi_perf.vocabulary.documents import Seconds, decode, fits
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import MODELS, Scale
 from gaudi_perf.vocabulary.run import Measurement, Run, require_timestamp
@@ -35,16 +32,12 @@ _ONE_DEVICE = re.compile(
 _DEEPSPEED = re.compile(r".*::test_text_generation_deepspeed\[(?P<model>.+)-(?P<devices>[0-9]+)-(?P<batch>[0-9]+)\]\Z")
 _NEW_TOKENS = 100
 """optimum-habana's text generation tests ask for 100 new tokens, with HPU graphs and the KV cache."""
+_KEY = attrgetter("key")
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file gave.
-
-    Attributes:
-        baselines: one for each device, ready to be added.
-        passed_over: what was not imported, and why, a clause each.
-    """
+    """What a file gave: a baseline for each device, ready to be added, and what was passed over, a clause each."""
 
     baselines: tuple[Baseline, ...]
     passed_over: tuple[str, ...] = ()
@@ -52,16 +45,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a file does not say of its numbers.
-
-    Attributes:
-        device: what they were measured on.
-        stack: on which stack.
-        workload: of what.
-        measured_on: when, for instance ``2026-01-31``.
-        scale: at which scale.
-        weights: with which weights.
-    """
+    """What a file does not say of its numbers; ``measured_on`` is a day, for instance ``2026-01-31``."""
 
     device: Device
     stack: Stack
@@ -109,102 +93,66 @@ class _BenchmarkFile(msgspec.Struct):
     datetime: str
 
 
-class _Day(msgspec.Struct):
-    day: Date
-
-
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
-    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
+    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``, or one of them.
 
-    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each
-    test and device. Only the models of this suite are imported.
-
-    Args:
-        path: the directory, or one of its files.
-        stack: the SynapseAI release that they are taken to be of; the files do not say.
-        read_on: the day of the files' commit, for instance ``2026-01-31``.
-
-    Raises:
-        UserError: there is no such file, or one is malformed.
+    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
+    and device. Only the models of this suite are imported. The files say neither the SynapseAI release nor the day of
+    their commit.
+    Raises UserError if there is no such file, or one is malformed.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
     _check_day(read_on)
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     entries: dict[str, list[CaseBaseline]] = {}
     passed_over: list[str] = []
-    for file in files:
+    for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
         tests = decode(read_bytes(file), dict[str, dict[str, dict[str, msgspec.Raw]]], str(file))
         for test, devices in tests.items():
-            found = _optimum_habana_case(test)
-            if found is None:
+            match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
+            model = next((model for model in MODELS.values() if match and model.hub_id == match["model"]), None)
+            if match is None or model is None:
                 continue
-            configuration, batch_size = found
-            for device, values in devices.items():
-                throughput = _number(values, file, test)
-                if device not in _DEVICES or throughput <= 0:
-                    passed_over.append(f"{test} on {device}: no throughput of a device that is known")
+            count = int(match.groupdict().get("devices") or 1)
+            configuration = Configuration(model=model.name, devices=count, graphs=True, kv_cache=True)
+            workload = Workload(new_tokens=_NEW_TOKENS, batch_size=int(match["batch"]))
+            for name, values in devices.items():
+                raw = bytes(values.get("throughput", b"0"))  # without a number there is a "baseline to set"
+                throughput = decode(raw, float, f"{file}: throughput of {test}")
+                if name not in _DEVICES or throughput <= 0:
+                    passed_over.append(f"{test} on {name}: no throughput of a device that is known")
                     continue
-                workload = Workload(new_tokens=_NEW_TOKENS, batch_size=batch_size)
-                published = Published(
-                    latency_s=_NEW_TOKENS * batch_size / throughput,
-                    source=f"optimum-habana, {file.name}",
-                    address=OPTIMUM_HABANA,
-                    published_on=read_on,
-                    note=f"from {throughput:.6g} tokens per second, tokenization included",
+                device = Device(name=_DEVICES[name], accelerator="hpu")
+                circumstances = Circumstances(device, stack, workload, read_on)
+                entry = _published(
+                    throughput, configuration, circumstances, f"optimum-habana, {file.name}", OPTIMUM_HABANA
                 )
-                case = Case(
-                    configuration=configuration, accelerator="hpu", workload=workload, scale="full", weights="hub"
-                )
-                entries.setdefault(_DEVICES[device], []).append(CaseBaseline(case=case, published=published))
-    return Imported(
-        tuple(
-            Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_key))
-            for name, cases in sorted(entries.items())
-        ),
-        tuple(passed_over),
+                entries.setdefault(device.name, []).append(entry)
+    baselines = tuple(
+        Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_KEY))
+        for name, cases in sorted(entries.items())
     )
+    return Imported(baselines, tuple(passed_over))
 
 
 def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
-    """Import the ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
-
-    Args:
-        path: the file.
-        configuration: what it was run with.
-        circumstances: what else the file does not say.
-
-    Raises:
-        UserError: the file cannot be read or is malformed.
+    """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
+    Raises UserError if the file cannot be read or is malformed.
     """
     throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
     if not throughput > 0:
         raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
     _check_day(circumstances.measured_on)
-    workload = circumstances.workload
-    published = Published(
-        latency_s=workload.new_tokens * workload.batch_size / throughput,
-        source="optimum-habana's run_generation.py",
-        address=path.name,
-        published_on=circumstances.measured_on,
-        note=f"from {throughput:.6g} tokens per second, tokenization included",
-    )
-    entry = CaseBaseline(case=circumstances.case_of(configuration), published=published)
+    entry = _published(throughput, configuration, circumstances, "optimum-habana's run_generation.py", path.name)
     return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
 
 
 def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Imported:
     """Import a JSON file of pytest-benchmark: every benchmark whose name holds a case id becomes one run.
 
-    The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``). The
-    host class is made of the processor that the file names.
-
-    Args:
-        path: the file.
-        circumstances: what the file does not say; its ``measured_on`` is not used, for the file says when.
-
-    Raises:
-        UserError: the file cannot be read or is malformed.
+    The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``), and
+    says when they were measured. The host class is made of the processor that it names.
+    Raises UserError if the file cannot be read or is malformed.
     """
     document = decode(read_bytes(path), _BenchmarkFile, str(path))
     measured_at = f"{document.datetime[:19]}Z"  # pytest-benchmark writes UTC
@@ -237,32 +185,26 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
                 measurement=Measurement(latencies_s=benchmark.stats.data),
             )
             cases[configuration.id] = CaseBaseline.of([run])
-    baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_key))
+    baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_KEY))
     return Imported((baseline,) if cases else (), tuple(passed_over))
 
 
 def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:
-    """Add imported entries to the baselines. None takes the place of another: levels are changed by a refresh.
+    """Add imported entries to the baselines; returns the files that were written.
 
-    An entry that is there already in the same words is left alone.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has
-            been written; or a file cannot be written: then it is kept as it was.
+    None takes the place of another, for levels are changed by a refresh; one that is there in the same words is left
+    alone.
+    Raises UserError if an entry of the same case is there with other numbers, or a file is malformed: then nothing has
+    been written; or a file cannot be written: then it is kept as it was.
     """
-    written: list[Place] = []
+    merged: list[Baseline] = []
     with store.locked():
-        merged: list[Baseline] = []
         for imported in baselines:
             place = place_of(store.directory, imported.device.name, imported.stack.name)
             before = store.load(place) if place.path.exists() else replace(imported, cases=[])
             cases = {case.key: case for case in before.cases}
             for case in imported.cases:
-                stack = None if before.stack == imported.stack else imported.stack
-                new = replace(case, stack=stack)
+                new = replace(case, stack=None if before.stack == imported.stack else imported.stack)
                 old = cases.setdefault(case.key, new)
                 if old != new:
                     raise UserError(
@@ -272,35 +214,24 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
             after = replace(before, cases=[cases[key] for key in sorted(cases)])
             if after.cases != before.cases:
                 merged.append(after)
-        written.extend(store.write(baseline) for baseline in merged)
-    return written
+        return [store.write(baseline) for baseline in merged]
 
 
-def _optimum_habana_case(test: str) -> tuple[Configuration, int] | None:
-    """Configuration and batch size of one of optimum-habana's tests, or None if it is of no model of this suite."""
-    match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
-    if match is None:
-        return None
-    model = next((model for model in MODELS.values() if model.hub_id == match["model"]), None)
-    if model is None:
-        return None
-    devices = int(match.groupdict().get("devices") or 1)
-    return Configuration(model=model.name, devices=devices, graphs=True, kv_cache=True), int(match["batch"])
-
-
-def _number(values: dict[str, msgspec.Raw], file: Path, test: str) -> float:
-    """The throughput among a test's values; 0 where it has none ("baseline to set")."""
-    if "throughput" not in values:
-        return 0.0
-    return decode(bytes(values["throughput"]), float, f"{file}: throughput of {test}")
+def _published(
+    throughput: float, configuration: Configuration, circumstances: Circumstances, source: str, address: str
+) -> CaseBaseline:
+    """A number of ``run_generation.py``, which is tokens per second."""
+    workload = circumstances.workload
+    published = Published(
+        latency_s=workload.new_tokens * workload.batch_size / throughput,
+        source=source,
+        address=address,
+        published_on=circumstances.measured_on,
+        note=f"from {throughput:.6g} tokens per second, tokenization included",
+    )
+    return CaseBaseline(case=circumstances.case_of(configuration), published=published)
 
 
 def _check_day(day: str) -> None:
-    try:
-        msgspec.convert({"day": day}, _Day)
-    except msgspec.ValidationError:
-        raise UserError(f"{day!r} is not a day: write it like 2026-01-31") from None
-
-
-def _key(case: CaseBaseline) -> tuple[str, ...]:
-    return case.key
+    if not fits(day, Date):
+        raise UserError(f"{day!r} is not a day: write it like 2026-01-31")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 
 _HEAD, _TAIL = 64 * 1024, 960 * 1024
@@ -22,15 +23,8 @@ _HIDDEN = "***"
 
 
 def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore, session_id: str, name: str) -> str:
-    """Keep the whole log of a worker that failed beside the session's runs.
-
-    Args:
-        log: None if there is none, or it tells nothing more than the failure.
-        environment: see ``kept_text``.
-        name: what to call it, for instance the case's id.
-
-    Returns:
-        A sentence that says where it is, or why it is not kept; empty without a log.
+    """Keep the whole log of a worker that failed beside the session's runs, under the name of a case.
+    Returns a sentence that says where it is, or why it is not kept; empty without a log.
     """
     if log is None:
         return ""
@@ -42,13 +36,8 @@ def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore
 
 
 def kept_text(log: Path, environment: Mapping[str, str]) -> str:
-    """What is kept of a worker's log.
-
-    Args:
-        environment: the worker's; values of variables that are called TOKEN, SECRET and the like are left out.
-
-    Raises:
-        OSError: the log cannot be read.
+    """What is kept of a worker's log: not the values of its variables that are called TOKEN, SECRET and the like.
+    Raises OSError if the log cannot be read.
     """
     with log.open("rb") as file:
         size = file.seek(0, 2)
@@ -66,7 +55,4 @@ def kept_text(log: Path, environment: Mapping[str, str]) -> str:
             text = text.replace(value, _HIDDEN)
     for pattern in _SECRETS:
         text = pattern.sub(_HIDDEN, text)
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return escaped(text, keep="\n\t")

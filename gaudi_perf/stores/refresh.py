@@ -1,7 +1,7 @@
 """Refreshing baselines: what was measured becomes the new level, and never a worse one in silence.
 
-A plan says in words what would be written and what is refused, and why. Applying it reads the files again under a
-lock, so that whoever refreshed meanwhile loses nothing.
+A plan says what would be written and what is refused, and why. Applying it reads the files again under a lock, so that
+whoever refreshed meanwhile loses nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -22,20 +21,11 @@ from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TOLERANCES
 from gaudi_perf.vocabulary.run import Run, in_order
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
-
-DEFAULT_MINIMUM_RUNS = 5
-DEFAULT_MARGIN = 0.05
-"""A level is slower if it is slower by more than this; the default tolerance of the suite."""
-
-
-_IN_DOUBT = (
-    "the outputs of {other} differ from its own by more than rounding, and one of the two is wrong: find out which, "
-    "then measure again"
-)
-_IF_RIGHT = "if the stored tokens are the wrong ones, take token_ids of this case out of the baseline's file"
 
 
 @dataclass(frozen=True)
@@ -43,12 +33,11 @@ class Refresh:
     """What is asked for.
 
     Attributes:
-        runs: what was measured.
         minimum_runs: how many valid runs of a case it takes.
         accept_regression: why slower levels are accepted; None if they are not.
-        now: the time of the refresh, with a time zone.
+        now: with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
-        judged: by case, how the new runs compare with the current ones, where somebody has judged that.
+        judged: how the new runs compare with the current ones, where that was judged.
     """
 
     runs: tuple[Run, ...]
@@ -66,14 +55,7 @@ class Refresh:
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """What a refresh would do, or did.
-
-    Attributes:
-        store: where.
-        request: what was asked for.
-        changes: one for each case, by device, stack and case id.
-        files: the baselines that would be written, each whole; only those that change.
-    """
+    """What a refresh would do, or did: changes by device, stack and case id, and the files that change, each whole."""
 
     store: BaselineStore
     request: Refresh
@@ -95,40 +77,27 @@ def plan_refresh(
     store: BaselineStore,
     runs: Iterable[Run],
     *,
-    minimum_runs: int = DEFAULT_MINIMUM_RUNS,
+    minimum_runs: int = RUNS_FOR_BASELINES,
     accept_regression: str | None = None,
     now: datetime | None = None,
-    margin: float = DEFAULT_MARGIN,
+    margin: float = TOLERANCES[LATENCY],
     judged: Mapping[Case, JudgedLevel] | None = None,
 ) -> RefreshPlan:
-    """Say what a refresh would write and what it refuses. Nothing is written.
+    """Say what a refresh would write and what it refuses; see ``Refresh``. Nothing is written.
+    Raises UserError if an option makes no sense, or a baseline file that is concerned is malformed.
 
     Args:
-        store: the baselines.
-        runs: what was measured, of any cases, devices and stacks; a run that is there twice counts once.
-        minimum_runs: how many valid runs of a case it takes.
-        accept_regression: why slower levels are accepted; it is stored with date and ratio.
-        now: the time of the refresh, with a time zone; the present by default.
-        margin: see ``Refresh``.
-        judged: see ``Refresh``.
-
-    Raises:
-        UserError: an option makes no sense, or a baseline file that is concerned is malformed.
+        runs: of any cases, devices and stacks; a run that is there twice counts once.
+        now: the present by default.
     """
     if minimum_runs < 1:
         raise UserError(f"a baseline needs at least 1 run, and {minimum_runs} was asked for: give a larger number")
     if accept_regression is not None and not accept_regression.strip():
         raise UserError("--accept-regression: the reason is empty: say why the slower level is accepted")
-    unique = {run.run_id: run for run in runs}
-    _require_one_stack(unique.values())
-    request = Refresh(
-        runs=tuple(in_order(unique.values())),
-        minimum_runs=minimum_runs,
-        accept_regression=None if accept_regression is None else accept_regression.strip(),
-        now=now or datetime.now(timezone.utc),
-        margin=margin,
-        judged=dict(judged or {}),
-    )
+    ordered = tuple(in_order({run.run_id: run for run in runs}.values()))
+    _require_one_stack(ordered)
+    reason = None if accept_regression is None else accept_regression.strip()
+    request = Refresh(ordered, minimum_runs, reason, now or datetime.now(timezone.utc), margin, dict(judged or {}))
     return _plan(store, request)
 
 
@@ -146,14 +115,11 @@ def _require_one_stack(runs: Iterable[Run]) -> None:
 
 
 def apply(plan: RefreshPlan) -> RefreshPlan:
-    """Write what a plan says, merged with what is there by now.
+    """Write what a plan says, merged with what is there by now; returns what was done.
 
-    Returns:
-        What was done. It differs from ``plan`` only where another process wrote after ``plan`` was made.
-
-    Raises:
-        UserError: the directory cannot be locked or written, or a file has become malformed. Every file is whole:
-            the old one or the new one.
+    That differs from ``plan`` only where another process wrote after ``plan`` was made.
+    Raises UserError if the directory cannot be locked or written, or a file has become malformed. Every file is whole:
+    the old one or the new one.
     """
     if not plan.accepted:
         return plan
@@ -189,75 +155,47 @@ def _plan(store: BaselineStore, request: Refresh) -> RefreshPlan:
 def _case(
     store: BaselineStore, request: Refresh, before: Baseline | None, runs: list[Run]
 ) -> tuple[CaseChange, tuple[CaseBaseline, Stack] | None]:
-    """What happens to one case: the change in words, and its entry and stack unless that is refused."""
+    """What happens to one case, and its entry and stack unless that is refused."""
     first = runs[0]
     label = f"{first.device.name}/{first.stack.name}"
-    usable, left_out = _usable(runs)
-    reason = _mixed(usable) or _too_few(usable, left_out, request.minimum_runs)
+    usable = [run for run in runs if not run.not_usable]
+    left_out = tuple(f"run {run.run_id} {run.not_usable}" for run in runs if run.not_usable)
+    reason = _mixed(usable) or _too_few(len(usable), len(runs), request.minimum_runs)
+    if not reason:
+        entry, stack = CaseBaseline.of(usable), usable[0].stack
+        current = _current(store, before, first.device, stack, entry)
+        judged = request.judged.get(first.case)
+        reason = _in_doubt(request.runs, usable, current, judged)
     if reason:
-        return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
-    entry, stack = CaseBaseline.of(usable), usable[0].stack
-    current, role = _current(store, before, first.device, stack, entry)
-    known = current is not None and current.case.token_ids == entry.token_ids
-    contradicting = [] if known else contradicting_cases(request.runs, usable)
-    if contradicting:
-        reason = _IN_DOUBT.format(other=", ".join(contradicting))
-        return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
-    if current is not None:
-        wrong, _ = token_findings(usable, current.stack_name, current.case.token_ids)
-        if wrong:
-            return CaseChange(first.case.id, label, refused=f"{wrong[0]}; {_IF_RIGHT}", notes=tuple(left_out)), None
-    judged = request.judged.get(first.case)
-    if judged is not None and judged.latency.kind is VerdictKind.INVALID:  # for another reason than the tokens above
-        reason = "its comparison is INVALID: measure again"
-        return CaseChange(first.case.id, label, refused=reason, notes=tuple(left_out)), None
-    change = decide(
-        entry,
-        label,
-        current,
-        reason=request.accept_regression,
-        margin=request.margin,
-        judged=judged,
-    )
+        return CaseChange(first.case.id, label, refused=reason, notes=left_out), None
+    change = decide(entry, label, current, reason=request.accept_regression, margin=request.margin, judged=judged)
     change = dataclasses.replace(change, notes=(*change.notes, *left_out))
     if not change.written:
         return change, None
-    if role == "same stack" and current is not None and _same_evidence(current.case, entry):
-        return change, (current.case, stack)
-    return change, (_entry(entry, stack, current, role, change, request), stack)
+    own = current.case if current is not None and current.own else None
+    if (
+        own is not None
+        and own.anchor is not None
+        and (own.evidence, own.token_ids) == (entry.evidence, entry.token_ids)
+    ):
+        return change, (own, stack)
+    return change, (_entry(entry, stack, current, change, request), stack)
 
 
-def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """The runs that may become a baseline, and why the others may not."""
-    usable: list[Run] = []
-    left_out: list[str] = []
-    for run in runs:
-        if run.not_usable:
-            left_out.append(f"run {run.run_id} {run.not_usable}")
-        else:
-            usable.append(run)
-    return usable, left_out
-
-
-def _too_few(usable: Sequence[Run], left_out: Sequence[str], minimum: int) -> str:
-    if len(usable) >= minimum:
+def _too_few(usable: int, there: int, minimum: int) -> str:
+    if usable >= minimum:
         return ""
-    of = f" of {len(usable) + len(left_out)}" if left_out else ""
-    runs = "run" if len(usable) == 1 and not left_out else "runs"
-    return f"{len(usable)}{of} {runs} can be used, and a baseline needs {minimum}: measure more"
+    of = f"{usable} of {there} runs" if there > usable else counted(usable, "run")
+    return f"{of} can be used, and a baseline needs {minimum}: measure more"
 
 
 def _mixed(runs: Sequence[Run]) -> str:
     """Why runs of one case do not belong together; empty if they do."""
-    if not runs:
-        return ""
-    first = runs[0]
     for run in runs:
+        first = runs[0]
         if run.case.accelerator != run.device.accelerator:
-            return (
-                f"run {run.run_id} is of a case for {run.case.accelerator!r} on a device for "
-                f"{run.device.accelerator!r}: measure again"
-            )
+            both = f"{run.case.accelerator!r} on a device for {run.device.accelerator!r}"
+            return f"run {run.run_id} is of a case for {both}: measure again"
         if run.host.host_class != first.host.host_class:
             hosts = f"{first.host.host_class!r} and {run.host.host_class!r}"
             return f"its runs are of several host classes ({hosts}): refresh from the runs of one"
@@ -269,41 +207,48 @@ def _mixed(runs: Sequence[Run]) -> str:
     return ""
 
 
+def _in_doubt(runs: Sequence[Run], usable: Sequence[Run], current: Level | None, judged: JudgedLevel | None) -> str:
+    """Why the outputs or the verdict of a case keep it from being stored; empty if they do not."""
+    known = current is not None and current.case.token_ids == usable[0].measurement.token_ids
+    contradicting = [] if known else contradicting_cases(runs, usable)
+    if contradicting:
+        return (
+            f"the outputs of {', '.join(contradicting)} differ from its own by more than rounding, and one of the two "
+            "is wrong: find out which, then measure again"
+        )
+    if current is not None:
+        wrong, _ = token_findings(usable, current.stack_name, current.case.token_ids)
+        if wrong:
+            remedy = "if the stored tokens are the wrong ones, take token_ids of this case out of the baseline's file"
+            return f"{wrong[0]}; {remedy}"
+    if judged is not None and judged.latency.kind is VerdictKind.INVALID:  # for another reason than the tokens above
+        return "its comparison is INVALID: measure again"
+    return ""
+
+
 def _current(
     store: BaselineStore, before: Baseline | None, device: Device, stack: Stack, entry: CaseBaseline
-) -> tuple[Level | None, Literal["same stack", "earlier stack", "none"]]:
+) -> Level | None:
     """The level that an entry takes the place of; else that of the newest earlier version, which it follows."""
-    if before is not None:
-        for case in before.cases:
-            if case.key == entry.key:
-                return Level(case, stack.name, own=True), "same stack"
+    for case in before.cases if before is not None else ():
+        if case.key == entry.key:
+            return Level(case, stack.name, own=True)
     places = places_of_device(store.directory, device.name)
     for place in [*same_version(places, stack), *newest_earlier(places, stack)]:
-        if place.stack_name == stack.name:
-            continue
-        for case in store.load(place).cases:
+        for case in store.load(place).cases if place.stack_name != stack.name else ():
             if case.key == entry.key:
-                return Level(case, place.stack_name, own=False), "earlier stack"
-    return None, "none"
-
-
-def _same_evidence(case: CaseBaseline, entry: CaseBaseline) -> bool:
-    return case.evidence == entry.evidence and case.token_ids == entry.token_ids and case.anchor is not None
+                return Level(case, place.stack_name, own=False)
+    return None
 
 
 def _entry(
-    entry: CaseBaseline,
-    stack: Stack,
-    current: Level | None,
-    role: str,
-    change: CaseChange,
-    request: Refresh,
+    entry: CaseBaseline, stack: Stack, current: Level | None, change: CaseChange, request: Refresh
 ) -> CaseBaseline:
     """The new entry, with the memory of the old one."""
     anchor = None if current is None else current.anchor
     if anchor is None or entry.level_s < anchor.latency_s:
         anchor = Anchor(latency_s=entry.level_s, accepted_on=request.today, stack=stack.name)
-    accepted = list(current.case.accepted_regressions) if current is not None and role == "same stack" else []
+    accepted = list(current.case.accepted_regressions) if current is not None and current.own else []
     if change.needs_reason and change.reason is not None and change.ratio is not None:
         accepted.append(
             AcceptedRegression(
@@ -322,18 +267,13 @@ def _merged(before: Baseline | None, device: Device, entries: Sequence[tuple[Cas
 
     The file's stack stays as long as one of its cases was measured on it; other cases then name their own.
     """
-    stacks: dict[tuple[str, ...], Stack] = {}
-    cases: dict[tuple[str, ...], CaseBaseline] = {}
-    for case in before.cases if before is not None else []:
-        cases[case.key] = case
-        stacks[case.key] = case.stack or (before.stack if before is not None else entries[0][1])
-    for case, stack in entries:
-        cases[case.key] = case
-        stacks[case.key] = stack
-    newest = entries[-1][1]
-    files_stack = before.stack if before is not None and before.stack in stacks.values() else newest
+    stored = [] if before is None else [(case, before.stack_of(case)) for case in before.cases]
+    cases = {case.key: (case, stack) for case, stack in [*stored, *entries]}
+    own = entries[-1][1]
+    if before is not None and any(stack == before.stack for _, stack in cases.values()):
+        own = before.stack
     return Baseline(
-        device=before.device if before is not None else replace(device, available=None),
-        stack=files_stack,
-        cases=[replace(cases[key], stack=None if stacks[key] == files_stack else stacks[key]) for key in sorted(cases)],
+        device=replace(device, available=None) if before is None else before.device,
+        stack=own,
+        cases=[replace(case, stack=None if stack == own else stack) for _, (case, stack) in sorted(cases.items())],
     )

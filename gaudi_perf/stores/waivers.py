@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from gaudi_perf.stores.files import exclusive, read_bytes, write_atomic
@@ -12,63 +13,34 @@ from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.waiver import Waiver, Waivers
 
 WAIVERS_FILE = "waivers.json"
+_KEY = attrgetter("key")
 
 
 class WaiverStore:
-    """The waivers beside a directory's baselines."""
+    """The waivers beside baselines; ``UserError`` if the file is malformed or cannot be read or written."""
 
     def __init__(self, directory: Path | str) -> None:
-        """Nothing is read or written.
-
-        Args:
-            directory: that of the baselines.
-        """
         self.directory = Path(directory)
         self.path = self.directory / WAIVERS_FILE
 
     def list(self) -> tuple[Waiver, ...]:
-        """All waivers, expired ones too, by device and case.
-
-        Raises:
-            UserError: the file is malformed or cannot be read.
-        """
+        """All waivers, expired ones too, by device and case."""
         if not self.path.exists():
             return ()
-        return tuple(_in_order(decode(read_bytes(self.path), Waivers, str(self.path)).waivers))
+        return tuple(sorted(decode(read_bytes(self.path), Waivers, str(self.path)).waivers, key=_KEY))
 
     def waived(self, case_id: str, device: Device, stack: Stack, ratio: float | None = None) -> Waiver | None:
-        """The waiver by which a regression may pass, or None: expired ones do not count.
-
-        Args:
-            case_id: for instance ``bloomz7b-8x-graphs-kvcache``.
-            device: what it was measured on.
-            stack: and on which stack.
-            ratio: candidate to baseline, where known; worse than the waiver's limit does not pass.
-
-        Raises:
-            UserError: the file is malformed or cannot be read.
-        """
+        """The waiver by which a regression of this ratio (see ``Waiver.covers``) may pass, or None."""
         return next((waiver for waiver in self.list() if waiver.covers(case_id, device.name, stack, ratio)), None)
 
     def add(self, waiver: Waiver) -> None:
-        """Add a waiver, or put it in the place of that of the same case, device and kind of stack.
-
-        Raises:
-            UserError: it is no valid waiver, or the file is malformed or cannot be written.
-        """
+        """Add a waiver, or put it in the place of that of the same case, device and kind of stack."""
         with exclusive(self.directory):
-            others = [other for other in self.list() if _key(other) != _key(waiver)]
+            others = [other for other in self.list() if other.key != waiver.key]
             self._write([*others, waiver])
 
     def remove(self, case_id: str, device_name: str) -> tuple[Waiver, ...]:
-        """Remove the waivers of a case on a device.
-
-        Returns:
-            Those that were removed.
-
-        Raises:
-            UserError: there is none (the sentence lists those there are), or the file cannot be written.
-        """
+        """Remove the waivers of a case on a device, and return them; if there is none, ``UserError`` says what is."""
         with exclusive(self.directory):
             before = self.list()
             gone = tuple(waiver for waiver in before if (waiver.case, waiver.device) == (case_id, device_name))
@@ -79,14 +51,6 @@ class WaiverStore:
         return gone
 
     def _write(self, waivers: Iterable[Waiver]) -> None:
-        data = encode(Waivers(waivers=_in_order(waivers)))
+        data = encode(Waivers(waivers=sorted(waivers, key=_KEY)))
         decode(data, Waivers, str(self.path))  # what is stored can be read
         write_atomic(self.path, data)
-
-
-def _key(waiver: Waiver) -> tuple[str, str, str]:
-    return (waiver.device, waiver.case, waiver.kind)
-
-
-def _in_order(waivers: Iterable[Waiver]) -> list[Waiver]:
-    return sorted(waivers, key=_key)

@@ -9,27 +9,26 @@ import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode_value
-from gaudi_perf.vocabulary.run import Comparability, Measurement, Run, TokenTimes, differences, in_order, level_of
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode
+from gaudi_perf.vocabulary.run import (
+    COMPARED,
+    Comparability,
+    Measurement,
+    Run,
+    TokenTimes,
+    differences,
+    in_order,
+    level_of,
+)
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_baseline
-
-BASELINE_SCHEMA = "gaudi-perf/baseline/2"
 
 Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 """A day in UTC, like ``2023-03-28``."""
 
 
 class Published(Document, frozen=True):
-    """A number from a page; no spread is known.
-
-    Attributes:
-        latency_s: the published latency.
-        source: what was published where.
-        address: the page's address.
-        published_on: its date, for instance ``2023-03-28``.
-        note: what to know about the number.
-    """
+    """A number from a page; no spread is known."""
 
     latency_s: Seconds
     source: Name
@@ -39,12 +38,8 @@ class Published(Document, frozen=True):
 
 
 class Anchor(Document, frozen=True):
-    """The best level ever accepted, on this stack or an earlier one, kept so that slow ratcheting shows.
-
-    Attributes:
-        latency_s: the level: the median over runs of each run's median latency.
-        accepted_on: when it was stored.
-        stack: the name of the stack that it was measured on.
+    """The best level ever accepted (``level_of`` its runs), on this stack or the earlier one that is named, kept so
+    that slow ratcheting shows.
     """
 
     latency_s: Seconds
@@ -53,13 +48,8 @@ class Anchor(Document, frozen=True):
 
 
 class AcceptedRegression(Document, frozen=True):
-    """A slower level that somebody accepted, with the reason.
-
-    Attributes:
-        ratio: new level to old level, 1.08 for 8 % slower.
-        reason: why it is accepted.
-        latency_s: the level that was accepted, where known.
-        against: the name of the stack whose level it is slower than; empty for the same stack.
+    """A slower level that somebody accepted: its ratio to the old level (1.08 for 8 % slower), and the name of the
+    stack whose level it is slower than (empty for the same stack).
     """
 
     accepted_on: Date
@@ -75,9 +65,7 @@ class CaseBaseline(Document, frozen=True):
     Attributes:
         runs: without what no comparison needs (``Run.without_details``); comparable with each other, by time.
         published: the number, where there are no runs; its host is not known.
-        token_ids: the new tokens that every run gave.
-        stack: the stack that it is of, where it differs from the file's in a component or setting; kind and version
-            are the same.
+        stack: where it differs from the file's in a component or setting; kind and version are the same.
     """
 
     case: Case
@@ -89,7 +77,6 @@ class CaseBaseline(Document, frozen=True):
     stack: Stack | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a baseline without evidence, with evidence of both kinds, or with runs of other cases."""
         if bool(self.runs) == (self.published is not None):
             raise ValueError(f"{self.id}: a baseline has either runs or a published number")
         ids = [run.run_id for run in self.runs]
@@ -100,19 +87,12 @@ class CaseBaseline(Document, frozen=True):
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> CaseBaseline:
-        """The entry of runs that are comparable with each other, as it is stored.
-
-        Raises:
-            ValueError: there are no runs, or one is there twice.
-        """
+        """The entry of runs that are comparable with each other; ValueError without runs, or if one is there twice."""
         if not runs:
             raise ValueError("a baseline needs at least one run")
         ordered = in_order(runs)
-        return cls(
-            case=ordered[-1].case,
-            runs=[_kept(run) for run in ordered],
-            token_ids=list(ordered[-1].measurement.token_ids),
-        )
+        last = ordered[-1]
+        return cls(case=last.case, runs=[_kept(run) for run in ordered], token_ids=list(last.measurement.token_ids))
 
     @property
     def id(self) -> str:
@@ -146,25 +126,17 @@ class CaseBaseline(Document, frozen=True):
 
 
 class Baseline(Document, frozen=True, kw_only=True):
-    """One file under ``baselines/``: all cases of one stack on one device.
+    """All cases of one stack on one device: the file ``<device name>/<stack name>.json`` under ``baselines/``.
 
-    Its place is ``<device name>/<stack name>.json``.
-
-    Attributes:
-        device: the kind of device.
-        stack: the stack of its cases, unless a case says otherwise.
-        cases: one entry for each case, provenance and host class.
+    The stack is that of its cases, unless a case says otherwise; each case, provenance and host class has one entry.
     """
 
-    schema: str = BASELINE_SCHEMA
+    schema: Literal["gaudi-perf/baseline/2"] = "gaudi-perf/baseline/2"
     device: Device
     stack: Stack
     cases: list[CaseBaseline]
 
     def __post_init__(self) -> None:
-        """Refuse other schemas and cases that are there twice."""
-        if self.schema != BASELINE_SCHEMA:
-            raise ValueError(f"schema is {self.schema!r}, and this release reads {BASELINE_SCHEMA!r}")
         seen: set[tuple[str, ...]] = set()
         for entry in self.cases:
             if entry.key in seen:
@@ -196,74 +168,44 @@ def encode_baseline(baseline: Baseline) -> bytes:
         if entry["runs"]:
             entry["host"] = {name: entry["runs"][0]["host"][name] for name in _OF_HOST}
         entry["runs"] = [_stored_run(run) for run in entry["runs"]]
-        for name in ("published", "anchor", "stack"):
-            if entry[name] is None:
-                del entry[name]
-    return encode_value(value)
+    value["cases"] = [{name: item for name, item in entry.items() if item is not None} for entry in value["cases"]]
+    return encode(value)
 
 
 def decode_baseline(data: bytes, source: str) -> Baseline:
-    """Decode a baseline file, of this release or of an earlier one.
-
-    Args:
-        data: JSON.
-        source: what to call it in an error, usually its path.
-
-    Raises:
-        UserError: it is malformed; the sentence names the source and the field.
-    """
+    """Decode a baseline file, of this release or of an earlier one; ``UserError`` names the source and the field."""
     return decode(data, Baseline, source, lambda value: _completed(upgraded_baseline(value)))
 
 
-_DIGITS = 9
-"""Decimals of a stored duration: nanoseconds, which is finer than any clock's noise."""
+_DECIMALS = 9
+"""Of a stored duration: nanoseconds, which is finer than any clock's noise."""
+_OF_HOST = ("cpu", "cores", "memory_bytes", "hosts")
+_OF_RUN = ("run_id", "session_id", "started_at")
 
 
 def _kept(run: Run) -> Run:
     """What a baseline keeps of a run: every round, and nothing that later comparisons do not need."""
-    short = run.without_details()
-    measured, times = short.measurement, short.measurement.token_times
-    compilation = measured.graph_compilation
-    return replace(
-        short,
-        stack_label="",
-        device=replace(run.device, available=None),
-        host=Host(cpu=run.host.cpu, cores=run.host.cores, memory_bytes=run.host.memory_bytes, hosts=run.host.hosts),
-        measurement=Measurement(
-            latencies_s=_rounded(measured.latencies_s),
-            probes_s=None if measured.probes_s is None else _rounded(measured.probes_s),
-            token_times=None
-            if times is None
-            else TokenTimes(
-                first_token_s=_rounded(times.first_token_s), per_output_token_s=_rounded(times.per_output_token_s)
-            ),
-            peak_memory_bytes=measured.peak_memory_bytes,
-            graph_compilation=compilation,
-            earlier_cases=measured.earlier_cases,
-        ),
+    measured, times = run.measurement, run.measurement.token_times
+    if times is not None:
+        first, following = _rounded(times.first_token_s), _rounded(times.per_output_token_s)
+        times = TokenTimes(first_token_s=first, per_output_token_s=following)
+    kept = replace(
+        Measurement(**{name: getattr(measured, name) for name in COMPARED}),
+        latencies_s=_rounded(measured.latencies_s),
+        probes_s=None if measured.probes_s is None else _rounded(measured.probes_s),
+        token_times=times,
     )
+    host = Host(**{name: getattr(run.host, name) for name in _OF_HOST})
+    return replace(run, stack_label="", device=replace(run.device, available=None), host=host, measurement=kept)
 
 
 def _rounded(seconds: Sequence[float]) -> list[float]:
-    return [max(round(value, _DIGITS), 10.0**-_DIGITS) for value in seconds]
-
-
-_OF_HOST = ("cpu", "cores", "memory_bytes", "hosts")
-_OF_RUN = ("run_id", "session_id", "started_at", "measurement")
-_OF_MEASUREMENT = (
-    "latencies_s",
-    "token_times",
-    "probes_s",
-    "peak_memory_bytes",
-    "graph_compilation",
-    "earlier_cases",
-)
+    return [max(round(value, _DECIMALS), 10.0**-_DECIMALS) for value in seconds]
 
 
 def _stored_run(run: dict[str, Any]) -> dict[str, Any]:
-    measurement = {name: run["measurement"][name] for name in _OF_MEASUREMENT}
-    kept = {name: value for name, value in measurement.items() if value is not None}
-    return {**{name: run[name] for name in _OF_RUN}, "measurement": kept}
+    measurement = {name: run["measurement"][name] for name in COMPARED if run["measurement"][name] is not None}
+    return {**{name: run[name] for name in _OF_RUN}, "measurement": measurement}
 
 
 def _completed(value: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
+from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt, Slug
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import Workload
 
-Accelerator = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+Accelerator = Slug
 """The kind of accelerator: hpu, cuda, cpu, or that of another package's accelerator."""
 WeightsKind = Literal["dummy", "hub", "path"]
 
@@ -30,21 +28,13 @@ class Configuration(Document, frozen=True):
     @property
     def id(self) -> str:
         """The case id, for instance ``bloomz7b-8x-graphs-kvcache``."""
-        return "-".join(
-            (
-                self.model,
-                f"{self.devices}x",
-                "graphs" if self.graphs else "eager",
-                "kvcache" if self.kv_cache else "nocache",
-            )
-        )
+        mode, cache = "graphs" if self.graphs else "eager", "kvcache" if self.kv_cache else "nocache"
+        return f"{self.model}-{self.devices}x-{mode}-{cache}"
 
 
 class Case(Document, frozen=True):
-    """A configuration on an accelerator with a workload: one test.
-
-    Attributes:
-        weights: ``dummy``, ``hub``, or ``path:NAME`` with the last component of the path.
+    """A configuration on an accelerator with a workload: one test. Weights are ``dummy``, ``hub``, or ``path:NAME``
+    with the last component of the path.
     """
 
     configuration: Configuration
@@ -57,8 +47,7 @@ class Case(Document, frozen=True):
     def id(self) -> str:
         """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``.
 
-        What is not the default of the workload shows in it; scale and weights do not, and the whole case is what is
-        compared.
+        It shows what is not the default of the workload; scale and weights it does not, so compare whole cases.
         """
         return "-".join((self.configuration.id, *self.workload.differing))
 
@@ -66,16 +55,8 @@ class Case(Document, frozen=True):
     def key(self) -> tuple[str, ...]:
         """The whole case as texts, by which cases are sorted."""
         workload = self.workload
-        return (
-            self.configuration.id,
-            self.scale,
-            self.weights,
-            workload.dtype,
-            f"{workload.new_tokens:06d}",
-            f"{workload.batch_size:06d}",
-            f"{workload.prompt_tokens:06d}",
-            workload.prompt,
-        )
+        sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
+        return (self.configuration.id, self.scale, self.weights, workload.dtype, *sizes, workload.prompt)
 
 
 _CASE_ID = re.compile(
@@ -86,20 +67,13 @@ _CASE_ID = re.compile(
 
 def configuration_of(case_id: str) -> Configuration | None:
     """The configuration of a case id like ``bloomz7b-8x-graphs-kvcache-n4``; None if it is none."""
-    match = _CASE_ID.fullmatch(case_id)
-    return None if match is None else _configuration(match)
+    return configuration_in(case_id) if _CASE_ID.fullmatch(case_id) else None
 
 
 def configuration_in(text: str) -> Configuration | None:
     """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
     match = _CASE_ID.search(text)
-    return None if match is None else _configuration(match)
-
-
-def _configuration(match: re.Match[str]) -> Configuration:
-    return Configuration(
-        model=match["model"],
-        devices=int(match["devices"]),
-        graphs=match["mode"] == "graphs",
-        kv_cache=match["cache"] == "kv",
-    )
+    if match is None:
+        return None
+    graphs, kv_cache = match["mode"] == "graphs", match["cache"] == "kv"
+    return Configuration(model=match["model"], devices=int(match["devices"]), graphs=graphs, kv_cache=kv_cache)

@@ -12,8 +12,6 @@ from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, 
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import Dtype
 
-COMPLETIONS_SCHEMA = "gaudi-perf/completions/1"
-
 SPLITS = ("test", "validation", "train")
 """The splits that are looked for, in this order, where none is named."""
 
@@ -27,8 +25,8 @@ class Dataset(Document, frozen=True):
     Attributes:
         source: a dataset of the hub, or a local CSV, JSON Lines, Parquet or text file.
         configuration: the hub's name for one of several configurations of a dataset; empty for the only one.
-        column: the column with the prompts; empty for the first that holds strings.
-        split: the split; empty for the first of ``SPLITS`` that is there.
+        column: empty for the first that holds strings.
+        split: empty for the first of ``SPLITS`` that is there.
     """
 
     source: Annotated[str, msgspec.Meta(min_length=1)]
@@ -46,14 +44,10 @@ class Dataset(Document, frozen=True):
 class CompletionHeader(Document, frozen=True, kw_only=True):
     """The first line of a file of completions: what all of them have in common.
 
-    Attributes:
-        dataset: its label, with column and split.
-        rows: prompts that are completed.
-        content: a digest of the first prompts, so that another file of the same name is not taken for this one.
-        tokens: where token ids come from.
+    ``content`` is a digest of the first prompts, so that another file of the same name is not taken for this one.
     """
 
-    schema: str = COMPLETIONS_SCHEMA
+    schema: Literal["gaudi-perf/completions/1"] = "gaudi-perf/completions/1"
     dataset: Name
     column: Name
     split: Name
@@ -69,11 +63,6 @@ class CompletionHeader(Document, frozen=True, kw_only=True):
     new_tokens: PositiveInt
     batch_size: PositiveInt
 
-    def __post_init__(self) -> None:
-        """Refuse other schemas."""
-        if self.schema != COMPLETIONS_SCHEMA:
-            raise ValueError(f"schema is {self.schema!r}, and this release reads {COMPLETIONS_SCHEMA!r}")
-
     @property
     def batches(self) -> int:
         """How many batches there are; the last may have fewer prompts."""
@@ -81,15 +70,9 @@ class CompletionHeader(Document, frozen=True, kw_only=True):
 
 
 class Batch(Document, frozen=True):
-    """One batch, completed.
+    """One batch of prompts (cut to their first tokens) and each prompt with its completion.
 
-    Attributes:
-        batch: its number, from 1.
-        first: the row of its first prompt, from 0.
-        latency_s: of the generation, tokenization not included.
-        inputs: the prompts, cut to their first tokens.
-        outputs: each prompt with its completion.
-        token_ids: the new tokens of each.
+    It is numbered from 1, its first row from 0; the latency is of the generation, tokenization not included.
     """
 
     batch: PositiveInt
@@ -100,6 +83,5 @@ class Batch(Document, frozen=True):
     token_ids: list[list[TokenId]]
 
     def __post_init__(self) -> None:
-        """Refuse lists that do not belong together."""
         if not self.inputs or not len(self.inputs) == len(self.outputs) == len(self.token_ids):
             raise ValueError(f"batch {self.batch} has {len(self.inputs)} inputs and {len(self.outputs)} outputs")

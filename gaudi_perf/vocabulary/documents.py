@@ -1,8 +1,4 @@
-"""How documents are decoded and encoded: strictly, and with errors that name the field.
-
-A document is a frozen msgspec struct. Decoding refuses unknown fields and wrong types, so that whatever crossed a
-border is whole, or is one clear sentence.
-"""
+"""Documents are frozen msgspec structs: what crosses a border is whole, or one clear sentence names the field."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 
 LARGEST_INT = 2**63 - 1
 """What readers in other languages, and pandas, can hold."""
@@ -25,6 +22,8 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INT)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A short text that people read: a version, a device, a component."""
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
+"""A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
 
 DocumentT = TypeVar("DocumentT")
 
@@ -33,7 +32,7 @@ _WIDTH = 110
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all documents: immutable, with keyword arguments only, refusing unknown fields when decoded."""
+    """Base of all documents; unknown fields are refused when decoded."""
 
 
 def decode(
@@ -43,42 +42,50 @@ def decode(
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> DocumentT:
     """Decode JSON as one document.
+    Raises UserError if the data is not JSON, or is not such a document; the sentence names the source and the field.
 
     Args:
-        data: JSON text.
-        kind: the document's type.
         source: what to call the data in an error, usually the file's path.
-        upgrade: makes a document of this version of one of an earlier version, as plain values.
-
-    Raises:
-        UserError: the data is not JSON, or is not such a document; the sentence names the source and the field.
+        upgrade: makes plain values of this version of those of an earlier version.
     """
     try:
         if upgrade is None:
             return msgspec.json.decode(data, type=kind)
         value = msgspec.json.decode(data)
-        return msgspec.convert(upgrade(value) if isinstance(value, dict) else value, kind)
+        return msgspec.convert(_upgraded(value, upgrade) if isinstance(value, dict) else value, kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
         reason = _other_schema(data, kind, upgrade) or sentence(error)
-        raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
+        title = str(getattr(kind, "__name__", "message")).lower()
+        raise UserError(f"{source}: not a valid {title} document: {reason}") from None
 
 
-def encode(document: msgspec.Struct) -> bytes:
-    """Encode a document as JSON for people: indented, in the order of its fields, with a last newline.
+def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return upgrade(value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # of the document, which is malformed
+        raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} lacks {error}") from None
+
+
+def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:
+    """Encode a document, or its plain values, as JSON for people, in the order of its fields, with a last newline.
 
     What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
     """
-    return encode_value(msgspec.to_builtins(document))
-
-
-def encode_value(value: Any) -> bytes:
-    """Encode what ``msgspec.to_builtins`` gives in the same form."""
-    return (_block(value, 0) + "\n").encode()
+    return (_block(msgspec.to_builtins(document), 0) + "\n").encode()
 
 
 def encode_line(document: msgspec.Struct) -> bytes:
     """Encode a document as one line of JSON, newline included."""
     return msgspec.json.encode(document) + b"\n"
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value is of a type of documents, for instance a text a ``Slug``."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def require_finite(values: list[float], field: str) -> None:
@@ -94,8 +101,7 @@ class _AnySchema(msgspec.Struct):
 
 def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None) -> str:
     """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
-    ours = getattr(kind, "__struct_fields__", ())
-    if "schema" not in ours:
+    if "schema" not in getattr(kind, "__struct_fields__", ()):
         return ""
     try:
         theirs = msgspec.json.decode(data, type=_AnySchema).schema
@@ -109,26 +115,13 @@ def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, An
     return f"schema is {theirs[:80]!r}, and this release of gaudi-perf reads {expected!r} - `$.schema`"
 
 
-def _title(kind: Any) -> str:
-    return str(getattr(kind, "__name__", "message")).lower()
-
-
 def sentence(error: Exception) -> str:
     """What is wrong with a document, on a line; what the document holds of control characters is shown as escapes."""
-    text = " ".join(str(error).split())[:400]
-    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in text)
+    return escaped(" ".join(str(error).split())[:400])
 
 
 def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
 def _block(value: Any, indent: int, before: int = 0) -> str:
@@ -136,25 +129,24 @@ def _block(value: Any, indent: int, before: int = 0) -> str:
     inline = _inline(value)
     if not isinstance(value, (dict, list)) or not value or (indent > 0 and indent + before + len(inline) < _WIDTH):
         return inline
-    inner = " " * (indent + 2)
+    deeper = indent + 2
     if isinstance(value, dict):
-        lines = [
-            f"{inner}{_scalar(key)}: {_block(item, indent + 2, len(_scalar(key)) + 2)}" for key, item in value.items()
-        ]
-        return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
-    if any(isinstance(item, (dict, list)) for item in value):
-        lines = [inner + _block(item, indent + 2) for item in value]
-        return "[\n" + ",\n".join(lines) + "\n" + " " * indent + "]"
-    return "[\n" + _filled([_scalar(item) for item in value], inner) + "\n" + " " * indent + "]"
+        names = {_inline(key): item for key, item in value.items()}
+        lines = [f"{name}: {_block(item, deeper, len(name) + 2)}" for name, item in names.items()]
+    elif any(isinstance(item, (dict, list)) for item in value):
+        lines = [_block(item, deeper) for item in value]
+    else:
+        lines = _filled([_inline(item) for item in value], _WIDTH - deeper)
+    separator = f",\n{' ' * deeper}"
+    return f"{inline[0]}\n{' ' * deeper}{separator.join(lines)}\n{' ' * indent}{inline[-1]}"
 
 
-def _filled(items: list[str], inner: str) -> str:
-    lines: list[str] = []
-    line = inner
-    for index, item in enumerate(items):
-        text = item + ("," if index + 1 < len(items) else "")
-        if line != inner and len(line) + 1 + len(text) > _WIDTH:
-            lines.append(line)
-            line = inner
-        line += text if line == inner else f" {text}"
-    return "\n".join([*lines, line])
+def _filled(items: list[str], width: int) -> list[str]:
+    lines = items[:1]
+    for left, item in enumerate(items[1:], 2 - len(items)):
+        longer = f"{lines[-1]}, {item}"
+        if len(longer) + (left < 0) <= width:  # a comma follows all but the last
+            lines[-1] = longer
+        else:
+            lines.append(item)
+    return lines

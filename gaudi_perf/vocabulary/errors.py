@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake that its maker can mend.
-
-    ``str(error)`` is one sentence that names the file, field or option and the remedy.
-    """
+    """A mistake that its maker can mend: one sentence that names the file, field or option and the remedy."""
 
 
 class NotNumbersError(ValueError):

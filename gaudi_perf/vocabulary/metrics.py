@@ -1,4 +1,4 @@
-"""What is measured of a case and held against a baseline."""
+"""What is measured of a case and held against a baseline, and how much of it by default."""
 
 from __future__ import annotations
 
@@ -24,5 +24,8 @@ TOLERANCES: dict[Metric, float] = {
     "compilation": 0.25,
     "memory": 0.05,
 }
-"""The slowdowns that nobody minds by default, as shares; their one home. The time to first token is taken in few
-rounds; a compiler's time depends on more than the compiler."""
+"""The slowdowns that nobody minds by default, as shares. The time to first token is taken in few rounds; a compiler's
+time depends on more than the compiler."""
+
+RUNS_FOR_BASELINES = 5
+"""How many valid runs of a case a baseline is made of by default."""

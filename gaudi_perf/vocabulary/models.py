@@ -15,14 +15,7 @@ SCALES: tuple[Scale, ...] = ("standin", "full")
 
 
 class Shape(Document, frozen=True):
-    """The shape of a BLOOM model.
-
-    Attributes:
-        hidden_size: width of the residual stream; attention heads are ``hidden_size / heads`` wide.
-        layers: number of transformer blocks.
-        heads: attention heads of a block.
-        vocabulary: rows of the embedding, which is tied to the output head.
-    """
+    """The shape of a BLOOM model; the embedding (``vocabulary`` rows) is tied to the output head."""
 
     hidden_size: PositiveInt
     layers: PositiveInt
@@ -50,16 +43,7 @@ class Shape(Document, frozen=True):
 
 
 class Model(Document, frozen=True):
-    """A model of the suite.
-
-    Attributes:
-        name: as in case ids.
-        title: as people write it.
-        hub_id: its repository on the Hugging Face hub.
-        shape: the published shape.
-        standin: the scaled-down shape that stands in on machines without an accelerator; heads divide by 8.
-        on_by_default: whether it is measured without being asked for.
-    """
+    """A model of the suite: its published shape, and one for machines without an accelerator (heads divide by 8)."""
 
     name: Name
     title: Name
@@ -107,11 +91,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
 
 
 def model_named(name: str) -> Model:
-    """The model of that name.
-
-    Raises:
-        UserError: there is none; the sentence lists those there are.
-    """
+    """The model of that name; ``UserError`` lists those there are."""
     try:
         return MODELS[name]
     except KeyError:

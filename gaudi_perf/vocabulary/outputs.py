@@ -6,19 +6,14 @@ from gaudi_perf.vocabulary.documents import Document, TokenId
 
 
 class TokenTrace(Document, frozen=True):
-    """The logits of every step of one generation that was led along given tokens.
-
-    Every list has an entry for each step.
+    """The logits of one generation that was led along given tokens; every list has an entry for each step.
 
     Attributes:
-        token_ids: the tokens that it was led along.
-        likeliest: the few likeliest tokens of each step, the likeliest first.
-        logits: their logits.
+        likeliest: the few likeliest tokens, the likeliest first; ``logits`` are theirs.
         followed: the logit of the token that it was led along.
-        spread: the standard deviation of the step's logits over the sampled vocabulary.
-        magnitude: their mean absolute value.
-        sample: the logits of evenly spaced token ids, the same ones in every configuration of a model; not kept in
-            documents.
+        spread: the standard deviation of the logits over the sampled vocabulary; ``magnitude`` their mean absolute
+            value.
+        sample: the logits of evenly spaced token ids, the same in every configuration of a model; not in documents.
     """
 
     token_ids: list[TokenId]
@@ -30,7 +25,6 @@ class TokenTrace(Document, frozen=True):
     sample: list[list[float]] = []
 
     def __post_init__(self) -> None:
-        """Refuse lists that do not belong together."""
         steps = len(self.token_ids)
         lists = (self.likeliest, self.logits, self.followed, self.spread, self.magnitude)
         if any(len(values) != steps for values in lists) or len(self.sample) not in (0, steps):

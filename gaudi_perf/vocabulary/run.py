@@ -1,8 +1,4 @@
-"""Runs: what a worker group yields, its level, its validity, and what it may be compared with.
-
-A run is one document from the worker to the report: baselines, history, statistics and reports read it, and keep no
-other shape of it.
-"""
+"""Runs: one document each from the worker to the report; nothing keeps another shape of them."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -23,19 +19,17 @@ from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Host, Stack, StackKind
 from gaudi_perf.vocabulary.telemetry import Telemetry
 
-RUN_SCHEMA = "gaudi-perf/run/1"
+RunSchema = Literal["gaudi-perf/run/1"]
 
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
 
 
-class WarmUp(Document, frozen=True):
-    """The rounds before those that count.
+COMPARED = ("latencies_s", "token_times", "probes_s", "peak_memory_bytes", "graph_compilation", "earlier_cases")
+"""What comparisons need of a measurement."""
 
-    Attributes:
-        latencies_s: their durations, in order.
-        steady: whether the rounds had become steady when warm-up ended; if not, it ended by its limit.
-        reason: why it ended, in words.
-    """
+
+class WarmUp(Document, frozen=True):
+    """The rounds before those that count; not steady if warm-up ended by its limit; why it ended."""
 
     latencies_s: list[Seconds]
     steady: bool
@@ -43,11 +37,8 @@ class WarmUp(Document, frozen=True):
 
 
 class TokenTimes(Document, frozen=True):
-    """Times within a generation, from rounds of their own, so that taking them disturbs no latency.
-
-    Attributes:
-        first_token_s: per round, from the request to the first new token.
-        per_output_token_s: per round, the mean time of each following token; empty if only one is generated.
+    """Times within a generation, per round, from rounds of their own, so that taking them disturbs no latency: from the
+    request to the first new token, and the mean of each following one (empty if only one is generated).
     """
 
     first_token_s: list[Seconds]
@@ -55,24 +46,15 @@ class TokenTimes(Document, frozen=True):
 
 
 class GraphCompilation(Document, frozen=True):
-    """Graphs that were compiled or captured before the rounds.
-
-    Attributes:
-        seconds: time spent, where known.
-        count: how many graphs, where known.
-    """
+    """Graphs that were compiled or captured before the rounds: time spent and how many, where known."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
     count: Count | None = None
 
 
 class RankSkew(Document, frozen=True):
-    """How far apart the ranks of a group ended their rounds.
-
-    Attributes:
-        median_s: the median, over rounds, of the slowest rank's duration less the fastest's.
-        lagging_rank: the rank that was slowest most often.
-        lagging_share: in which share of the rounds it was.
+    """How far apart the ranks of a group ended their rounds: the median, over rounds, of the slowest rank's duration
+    less the fastest's, which rank was slowest most often, and in which share of the rounds.
     """
 
     median_s: Annotated[float, msgspec.Meta(ge=0)]
@@ -85,27 +67,21 @@ class Measurement(Document, frozen=True):
 
     Attributes:
         latencies_s: the duration of each timed round; that of the slowest rank.
+        warm_up: not kept of runs that are baselines, which are all steady.
+        tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
         probes_s: the duration of the reference probes around each round, if there were any; same length.
         rank_latencies_s: per rank, the durations of its rounds, where there are several ranks.
-        rank_skew: what they say of the ranks.
         rank_passes_s: per rank, the durations of forward passes of its part of the model by itself, after the rounds.
             In rounds all ranks wait for the slowest; here none does.
-        warm_up: the rounds before; not kept of runs that are baselines, which are all steady.
-        token_times: time to first token and time per output token.
-        tokenization_s: time to turn the prompt into token ids, where there is a tokenizer.
         peak_memory_bytes: the most memory in use during the rounds: of the fullest device, on the CPU of the process.
-        graph_compilation: what ``graphs`` cost once.
-        token_ids: the new tokens that came out of every round.
-        trace: the logits along those tokens, from a generation of its own after the rounds.
+        trace: the logits along ``token_ids``, from a generation of its own after the rounds.
         problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
         contradicts: ids of the session's cases from whose outputs these differ by more than rounding; which of the two
             is wrong is not known.
         notes: what is worth knowing and no problem, for instance tokens that differ by rounding.
-        memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights, where it
-            measured that.
-        phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...), in seconds.
+        memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights.
+        phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...).
         earlier_cases: ids of the cases that the worker group measured before, oldest first; None where unknown.
-        telemetry: what the devices' instruments told, where there are any.
     """
 
     latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
@@ -129,7 +105,6 @@ class Measurement(Document, frozen=True):
     telemetry: Telemetry | None = None
 
     def __post_init__(self) -> None:
-        """Refuse durations that are no numbers, and probes that do not bracket every round."""
         require_finite(self.latencies_s, "latencies_s")
         if self.probes_s is not None:
             require_finite(self.probes_s, "probes_s")
@@ -140,14 +115,11 @@ class Measurement(Document, frozen=True):
 class Run(Document, frozen=True, kw_only=True):
     """All rounds of a case in one fresh worker group: the unit of evidence.
 
-    Attributes:
-        run_id: unique name of the run.
-        session_id: the session that it belongs to.
-        started_at: when, in UTC, for instance ``2026-01-31T23:59:59Z``.
-        stack_label: what the stacks' file calls the stack, where two were measured side by side; else empty.
+    It started in UTC, as ``2026-01-31T23:59:59Z``; the label is what the stacks' file calls the stack, where two were
+    measured side by side, else empty.
     """
 
-    schema: str = RUN_SCHEMA
+    schema: RunSchema = "gaudi-perf/run/1"
     run_id: Name
     session_id: Name
     started_at: str
@@ -159,9 +131,6 @@ class Run(Document, frozen=True, kw_only=True):
     stack_label: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse other schemas and unreadable times."""
-        if self.schema != RUN_SCHEMA:
-            raise ValueError(f"schema is {self.schema!r}, and this release reads {RUN_SCHEMA!r}")
         require_timestamp(self.started_at, "started_at")
 
     @property
@@ -171,17 +140,23 @@ class Run(Document, frozen=True, kw_only=True):
 
     def values(self, metric: Metric) -> list[float]:
         """What was measured of a metric: seconds of each round, or one value of the run; bytes for memory."""
-        measured = self.measurement
-        if metric == "latency":
-            return measured.latencies_s
-        if metric in ("first-token", "per-token"):
-            times = measured.token_times
-            if times is None:
-                return []
-            return times.first_token_s if metric == "first-token" else times.per_output_token_s
-        compilation = measured.graph_compilation
-        value = measured.peak_memory_bytes if metric == "memory" else compilation.seconds if compilation else None
-        return [float(value)] if value else []
+        measured, times, compilation = (
+            self.measurement,
+            self.measurement.token_times or TokenTimes(first_token_s=[], per_output_token_s=[]),
+            self.measurement.graph_compilation or GraphCompilation(),
+        )
+        return {
+            "latency": measured.latencies_s,
+            "first-token": times.first_token_s,
+            "per-token": times.per_output_token_s,
+            "compilation": [compilation.seconds] if compilation.seconds else [],
+            "memory": [float(measured.peak_memory_bytes)] if measured.peak_memory_bytes else [],
+        }[metric]
+
+    @property
+    def stack_title(self) -> str:
+        """Its stack for people: ``synapse-1.24.0``, with the label that the stacks' file gives it in brackets."""
+        return f"{self.stack.name} ({self.stack_label})" if self.stack_label else self.stack.name
 
     @property
     def problems(self) -> list[str]:
@@ -218,32 +193,12 @@ class Run(Document, frozen=True, kw_only=True):
 
     def without_details(self) -> Run:
         """The same without what no later comparison needs and what takes much room: traces, telemetry, ranks."""
-        measured = self.measurement
-        return replace(
-            self,
-            measurement=Measurement(
-                latencies_s=measured.latencies_s,
-                warm_up=measured.warm_up,
-                token_times=measured.token_times,
-                probes_s=measured.probes_s,
-                peak_memory_bytes=measured.peak_memory_bytes,
-                graph_compilation=measured.graph_compilation,
-                problems=measured.problems,
-                earlier_cases=measured.earlier_cases,
-            ),
-        )
+        kept = Measurement(**{name: getattr(self.measurement, name) for name in (*COMPARED, "warm_up", "problems")})
+        return replace(self, measurement=kept)
 
 
 class Comparability(Document, frozen=True):
-    """What must be equal for runs to be comparable; hashable, so that runs are grouped by it.
-
-    Attributes:
-        case: the whole case: model, devices, graphs, cache, workload, scale, weights.
-        device: its name.
-        stack_kind: whose versions order its stacks.
-        stack_label: what the stacks' file calls its stack; empty for none.
-        host_class: processor, cores and how many hosts there are; empty where the host is not known.
-    """
+    """What must be equal for runs to be comparable; hashable, so that runs are grouped by it."""
 
     case: Case
     device: Name
@@ -255,50 +210,34 @@ class Comparability(Document, frozen=True):
 def differences(ours: Comparability, theirs: Comparability, *, ignore: Iterable[str] = ()) -> list[str]:
     """Why two things cannot be compared: the differing fields in words; empty if they can.
 
-    What is not known on a side (host class, label of the stack) is no difference.
-
-    Args:
-        ours: the candidate's.
-        theirs: the baseline's.
-        ignore: fields that do not count, by their names in words.
+    What is not known on a side (host class, label of the stack) is no difference, nor are fields to ``ignore``, which
+    are named in words.
     """
-    pairs = [
-        (field, mine, other)
-        for (field, mine), (_, other) in zip(_fields(ours), _fields(theirs), strict=True)
-        if mine != other and field not in ignore
-    ]
-    optional = ("host class", "stack label")
+    theirs_by_name = _fields(theirs)
     return [
-        f"{field} {mine!r} is not {other!r}"
-        for field, mine, other in pairs
-        if field not in optional or (mine and other)
+        f"{name} {mine!r} is not {theirs_by_name[name]!r}"
+        for name, mine in _fields(ours).items()
+        if mine != theirs_by_name[name] and name not in ignore
+        if name not in ("host class", "stack label") or (mine and theirs_by_name[name])
     ]
 
 
-def _fields(one: Comparability) -> list[tuple[str, object]]:
+def _fields(one: Comparability) -> dict[str, object]:
     case, workload = one.case, one.case.workload
-    return [
-        ("device", one.device),
-        ("configuration", case.configuration.id),
-        ("scale", case.scale),
-        ("weights", case.weights),
-        ("dtype", workload.dtype),
-        ("new tokens", workload.new_tokens),
-        ("batch size", workload.batch_size),
-        ("prompt tokens", workload.prompt_tokens),
-        ("prompt", workload.prompt),
-        ("kind of stack", one.stack_kind),
-        ("stack label", one.stack_label),
-        ("host class", one.host_class),
-    ]
+    return {
+        "device": one.device,
+        "configuration": case.configuration.id,
+        "scale": case.scale,
+        "weights": case.weights,
+        **{name.replace("_", " "): getattr(workload, name) for name in reversed(workload.__struct_fields__)},
+        "kind of stack": one.stack_kind,
+        "stack label": one.stack_label,
+        "host class": one.host_class,
+    }
 
 
 def level_of(runs: Sequence[Run]) -> float:
-    """The level of runs of one case: the median over runs of each run's median latency, in seconds.
-
-    Args:
-        runs: at least one; callers leave out those that are not usable.
-    """
+    """The level of runs of one case: the median over runs of each run's median latency, in seconds."""
     return float(median(run.level_s for run in runs))
 
 

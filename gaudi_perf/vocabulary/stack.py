@@ -5,26 +5,42 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from gaudi_perf.vocabulary.configuration import Accelerator
-from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt
-from gaudi_perf.vocabulary.versions import parse_version
+from gaudi_perf.vocabulary.documents import Bytes, Document, Name, PositiveInt, Slug
+from gaudi_perf.vocabulary.errors import UserError
 
 StackKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
-"""synapse, cuda, torch, deepspeed, or that of another package's accelerator; a stack's name goes on with ``-``."""
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
-"""A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
+"""The part of a stack's name before the first ``-``."""
+STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
+"""Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
+
+
+def parse_version(text: str) -> Version:
+    """A stack's version by PEP 440's order: ``1.8.0`` < ``1.10.0``, and ``1.9.0-preview`` comes before ``1.9.0``.
+    Raises UserError if the text is no version.
+    """
+    try:
+        if text != text.strip():
+            raise InvalidVersion(text)  # packaging would forgive it, but a version is also part of a file's name
+        return Version(text)
+    except ValueError:  # InvalidVersion is one; a number of thousands of digits is another
+        raise UserError(f"{text[:80]!r} is not a version: write it like 1.24.0 or 1.9.0-preview") from None
+
+
+def require_version(text: str) -> None:
+    """Raise ValueError where a document's version has no place in the order."""
+    try:
+        parse_version(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 class Device(Document, frozen=True):
-    """The kind of device that a case was measured on.
+    """The kind of device that a case was measured on; memory of one, and how many the machine has, where known.
 
-    Attributes:
-        name: for instance ``gaudi2``, ``a100-80gb``, ``cpu``; it starts with ``emulated-`` for an emulated Gaudi.
-        accelerator: the engine that drives it.
-        memory_bytes: memory of one device, where known.
-        available: how many the machine has, where known.
+    The name is for instance ``gaudi2``, ``a100-80gb``, ``cpu``, and starts with ``emulated-`` for an emulated Gaudi.
     """
 
     name: Slug
@@ -42,11 +58,9 @@ class Stack(Document, frozen=True):
     """Versions that the result depends on.
 
     Attributes:
-        kind: whose version is the axis along which baselines are ordered: SynapseAI on Gaudi, CUDA or DeepSpeed on
-            GPUs, PyTorch on the CPU.
-        version: that version, for instance ``1.24.0``.
-        components: every other version, by component: driver, firmware, pytorch, optimum-habana, ...
-        settings: effective values of the settings that the latency depends on, by name.
+        kind: whose version orders baselines: SynapseAI on Gaudi, CUDA or DeepSpeed on GPUs, PyTorch on the CPU.
+        components: every other version: driver, firmware, pytorch, optimum-habana, ...
+        settings: effective values of the settings that the latency depends on.
         mismatches: what does not go together in it, by what its makers validated, each with its remedy.
     """
 
@@ -57,11 +71,7 @@ class Stack(Document, frozen=True):
     mismatches: list[str] = []
 
     def __post_init__(self) -> None:
-        """Refuse a version that has no place in the order."""
-        try:
-            parse_version(self.version)
-        except Exception as error:
-            raise ValueError(str(error)) from None
+        require_version(self.version)
         if "/" in self.version:
             raise ValueError(f"the stack's version {self.version!r} contains '/'")
 
@@ -97,16 +107,12 @@ UNKNOWN_CPU = "unknown"
 
 
 class Host(Document, frozen=True):
-    """The machine around the devices, as it was during the measurement.
+    """The machine around the devices, as it was during the measurement; None where the system does not report it.
 
     Attributes:
-        cpu: the processor's model name.
         cores: logical cores that this process may use.
-        memory_bytes: physical memory.
-        governor: the frequency governor of the first core, or None where the system does not tell.
         load: load average over one minute when the measurement began.
-        steal_percent: share of the time that the hypervisor gave to others during the measurement, in percent, or
-            None where the system does not tell.
+        steal_percent: share of the time that the hypervisor gave to others during the measurement.
         hosts: over how many hosts like this one the ranks were spread.
     """
 

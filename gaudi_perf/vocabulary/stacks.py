@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -20,12 +21,10 @@ class StackEntry(Document, frozen=True):
     """A stack: how its workers are started.
 
     Attributes:
-        name: what it is called on the command line and in reports.
         python: the path of its Python interpreter, relative to the file; or
         command: words that run its Python interpreter, for instance in a container. ``{directory}`` stands for the
             private directory that the worker must see under the same path, ``{environment}`` for a file in it with the
             variables, one ``NAME=VALUE`` a line.
-        environment: variables of its workers.
     """
 
     name: StackName
@@ -34,7 +33,6 @@ class StackEntry(Document, frozen=True):
     environment: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        """Refuse a stack that cannot be started, and variables that no system has."""
         if (self.python is None) == (self.command is None):
             raise ValueError(f"stack {self.name!r}: give either python or command")
         for name, value in self.environment.items():
@@ -50,23 +48,13 @@ class StacksFile(Document, frozen=True):
     stack: Annotated[list[StackEntry], msgspec.Meta(min_length=1)]
 
     def __post_init__(self) -> None:
-        """Refuse a name that is there twice."""
-        names = [entry.name for entry in self.stack]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"stack {name!r} is there twice")
+        name, count = Counter(entry.name for entry in self.stack).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"stack {name!r} is there twice")
 
 
 def decode_stacks(data: bytes, source: str) -> StacksFile:
-    """Decode the file of stacks.
-
-    Args:
-        data: TOML.
-        source: what to call it in an error, usually its path.
-
-    Raises:
-        UserError: it is not TOML, or does not list stacks; the sentence names the file and the field.
-    """
+    """Decode the file of stacks, which is TOML; ``UserError`` names the source and the field."""
     try:
         return msgspec.toml.decode(data, type=StacksFile)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

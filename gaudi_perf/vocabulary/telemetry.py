@@ -1,4 +1,4 @@
-"""What the devices' own instruments told during a run: clock, temperature, power, throttling, other processes."""
+"""What the devices' own instruments reported during a run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ Reading = Annotated[float, msgspec.Meta(ge=-300, le=1e9)]
 
 
 class DeviceSample(Document, frozen=True):
-    """One device at one moment; a reading that the device does not give is None.
+    """One device (its index on this host, as the vendor's tools count) at one moment; None is a reading that it does
+    not give.
 
     Attributes:
-        device: its index on this host, as the vendor's tools count.
-        moment: before the warm-up, during the timed rounds, or right after them.
-        clock_mhz: clock of the compute engines, in MHz.
-        temperature_c: of the chip, in degrees Celsius.
-        power_w: drawn by the device, in W.
+        clock_mhz: clock of the compute engines.
         memory_used_bytes: by all processes.
-        throttle_reasons: why the device runs slower than it could (``power``, ``thermal``); empty if it does not.
-            Reasons that are no fault (the device is idle, somebody fixed its clock) are not among them.
-        memory_clock_mhz: clock of the memory, in MHz.
+        throttle_reasons: why the device runs slower than it could (``power``, ``thermal``), reasons that are no fault
+            (it is idle, somebody fixed its clock) left out.
         limits: what else holds its clock below the highest, by design: ``power limit`` on GPUs.
     """
 
@@ -42,14 +38,7 @@ class DeviceSample(Document, frozen=True):
 
 
 class DeviceProcess(Document, frozen=True):
-    """A process that holds a device.
-
-    Attributes:
-        device: the device's index.
-        pid: its number, where the vendor's tool looks from (the host's, usually).
-        name: of its program; empty where nobody tells.
-        memory_bytes: what it holds of the device's memory, where known.
-    """
+    """A process that holds a device; its number is the one where the vendor's tool looks from (the host's, usually)."""
 
     device: Count
     pid: PositiveInt
@@ -63,15 +52,15 @@ class DeviceProcess(Document, frozen=True):
 
 
 class Telemetry(Document, frozen=True):
-    """What was told around the timed rounds of a run.
+    """What was reported around the timed rounds of a run.
 
     Attributes:
-        source: who told, for instance ``pyhlml``.
-        samples: of the devices that the run used (of all, where nobody tells which those are), in order of time.
+        source: for instance ``pyhlml``.
+        samples: of the devices that the run used (of all, where those are not known), in order of time.
         foreign_processes: processes of others that were on these devices before the warm-up or after the rounds.
         unclear_processes: those on devices with several, of which none is known as this run's: it runs in a container
-            whose processes have numbers of its own, and whether one of these is another's cannot be told.
-        notes: what the source cannot know here (a virtual GPU's other users), and what it failed to tell.
+            whose processes have numbers of its own, and whether one of these is another's cannot be known.
+        notes: what the source cannot know here (a virtual GPU's other users), and what it failed to report.
     """
 
     source: Name
@@ -82,12 +71,8 @@ class Telemetry(Document, frozen=True):
 
     def throttled(self) -> dict[int, list[str]]:
         """Why each device was throttled in or right after the rounds, by its index; others are not in it."""
-        found: dict[int, list[str]] = {}
+        found: dict[int, dict[str, None]] = {}
         for sample in self.samples:
-            if sample.moment == "before":
-                continue
-            for reason in sample.throttle_reasons:
-                reasons = found.setdefault(sample.device, [])
-                if reason not in reasons:
-                    reasons.append(reason)
-        return found
+            if sample.moment != "before" and sample.throttle_reasons:
+                found.setdefault(sample.device, {}).update(dict.fromkeys(sample.throttle_reasons))
+        return {device: list(reasons) for device, reasons in found.items()}

@@ -14,18 +14,16 @@ from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_session
 
-SESSION_SCHEMA = "gaudi-perf/session/2"
-
 
 class VerdictKind(str, Enum):
-    """What a comparison can come to."""
+    """What a comparison can come to, the worst first."""
 
+    INVALID = "INVALID"
     REGRESSED = "REGRESSED"
-    IMPROVED = "IMPROVED"
-    UNCHANGED = "UNCHANGED"
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
-    INVALID = "INVALID"
+    IMPROVED = "IMPROVED"
+    UNCHANGED = "UNCHANGED"
 
 
 class Reason(str, Enum):
@@ -94,14 +92,7 @@ class StopReason(str, Enum):
     FUTILE = "futile"
 
 
-WORST_FIRST = (
-    VerdictKind.INVALID,
-    VerdictKind.REGRESSED,
-    VerdictKind.INCONCLUSIVE,
-    VerdictKind.NO_BASELINE,
-    VerdictKind.IMPROVED,
-    VerdictKind.UNCHANGED,
-)
+WORST_FIRST = tuple(VerdictKind)
 """The order of verdicts in summaries; the first verdict of a case is what its test comes to."""
 
 BaselineRole = Literal["drift", "release", "named", "side by side", "none"]
@@ -110,13 +101,8 @@ asked for by name, or the other stack of the session, measured side by side."""
 
 
 class LearnedNoise(Document, frozen=True):
-    """What the history of a case taught of its noise.
-
-    Attributes:
-        runs: of how many runs.
-        sessions: of how many sessions.
-        run: spread between runs of one session: standard deviation of logarithms, 0.01 for 1 %.
-        session: spread between sessions, beyond that.
+    """What the history of a case taught of its noise: standard deviations of logarithms, 0.01 for 1 %, between runs of
+    one session, and beyond that between sessions.
     """
 
     runs: PositiveInt
@@ -129,35 +115,22 @@ class Verdict(Document, frozen=True):
     """The outcome of one comparison: the estimate with its interval, and why.
 
     Attributes:
-        reason: why this verdict.
         text: what the reason names: differences, problems, or the sentence of an earlier version.
-        metric: what was compared.
-        ratio: the estimate, candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
-        low: lower end of the ratio's interval.
-        high: upper end.
-        confidence: of the interval, for instance 0.99.
+        ratio: candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
+        low: lower end of the ratio's interval of that ``confidence``, for instance 0.99; ``high`` is the upper end.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %.
         smallest_visible_slowdown: what this comparison would have detected, 0.031 for 3.1 %.
         baseline_median_s: the baseline's level, where the metric is a duration.
-        candidate_runs: how many runs were compared.
-        baseline_runs: with how many.
-        published: whether the baseline is a published number of unknown spread.
         run_spread: spread between runs that was found, as a share; beyond what covariates explain.
         uncorrected_run_spread: the same before that, where the reference probes explain much of it.
         session_spread: spread between sessions that was reckoned with; None side by side, where it cancels.
-        learned_noise: what the history taught of it; None where a quiet server was assumed.
-        false_alarms: the permitted probability of a REGRESSED by chance, 0.005 for 0.5 %.
-        p_slower: p value of "not slower", to be held against that.
-        p_faster: p value of "not faster".
+        learned_noise: None where a quiet server was assumed.
+        false_alarms: the permitted probability of a REGRESSED by chance, against which ``p_slower`` is held.
         comparisons: among how many comparisons of the session it was not significant.
-        advice: what to do next.
-        advice_text: the advice of an earlier version.
-        stop: why no more runs were taken, where interim analyses decide that; else empty.
         more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
-        more_seconds: about how long they would take.
         few_rounds: whether most of the spread between runs comes from their having few rounds.
         probe_change: by what share the reference probes changed from the baseline's, where that is the obstacle.
-        tail_spread_change: by what share the rounds' tail spread is larger than the baseline's, where that is.
+        tail_spread_change: the same of the rounds' tail spread.
     """
 
     kind: VerdictKind
@@ -199,15 +172,12 @@ class CaseReport(Document, frozen=True):
     """What a session says of one case.
 
     Attributes:
-        run_ids: its runs in this session.
         baseline_run_ids: the runs of the baseline's stack in this session, side by side.
         verdicts: one for each baseline that it was held against and each metric that gates, the worst first; at least
-            one if it was measured.
-        others: the same of the metrics that do not gate.
+            one if it was measured. ``others`` are of metrics that do not gate.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.
         waived: why a regression passes: for now, and until when, or accepted; empty if none does.
-        notes: what else is to be known, for instance why a metric was not judged.
     """
 
     case: Case
@@ -222,12 +192,7 @@ class CaseReport(Document, frozen=True):
 
 
 class SharedErrorRate(Document, frozen=True):
-    """The false-alarm rate that the cases of a session share.
-
-    Attributes:
-        cases: how many cases.
-        rate: the chance of any false REGRESSED if nothing changed, 0.01 for 1 %.
-    """
+    """The chance of any false REGRESSED among the cases of a session if nothing changed, 0.01 for 1 %."""
 
     cases: PositiveInt
     rate: float
@@ -238,13 +203,12 @@ class Session(Document, frozen=True, kw_only=True):
 
     Attributes:
         candidate_stack: what the stacks' file calls the stack in question, side by side; else empty.
-        baseline_stack: the same of the stack that it was held against.
-        error_rate: the false-alarm rate of all cases together; None if nothing was compared.
+        error_rate: None if nothing was compared.
         waivers: all waivers there are, expired ones too, a sentence each.
         refreshed: whether the session was asked to store its levels as baselines.
     """
 
-    schema: str = SESSION_SCHEMA
+    schema: Literal["gaudi-perf/session/2"] = "gaudi-perf/session/2"
     session_id: Name
     started_at: str
     ended_at: str
@@ -256,17 +220,10 @@ class Session(Document, frozen=True, kw_only=True):
     refreshed: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse other schemas and unreadable times."""
-        if self.schema != SESSION_SCHEMA:
-            raise ValueError(f"schema is {self.schema!r}, and this release reads {SESSION_SCHEMA!r}")
         require_timestamp(self.started_at, "started_at")
         require_timestamp(self.ended_at, "ended_at")
 
 
 def decode_session(data: bytes | str, source: str) -> Session:
-    """Decode a session's document of this version or of the first.
-
-    Raises:
-        UserError: it is not such a document; the sentence names the source and the field.
-    """
+    """Decode a session's document of this version or of the first; ``UserError`` names the source and the field."""
     return decode(data, Session, source, upgraded_session)

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Literal
 
 import msgspec
 
 from gaudi_perf.vocabulary.baseline import Date
-from gaudi_perf.vocabulary.documents import Document, Name
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.documents import Document, Name, Slug
 from gaudi_perf.vocabulary.formats import percent_set
-from gaudi_perf.vocabulary.stack import Slug, Stack, StackKind
-from gaudi_perf.vocabulary.versions import parse_version
-
-WAIVERS_SCHEMA = "gaudi-perf/waivers/1"
+from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
 
 
 class Waiver(Document, frozen=True, kw_only=True):
-    """A known regression of a case, which passes on stacks before a version.
+    """A known regression of a case, which passes on stacks of a kind before a version.
 
     Attributes:
-        case: the case id.
-        device: the device's name.
-        reason: why it may pass, for people.
         until: the version from which it fails again, for instance ``1.26.0``: on 1.25.1 it passes, on 1.26.0 it fails.
-        kind: whose version that is.
-        up_to_ratio: only while candidate to baseline is at most this: 1.10 waives up to 10 % slower, and a worse
-            regression fails. None waives any.
-        added_on: when it was written.
+        up_to_ratio: the worst ratio, candidate to baseline, that passes: 1.10 is 10 % slower. None waives any.
     """
 
     case: Name
@@ -39,13 +30,14 @@ class Waiver(Document, frozen=True, kw_only=True):
     added_on: Date
 
     def __post_init__(self) -> None:
-        """Refuse a version that has no place in the order, and a reason that says nothing."""
-        try:
-            parse_version(self.until)
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        require_version(self.until)
         if not self.reason.strip():
             raise ValueError("the reason is empty: say why the regression may pass")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells one waiver of a file from another, in the order of the file."""
+        return (self.device, self.case, self.kind)
 
     @property
     def until_stack(self) -> str:
@@ -56,7 +48,7 @@ class Waiver(Document, frozen=True, kw_only=True):
         """The waiver on a line, and what it means on a stack (None where none was measured)."""
         limit = "" if self.up_to_ratio is None else f" up to {percent_set(self.up_to_ratio - 1)} slower"
         over = stack is not None and stack.kind == self.kind and self.expired(stack)
-        state = f"; EXPIRED on {stack.name}: it fails again" if over and stack is not None else ""
+        state = f"; EXPIRED on {stack.name}: it fails again" if stack is not None and over else ""
         return f"{self.case} on {self.device}{limit} until {self.until_stack}{state}: {self.reason}"
 
     def expired(self, stack: Stack) -> bool:
@@ -64,14 +56,7 @@ class Waiver(Document, frozen=True, kw_only=True):
         return stack.kind != self.kind or stack.order >= parse_version(self.until)
 
     def covers(self, case_id: str, device_name: str, stack: Stack, ratio: float | None = None) -> bool:
-        """Whether a regression of a case on a device and stack may pass.
-
-        Args:
-            case_id: for instance ``bloomz7b-8x-graphs-kvcache``.
-            device_name: for instance ``gaudi2``.
-            stack: what it was measured on.
-            ratio: candidate to baseline; None if that is not known, and then a waiver with a limit covers it.
-        """
+        """Whether a regression may pass; a ratio (candidate to baseline) that is not known is within any limit."""
         if (self.case, self.device) != (case_id, device_name) or self.expired(stack):
             return False
         return ratio is None or self.up_to_ratio is None or ratio <= self.up_to_ratio
@@ -80,16 +65,11 @@ class Waiver(Document, frozen=True, kw_only=True):
 class Waivers(Document, frozen=True, kw_only=True):
     """All waivers: the file ``waivers.json`` beside the devices' directories."""
 
-    schema: str = WAIVERS_SCHEMA
+    schema: Literal["gaudi-perf/waivers/1"] = "gaudi-perf/waivers/1"
     waivers: list[Waiver] = []
 
     def __post_init__(self) -> None:
-        """Refuse other schemas, and two waivers of the same case."""
-        if self.schema != WAIVERS_SCHEMA:
-            raise ValueError(f"schema is {self.schema!r}, and this release reads {WAIVERS_SCHEMA!r}")
-        seen: set[tuple[str, str, str]] = set()
-        for waiver in self.waivers:
-            key = (waiver.case, waiver.device, waiver.kind)
-            if key in seen:
-                raise ValueError(f"{waiver.case} on {waiver.device} is waived twice: keep one waiver")
-            seen.add(key)
+        counts = Counter(waiver.key for waiver in self.waivers)
+        for (device, case, _), count in counts.items():
+            if count > 1:
+                raise ValueError(f"{case} on {device} is waived twice: keep one waiver")

@@ -14,7 +14,7 @@ from tests.browser import chromium
 from tests.browser.chromium import Chromium
 from tests.reports.demonstration import Demonstration
 from tests.reports.test_page import EVIL, session_of
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 EXECUTABLE = chromium.find()

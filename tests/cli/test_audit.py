@@ -8,7 +8,7 @@ from pathlib import Path
 from gaudi_perf.vocabulary.run import Run
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def nights(

@@ -8,7 +8,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 PROBES = [0.02] * 5
 

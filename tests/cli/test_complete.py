@@ -15,7 +15,7 @@ from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.cli.conftest import Invoke
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 
 def judged(run: Run, place: Path) -> tuple[PerfSession, bool]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
 from tests.cli.conftest import PROJECT, PUBLISHED
-from tests.stores.making import make_runs
+from tests.stores.factories import make_runs
 
 FILES = sorted(path.relative_to(PUBLISHED) for path in PUBLISHED.rglob("synapse-*.json"))
 PIECES = st.one_of(st.binary(max_size=8), st.sampled_from([b"null", b"1e999", b"-1", b"[]", b"{}", b'"', b"\x1b[31m"]))

@@ -11,8 +11,6 @@ import click
 import pytest
 
 from gaudi_perf.cli import main
-from gaudi_perf.cli.refreshing import DEFAULT_MINIMUM_RUNS
-from gaudi_perf.stores import refresh
 from tests.cli.conftest import PROJECT, Invoke
 from tests.golden_files import Golden
 
@@ -73,10 +71,6 @@ def test_starting_imports_nothing_heavy() -> None:
     code = "import sys, gaudi_perf.cli; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "scipy", "rich", "torch", "msgspec", "psutil", "pytest"} & set(done.stdout.split())
-
-
-def test_default_of_minimum_runs_is_that_of_the_stores() -> None:
-    assert DEFAULT_MINIMUM_RUNS == refresh.DEFAULT_MINIMUM_RUNS
 
 
 def test_unknown_command_is_exit_status_2(invoke: Invoke) -> None:

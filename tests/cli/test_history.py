@@ -10,7 +10,7 @@ from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 from tests.vocabulary.factories import verdict_saying
 
 

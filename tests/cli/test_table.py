@@ -15,7 +15,7 @@ from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.errors import UserError
 from tests.cli.conftest import PROJECT, PUBLISHED, Invoke
 from tests.golden_files import Golden
-from tests.stores.making import make_runs
+from tests.stores.factories import make_runs
 
 
 def _cells(output: str, *parts: str) -> list[str]:

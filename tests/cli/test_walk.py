@@ -10,7 +10,7 @@ from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.documents import decode
 from tests.cli.conftest import PUBLISHED, Invoke, StoreRuns
 from tests.golden_files import Golden
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 from tests.stores.test_importing import FIXTURE
 
 CASE = "bloomz7b-8x-graphs-kvcache"

@@ -14,7 +14,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import GraphCompilation, Run, TokenTimes
 from gaudi_perf.vocabulary.verdict import Verdict
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def noisy_runs(

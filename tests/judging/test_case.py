@@ -14,7 +14,7 @@ from gaudi_perf.vocabulary.metrics import TITLES, Metric
 from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 from tests.judging.factories import against, noisy_runs
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001", compilation=20.0)
 SLOWER: dict[Metric, dict[str, float]] = {

@@ -20,7 +20,7 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.judging.factories import judge_runs, noisy_runs
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 
 def store(directory: Path, *levels: Sequence[Run]) -> BaselineStore:

@@ -23,7 +23,7 @@ from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.judging.factories import judge_runs
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def session_of(index: int) -> str:

@@ -24,7 +24,7 @@ from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Reason, Verdict, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from tests.judging.factories import against, case_of, noisy_runs
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "sessions.py"
 

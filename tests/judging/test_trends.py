@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gaudi_perf.judging.trends import changes_of, trends
 from gaudi_perf.vocabulary.run import Run
-from tests.stores.making import make_runs
+from tests.stores.factories import make_runs
 
 
 def session(day: int, level: float, version: str, **fields: object) -> list[Run]:

@@ -14,7 +14,7 @@ from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 from tests.judging.factories import judge_runs
-from tests.stores.making import make_runs
+from tests.stores.factories import make_runs
 from tests.vocabulary.factories import verdict_saying
 
 REASON = "accepted on 2026-02-01: the price of a check"

@@ -21,7 +21,7 @@ from gaudi_perf.vocabulary.verdict import (
     Verdict,
     VerdictKind,
 )
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 ALIKE = [0.0100 + 0.00001 * number for number in range(8)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gaudi_perf.reports.baselines import Entry, Pair, comparison
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.verdict import VerdictKind
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_perf.reports.figures import figures
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 LATENCIES = st.lists(st.floats(min_value=1e-3, max_value=1e3), min_size=1, max_size=12)
 

@@ -18,7 +18,7 @@ from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from tests.reports.demonstration import Demonstration
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def shown(directory: Path, runs: Sequence[Run], *, newest: Sequence[Run], tolerance: float = 0.05) -> dict[str, object]:

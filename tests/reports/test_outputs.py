@@ -30,7 +30,7 @@ from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictK
 from tests.golden_files import Golden
 from tests.reports.factories import EVERY_RUN, EVERYTHING
 from tests.reports.test_page import EVIL, REGRESSED, session_of
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 UNCHANGED = verdict_saying(VerdictKind.UNCHANGED, "the same", ratio=1.0, low=0.98, high=1.02, baseline="b")

@@ -5,7 +5,7 @@ from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import summary, verdict_message
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, VerdictKind
 from tests.reports.factories import ALIKE, run_of, slowed
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 

@@ -13,7 +13,7 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 from tests.golden_files import Golden
 from tests.reports.factories import EVERY_RUN, EVERYTHING
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 NOW = make_run(components={"driver": "1.22.0", "pytorch": "2.6.0"})

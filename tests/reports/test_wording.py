@@ -64,7 +64,7 @@ from tests.reports.factories import (
     session_of,
     slowed,
 )
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 
 def lines() -> Iterator[str]:

@@ -13,7 +13,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import MODELS, Shape
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import Workload
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 SMALL = Shape(hidden_size=8, layers=2, heads=2, vocabulary=11)
 SMALL_PARAMETERS = 2 * (12 * 64 + 13 * 8) + 11 * 8 + 4 * 8

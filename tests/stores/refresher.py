@@ -11,7 +11,7 @@ import time
 
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 
 def main(directory: str, devices: int, times: int, pause: float) -> None:

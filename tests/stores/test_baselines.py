@@ -8,7 +8,7 @@ import pytest
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import pytest
 from gaudi_perf.stores import files
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
-from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("GAUDI_PERF_CRASH_ROUNDS", "40"))
@@ -202,7 +202,7 @@ def test_a_really_full_disk_keeps_the_old_files(tiny_disk: Path) -> None:
     with pytest.raises(UserError, match=r"run-.*json: cannot be written \(No space left.*nothing was written: free"):
         for _ in range(10):
             results.write_run(make_run([0.123456789] * 2000))
-    assert results.read_runs().problems == ()
+    assert read_runs(results.directory).problems == ()
     after = {
         path: path.read_bytes() for path in tiny_disk.rglob("*") if path.is_file() and path.parent.name == "gaudi2"
     }
@@ -213,7 +213,7 @@ def test_a_really_full_disk_keeps_the_old_files(tiny_disk: Path) -> None:
 def as_nobody(code: str) -> str:
     """Run Python as a user without rights, where this is root; what it prints."""
     drop = "import os\nif os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-    loaded = "from tests.stores.making import make_run, make_runs\nfrom gaudi_perf.stores.refresh import *\n"
+    loaded = "from tests.stores.factories import make_run, make_runs\nfrom gaudi_perf.stores.refresh import *\n"
     loaded += "from gaudi_perf.stores.results import ResultsStore\n"
     done = subprocess.run(
         [sys.executable, "-c", loaded + drop + code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300

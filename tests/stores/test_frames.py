@@ -12,7 +12,7 @@ from gaudi_perf import history
 from gaudi_perf.stores.frames import rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 RUNS = [make_run([1.0, 3.0, 2.0], weights='path:a "name", with all'), make_run([5.0], problems=["throttled", "hot"])]
 

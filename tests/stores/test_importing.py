@@ -21,7 +21,7 @@ from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import Workload
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 STACK = Stack(kind="synapse", version="1.18.0")
 CIRCUMSTANCES = Circumstances(

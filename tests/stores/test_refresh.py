@@ -15,7 +15,7 @@ from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Reason, Verdict, VerdictKind
-from tests.stores.making import make_run, make_runs
+from tests.stores.factories import make_run, make_runs
 
 CASE = "bloomz7b-1x-graphs-kvcache"
 

@@ -12,7 +12,7 @@ from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.waiver import Waiver
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 RUN = make_run()
 WAIVER = Waiver(case=RUN.case.id, device="gaudi2", reason="a fix is on its way", until="1.24.0", added_on="2026-01-31")

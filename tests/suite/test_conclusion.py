@@ -20,7 +20,7 @@ from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, VerdictKind
 from gaudi_perf.vocabulary.waiver import Waiver
 from gaudi_perf.workers.controller.passes import Passes, Side
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 RUN = make_run(device="gaudi2")

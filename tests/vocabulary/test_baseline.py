@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.run import Run, differences
 from gaudi_perf.vocabulary.stack import stack_changes
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 RUN = make_run()
 

@@ -19,7 +19,7 @@ from gaudi_perf.vocabulary.verdict import (
     VerdictKind,
     decode_session,
 )
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 CASE = {
     "configuration": {"model": "bloomz7b", "devices": 1, "graphs": True, "kv_cache": True},

@@ -11,7 +11,7 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.passes import Passes, Side
-from tests.stores.making import make_run
+from tests.stores.factories import make_run
 
 ONE, OTHER = make_run(kv_cache=True).case, make_run(kv_cache=False).case
 

@@ -59,7 +59,7 @@ class ShownComparison(Shown, frozen=True, kw_only=True):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    tolerance: float = 0.05
+    tolerance: float
     level: float | None = None
     runs: list[list[float]] = []
     split: tuple[float, float] | None = None

@@ -62,11 +62,11 @@ function distributionPlot(c) {
 function ratioPlot(c) {
   const judged = c.comparisons.filter((one) => one.ratio !== undefined && one.low !== undefined);
   if (!judged.length) return null;
-  const most = Math.max(...judged.flatMap((one) => [2 * (one.tolerance || 0.05), Math.abs(one.low - 1), Math.abs(one.high - 1)])) * 1.12;
+  const most = Math.max(...judged.flatMap((one) => [2 * one.tolerance, Math.abs(one.low - 1), Math.abs(one.high - 1)])) * 1.12;
   return plot(judged.length * 52 + 32, judged.map((one) => `${one.against}: ${change(one.ratio)}, from ${change(one.low)} to ${change(one.high)}`).join("; "), (picture, width, height) => {
     const x = scale(1 - most, 1 + most, 12, width - 12);
     const zone = (t, y) => svg("rect", { x: x(1 - t), width: x(1 + t) - x(1 - t), y, height: 32, class: "f-zone" });
-    picture.append(...judged.map((one, index) => zone(one.tolerance || 0.05, index * 52 + 22)), line(x(1), 20, x(1), height - 28, "rule"));
+    picture.append(...judged.map((one, index) => zone(one.tolerance, index * 52 + 22)), line(x(1), 20, x(1), height - 28, "rule"));
     judged.forEach((one, index) => {
       const y = index * 52 + 38, tone = one.key;
       const row = svg("g", { class: `s-${tone}` });
