@@ -64,7 +64,7 @@ def test_graphs_end_before_the_group_does() -> None:
     """NCCL waits for the end of graphs that hold its collectives, for ever."""
     parted: list[str] = []
     rank = object.__new__(Rank)
-    rank.communication = SimpleNamespace(close=lambda: parted.append("group"))  # type: ignore[assignment]
+    rank.communication = SimpleNamespace(rank=1, close=lambda: parted.append("group"))  # type: ignore[assignment]
     rank._worker = Worker(lambda reply: None)
     rank._worker.engine = SimpleNamespace(close=lambda: parted.append("graphs"))  # type: ignore[assignment]
     rank.close()

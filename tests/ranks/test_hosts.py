@@ -20,8 +20,14 @@ from gaudi_perf.accelerators.base import Found
 from gaudi_perf.protocol import HANDED_ON, MARK, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller import deepspeed_launcher
+from gaudi_perf.workers.controller.deepspeed_launcher import (
+    file_for,
+    handed_on,
+    is_handed_on,
+    of_the_runner,
+    require_kept,
+)
 from gaudi_perf.workers.controller.group import GroupFailure
-from gaudi_perf.workers.controller.handing_on import file_for, handed_on, is_handed_on, of_the_runner, require_kept
 from gaudi_perf.workers.controller.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.rank.agent import place_in

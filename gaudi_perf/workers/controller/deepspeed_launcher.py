@@ -1,11 +1,17 @@
 """DeepSpeed's launcher, ``deepspeed.launcher.runner``, which starts an agent per rank on several hosts.
 
 Its exit status is not believed: it ends with 0 when a signal ended what it started.
+
+It hands variables on as ``export NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...`` to
+Slurm. Commas, spaces, quotes and newlines come out of that as something else, or as commands. So what the stacks read
+goes as one variable of plain characters, which every rank agent takes apart. What Python needs to start, and MVAPICH,
+goes as it is, or is refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket as sockets
 import sys
@@ -14,8 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from gaudi_perf.protocol import HANDED_ON, MARK, VISIBLE_DEVICES, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.workers.controller.handing_on import file_for, of_the_runner, require_kept
+from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 from gaudi_perf.workers.controller.hosts import Host, Hosts
 from gaudi_perf.workers.controller.launch import AGENT, PARENT_DEATH, Launch, write_private
 
@@ -23,12 +30,26 @@ _EVEN = ("slurm", "mpich", "impi", "mvapich")
 _FILES_ONLY = ("slurm", "mpich")  # for which DeepSpeed starts files by Python, but no modules
 _PROGRAMS = {"pdsh": "pdsh", "openmpi": "ompi_info", "slurm": "sinfo", "mpich": "mpirun", "impi": "mpirun"}
 
+# What stacks read; never what may be a secret, for it stands in command lines.
+_PREFIXES = (
+    *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
+    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH", "PYTHON", "UCX_"),
+)
+_OF_A_HOST = (VISIBLE_DEVICES, HANDED_ON)  # DeepSpeed's launcher sets the first on every host
+_AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+_BY_DEEPSPEED = ("PYTHON", "MV2", "UCX", "MLFLOW")  # what its runner hands on by itself
+_FOR_MVAPICH = "MV2"
+_KEPT = {
+    "pdsh": re.compile(r"[\w@+=:,./ -]*\Z"),  # a shell's word in double quotes, in which pdsh replaces %h, %n and %u
+    "slurm": re.compile(r"[\w@%+=:./-]*\Z"),
+}
+_KEPT_BY_MPI = re.compile(r"[\w@%+=:,./-]*\Z")  # DeepSpeed puts quotes around others, and they stay
+
 
 class LauncherStart(NamedTuple):
     """How the launcher is started.
 
     Attributes:
-        environment: all its variables.
         meeting: the socket at whose address the ranks meet. It is bound here and given to rank 0, so that nobody else
             can take its port in between.
     """
@@ -49,9 +70,7 @@ def prepare(
     """How to start a group on several hosts; writes what the launcher reads into the group's directory.
 
     Args:
-        used: the hosts, each with as many slots as the group uses.
-        hosts: they and others, and how processes are started there.
-        launch: the stack's interpreter.
+        used: those of the hosts, each with as many slots as the group uses.
         arguments: of an agent; the place where ranks meet follows.
         added: environment variables of the group.
         directory: the group's private directory.
@@ -102,19 +121,14 @@ def prepare(
     options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
     if hosts.launcher == "slurm":  # DeepSpeed chooses no hosts for it
         names = ",".join(host.name for host in used)
-        where = f"--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
-        options.append(f"--launcher_args={where}")
+        options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
     runner = [PARENT_DEATH, str(launch.watched(os.getpid())), "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     return LauncherStart(command, of_runner, meeting)
 
 
 def require_first_host(hosts: Hosts) -> None:
-    """Make sure that the first host is this machine.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise UserError if the first host is not this machine."""
     _bound(_address_of(hosts.hosts[0].name)).close()
 
 
@@ -137,3 +151,62 @@ def _bound(address: str) -> sockets.socket:
             f"pytest over a local socket, so run pytest on the first host (this is {os.uname().nodename})"
         ) from None
     return bound
+
+
+def is_handed_on(name: str) -> bool:
+    """Whether a variable is handed on to other hosts."""
+    return name.startswith(_PREFIXES) and not SECRET_NAME.search(name) and name not in _OF_A_HOST
+
+
+def handed_on(environment: Mapping[str, str]) -> HandedOn:
+    """What is handed on of an environment."""
+    variables = {name: value for name, value in sorted(environment.items()) if is_handed_on(name)}
+    return HandedOn(
+        variables=variables, first_host=os.uname().nodename, visible_devices=environment.get(VISIBLE_DEVICES)
+    )
+
+
+def file_for(environment: Mapping[str, str]) -> str:
+    """What DeepSpeed is to hand on, in the form of its ``.deepspeed_env``."""
+    names = [name for name in _AS_IT_IS if name in environment and not name.startswith(_BY_DEEPSPEED)]
+    plain = {name: environment[name] for name in names}
+    return "".join(f"{name}={value}\n" for name, value in {**plain, HANDED_ON: handed_on(environment).encode()}.items())
+
+
+def of_the_runner(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of DeepSpeed's runner, without what it would hand on besides, passwords of MLflow among it."""
+    return {
+        name: value for name, value in environment.items() if not name.startswith(_BY_DEEPSPEED) or _goes_as_it_is(name)
+    }
+
+
+def _goes_as_it_is(name: str) -> bool:
+    return name in _AS_IT_IS or (name.startswith(_FOR_MVAPICH) and not SECRET_NAME.search(name))
+
+
+def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
+    """Make sure that what a launcher hands on as it is comes out as it went in.
+
+    Args:
+        environment: of DeepSpeed's runner.
+        places: paths that stand in the command, by what they are.
+        launcher: one of ``hosts.LAUNCHERS``.
+
+    Raises:
+        UserError: a launcher would change a value.
+    """
+    kept = _KEPT.get(launcher, _KEPT_BY_MPI)
+
+    def why(value: str) -> str:
+        bad = next((character for character in value if not kept.match(character)), " ")
+        return f"would not come to other hosts as it is, because of {bad!r}"
+
+    for name, value in environment.items():
+        if _goes_as_it_is(name) and not kept.match(value):
+            raise UserError(
+                f"--launcher {launcher}: the environment variable {name} has the value {value[:80]!r}, which "
+                f"{why(value)}: change or unset it"
+            )
+    for what, path in places.items():
+        if " " in path or not kept.match(path):
+            raise UserError(f"--launcher {launcher}: {what}, {path[:80]!r}, {why(path)}: use a path without it")

@@ -1,4 +1,4 @@
-"""A worker group as the controller sees it: started, asked, watched by deadlines, and ended whatever happens."""
+"""A worker group as the controller sees it: started, asked, held to deadlines, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.workers.controller.failure import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.processes import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.starting import GroupProcesses
 from gaudi_perf.workers.controller.telemetry import TelemetryWatch
 
@@ -31,7 +31,17 @@ ReplyT = TypeVar("ReplyT", bound=protocol.Reply)
 
 
 class WorkerGroup:
-    """The processes that hold a model, and the connection to the one that leads."""
+    """The processes that hold a model, and the connection to the one that leads.
+
+    Attributes:
+        loaded: once ``load`` has returned.
+
+    Args:
+        directory: a private directory, for the socket and the log.
+        progress: takes a sentence for people, whenever the worker says what it is doing.
+        launch: how workers of its stack are started; by default by this interpreter.
+        hosts: where the devices are, if not all on this machine.
+    """
 
     def __init__(
         self,
@@ -43,17 +53,9 @@ class WorkerGroup:
         launch: Launch | None = None,
         hosts: Hosts | None = None,
     ) -> None:
-        """Nothing starts yet.
-
-        Args:
-            directory: a private directory, for the socket and the log.
-            progress: takes a sentence for people, whenever the worker says what it is doing.
-            launch: how workers of its stack are started; by default by this interpreter.
-            hosts: where the devices are, if not all on this machine.
-        """
         self.spec = spec
         self.directory = directory
-        self.loaded: protocol.Loaded | None = None
+        self.loaded: protocol.Loaded
         self.phases_s: dict[str, float] = {}
         self.telemetry: TelemetryWatch | None = None
         self._accelerator = accelerator
@@ -109,8 +111,7 @@ class WorkerGroup:
                 # It reads the devices that the stack shows its workers, but runs on this interpreter.
                 of_stack = {name: value for name, value in self._launch.environment if not name.startswith("PYTHON")}
                 environment = {**os.environ, **added, **of_stack}
-                log = self.directory / "telemetry.log"
-                self.telemetry = TelemetryWatch(self._accelerator, environment, log)
+                self.telemetry = TelemetryWatch(self._accelerator, environment, self.directory / "telemetry.log")
             self._connection = self._accept(listener, until)
         if self._processes.meeting is not None:
             try:
@@ -143,7 +144,6 @@ class WorkerGroup:
         """Send a request and wait for its reply.
 
         Args:
-            request: what to ask.
             kind: the reply that is expected.
             phase: what to call this in a failure.
             deadline: seconds until the group counts as hung; that of a round unless given.
@@ -165,11 +165,7 @@ class WorkerGroup:
         return self._receive(phase, until, kind)
 
     def prepare(self, case: Case) -> None:
-        """Have the model generate as a case does from now on.
-
-        Raises:
-            GroupFailure: the worker failed, died or went silent.
-        """
+        """Have the model generate as a case does from now on."""
         workload, configuration = case.workload, case.configuration
         variant = protocol.Variant(
             graphs=configuration.graphs,

@@ -58,7 +58,7 @@ def place_in(environment: Mapping[str, str]) -> dict[str, str]:
     """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read.
 
     Raises:
-        UserError: no launcher that is known.
+        UserError: the launcher is not known.
     """
     for names in _NAMES:
         rank, ranks, local_rank, local_ranks = (environment.get(name, "") for name in names)
@@ -81,12 +81,7 @@ class RankAgent:
         self._asked_to_end = False
 
     def run(self, arguments: list[str], variables: Mapping[str, str]) -> int:
-        """Start the rank and monitor it to its end; returns the exit status of the agent.
-
-        Args:
-            arguments: of the rank.
-            variables: its environment variables beside those that this process has.
-        """
+        """Start the rank with more variables, and monitor it to its end; returns the exit status of the agent."""
         rank = subprocess.Popen(
             [sys.executable, "-u", "-m", "gaudi_perf.workers.rank.rank", *arguments, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
@@ -111,7 +106,7 @@ class RankAgent:
         controller = self._controller()
         if controller is not None:
             poller.register(controller, 0)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_asked_to_end", True))
         while True:
             leaving = self._asked_to_end  # before the rank is looked at: what is seen then is not older
             events = dict(poller.poll(_POLL_SECONDS * 1000))
@@ -148,9 +143,6 @@ class RankAgent:
             if time.monotonic() >= next_report:
                 self._report(rank.pid, stopped=stopped)
                 next_report = time.monotonic() + _REPORT_SECONDS
-
-    def _on_sigterm(self, *_: object) -> None:
-        self._asked_to_end = True
 
     def _controller(self) -> int | None:
         """A pipe that breaks when the controller ends, at rank 0.
@@ -211,13 +203,6 @@ def _start_agents(ranks: int, arguments: list[str]) -> int:
     return max(agent.wait() for agent in agents)
 
 
-def _take_over(handed_on: HandedOn) -> None:
-    """Set what the controller's host has handed on."""
-    os.environ.update(handed_on.variables)
-    if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
-        os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
-
-
 def main() -> None:
     """Hold a rank for as long as the launcher lives."""
     parser = argparse.ArgumentParser(description="A rank agent of gaudi-perf; started by a launcher, not by hand.")
@@ -233,7 +218,10 @@ def main() -> None:
     if arguments.ranks:
         sys.exit(_start_agents(arguments.ranks, words))
     if HANDED_ON in os.environ:
-        _take_over(HandedOn.decode(os.environ[HANDED_ON]))
+        handed_on = HandedOn.decode(os.environ[HANDED_ON])
+        os.environ.update(handed_on.variables)
+        if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
+            os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
     try:
         variables = {**place_in(os.environ), "DS_ACCELERATOR": accelerator_named(arguments.engine).kind}
         sys.exit(RankAgent(int(variables["RANK"]), arguments.socket).run(words, variables))

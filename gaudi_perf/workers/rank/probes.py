@@ -31,11 +31,6 @@ class HostProbe:
     """A fixed piece of work on the host, of about a third of a millisecond; its buffers are made once."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Makes the buffers.
-
-        Args:
-            clock: seconds from some moment on.
-        """
         self._clock = clock
         self._small = np.ones(16, dtype=np.float32)
         self._result = np.empty_like(self._small)
