@@ -1,8 +1,6 @@
-"""What controller and rank say to each other: one JSON document a line, over a Unix domain socket.
+"""What controller and rank say to each other: one typed JSON document a line, over a Unix domain socket.
 
 The controller asks, rank 0 answers; every request gets exactly one final reply, and ``Progress`` lines before it.
-No pickle: both sides decode typed documents and refuse anything else. Rank agents report on standard output. What both
-sides must agree on besides, environment variables and statuses, is at the end.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ class Weights(Document, frozen=True):
 
 
 class GroupSpec(Document, frozen=True):
-    """What a worker group holds: one model on a number of devices. Cases that agree in this share the group."""
+    """What a worker group holds; cases that agree in this share the group."""
 
     engine: Name
     model: Name

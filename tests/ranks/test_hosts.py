@@ -213,7 +213,7 @@ def test_nobody_can_take_the_port_at_which_ranks_of_several_hosts_meet(tmp_path:
     if own is None:
         pytest.skip("this machine has no address but the loopback's")
     hosts = Hosts((Host(own, 1), Host("198.51.100.2", 1)))
-    start = deepspeed_launcher.prepare(hosts.hosts, hosts, Launch(), [], {}, tmp_path)
+    start = deepspeed_launcher.prepare(hosts.hosts, hosts.launcher, Launch(), [], {}, tmp_path)
     with start.meeting, socket() as other:
         host, port = start.meeting.getsockname()
         assert f"tcp://{own}:{port}" in start.command and host == own

@@ -1,8 +1,7 @@
 """Checks what was generated: every configuration of a model must say the same, as far as its arithmetic allows.
 
-After the rounds of a run its worker generates once more, led along the tokens of the rounds. The logits of every step
-are compared with those of one plain pass in the same worker, and with those of the session's first configuration of the
-model. docs/outputs.md says what that finds.
+After the rounds of a run its worker generates once more, led along their tokens. The logits of every step are compared
+with those of one plain pass, and of the session's first configuration of the model. docs/outputs.md has the rules.
 """
 
 from __future__ import annotations
@@ -50,11 +49,7 @@ class OutputChecker:
         self._references: dict[tuple[object, ...], tuple[str, TokenTrace]] = {}  # a case, and its trace
 
     def check(self, group: WorkerGroup, case: Case, token_ids: list[int]) -> Checked:
-        """Check the tokens that the prepared variant of a group has generated.
-
-        Raises:
-            GroupFailure: the worker died, hung or failed.
-        """
+        """Check the tokens that the prepared variant of a group has generated."""
         done = _ask(group, token_ids, plain=False)
         if done.problem:
             return Checked(problems=[f"{WRONG}: {done.problem}"])

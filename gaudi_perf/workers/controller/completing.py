@@ -17,7 +17,7 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.run import Measurement, Run, WarmUp, level_of
 from gaudi_perf.workers.controller.group import WorkerGroup
-from gaudi_perf.workers.controller.measuring import Measurer, utc_now
+from gaudi_perf.workers.controller.measuring import Measurer, utc_now, warm_up
 
 _READ_AHEAD = 512
 """Prompts that are asked for at once."""
@@ -58,12 +58,7 @@ def complete(
     limit: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Completed:
-    """Complete what is left of a dataset, or of its first ``limit`` prompts.
-
-    Args:
-        measurer: starts the worker group, and ends it.
-        case: the configuration, and the workload with the shape of a batch.
-        file: where completions are kept, and read where to go on.
+    """Complete what is left of a dataset, or of its first ``limit`` prompts, in batches of the case's shape.
 
     Raises:
         GroupFailure: the worker group failed; what was completed until then is kept.
@@ -93,13 +88,22 @@ def complete(
         if before == header.batches:
             return Completed(header, before, None)
         group.prepare(case)
-        warm_up = _warm_up(group, header, before)
+        # The next batch again and again; nothing of that is kept.
+        prompts = read_prompts(group, before * header.batch_size, header.batch_size).token_ids
+        warm = warm_up(
+            [],
+            lambda before: [_complete(group, prompts).latency_s],
+            limit=_WARM_UP_LIMIT,
+            minimum=3,
+            budget_s=_WARM_UP_SECONDS,
+            unit="batches",
+        )
         latencies: list[float] = []
         for batch in _batches(group, header, before):
             file.append(batch)
             latencies.append(batch.latency_s)
             progress(batch.batch, header.batches)
-        measurement = Measurement(latencies_s=latencies, warm_up=settled(warm_up, latencies))
+        measurement = Measurement(latencies_s=latencies, warm_up=settled(warm, latencies))
         run = measurer.run_of(dataset_case(case, dataset), group, started_at, watch, measurement)
         return Completed(header, before, run)
 
@@ -116,20 +120,6 @@ def open_dataset(
 def read_prompts(group: WorkerGroup, first: int, count: int) -> protocol.Prompts:
     """Prompts of the dataset that a group has read."""
     return group.ask(protocol.ReadPrompts(first=first, count=count), protocol.Prompts, phase="reading prompts")
-
-
-def _warm_up(group: WorkerGroup, header: CompletionHeader, before: int) -> WarmUp:
-    """Complete the next batch until its latency is steady; nothing of that is kept."""
-    prompts = read_prompts(group, before * header.batch_size, header.batch_size).token_ids
-    latencies: list[float] = []
-    begin = time.monotonic()
-    while True:
-        latencies.append(_complete(group, prompts).latency_s)
-        state = steady_start(latencies)
-        if state.start is not None:
-            return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
-        if len(latencies) >= _WARM_UP_LIMIT or (len(latencies) >= 3 and time.monotonic() - begin > _WARM_UP_SECONDS):
-            return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady after {len(latencies)} batches")
 
 
 def settled(warm_up: WarmUp, latencies: Sequence[float]) -> WarmUp:
@@ -185,7 +175,7 @@ class TimeLeft:
         self._first: dict[int, float] = {}  # when what was there before was told, and the first batch
 
     def seconds(self, done: int, total: int) -> float | None:
-        """The time that the rest takes, in seconds, when so many batches are done; None while that is unknown.
+        """The time that the rest takes, in seconds; None while that is unknown.
 
         The first call has what was there before. The time before the first batch is that of the warm-up, so there is an
         estimate from the second on.

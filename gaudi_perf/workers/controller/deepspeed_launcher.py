@@ -1,11 +1,9 @@
-"""DeepSpeed's launcher, ``deepspeed.launcher.runner``, which starts an agent per rank on several hosts.
+"""DeepSpeed's launcher, which starts an agent per rank on several hosts.
 
-Its exit status is not believed: it ends with 0 when a signal ended what it started.
-
-It hands variables on as ``export NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...`` to
-Slurm. Commas, spaces, quotes and newlines come out of that as something else, or as commands. So what the stacks read
-goes as one variable of plain characters, which every rank agent takes apart. What Python needs to start, and MVAPICH,
-goes as it is, or is refused.
+Its exit status is not believed: it ends with 0 when a signal ended what it started. It hands variables on as ``export
+NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...`` to Slurm, where commas, spaces, quotes
+and newlines become something else, or commands. So what the stacks read goes as one variable of plain characters, which
+every rank agent takes apart. What Python needs to start, and MVAPICH, goes as it is, or is refused.
 """
 
 from __future__ import annotations
@@ -47,12 +45,7 @@ _KEPT_BY_MPI = re.compile(r"[\w@%+=:,./-]*\Z")  # DeepSpeed puts quotes around o
 
 
 class LauncherStart(NamedTuple):
-    """How the launcher is started.
-
-    Attributes:
-        meeting: the socket at whose address the ranks meet. It is bound here and given to rank 0, so that nobody else
-            can take its port in between.
-    """
+    """How the launcher is started; where ranks meet is bound and given to rank 0, so that nobody can take the port."""
 
     command: list[str]
     environment: Mapping[str, str]
@@ -61,31 +54,30 @@ class LauncherStart(NamedTuple):
 
 def prepare(
     used: tuple[Host, ...],
-    hosts: Hosts,
+    launcher: str,
     launch: Launch,
     arguments: list[str],
     added: Mapping[str, str],
     directory: Path,
 ) -> LauncherStart:
-    """How to start a group on several hosts; writes what the launcher reads into the group's directory.
+    """How to start a group on several hosts; writes what the launcher reads into the group's private directory.
 
     Args:
-        used: those of the hosts, each with as many slots as the group uses.
+        used: each with as many slots as the group uses.
         arguments: of an agent; the place where ranks meet follows.
         added: environment variables of the group.
-        directory: the group's private directory.
 
     Raises:
         UserError: the launcher's program is not installed; the first host is not this machine, or not to be reached by
             others; something of the environment would come to other hosts as something else.
     """
-    program = _PROGRAMS.get(hosts.launcher)
+    program = _PROGRAMS.get(launcher)
     if program is not None and shutil.which(program) is None:
-        raise UserError(f"--launcher {hosts.launcher} needs {program}, which is not installed on this machine")
-    if hosts.launcher in _EVEN and len({host.slots for host in used}) > 1:
+        raise UserError(f"--launcher {launcher} needs {program}, which is not installed on this machine")
+    if launcher in _EVEN and len({host.slots for host in used}) > 1:
         counts = ", ".join(f"{host.slots} on {host.name}" for host in used)
         raise UserError(
-            f"--launcher {hosts.launcher} starts as many ranks on every host, and --hostfile asks for {counts}: give "
+            f"--launcher {launcher} starts as many ranks on every host, and --hostfile asks for {counts}: give "
             "all of them as many slots, or use --launcher pdsh"
         )
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
@@ -99,7 +91,7 @@ def prepare(
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
     of_launcher = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
-    if hosts.launcher == "openmpi":  # mpirun leaves files where it is killed; on other hosts its daemons clear up
+    if launcher == "openmpi":  # mpirun leaves files where it is killed; on other hosts its daemons clear up
         of_launcher["OMPI_MCA_orte_local_tmpdir_base"] = str(directory)
     environment = launch.variables({**added, **of_launcher}, directory)
     of_runner = of_the_runner(environment)
@@ -108,21 +100,21 @@ def prepare(
         "the Python interpreter": sys.executable,
         "the working directory": os.getcwd(),  # from which DeepSpeed has the others start
     }
-    require_kept(of_runner, places, hosts.launcher)
+    require_kept(of_runner, places, launcher)
     write_private(file, file_for(environment))
     agent = ["--module", AGENT]
-    if hosts.launcher in _FILES_ONLY:
+    if launcher in _FILES_ONLY:
         found = find_spec(AGENT)
         assert found is not None and found.origin is not None
         agent = [found.origin]
     meeting = _bound(address)
     port = meeting.getsockname()[1]
-    options = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
+    options = [f"--hostfile={hostfile}", f"--launcher={launcher}", f"--master_addr={address}"]
     options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
-    if hosts.launcher == "slurm":  # DeepSpeed chooses no hosts for it
+    if launcher == "slurm":  # DeepSpeed chooses no hosts for it
         names = ",".join(host.name for host in used)
         options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
-    runner = [PARENT_DEATH, str(launch.watched(os.getpid())), "deepspeed.launcher.runner"]
+    runner = [PARENT_DEATH, str(launch.ends_with(os.getpid())), "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     return LauncherStart(command, of_runner, meeting)
 
@@ -185,15 +177,12 @@ def _goes_as_it_is(name: str) -> bool:
 
 
 def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
-    """Make sure that what a launcher hands on as it is comes out as it went in.
+    """Raise UserError if a launcher would change what it hands on as it is.
 
     Args:
         environment: of DeepSpeed's runner.
         places: paths that stand in the command, by what they are.
         launcher: one of ``hosts.LAUNCHERS``.
-
-    Raises:
-        UserError: a launcher would change a value.
     """
     kept = _KEPT.get(launcher, _KEPT_BY_MPI)
 

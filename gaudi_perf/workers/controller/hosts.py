@@ -43,11 +43,7 @@ class Hosts:
 
 
 def read_hostfile(path: Path) -> tuple[Host, ...]:
-    """The hosts of a file with lines like ``worker-0 slots=8``.
-
-    Raises:
-        UserError: a line is not like that, a host stands twice, or there is none.
-    """
+    """The hosts of a file, all of whose lines are like ``worker-0 slots=8``, or UserError."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gaudi_perf
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.stacks import StackEntry, decode_stacks
+from gaudi_perf.vocabulary.stacks import decode_stacks
 
 WORKER, RANK, AGENT, PARENT_DEATH = (
     f"gaudi_perf.workers.rank.{name}" for name in ("worker", "rank", "agent", "parent_death")
@@ -40,7 +40,7 @@ class Launch:
 
     def command(self, directory: Path, parent: int) -> list[str]:
         """The words that start a worker of the group with this private directory, for the controller's process."""
-        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.watched(parent))]
+        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.ends_with(parent))]
         return [*self.interpreter(directory), *words]
 
     def interpreter(self, directory: Path) -> list[str]:
@@ -50,9 +50,8 @@ class Launch:
             for word in self.program
         ]
 
-    def watched(self, parent: int) -> int:
-        """The process with which a worker is to end: none, 0, where others may stand between."""
-        # A command may put processes, or a namespace of them, between the controller and the worker.
+    def ends_with(self, parent: int) -> int:
+        """The process with which a worker is to end: none, 0, where a command may put others between."""
         return 0 if self.container else parent
 
     def variables(self, accelerator: Mapping[str, str], directory: Path) -> dict[str, str]:
@@ -99,31 +98,21 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
     if name not in entries:
         raise UserError(f"{option} {name}: {file} lists no such stack; it lists {', '.join(sorted(entries))}")
     entry = entries[name]
-    return Launch(
-        name=name,
-        program=_program(entry, file),
-        environment=tuple(sorted(entry.environment.items())),
-        own=False,
-        container=entry.command is not None,
-    )
-
-
-def _program(entry: StackEntry, file: Path) -> tuple[str, ...]:
+    environment = tuple(sorted(entry.environment.items()))
     if entry.command is not None:
         found = shutil.which(entry.command[0])
         if found is None:
-            raise UserError(f"{file}: stack {entry.name!r}: command: there is no program {entry.command[0]!r}")
-        return (found, *entry.command[1:])
+            raise UserError(f"{file}: stack {name!r}: command: there is no program {entry.command[0]!r}")
+        return Launch(name, (found, *entry.command[1:]), environment, own=False, container=True)
     assert entry.python is not None
     # Not resolved: a virtual environment is found by the path of its interpreter, which is a link.
     path = Path(os.path.abspath(file.parent / Path(entry.python).expanduser()))
     if not (path.is_file() and os.access(path, os.X_OK)):
-        raise UserError(f"{file}: stack {entry.name!r}: python: {path} is no program: write the path of an interpreter")
-    return (str(path),)
+        raise UserError(f"{file}: stack {name!r}: python: {path} is no program: write the path of an interpreter")
+    return Launch(name, (str(path),), environment, own=False)
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    path.touch(mode=0o600)
+    path.write_text(text)

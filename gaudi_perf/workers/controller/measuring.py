@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -42,13 +43,14 @@ _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'"
 Notify = Callable[[str], None]
 
 
-class Measurer:
+@dataclass(eq=False, repr=False)
+class Measurer(contextlib.AbstractContextManager["Measurer"]):
     """Measures the cases of a session, one worker group at a time.
 
     The group of a case stays for the cases that share it, so that each (model, device count) is loaded once. Use it as
     a context manager: what it started ends with it.
 
-    Args:
+    Attributes:
         directory: a private directory for sockets and logs.
         session_id: the session that the runs belong to.
         notify: takes a line for people about what is being done.
@@ -56,36 +58,20 @@ class Measurer:
         hosts: where the devices of groups of several are, if not all on this machine.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        weights: protocol.Weights,
-        plan: MeasurementPlan,
-        deadlines: Deadlines,
-        directory: Path,
-        session_id: str,
-        notify: Notify = lambda text: None,
-        launch: Launch | None = None,
-        hosts: Hosts | None = None,
-    ) -> None:
-        self._accelerator = accelerator
-        self._weights = weights
-        self._plan = plan
-        self.deadlines = deadlines
-        self._directory = directory
-        self._session_id = session_id
-        self._notify = notify
-        self._launch = launch or Launch()
-        self._hosts = hosts
-        self._group: WorkerGroup | None = None
-        self._groups_started = 0
-        self._measured: list[str] = []  # cases of the present group
-        self._cannot_start: GroupFailure | None = None
-        self._checker = OutputChecker()
-
-    def __enter__(self) -> Measurer:
-        """Itself."""
-        return self
+    accelerator: Accelerator
+    weights: protocol.Weights
+    plan: MeasurementPlan
+    deadlines: Deadlines
+    directory: Path
+    session_id: str
+    notify: Notify = lambda text: None
+    launch: Launch = field(default_factory=Launch)
+    hosts: Hosts | None = None
+    _group: WorkerGroup | None = field(default=None, init=False)
+    _groups_started: int = field(default=0, init=False)
+    _measured: list[str] = field(default_factory=list, init=False)  # cases of the present group
+    _cannot_start: GroupFailure | None = field(default=None, init=False)
+    _checker: OutputChecker = field(default_factory=OutputChecker, init=False)
 
     def __exit__(self, *exc_info: object) -> None:
         """End the worker group."""
@@ -102,7 +88,7 @@ class Measurer:
         """The worker group that holds a case's model; it is ended if something fails.
 
         Raises:
-            GroupFailure: it could not be started, or load the model.
+            GroupFailure: it died, hung or failed.
             UserError: its accelerator cannot be used as asked.
         """
         try:
@@ -116,9 +102,7 @@ class Measurer:
     def measure(self, case: Case) -> Run:
         """One run of a case, in the current worker group if that holds its model, else in a fresh one.
 
-        Raises:
-            GroupFailure: the worker group failed; it has been ended.
-            UserError: its accelerator cannot be used as asked.
+        Raises what ``group_of`` does.
         """
         steps = self.steps(case)
         while True:
@@ -140,9 +124,9 @@ class Measurer:
                 watch = HostWatch.begin()
                 measurement = yield from self._measurement(group, case, one_by_one)
         except GroupFailure as failure:
-            if self._launch.own or failure is self._cannot_start:
+            if self.launch.own or failure is self._cannot_start:
                 raise
-            named = _of_stack(failure, self._launch)
+            named = _of_stack(failure, self.launch)
             named.log_path = failure.log_path
             if named.phase == "start":
                 self._cannot_start = named  # other cases need not try again
@@ -153,22 +137,28 @@ class Measurer:
         self, case: Case, group: WorkerGroup, started_at: str, watch: HostWatch, measurement: Measurement
     ) -> Run:
         """The document of a run that ends now."""
-        hosts = 1 if self._hosts is None else len(self._hosts.for_devices(case.configuration.devices))
+        hosts = 1 if self.hosts is None else len(self.hosts.for_devices(case.configuration.devices))
         return Run(
-            run_id=f"{self._session_id}-{uuid.uuid4().hex[:8]}",
-            session_id=self._session_id,
+            run_id=f"{self.session_id}-{uuid.uuid4().hex[:8]}",
+            session_id=self.session_id,
             started_at=started_at,
             case=case,
             device=group.loaded.device,
             stack=group.loaded.stack,
             host=watch.end(hosts),
             measurement=measurement,
-            stack_label=self._launch.name,
+            stack_label=self.launch.name,
         )
 
     def _measurement(self, group: WorkerGroup, case: Case, one_by_one: bool) -> Generator[None, None, Measurement]:
+        def more(before: list[float]) -> list[float]:
+            batch = _batch(before[-1], self.plan.warm_up_limit - len(before))
+            latencies = self._ask_rounds(group, batch, "warm-up", before[-1]).latencies_s
+            self.notify(f"{case.id}: warm-up round {len(before) + len(latencies)}, {latencies[-1]:.3f} s")
+            return latencies
+
         phases, group.phases_s = group.phases_s, {}  # start and load are in the run that paid for them, once
-        self._accelerator.announce(case)
+        self.accelerator.announce(case)
         with _timed(phases, "prepare"):
             group.prepare(case)
             if group.telemetry is not None:
@@ -177,16 +167,22 @@ class Measurer:
             first = self._ask_rounds(group, 1, "warm-up", 0.0).latencies_s
         begin = time.monotonic()  # compiling graphs in the first round is not charged to the budget
         with _timed(phases, "warm-up"):
-            warm_up = self._warm_up(group, case, begin, first)
+            limit, minimum = self.plan.warm_up_limit, self.plan.minimum_rounds
+            warm = warm_up(first, more, limit=limit, minimum=minimum, budget_s=self.plan.budget_s)
         if group.telemetry is not None:
             group.telemetry.begin()
-        left = self._plan.budget_s - (time.monotonic() - begin)
-        rounds, phases["rounds"] = yield from self._rounds(group, case, left, warm_up.latencies_s[-1], one_by_one)
+        left = self.plan.budget_s - (time.monotonic() - begin)
+        rounds, phases["rounds"] = yield from self._rounds(group, case, left, warm.latencies_s[-1], one_by_one)
         telemetry = None
         if group.telemetry is not None:
             telemetry = group.telemetry.end(group.pids())
+        token_times = None
         with _timed(phases, "token rounds"):
-            token_times = self._token_times(group, case)
+            if self.plan.token_rounds:
+                self.notify(f"{case.id}: times of single tokens")
+                tokens = protocol.TokenRounds(count=self.plan.token_rounds)
+                done = group.ask(tokens, protocol.TokenRoundsDone, phase="token rounds")
+                token_times = TokenTimes(first_token_s=done.first_token_s, per_output_token_s=done.per_output_token_s)
         alone = None
         if case.configuration.devices > 1:
             with _timed(phases, "ranks by themselves"):
@@ -202,7 +198,7 @@ class Measurer:
             rank_latencies_s=rounds.rank_latencies_s,
             rank_skew=skew_of(rounds.rank_latencies_s or []),
             rank_passes_s=alone or None,
-            warm_up=warm_up,
+            warm_up=warm,
             token_times=token_times,
             tokenization_s=group.loaded.tokenization_s,
             peak_memory_bytes=rounds.peak_memory_bytes,
@@ -228,83 +224,83 @@ class Measurer:
         self._groups_started += 1
         self._measured = []
         name = f"{case.configuration.model}-{case.configuration.devices}x"
-        if self._launch.name:
-            name += f" on {self._launch.name}"
+        if self.launch.name:
+            name += f" on {self.launch.name}"
         group = self._group = WorkerGroup(
             spec,
-            self._accelerator,
-            self._directory / f"group-{self._groups_started}",
+            self.accelerator,
+            self.directory / f"group-{self._groups_started}",
             self.deadlines,
-            lambda text: self._notify(f"{name}: {text}"),
-            launch=self._launch,
-            hosts=self._hosts,
+            lambda text: self.notify(f"{name}: {text}"),
+            launch=self.launch,
+            hosts=self.hosts,
         )
-        self._notify(f"{name}: starting a worker")
+        self.notify(f"{name}: starting a worker")
         group.start()
-        self._notify(f"{name}: loading")
+        self.notify(f"{name}: loading")
         group.load()
         return group
 
     def group_spec(self, case: Case) -> protocol.GroupSpec:
         """What the worker group of a case must hold."""
         return protocol.GroupSpec(
-            engine=self._accelerator.name,
+            engine=self.accelerator.name,
             model=case.configuration.model,
             devices=case.configuration.devices,
             scale=case.scale,
             dtype=case.workload.dtype,
-            weights=self._weights,
+            weights=self.weights,
         )
-
-    def _warm_up(self, group: WorkerGroup, case: Case, begin: float, first: list[float]) -> WarmUp:
-        latencies = list(first)
-        while True:
-            judged = len(latencies)
-            batch = _batch(latencies[-1], self._plan.warm_up_limit - judged)
-            latencies += self._ask_rounds(group, batch, "warm-up", latencies[-1]).latencies_s
-            self._notify(f"{case.id}: warm-up round {len(latencies)}, {latencies[-1]:.3f} s")
-            # Once steady is enough, at whichever round of the batch.
-            states = [steady_start(latencies[:count]) for count in range(judged + 1, len(latencies) + 1)]
-            state = next((state for state in states if state.start is not None), states[-1])
-            if state.start is not None:
-                return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
-            ended = ""
-            if len(latencies) >= self._plan.warm_up_limit:
-                ended = f"after {len(latencies)} rounds, the limit"
-            elif len(latencies) >= self._plan.minimum_rounds and time.monotonic() - begin > self._plan.budget_s:
-                ended = f"when the time budget was spent, after {len(latencies)} rounds"
-            if ended:
-                return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady {ended}: {state.reason}")
 
     def _rounds(
         self, group: WorkerGroup, case: Case, budget_s: float, last: float, one_by_one: bool
     ) -> Generator[None, None, tuple[protocol.RoundsDone, float]]:
         """The rounds, and the time they took; whatever is done while it stops is not charged to them."""
         batches: list[protocol.RoundsDone] = []
-        done, spent, wanted = 0, 0.0, self._plan.rounds
-        while done < wanted and not (done >= min(self._plan.minimum_rounds, wanted) and spent > budget_s):
+        done, spent, wanted = 0, 0.0, self.plan.rounds
+        while done < wanted and not (done >= min(self.plan.minimum_rounds, wanted) and spent > budget_s):
             yield
             begin = time.monotonic()
             count = _batch(last, 1 if one_by_one else wanted - done)
             batches.append(self._ask_rounds(group, count, "rounds", last))
             spent += time.monotonic() - begin
             done, last = done + len(batches[-1].latencies_s), batches[-1].latencies_s[-1]
-            self._notify(f"{case.id}: round {done}/{wanted}, {last:.3f} s")
+            self.notify(f"{case.id}: round {done}/{wanted}, {last:.3f} s")
         yield
         return joined(batches), spent
-
-    def _token_times(self, group: WorkerGroup, case: Case) -> TokenTimes | None:
-        if self._plan.token_rounds == 0:
-            return None
-        self._notify(f"{case.id}: times of single tokens")
-        request = protocol.TokenRounds(count=self._plan.token_rounds)
-        done = group.ask(request, protocol.TokenRoundsDone, phase="token rounds")
-        return TokenTimes(first_token_s=done.first_token_s, per_output_token_s=done.per_output_token_s)
 
     def _ask_rounds(self, group: WorkerGroup, count: int, phase: str, expected_s: float) -> protocol.RoundsDone:
         # Any one round may take up to the deadline; all of them together may not take as often as long.
         deadline = self.deadlines.round + _PATIENCE * expected_s * (count - 1)
         return group.ask(protocol.Rounds(count=count), protocol.RoundsDone, phase=phase, deadline=deadline)
+
+
+def warm_up(
+    latencies: list[float],
+    more: Callable[[list[float]], list[float]],
+    *,
+    limit: int,
+    minimum: int,
+    budget_s: float,
+    unit: str = "rounds",
+) -> WarmUp:
+    """Take more rounds, given those before, until they are steady, at the limit, or the time is spent."""
+    begin = time.monotonic()
+    while True:
+        judged = len(latencies)
+        latencies = latencies + more(latencies)
+        # Once steady is enough, at whichever round of a batch.
+        states = [steady_start(latencies[:count]) for count in range(judged + 1, len(latencies) + 1)]
+        state = next((state for state in states if state.start is not None), states[-1])
+        if state.start is not None:
+            return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
+        ended = ""
+        if len(latencies) >= limit:
+            ended = f"after {len(latencies)} {unit}, the limit"
+        elif len(latencies) >= minimum and time.monotonic() - begin > budget_s:
+            ended = f"when the time budget was spent, after {len(latencies)} {unit}"
+        if ended:
+            return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady {ended}: {state.reason}")
 
 
 def _batch(expected_s: float, most: int) -> int:

@@ -20,7 +20,6 @@ class GroupFailure(Exception):
 
     Attributes:
         phase: what it was doing.
-        sentence: what happened.
         log: the last lines of its log.
         mistake: whether a person can mend it (a wrong path of weights), in which case the log adds nothing.
         log_path: where the whole log is, for as long as the session's private directory; None if there is none, or for

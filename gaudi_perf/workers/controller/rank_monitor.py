@@ -1,7 +1,4 @@
-"""Monitors the ranks of a group: reads what they write, and finds the one that is lost, stopped or waited for.
-
-Ranks of this host are children of this process. Those of other hosts, or of a container, have agents that report.
-"""
+"""Monitors the ranks of a group, which are children or have agents: finds what is lost, stopped or waited for."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ class RankMonitor:
 
     Args:
         log: where everything but the agents' reports goes.
-        silence_s: how long an agent may report nothing; it does every second unless its host, or the way there, is gone.
+        silence_s: how long an agent may report nothing; it does every second unless its host is gone.
     """
 
     def __init__(self, log: Path, silence_s: float = Deadlines.host) -> None:
@@ -119,16 +116,17 @@ class RankMonitor:
             last = f": {cause.last}" if status > 0 and cause.last else ""
             if quiet and more and _consequence(cause) > _BY_ITSELF:
                 last += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
-            sentence = f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
-            return GroupFailure(phase, sentence, self.last_lines(cause.rank))
-        if stopped:
-            sentence = f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
-            return GroupFailure(phase, sentence, self.last_lines(stopped[0]))
-        if silent:
-            host = self._reports[silent[0]].host
-            sentence = f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}"
-            return GroupFailure(phase, f"{sentence}: is host {host} up, and its network?", self.last_lines(silent[0]))
-        return None
+            rank, sentence = cause.rank, f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
+        elif stopped:
+            rank = stopped[0]
+            sentence = f"{self.name(rank)} was frozen by a signal in {phase}, and its group was ended"
+        elif silent:
+            rank = silent[0]
+            sentence = f"nothing was heard of {self.name(rank)} for {self._silence_s:.0f} s in {phase}"
+            sentence += f": is host {self._reports[rank].host} up, and its network?"
+        else:
+            return None
+        return GroupFailure(phase, sentence, self.last_lines(rank))
 
     def begin_request(self) -> None:
         """A request begins: stacks that ranks wrote before have nothing to do with it."""
@@ -228,11 +226,7 @@ def _log_at(path: Path) -> IO[bytes]:
 
 
 def _consequence(report: RankReport) -> int:
-    """How likely a rank ended because another had.
-
-    A killed one did not, nor one with an error of its own; launchers send SIGTERM to all that are left, and one that
-    lost its peer says so.
-    """
+    """How likely another rank is the cause: launchers send SIGTERM to the others; one that lost its peer says so."""
     if _LOST_PEER.search(report.last) and report.ended not in (-signal.SIGKILL, -signal.SIGTERM):
         return 3  # NCCL's watchdog aborts the rank that says so
     if report.ended == -signal.SIGTERM:

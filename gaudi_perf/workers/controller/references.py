@@ -1,7 +1,6 @@
 """Holds completions of this machine against references: text that a page shows of the same weights.
 
-Where the texts differ, the model is led along the reference, and says whether rounding explains that. docs/outputs.md
-has the rule.
+Where they differ, the model is led along the reference, and says whether rounding explains that (docs/outputs.md).
 """
 
 from __future__ import annotations
@@ -40,12 +39,10 @@ def judge_references(
     """Complete the prompts of references in one batch, and judge each completion.
 
     Args:
-        measurer: starts the worker group, and ends it.
         case: its batch has as many prompts as there are references.
         directory: a private one, for what is read and written.
 
     Raises:
-        GroupFailure: the worker group failed.
         UserError: a reference does not go on where its input ends, or the weights have no tokenizer.
     """
     source, out = directory / "references.jsonl", directory / "completions.jsonl"

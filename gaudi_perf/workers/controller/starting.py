@@ -1,8 +1,6 @@
-"""Starts and ends the processes of a worker group. This is where a worker is started.
+"""Starts and ends the processes of a worker group: a worker, ranks of this host, or what starts ranks elsewhere.
 
-One device: a worker. Several devices of this host: a process per rank, with the variables that DeepSpeed reads. Several
-hosts: DeepSpeed's launcher, which starts an agent per rank (``deepspeed_launcher``). In a container one agent starts
-the others. Each is a session of its own, so that Ctrl-C is the controller's to handle.
+Each is a session of its own, so that Ctrl-C is the controller's to handle.
 """
 
 from __future__ import annotations
@@ -70,6 +68,9 @@ class GroupProcesses:
     def start(self, accelerator: Accelerator, added: Mapping[str, str], launch: Launch, hosts: Hosts | None) -> None:
         """Start them, with these environment variables added to all.
 
+        One device: a worker. Several of this host: a process per rank. Several hosts: DeepSpeed's launcher, which
+        starts an agent per rank. In a container one agent starts the others.
+
         Raises:
             GroupFailure: a program cannot be started.
             OSError: there is no room for one more file, or no more files or processes.
@@ -88,7 +89,7 @@ class GroupProcesses:
         used = () if hosts is None else hosts.for_devices(ranks)
         arguments = ["--engine", self._spec.engine, "--socket", str(directory / "socket"), "--meeting"]
         if hosts is not None and len(used) > 1:
-            start = deepspeed_launcher.prepare(used, hosts, launch, arguments, added, directory)
+            start = deepspeed_launcher.prepare(used, hosts.launcher, launch, arguments, added, directory)
             self.meeting = start.meeting
             return self._run_launcher(start.command, start.environment)
         temporary = directory / "tmp"  # removed with the group, whatever torch and DeepSpeed leave there

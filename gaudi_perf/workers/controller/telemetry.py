@@ -124,11 +124,9 @@ def telemetry_of(
     Then none is known as ours, and to call one foreign would be a guess: several on a device are unclear.
 
     Args:
-        source: the name of the source.
         samples: of all devices, in order of time.
         processes: lists of all processes on all devices, each of one moment.
         own_pids: processes of the worker group.
-        notes: of the source.
     """
     everyone = [process for listed in processes for process in listed]
     used = {process.device for process in everyone if process.pid in own_pids}

@@ -109,19 +109,14 @@ def _noted(path: Path) -> str:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds a lock on a directory until it is closed; None on a file system without locks.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
+    """A descriptor that holds a lock on a directory; None without locks; BlockingIOError if another process has it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        raise
-    except OSError:
-        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
         return None
     return descriptor
 

@@ -1,9 +1,7 @@
-"""A rank agent: starts one rank, reports its state to the controller, and ends it when nobody listens any more.
+"""A rank agent: starts one rank where the controller cannot, on several hosts and in a container.
 
-Where the controller cannot start ranks itself, on several hosts and in a container, there is an agent for each. It
-imports no torch, so it reports while its rank hangs in a collective, a driver or an import. Its reports are lines on
-standard output, which every launcher passes on to the controller, from other hosts, too; when that pipe breaks, the
-controller is gone and the rank is ended.
+It imports no torch, so it reports while its rank hangs in a collective, a driver or an import. Its reports are lines on
+standard output, which every launcher passes on to the controller; when that pipe breaks, the rank is ended.
 """
 
 from __future__ import annotations
@@ -55,11 +53,7 @@ _NAMES = (
 
 
 def place_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read.
-
-    Raises:
-        UserError: the launcher is not known.
-    """
+    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read, or UserError."""
     for names in _NAMES:
         rank, ranks, local_rank, local_ranks = (environment.get(name, "") for name in names)
         if rank.isdecimal() and ranks.isdecimal() and local_rank.isdecimal():
@@ -103,8 +97,10 @@ class RankAgent:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
-        controller = self._controller()
-        if controller is not None:
+        controller, path = None, os.path.join(os.path.dirname(self._socket), ALIVE)
+        if self._rank == 0 and os.path.exists(path):
+            # Launchers of MPI and Slurm, and containers, outlive the controller, and go on to read what agents write.
+            controller = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             poller.register(controller, 0)
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_asked_to_end", True))
         while True:
@@ -123,13 +119,7 @@ class RankAgent:
                 if leaving or time.monotonic() >= leaves_at:
                     return 1
                 continue
-            pid, status = os.waitpid(rank.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            if pid and os.WIFSTOPPED(status):
-                stopped, next_report = True, 0.0
-            elif pid and os.WIFCONTINUED(status):
-                stopped = False
-            elif pid:
-                rank.returncode = os.waitstatus_to_exitcode(status)
+            if rank.poll() is not None:
                 while self._pass_on(output):
                     pass
                 self._report(rank.pid, ended=rank.returncode, last=self._last[:500])
@@ -140,17 +130,10 @@ class RankAgent:
             # A rank that has closed its output is ending, for which a launcher ends all agents: its end is the cause.
             if leaving and writes:
                 return 1
-            if time.monotonic() >= next_report:
+            before, stopped = stopped, psutil.Process(rank.pid).status() == psutil.STATUS_STOPPED
+            if (stopped and not before) or time.monotonic() >= next_report:
                 self._report(rank.pid, stopped=stopped)
                 next_report = time.monotonic() + _REPORT_SECONDS
-
-    def _controller(self) -> int | None:
-        """A pipe that breaks when the controller ends, at rank 0.
-
-        Launchers of MPI and Slurm, and containers, outlive it, and go on to read what agents write.
-        """
-        path = os.path.join(os.path.dirname(self._socket), ALIVE)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK) if self._rank == 0 and os.path.exists(path) else None
 
     def _pass_on(self, output: int) -> bool:
         """Pass on what the rank has written, by lines; whether there may be more."""
@@ -196,7 +179,7 @@ def _end_deepspeed_launcher() -> None:
 
 
 def _start_agents(ranks: int, arguments: list[str]) -> int:
-    """In a container: start an agent per rank, and wait for all; returns the highest exit status."""
+    """In a container: start an agent per rank, and wait for all; the highest exit status."""
     words = [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *arguments]
     places = [dict(zip(_NAMES[0], map(str, (rank, ranks, rank, ranks)), strict=True)) for rank in range(ranks)]
     agents = [subprocess.Popen(words, env={**os.environ, **place}) for place in places]

@@ -1,7 +1,6 @@
 """What ranks say to each other: documents as byte tensors, over groups of torch.distributed.
 
-Two groups. The accelerator's own (gloo, hccl, nccl) carries the model's tensors. One of gloo carries requests, replies
-and barriers over the host's memory. No timeout of theirs ends a rank: deadlines are the controller's.
+The accelerator's group (gloo, hccl, nccl) carries the model's tensors, one of gloo requests, replies and barriers.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _FRAME = 16 * 1024
 """Bytes of the first message of a document. Its length is among them, so that all but long ones need no other."""
 _LENGTH = 8
 _FITS = _FRAME - _LENGTH
-_TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next request, however long it takes
+_TIMEOUT = timedelta(days=2)  # longer than any session: deadlines are the controller's
 
 
 class Communication:

@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
 
 import msgspec
 
@@ -32,7 +31,7 @@ _OF_RANK_0 = (protocol.OpenDataset, protocol.ReadPrompts)
 """Only rank 0 reads datasets: a batch holds its token ids."""
 
 
-class Rank:
+class Rank(Worker):
     """Answers requests together with the other ranks, which it meets when it has imported what the engine needs.
 
     A failure ends this rank. The others may wait for it in a collective for ever: the controller notices its end, and
@@ -57,18 +56,18 @@ class Rank:
         begin = time.monotonic()
         self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
-        self._send = send
-        self._worker = Worker(send, align=self.communication.barrier, engine=made, fetch=self._fetched)
+        barrier = self.communication.barrier
+        super().__init__(send, barrier, made, lambda group, told: fetched_once_per_host(group, barrier, told))
 
     def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
         """At rank 0: pass on what the controller asks, unless it answers alone; the reply of all."""
         if isinstance(request, _OF_RANK_0):
-            reply = self._answer(request)
+            reply = self._answer_or_end(request)
             write_stack_before(None)
             return reply
         self.communication.broadcast(msgspec.json.encode(request))
         decoder = msgspec.json.Decoder(protocol.AnyReply)
-        together = merged([decoder.decode(each) for each in self._gather(self._answer(request))])
+        together = merged([decoder.decode(each) for each in self._gather(request)])
         if isinstance(together, protocol.Loaded):
             settings = {**together.stack.settings, **self.communication.settings()}
             stack = msgspec.structs.replace(together.stack, settings=settings)
@@ -79,19 +78,19 @@ class Rank:
         """At ranks other than 0: answer what rank 0 passes on."""
         decoder = msgspec.json.Decoder(protocol.AnyRequest)
         while not isinstance(request := decoder.decode(self.communication.broadcast(None)), protocol.Stop):
-            self._gather(self._answer(request))
+            self._gather(request)
 
     def close(self) -> None:
         """Part from the other ranks."""
         if self.communication.rank == 0:
             self.communication.broadcast(msgspec.json.encode(protocol.Stop()))
-        self._worker.close()
+        super().close()
         self.communication.close()
 
-    def _answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+    def _answer_or_end(self, request: protocol.AnyRequest) -> protocol.AnyReply:
         if not isinstance(request, protocol.Load):  # for which it counts since this rank was started
             write_stack_before(request.patience_s)
-        reply = self._worker.answer(request)
+        reply = super().answer(request)
         if isinstance(reply, protocol.Failed):
             if self.communication.rank == 0:
                 self._send(reply)
@@ -100,13 +99,11 @@ class Rank:
             os._exit(protocol.MISTAKE_STATUS if reply.mistake else 1)
         return reply
 
-    def _gather(self, reply: protocol.AnyReply) -> list[bytes]:
-        replies = self.communication.gather(msgspec.json.encode(reply))
+    def _gather(self, request: protocol.AnyRequest) -> list[bytes]:
+        """Answer, and at rank 0 return the replies of all."""
+        replies = self.communication.gather(msgspec.json.encode(self._answer_or_end(request)))
         write_stack_before(None)
         return replies
-
-    def _fetched(self, group: protocol.GroupSpec, progress: Callable[[str], None]) -> protocol.GroupSpec:
-        return fetched_once_per_host(group, self.communication.barrier, progress)
 
 
 def write_stack_before(deadline_s: float | None) -> None:
@@ -151,8 +148,7 @@ def _serve(engine: str, meeting: str, path: str) -> None:
         if meeting.startswith("tcp:"):  # the controller has bound the socket where ranks meet, and gives it away first
             listener = socket.socket(fileno=socket.recv_fds(connection, 1, 1)[1][0])
         with connection.makefile("rwb") as stream:
-            rank = serve(stream, lambda send: Rank(engine, meeting, send, listener))
-            rank.close()
+            serve(stream, lambda send: Rank(engine, meeting, send, listener)).close()
 
 
 def _require_what_it_needs(engine: str, path: str) -> None:

@@ -1,7 +1,6 @@
 """The worker: holds one model, and generates when asked. Started as ``python -m gaudi_perf.workers.rank.worker``.
 
-It runs in a process of its own, so that a crash, a hang or an out-of-memory kill of an accelerator is a result, not
-the end of pytest.
+In a process of its own a crash, a hang or an out-of-memory kill of an accelerator is not the end of pytest.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -217,18 +216,8 @@ def _stopwatch(times: list[int]) -> Callable[[], None]:
     return lambda: times.append(time.perf_counter_ns())
 
 
-class Answers(Protocol):
-    """What answers requests: a worker, or the first of several ranks."""
-
-    def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
-        """The final reply."""
-
-
-Answering = TypeVar("Answering", bound=Answers)
-
-
-def serve(stream: io.BufferedRWPair, make: Callable[[Send], Answering]) -> Answering:
-    """Answer the requests of a stream, by what is made for it, until it ends or says ``Stop``."""
+def serve(stream: io.BufferedRWPair, make: Callable[[Send], Worker]) -> Worker:
+    """Answer the requests of a stream, by a worker that is made for it, until it ends or says ``Stop``."""
 
     def send(reply: protocol.AnyReply) -> None:
         stream.write(encode_line(reply))
