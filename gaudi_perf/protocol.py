@@ -1,8 +1,6 @@
-"""What controller and rank say to each other: one JSON document a line, over a Unix domain socket.
+"""What controller and rank say to each other: one typed JSON document a line, over a Unix domain socket.
 
 The controller asks, rank 0 answers; every request gets exactly one final reply, and ``Progress`` lines before it.
-No pickle: both sides decode typed documents and refuse anything else. Rank agents report on standard output. What both
-sides must agree on besides, environment variables and statuses, is at the end.
 """
 
 from __future__ import annotations
@@ -25,11 +23,7 @@ from gaudi_perf.vocabulary.workload import PROMPT_TOKENS, Dtype
 
 
 class Weights(Document, frozen=True):
-    """Where weights come from: ``dummy``, ``hub`` (the model's own repository), or ``path`` with a directory.
-
-    Attributes:
-        path: the directory; of the hub's weights that of its files on this host, once a worker has fetched them.
-    """
+    """Where weights come from; ``path`` is that of the hub's files, too, once a worker has fetched them."""
 
     kind: WeightsKind = "dummy"
     path: str = ""
@@ -41,7 +35,7 @@ class Weights(Document, frozen=True):
 
 
 class GroupSpec(Document, frozen=True):
-    """What a worker group holds: one model on a number of devices. Cases that agree in this share the group."""
+    """What a worker group holds; cases that agree in this share the group."""
 
     engine: Name
     model: Name
@@ -53,11 +47,7 @@ class GroupSpec(Document, frozen=True):
 
 
 class Variant(Document, frozen=True):
-    """How the loaded model generates: what varies between the cases of a group.
-
-    Attributes:
-        prompt_tokens: the length of prompts; shorter ones of a batch are padded to it.
-    """
+    """How the loaded model generates; prompts of a batch are padded to ``prompt_tokens``."""
 
     graphs: bool
     kv_cache: bool
@@ -70,23 +60,19 @@ class Variant(Document, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="request"):
-    """Base of what the controller asks.
-
-    Attributes:
-        patience_s: to several ranks: when the controller will give up, in seconds from now.
-    """
+    """Base of what the controller asks; it tells several ranks in how many seconds it will give up."""
 
     patience_s: float | None = None
 
 
 class Load(Request, frozen=True, tag="load"):
-    """Load the model."""
+    """Answered by ``Loaded``."""
 
     group: GroupSpec
 
 
 class Prepare(Request, frozen=True, tag="prepare"):
-    """Make the loaded model generate in this variant from now on."""
+    """Generate in this variant from now on."""
 
     variant: Variant
 
@@ -110,12 +96,11 @@ class PassesAlone(Request, frozen=True, tag="passes-alone"):
 
 
 class Trace(Request, frozen=True, tag="trace"):
-    """Generate once more, led along these tokens, and return the logits of every step. Never among timed rounds.
+    """Generate once more, led along these new tokens, and return the logits of every step. Never among timed rounds.
 
     Attributes:
-        token_ids: the new tokens to follow.
         plain: by one eager pass over prompt and tokens, instead of the prepared variant's own way.
-        prompt_ids: what the tokens follow; empty for the workload's prompt.
+        prompt_ids: empty for the workload's prompt.
     """
 
     token_ids: Annotated[list[TokenId], msgspec.Meta(min_length=1)]
@@ -124,10 +109,9 @@ class Trace(Request, frozen=True, tag="trace"):
 
 
 class OpenDataset(Request, frozen=True, tag="open-dataset"):
-    """Read a dataset, whose prompts are completed from now on. Of several ranks only the first reads it.
+    """Read a dataset, whose prompts, cut to ``prompt_tokens``, are completed from now on; only rank 0 reads it.
 
     Attributes:
-        prompt_tokens: prompts are cut to this many tokens.
         cache: a private directory for what is made of a local file.
     """
 
@@ -137,17 +121,14 @@ class OpenDataset(Request, frozen=True, tag="open-dataset"):
 
 
 class ReadPrompts(Request, frozen=True, tag="read-prompts"):
-    """Return these prompts of the dataset; the rank that has read it does."""
+    """Return these prompts of the dataset."""
 
     first: Count
     count: PositiveInt
 
 
 class Complete(Request, frozen=True, tag="complete"):
-    """Complete these prompts in one batch of the prepared variant, and time it.
-
-    It holds the token ids themselves, so that passed on to other ranks it needs no dataset there.
-    """
+    """Complete these prompts in one batch, and time it. As they are token ids, other ranks need no dataset."""
 
     prompts: Annotated[list[list[TokenId]], msgspec.Meta(min_length=1)]
 
@@ -188,11 +169,9 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     """The model is there.
 
     Attributes:
-        prompt_ids: the token ids that stand for the prompt.
-        tokenization_s: time the tokenizer took, or None where fixed ids stand in for the prompt.
+        tokenization_s: None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
-        phases_s: what the start of rank 0 of several consisted of, in seconds; ``launch`` is when it was started, in
-            seconds since 1970.
+        phases_s: what the start of rank 0 of several consisted of; ``launch`` is when, in seconds since 1970.
     """
 
     device: Device
@@ -213,9 +192,9 @@ class RoundsDone(Reply, frozen=True, tag="rounds-done"):
     Attributes:
         latencies_s: duration of each, the slowest rank's.
         rank_latencies_s: per rank and round, where there are several ranks.
-        probes_s: mean of the reference probes before and after each round, or None where there are none.
-        token_ids: the new tokens of the last round.
-        same_tokens: whether all rounds gave the same tokens.
+        probes_s: mean of the reference probes before and after each round.
+        token_ids: of the last round.
+        same_tokens: whether all rounds gave them.
         problems: why these rounds must not be judged (a graph compilation inside a round, throttling, ...).
     """
 
@@ -243,24 +222,14 @@ class PassesAloneDone(Reply, frozen=True, tag="passes-alone-done"):
 
 
 class Traced(Reply, frozen=True, tag="traced"):
-    """The logits along the tokens.
-
-    Attributes:
-        trace: None if this engine gives no logits, or if they are no numbers.
-        problem: why they must not be believed, as a sentence.
-    """
+    """The logits along the tokens: none if this engine gives none, or a problem why they must not be believed."""
 
     trace: TokenTrace | None = None
     problem: str = ""
 
 
 class DatasetOpened(Reply, frozen=True, tag="dataset-opened"):
-    """The dataset is there.
-
-    Attributes:
-        content: a digest of the first prompts.
-        tokens: where token ids come from.
-    """
+    """The dataset is there; ``content`` is a digest of the first prompts."""
 
     column: str
     split: str
@@ -277,13 +246,7 @@ class Prompts(Reply, frozen=True, tag="prompts"):
 
 
 class Completed(Reply, frozen=True, tag="completed"):
-    """A batch.
-
-    Attributes:
-        latency_s: of the generation alone, the slowest rank's.
-        token_ids: the new tokens of each prompt.
-        texts: the same as text, as far as there is a tokenizer.
-    """
+    """A batch: the slowest rank's time for the generation alone, and the new tokens of each prompt."""
 
     latency_s: Seconds
     token_ids: list[list[TokenId]]
@@ -295,44 +258,23 @@ class Pong(Reply, frozen=True, tag="pong"):
 
 
 class Failed(Reply, frozen=True, tag="failed"):
-    """The request failed; the worker may go on.
-
-    Attributes:
-        message: what happened, in a sentence.
-        mistake: whether it is a mistake that its maker can mend (bad weights, no tokenizer), not a fault.
-    """
+    """The request failed; the worker may go on. A mistake (bad weights, no tokenizer) is one that a person can mend."""
 
     message: str
     mistake: bool = False
 
 
-AnyReply = (
-    Hello
-    | Progress
-    | Loaded
-    | Prepared
-    | RoundsDone
-    | TokenRoundsDone
-    | PassesAloneDone
-    | Traced
-    | DatasetOpened
-    | Prompts
-    | Completed
-    | Pong
-    | Failed
-)
+_Done = Loaded | Prepared | RoundsDone | TokenRoundsDone | PassesAloneDone | Traced | DatasetOpened | Prompts
+AnyReply = Hello | Progress | _Done | Completed | Pong | Failed
 
 
 # ---- what rank agents report
 
 
 class RankReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The state of a rank. Agents report it every second, and when it changes.
+    """The state of a rank, with its process id on its host. Agents report it every second, and when it changes.
 
     Attributes:
-        rank: which.
-        host: where.
-        pid: the process id of the rank on its host.
         stopped: whether a signal has stopped it.
         ended: its exit status, negative for a signal, once it has ended.
         last: its last line, once it has ended.
@@ -352,16 +294,16 @@ MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 """Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
 
 
-# ---- the environment of a group's processes
+# ---- the environment of a group's processes: names of variables
 
 MARK = "_GAUDI_PERF_WORKER_GROUP"
-"""Has the private directory of the group: by it all that a group started is found again."""
+"""The private directory of the group: by it all that a group started is found again."""
 PATIENCE = "_GAUDI_PERF_PATIENCE"
-"""Has the seconds after which the controller gives up on loading."""
+"""The seconds after which the controller gives up on loading."""
 STARTED = "_GAUDI_PERF_RANK_STARTED"
-"""Has the time at which a rank was started, in seconds since 1970."""
+"""When a rank was started, in seconds since 1970."""
 HANDED_ON = "_GAUDI_PERF_HANDED_ON"
-"""Has the variables that are handed on to other hosts: an encoded ``HandedOn``."""
+"""An encoded ``HandedOn``."""
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 """DeepSpeed's launcher numbers the devices of a host anew, from 0, for every accelerator; rank agents undo that."""
 ALIVE = "alive"
@@ -369,12 +311,7 @@ ALIVE = "alive"
 
 
 class HandedOn(Document, frozen=True):
-    """What other hosts get of the controller's environment.
-
-    Attributes:
-        first_host: the name of the controller's host.
-        visible_devices: what ``VISIBLE_DEVICES`` shows there, if it is set.
-    """
+    """What other hosts get of the controller's environment; ``VISIBLE_DEVICES`` is that of the first host alone."""
 
     variables: dict[str, str] = {}
     first_host: str = ""

@@ -27,7 +27,7 @@ def told_progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    from gaudi_perf.workers.controller.time_left import TimeLeft
+    from gaudi_perf.workers.controller.completing import TimeLeft
 
     left = TimeLeft()
     with Bar(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
@@ -46,7 +46,7 @@ def lines(write: Callable[[str], None], clock: Callable[[], float] = time.monoto
         write: takes a line.
         clock: the time in seconds, from any beginning.
     """
-    from gaudi_perf.workers.controller.time_left import TimeLeft
+    from gaudi_perf.workers.controller.completing import TimeLeft
 
     left, last = TimeLeft(clock), [float("-inf")]
 

@@ -10,8 +10,15 @@ from gaudi_perf.stores.completions import CompletionsFile, write_layout
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.workers.controller.completing import Completed, Progress, complete, dataset_case, throughput
-from gaudi_perf.workers.controller.time_left import TimeLeft, bar
+from gaudi_perf.workers.controller.completing import (
+    Completed,
+    Progress,
+    TimeLeft,
+    bar,
+    complete,
+    dataset_case,
+    throughput,
+)
 
 
 def complete_dataset(

@@ -33,7 +33,7 @@ from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.matrix import why_not, why_not_batches
+from gaudi_perf.workers.controller.matrix import why_not
 from gaudi_perf.workers.controller.measuring import Measurer, Notify, utc_now
 from gaudi_perf.workers.controller.passes import Passes, Side
 from gaudi_perf.workers.controller.workspace import Workspace
@@ -125,8 +125,8 @@ class PerfSession:
 
     def why_not(self, case: Case) -> str:
         """Why this machine cannot run a case, in numbers; empty if it can."""
-        kind = why_not_batches if _of_dataset(case) else why_not
-        return kind(case, self.settings.accelerator, self.found)
+        of_dataset = case.workload.prompt.startswith("dataset ")
+        return why_not(case, self.settings.accelerator, self.found, batches=of_dataset)
 
     def measure(self, case: Case) -> list[Run]:
         """The runs of a case on the stack in question.
@@ -379,7 +379,3 @@ class PerfSession:
 
     def _keep(self, run: Run) -> None:
         self.results.write_run(run)
-
-
-def _of_dataset(case: Case) -> bool:
-    return case.workload.prompt.startswith("dataset ")

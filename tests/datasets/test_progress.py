@@ -16,7 +16,7 @@ import pytest
 from gaudi_perf.cli.progress import lines
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.verdict import Session, VerdictKind
-from gaudi_perf.workers.controller.time_left import TimeLeft, bar
+from gaudi_perf.workers.controller.completing import TimeLeft, bar
 
 ROOT = Path(__file__).parents[2]
 LEFT = r"batches, \d:\d\d:\d\d left"

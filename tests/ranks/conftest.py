@@ -75,7 +75,7 @@ def make_group(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
             engine=engine, model=model, devices=ranks, scale="standin", dtype="float32", weights=weights or Weights()
         )
         accelerator = accelerator_named(engine, processes=ranks)
-        group = WorkerGroup(spec, accelerator, place / str(len(groups)), kept, launch=launch, hosts=hosts)
+        group = WorkerGroup(spec, accelerator, place / str(len(groups)), kept, launch=launch or Launch(), hosts=hosts)
         groups.append(group)
         return group
 

@@ -20,8 +20,14 @@ from gaudi_perf.accelerators.base import Found
 from gaudi_perf.protocol import HANDED_ON, MARK, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller import deepspeed_launcher
+from gaudi_perf.workers.controller.deepspeed_launcher import (
+    file_for,
+    handed_on,
+    is_handed_on,
+    of_the_runner,
+    require_kept,
+)
 from gaudi_perf.workers.controller.group import GroupFailure
-from gaudi_perf.workers.controller.handing_on import file_for, handed_on, is_handed_on, of_the_runner, require_kept
 from gaudi_perf.workers.controller.hosts import Host, Hosts, found_on, read_hostfile
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.rank.agent import place_in
@@ -207,7 +213,7 @@ def test_nobody_can_take_the_port_at_which_ranks_of_several_hosts_meet(tmp_path:
     if own is None:
         pytest.skip("this machine has no address but the loopback's")
     hosts = Hosts((Host(own, 1), Host("198.51.100.2", 1)))
-    start = deepspeed_launcher.prepare(hosts.hosts, hosts, Launch(), [], {}, tmp_path)
+    start = deepspeed_launcher.prepare(hosts.hosts, hosts.launcher, Launch(), [], {}, tmp_path)
     with start.meeting, socket() as other:
         host, port = start.meeting.getsockname()
         assert f"tcp://{own}:{port}" in start.command and host == own

@@ -16,7 +16,7 @@ import pytest
 
 from gaudi_perf.protocol import MISTAKE_STATUS, REPORT, RankReport
 from gaudi_perf.workers.controller import rank_monitor
-from gaudi_perf.workers.controller.failure import GroupFailure
+from gaudi_perf.workers.controller.processes import GroupFailure
 from gaudi_perf.workers.controller.rank_monitor import RankMonitor
 
 HERE = os.uname().nodename

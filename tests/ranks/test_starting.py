@@ -12,9 +12,8 @@ import pytest
 
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.protocol import MARK, GroupSpec
-from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.launch import Launch
-from gaudi_perf.workers.controller.processes import alive, marked
+from gaudi_perf.workers.controller.processes import GroupFailure, alive, marked
 from gaudi_perf.workers.controller.starting import GroupProcesses
 
 VARIABLES = """

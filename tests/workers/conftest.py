@@ -54,7 +54,7 @@ def make_group(
     def make(
         program: str | None = None, deadlines: Deadlines = QUICK, progress: Callable[[str], None] = lambda text: None
     ) -> WorkerGroup:
-        launch = None if program is None else Launch(program=(sys.executable, "-c", program))
+        launch = Launch() if program is None else Launch(program=(sys.executable, "-c", program))
         directory = place / str(len(groups))
         group = WorkerGroup(spec, CpuAccelerator(), directory, deadlines, progress, launch=launch)
         groups.append(group)

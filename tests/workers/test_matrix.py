@@ -11,7 +11,7 @@ from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import MODELS, Scale
 from gaudi_perf.vocabulary.workload import Dtype, Workload
-from gaudi_perf.workers.controller.matrix import configurations, why_not, why_not_batches
+from gaudi_perf.workers.controller.matrix import configurations, why_not
 
 
 class AnyGraphs(CpuAccelerator):
@@ -71,10 +71,11 @@ def test_the_accelerator_has_the_last_word() -> None:
 
 def test_datasets_where_only_eager_completes_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Found("a", 1, None)
-    assert why_not_batches(case(graphs=True), AnyGraphs(), found) == ""
+    assert why_not(case(graphs=True), AnyGraphs(), found, batches=True) == ""
     monkeypatch.setattr(AnyGraphs, "batches_with_graphs", False)
-    assert "on abacus datasets are completed without graphs" in why_not_batches(case(graphs=True), AnyGraphs(), found)
-    assert why_not_batches(case(graphs=False), AnyGraphs(), found) == ""
+    sentence = why_not(case(graphs=True), AnyGraphs(), found, batches=True)
+    assert "on abacus datasets are completed without graphs" in sentence
+    assert why_not(case(graphs=False), AnyGraphs(), found, batches=True) == ""
 
 
 def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

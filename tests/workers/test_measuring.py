@@ -13,7 +13,7 @@ from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.group import GroupFailure
-from gaudi_perf.workers.controller.measuring import Measurer, _RoundLog
+from gaudi_perf.workers.controller.measuring import Measurer, joined
 from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 from tests.workers.conftest import left_processes
 
@@ -122,8 +122,8 @@ def test_a_failure_ends_the_group_and_the_next_case_has_a_fresh_one(make: Make, 
             measurer.measure(case())
         assert failure.value.phase == "prepare" and "SIGKILL" in failure.value.sentence
         injected()
-        again = measurer.measure(case()).measurement
-        assert again.steady and "load" in again.phases_s
+        again = measurer.measure(case())
+        assert again.steady and "load" in again.measurement.phases_s
 
 
 def done(*tokens: int, **more: Any) -> protocol.RoundsDone:
@@ -132,21 +132,17 @@ def done(*tokens: int, **more: Any) -> protocol.RoundsDone:
 
 
 def test_rounds_that_give_other_tokens_are_a_problem() -> None:
-    log = _RoundLog()
-    log.add(done(1, 2))
-    assert log.problems == []
-    log.add(done(1, 3))
-    log.add(done(1, 2))
-    assert log.problems == ["the rounds did not give the same tokens"]
-    within = _RoundLog()
-    within.add(done(1, same_tokens=False))
-    assert within.problems == ["the rounds did not give the same tokens"]
+    assert joined([done(1, 2), done(1, 2)]).problems == []
+    assert joined([done(1, 2), done(1, 3), done(1, 2)]).problems == ["the rounds did not give the same tokens"]
+    assert joined([done(1, same_tokens=False)]).problems == ["the rounds did not give the same tokens"]
 
 
 def test_batches_of_rounds_add_up() -> None:
-    log = _RoundLog()
-    log.add(done(1, rank_latencies_s=[[1.0], [0.9]], peak_memory_bytes=5, problems=["throttled"]))
-    log.add(done(1, rank_latencies_s=[[2.0], [1.9]], peak_memory_bytes=3, problems=["throttled"]))
+    batches = [
+        done(1, rank_latencies_s=[[1.0], [0.9]], peak_memory_bytes=5, problems=["throttled"]),
+        done(1, rank_latencies_s=[[2.0], [1.9]], peak_memory_bytes=3, problems=["throttled"]),
+    ]
+    log = joined(batches)
     assert log.latencies_s == [1.0, 1.0] and log.probes_s == [0.1, 0.1]
     assert log.rank_latencies_s == [[1.0, 2.0], [0.9, 1.9]]
     assert log.peak_memory_bytes == 5 and log.problems == ["throttled"]

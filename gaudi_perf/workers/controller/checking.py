@@ -1,8 +1,7 @@
 """Checks what was generated: every configuration of a model must say the same, as far as its arithmetic allows.
 
-After the rounds of a run its worker generates once more, led along the tokens of the rounds. The logits of every step
-are compared with those of one plain pass in the same worker, and with those of the session's first configuration of the
-model. docs/outputs.md says what that finds.
+After the rounds of a run its worker generates once more, led along their tokens. The logits of every step are compared
+with those of one plain pass, and of the session's first configuration of the model. docs/outputs.md has the rules.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.workers.controller.group import WorkerGroup
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checked:
     """What a check came to.
 
@@ -35,6 +34,13 @@ class Checked:
     contradicts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: str, agreement: Agreement) -> None:
+        """Note what a comparison with something found."""
+        if agreement.kind == "wrong":
+            self.problems.append(f"{WRONG}: against {other}, {agreement.sentence}")
+        elif agreement.kind == "rounding":
+            self.notes.append(f"differs by rounding from {other}: {agreement.sentence}")
+
 
 class OutputChecker:
     """Checks the runs of a session against each other."""
@@ -43,11 +49,7 @@ class OutputChecker:
         self._references: dict[tuple[object, ...], tuple[str, TokenTrace]] = {}  # a case, and its trace
 
     def check(self, group: WorkerGroup, case: Case, token_ids: list[int]) -> Checked:
-        """Check the tokens that the prepared variant of a group has generated.
-
-        Raises:
-            GroupFailure: the worker died, hung or failed.
-        """
+        """Check the tokens that the prepared variant of a group has generated."""
         done = _ask(group, token_ids, plain=False)
         if done.problem:
             return Checked(problems=[f"{WRONG}: {done.problem}"])
@@ -56,53 +58,33 @@ class OutputChecker:
         plain = _ask(group, token_ids, plain=True)
         if plain.problem or plain.trace is None:
             return Checked(problems=[f"{WRONG}: in one pass over the same tokens, {plain.problem or 'nothing'}"])
-        found = _Findings()
+        found, dtype = Checked(replace(done.trace, sample=[])), case.workload.dtype
         shape = model_named(case.configuration.model).shape_at(case.scale)
-        found.add("its own rounds", _again(done.trace, token_ids, case, shape))
-        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, case.workload.dtype, shape))
-        contradicts = self._against_reference(group, case, done.trace, shape, found)
-        return Checked(replace(done.trace, sample=[]), found.problems, contradicts, found.notes)
+        again = [ids[0] for ids in done.trace.likeliest]  # what the traced generation would have taken
+        found.add("its own rounds", compare_tokens(done.trace, again, token_ids, dtype, shape))
+        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, dtype, shape))
+        self._check_against_reference(group, case, done.trace, shape, found)
+        return found
 
-    def _against_reference(
-        self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: _Findings
-    ) -> list[str]:
+    def _check_against_reference(
+        self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: Checked
+    ) -> None:
         key = (case.configuration.model, case.scale, case.weights, case.workload)
         if key not in self._references:
             if not found.problems:
                 self._references[key] = case.id, trace
-            return []
+            return
         case_id, reference = self._references[key]
-        ours = trace
+        done = protocol.Traced(trace=trace)
         if trace.token_ids != reference.token_ids:
             done = _ask(group, reference.token_ids, plain=False)
-            if done.trace is None:
-                found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
-                return []
-            ours = done.trace
-        agreement = compare_traces(ours, reference, case.workload.dtype, shape)
-        if found.problems or agreement.kind != "wrong" or case_id == case.id:
-            found.add(case_id, agreement)
-            return []
-        found.add(case_id, Agreement("wrong", f"{agreement.sentence}: one of the two is wrong"))
-        return [case_id]
-
-
-class _Findings:
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self.notes: list[str] = []
-
-    def add(self, other: str, agreement: Agreement) -> None:
-        if agreement.kind == "wrong":
-            self.problems.append(f"{WRONG}: against {other}, {agreement.sentence}")
-        elif agreement.kind == "rounding":
-            self.notes.append(f"differs by rounding from {other}: {agreement.sentence}")
-
-
-def _again(trace: TokenTrace, token_ids: list[int], case: Case, shape: Shape) -> Agreement:
-    """Whether the traced generation would have taken the tokens of the timed ones."""
-    chosen = [ids[0] for ids in trace.likeliest]
-    return compare_tokens(trace, chosen, token_ids, case.workload.dtype, shape)
+        if done.trace is None:
+            return found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
+        agreement = compare_traces(done.trace, reference, case.workload.dtype, shape)
+        if not found.problems and agreement.kind == "wrong" and case_id != case.id:
+            agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
+            found.contradicts.append(case_id)
+        found.add(case_id, agreement)
 
 
 def _ask(group: WorkerGroup, token_ids: list[int], plain: bool) -> protocol.Traced:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -16,46 +15,31 @@ from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.stores.completions import CompletionsFile
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
-from gaudi_perf.vocabulary.run import Measurement, Run, WarmUp
+from gaudi_perf.vocabulary.run import Measurement, Run, WarmUp, level_of
 from gaudi_perf.workers.controller.group import WorkerGroup
-from gaudi_perf.workers.controller.measuring import Measurer, utc_now
+from gaudi_perf.workers.controller.measuring import Measurer, utc_now, warm_up
 
 _READ_AHEAD = 512
 """Prompts that are asked for at once."""
 _WARM_UP_LIMIT = 20
 _WARM_UP_SECONDS = 10.0
+_BAR_WIDTH = 20
 
 Progress = Callable[[int, int], None]
 """Takes how many batches are done, and how many there are."""
 
 
-@dataclass(frozen=True)
-class Completed:
-    """What completing a dataset came to.
+class Completed(NamedTuple):
+    """What completing a dataset came to: what all completions have in common, and what was done.
 
     Attributes:
-        header: what all completions have in common.
         before: batches that an earlier run had completed.
-        run: the batches of this one as a run, whose rounds they are; None if there was nothing left to do.
-        seconds: the time of this one's batches, from the first request to the last line written.
-        prompts: how many prompts it completed.
+        run: the batches of this one as its rounds; None if there was nothing left to do.
     """
 
     header: CompletionHeader
     before: int
     run: Run | None
-    seconds: float
-    prompts: int
-
-    @property
-    def prompts_per_s(self) -> float:
-        """Throughput."""
-        return self.prompts / self.seconds if self.seconds else 0.0
-
-    @property
-    def tokens_per_s(self) -> float:
-        """New tokens a second."""
-        return self.prompts_per_s * self.header.new_tokens
 
 
 def dataset_case(case: Case, dataset: Dataset) -> Case:
@@ -74,93 +58,68 @@ def complete(
     limit: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Completed:
-    """Complete what is left of a dataset.
-
-    Args:
-        measurer: starts the worker group, and ends it.
-        case: the configuration, and the workload with the shape of a batch.
-        dataset: the prompts.
-        file: where completions are kept, and read where to go on.
-        limit: complete this many prompts only.
-        progress: called after each batch.
+    """Complete what is left of a dataset, or of its first ``limit`` prompts, in batches of the case's shape.
 
     Raises:
         GroupFailure: the worker group failed; what was completed until then is kept.
         UserError: the dataset cannot be read, or the file not be written.
     """
-    started_at = utc_now()
-    watch = HostWatch.begin()
+    started_at, watch = utc_now(), HostWatch.begin()
     with measurer.group_of(case) as group:
-        opened = group.ask(
-            protocol.OpenDataset(
-                dataset=dataset, prompt_tokens=case.workload.prompt_tokens, cache=str(group.directory / "dataset")
-            ),
-            protocol.DatasetOpened,
-            phase="reading the dataset",
-            deadline=measurer.deadlines.load,
+        opened = open_dataset(measurer, group, dataset, case.workload.prompt_tokens)
+        header = CompletionHeader(
+            dataset=dataset.label,
+            column=opened.column,
+            split=opened.split,
+            rows=opened.rows if limit is None else min(limit, opened.rows),
+            content=opened.content,
+            configuration=case.configuration,
+            device=group.loaded.device.name,
+            scale=case.scale,
+            weights=case.weights,
+            dtype=case.workload.dtype,
+            tokens=opened.tokens,
+            prompt_tokens=case.workload.prompt_tokens,
+            new_tokens=case.workload.new_tokens,
+            batch_size=case.workload.batch_size,
         )
-        header = _header(case, dataset, opened, group, limit)
         before = file.open(header)
         progress(before, header.batches)
         if before == header.batches:
-            return Completed(header, before, None, 0.0, 0)
+            return Completed(header, before, None)
         group.prepare(case)
-        warm_up = _warm_up(group, header, before)
+        # The next batch again and again; nothing of that is kept.
+        prompts = read_prompts(group, before * header.batch_size, header.batch_size).token_ids
+        warm = warm_up(
+            [],
+            lambda before: [_complete(group, prompts).latency_s],
+            limit=_WARM_UP_LIMIT,
+            minimum=3,
+            budget_s=_WARM_UP_SECONDS,
+            unit="batches",
+        )
         latencies: list[float] = []
-        begin = time.monotonic()
         for batch in _batches(group, header, before):
             file.append(batch)
             latencies.append(batch.latency_s)
             progress(batch.batch, header.batches)
-        seconds = time.monotonic() - begin
-        assert group.loaded is not None
-        run = Run(
-            run_id=f"{measurer.session_id}-{uuid.uuid4().hex[:8]}",
-            session_id=measurer.session_id,
-            started_at=started_at,
-            case=dataset_case(case, dataset),
-            device=group.loaded.device,
-            stack=group.loaded.stack,
-            host=watch.end(),
-            measurement=Measurement(latencies_s=latencies, warm_up=settled(warm_up, latencies)),
-        )
-        return Completed(header, before, run, seconds, header.rows - before * header.batch_size)
+        measurement = Measurement(latencies_s=latencies, warm_up=settled(warm, latencies))
+        run = measurer.run_of(dataset_case(case, dataset), group, started_at, watch, measurement)
+        return Completed(header, before, run)
 
 
-def _header(
-    case: Case, dataset: Dataset, opened: protocol.DatasetOpened, group: WorkerGroup, limit: int | None
-) -> CompletionHeader:
-    assert group.loaded is not None
-    return CompletionHeader(
-        dataset=dataset.label,
-        column=opened.column,
-        split=opened.split,
-        rows=opened.rows if limit is None else min(limit, opened.rows),
-        content=opened.content,
-        configuration=case.configuration,
-        device=group.loaded.device.name,
-        scale=case.scale,
-        weights=case.weights,
-        dtype=case.workload.dtype,
-        tokens=opened.tokens,
-        prompt_tokens=case.workload.prompt_tokens,
-        new_tokens=case.workload.new_tokens,
-        batch_size=case.workload.batch_size,
-    )
+def open_dataset(
+    measurer: Measurer, group: WorkerGroup, dataset: Dataset, prompt_tokens: int
+) -> protocol.DatasetOpened:
+    """Have a group read a dataset, whose prompts are cut to so many tokens."""
+    request = protocol.OpenDataset(dataset=dataset, prompt_tokens=prompt_tokens, cache=str(group.directory / "dataset"))
+    phase = "reading the dataset"
+    return group.ask(request, protocol.DatasetOpened, phase=phase, deadline=measurer.deadlines.load)
 
 
-def _warm_up(group: WorkerGroup, header: CompletionHeader, before: int) -> WarmUp:
-    """Complete the next batch until its latency is steady; nothing of that is kept."""
-    prompts = _prompts(group, before * header.batch_size, header.batch_size).token_ids
-    latencies: list[float] = []
-    begin = time.monotonic()
-    while True:
-        latencies.append(_complete(group, prompts).latency_s)
-        state = steady_start(latencies)
-        if state.start is not None:
-            return WarmUp(latencies_s=latencies, steady=True, reason=state.reason)
-        if len(latencies) >= _WARM_UP_LIMIT or (len(latencies) >= 3 and time.monotonic() - begin > _WARM_UP_SECONDS):
-            return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady after {len(latencies)} batches")
+def read_prompts(group: WorkerGroup, first: int, count: int) -> protocol.Prompts:
+    """Prompts of the dataset that a group has read."""
+    return group.ask(protocol.ReadPrompts(first=first, count=count), protocol.Prompts, phase="reading prompts")
 
 
 def settled(warm_up: WarmUp, latencies: Sequence[float]) -> WarmUp:
@@ -177,8 +136,9 @@ def settled(warm_up: WarmUp, latencies: Sequence[float]) -> WarmUp:
 def _batches(group: WorkerGroup, header: CompletionHeader, before: int) -> Iterator[Batch]:
     size = header.batch_size
     ahead = max(1, _READ_AHEAD // size) * size
+    between = " " if header.tokens == "stand-in" else ""  # a tokenizer's tokens bring their own spaces
     for first in range(before * size, header.rows, ahead):
-        prompts = _prompts(group, first, min(ahead, header.rows - first))
+        prompts = read_prompts(group, first, min(ahead, header.rows - first))
         for at in range(0, len(prompts.token_ids), size):
             done = _complete(group, prompts.token_ids[at : at + size])
             inputs = prompts.texts[at : at + size]
@@ -187,17 +147,9 @@ def _batches(group: WorkerGroup, header: CompletionHeader, before: int) -> Itera
                 first=first + at,
                 latency_s=done.latency_s,
                 inputs=inputs,
-                outputs=[f"{text}{_between(header)}{more}" for text, more in zip(inputs, done.texts, strict=True)],
+                outputs=[f"{text}{between}{more}" for text, more in zip(inputs, done.texts, strict=True)],
                 token_ids=done.token_ids,
             )
-
-
-def _between(header: CompletionHeader) -> str:
-    return " " if header.tokens == "stand-in" else ""  # a tokenizer's tokens bring their own spaces
-
-
-def _prompts(group: WorkerGroup, first: int, count: int) -> protocol.Prompts:
-    return group.ask(protocol.ReadPrompts(first=first, count=count), protocol.Prompts, phase="reading prompts")
 
 
 def _complete(group: WorkerGroup, prompts: list[list[int]]) -> protocol.Completed:
@@ -207,6 +159,43 @@ def _complete(group: WorkerGroup, prompts: list[list[int]]) -> protocol.Complete
 def throughput(runs: Sequence[Run]) -> tuple[float, float]:
     """Prompts and new tokens a second of runs of a case, by the median batch of the median run."""
     workload = runs[0].case.workload
-    batch = statistics.median(statistics.median(run.measurement.latencies_s) for run in runs)
-    prompts = workload.batch_size / batch
+    prompts = workload.batch_size / level_of(runs)
     return prompts, prompts * workload.new_tokens
+
+
+class TimeLeft:
+    """Estimates the time left from the batches that this run has completed, not by those of an earlier one.
+
+    Args:
+        clock: the time in seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: dict[int, float] = {}  # when what was there before was told, and the first batch
+
+    def seconds(self, done: int, total: int) -> float | None:
+        """The time that the rest takes, in seconds; None while that is unknown.
+
+        The first call has what was there before. The time before the first batch is that of the warm-up, so there is an
+        estimate from the second on.
+        """
+        now = self._clock()
+        if len(self._first) < 2:
+            self._first.setdefault(done, now)
+        since, begin = list(self._first.items())[-1]
+        if done == total:
+            return 0.0
+        return None if done == since else (now - begin) / (done - since) * (total - done)
+
+    def text(self, done: int, total: int) -> str:
+        """The same as text: ``7/21 batches, 0:01:10 left``."""
+        seconds = self.seconds(done, total)
+        left = "?:??:??" if seconds is None else str(timedelta(seconds=round(seconds)))
+        return f"{done}/{total} batches, {left} left"
+
+
+def bar(done: int, total: int) -> str:
+    """A bar of plain characters, for terminals of any encoding."""
+    filled = _BAR_WIDTH * done // total if total else _BAR_WIDTH
+    return f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}]"

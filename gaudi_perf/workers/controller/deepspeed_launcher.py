@@ -1,11 +1,15 @@
-"""DeepSpeed's launcher, ``deepspeed.launcher.runner``, which starts an agent per rank on several hosts.
+"""DeepSpeed's launcher, which starts an agent per rank on several hosts.
 
-Its exit status is not believed: it ends with 0 when a signal ended what it started.
+Its exit status is not believed: it ends with 0 when a signal ended what it started. It hands variables on as ``export
+NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...`` to Slurm, where commas, spaces, quotes
+and newlines become something else, or commands. So what the stacks read goes as one variable of plain characters, which
+every rank agent takes apart. What Python needs to start, and MVAPICH, goes as it is, or is refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket as sockets
 import sys
@@ -14,8 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from gaudi_perf.protocol import HANDED_ON, MARK, VISIBLE_DEVICES, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.workers.controller.handing_on import file_for, of_the_runner, require_kept
+from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 from gaudi_perf.workers.controller.hosts import Host, Hosts
 from gaudi_perf.workers.controller.launch import AGENT, PARENT_DEATH, Launch, write_private
 
@@ -23,15 +28,24 @@ _EVEN = ("slurm", "mpich", "impi", "mvapich")
 _FILES_ONLY = ("slurm", "mpich")  # for which DeepSpeed starts files by Python, but no modules
 _PROGRAMS = {"pdsh": "pdsh", "openmpi": "ompi_info", "slurm": "sinfo", "mpich": "mpirun", "impi": "mpirun"}
 
+# What stacks read; never what may be a secret, for it stands in command lines.
+_PREFIXES = (
+    *("PT_", "HABANA_", "HLS_", "HCCL_", "NCCL_", "GLOO_", "CUDA_", "HF_", "OMP_", "MKL_", "KMP_", "TORCH"),
+    *("LD_LIBRARY_PATH", "GAUDI_PERF_", "EMULATED_GAUDI_", "_GAUDI_PERF_", "TOKENIZERS_", "PATH", "PYTHON", "UCX_"),
+)
+_OF_A_HOST = (VISIBLE_DEVICES, HANDED_ON)  # DeepSpeed's launcher sets the first on every host
+_AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+_BY_DEEPSPEED = ("PYTHON", "MV2", "UCX", "MLFLOW")  # what its runner hands on by itself
+_FOR_MVAPICH = "MV2"
+_KEPT = {
+    "pdsh": re.compile(r"[\w@+=:,./ -]*\Z"),  # a shell's word in double quotes, in which pdsh replaces %h, %n and %u
+    "slurm": re.compile(r"[\w@%+=:./-]*\Z"),
+}
+_KEPT_BY_MPI = re.compile(r"[\w@%+=:,./-]*\Z")  # DeepSpeed puts quotes around others, and they stay
+
 
 class LauncherStart(NamedTuple):
-    """How the launcher is started.
-
-    Attributes:
-        environment: all its variables.
-        meeting: the socket at whose address the ranks meet. It is bound here and given to rank 0, so that nobody else
-            can take its port in between.
-    """
+    """How the launcher is started; where ranks meet is bound and given to rank 0, so that nobody can take the port."""
 
     command: list[str]
     environment: Mapping[str, str]
@@ -40,33 +54,30 @@ class LauncherStart(NamedTuple):
 
 def prepare(
     used: tuple[Host, ...],
-    hosts: Hosts,
+    launcher: str,
     launch: Launch,
     arguments: list[str],
     added: Mapping[str, str],
     directory: Path,
 ) -> LauncherStart:
-    """How to start a group on several hosts; writes what the launcher reads into the group's directory.
+    """How to start a group on several hosts; writes what the launcher reads into the group's private directory.
 
     Args:
-        used: the hosts, each with as many slots as the group uses.
-        hosts: they and others, and how processes are started there.
-        launch: the stack's interpreter.
+        used: each with as many slots as the group uses.
         arguments: of an agent; the place where ranks meet follows.
         added: environment variables of the group.
-        directory: the group's private directory.
 
     Raises:
         UserError: the launcher's program is not installed; the first host is not this machine, or not to be reached by
             others; something of the environment would come to other hosts as something else.
     """
-    program = _PROGRAMS.get(hosts.launcher)
+    program = _PROGRAMS.get(launcher)
     if program is not None and shutil.which(program) is None:
-        raise UserError(f"--launcher {hosts.launcher} needs {program}, which is not installed on this machine")
-    if hosts.launcher in _EVEN and len({host.slots for host in used}) > 1:
+        raise UserError(f"--launcher {launcher} needs {program}, which is not installed on this machine")
+    if launcher in _EVEN and len({host.slots for host in used}) > 1:
         counts = ", ".join(f"{host.slots} on {host.name}" for host in used)
         raise UserError(
-            f"--launcher {hosts.launcher} starts as many ranks on every host, and --hostfile asks for {counts}: give "
+            f"--launcher {launcher} starts as many ranks on every host, and --hostfile asks for {counts}: give "
             "all of them as many slots, or use --launcher pdsh"
         )
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
@@ -80,7 +91,7 @@ def prepare(
     # DeepSpeed reads this file beside ~/.deepspeed_env; an absolute path stays what it is.
     file = directory / "handed-on"
     of_launcher = {"DS_ACCELERATOR": "cpu", "DS_ENV_FILE": str(file)}
-    if hosts.launcher == "openmpi":  # mpirun leaves files where it is killed; on other hosts its daemons clear up
+    if launcher == "openmpi":  # mpirun leaves files where it is killed; on other hosts its daemons clear up
         of_launcher["OMPI_MCA_orte_local_tmpdir_base"] = str(directory)
     environment = launch.variables({**added, **of_launcher}, directory)
     of_runner = of_the_runner(environment)
@@ -89,32 +100,27 @@ def prepare(
         "the Python interpreter": sys.executable,
         "the working directory": os.getcwd(),  # from which DeepSpeed has the others start
     }
-    require_kept(of_runner, places, hosts.launcher)
+    require_kept(of_runner, places, launcher)
     write_private(file, file_for(environment))
     agent = ["--module", AGENT]
-    if hosts.launcher in _FILES_ONLY:
+    if launcher in _FILES_ONLY:
         found = find_spec(AGENT)
         assert found is not None and found.origin is not None
         agent = [found.origin]
     meeting = _bound(address)
     port = meeting.getsockname()[1]
-    options = [f"--hostfile={hostfile}", f"--launcher={hosts.launcher}", f"--master_addr={address}"]
+    options = [f"--hostfile={hostfile}", f"--launcher={launcher}", f"--master_addr={address}"]
     options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
-    if hosts.launcher == "slurm":  # DeepSpeed chooses no hosts for it
+    if launcher == "slurm":  # DeepSpeed chooses no hosts for it
         names = ",".join(host.name for host in used)
-        where = f"--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}"
-        options.append(f"--launcher_args={where}")
-    runner = [PARENT_DEATH, str(launch.watched(os.getpid())), "deepspeed.launcher.runner"]
+        options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
+    runner = [PARENT_DEATH, str(launch.ends_with(os.getpid())), "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     return LauncherStart(command, of_runner, meeting)
 
 
 def require_first_host(hosts: Hosts) -> None:
-    """Make sure that the first host is this machine.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise UserError if the first host is not this machine."""
     _bound(_address_of(hosts.hosts[0].name)).close()
 
 
@@ -137,3 +143,59 @@ def _bound(address: str) -> sockets.socket:
             f"pytest over a local socket, so run pytest on the first host (this is {os.uname().nodename})"
         ) from None
     return bound
+
+
+def is_handed_on(name: str) -> bool:
+    """Whether a variable is handed on to other hosts."""
+    return name.startswith(_PREFIXES) and not SECRET_NAME.search(name) and name not in _OF_A_HOST
+
+
+def handed_on(environment: Mapping[str, str]) -> HandedOn:
+    """What is handed on of an environment."""
+    variables = {name: value for name, value in sorted(environment.items()) if is_handed_on(name)}
+    return HandedOn(
+        variables=variables, first_host=os.uname().nodename, visible_devices=environment.get(VISIBLE_DEVICES)
+    )
+
+
+def file_for(environment: Mapping[str, str]) -> str:
+    """What DeepSpeed is to hand on, in the form of its ``.deepspeed_env``."""
+    names = [name for name in _AS_IT_IS if name in environment and not name.startswith(_BY_DEEPSPEED)]
+    plain = {name: environment[name] for name in names}
+    return "".join(f"{name}={value}\n" for name, value in {**plain, HANDED_ON: handed_on(environment).encode()}.items())
+
+
+def of_the_runner(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of DeepSpeed's runner, without what it would hand on besides, passwords of MLflow among it."""
+    return {
+        name: value for name, value in environment.items() if not name.startswith(_BY_DEEPSPEED) or _goes_as_it_is(name)
+    }
+
+
+def _goes_as_it_is(name: str) -> bool:
+    return name in _AS_IT_IS or (name.startswith(_FOR_MVAPICH) and not SECRET_NAME.search(name))
+
+
+def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
+    """Raise UserError if a launcher would change what it hands on as it is.
+
+    Args:
+        environment: of DeepSpeed's runner.
+        places: paths that stand in the command, by what they are.
+        launcher: one of ``hosts.LAUNCHERS``.
+    """
+    kept = _KEPT.get(launcher, _KEPT_BY_MPI)
+
+    def why(value: str) -> str:
+        bad = next((character for character in value if not kept.match(character)), " ")
+        return f"would not come to other hosts as it is, because of {bad!r}"
+
+    for name, value in environment.items():
+        if _goes_as_it_is(name) and not kept.match(value):
+            raise UserError(
+                f"--launcher {launcher}: the environment variable {name} has the value {value[:80]!r}, which "
+                f"{why(value)}: change or unset it"
+            )
+    for what, path in places.items():
+        if " " in path or not kept.match(path):
+            raise UserError(f"--launcher {launcher}: {what}, {path[:80]!r}, {why(path)}: use a path without it")

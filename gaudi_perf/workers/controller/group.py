@@ -1,4 +1,4 @@
-"""A worker group as the controller sees it: started, asked, watched by deadlines, and ended whatever happens."""
+"""A worker group as the controller sees it: started, asked, held to deadlines, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +17,10 @@ from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.workers.controller.failure import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.processes import GroupFailure as GroupFailure
 from gaudi_perf.workers.controller.starting import GroupProcesses
 from gaudi_perf.workers.controller.telemetry import TelemetryWatch
 
@@ -27,45 +28,41 @@ _STOP_SECONDS = 2.0  # that sending the last request may take
 _POLL_SECONDS = 0.2  # how often the ranks of a group are checked while one of them is waited for
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
 
+_REPLIES = msgspec.json.Decoder(protocol.AnyReply)
+
 ReplyT = TypeVar("ReplyT", bound=protocol.Reply)
 
 
+@dataclass(eq=False, repr=False)
 class WorkerGroup:
-    """The processes that hold a model, and the connection to the one that leads."""
+    """The processes that hold a model, and the connection to the one that leads.
 
-    def __init__(
-        self,
-        spec: protocol.GroupSpec,
-        accelerator: Accelerator,
-        directory: Path,
-        deadlines: Deadlines,
-        progress: Callable[[str], None] = lambda text: None,
-        launch: Launch | None = None,
-        hosts: Hosts | None = None,
-    ) -> None:
-        """Nothing starts yet.
+    Attributes:
+        directory: a private directory, for the socket and the log.
+        progress: takes a sentence for people, whenever the worker says what it is doing.
+        launch: how workers of its stack are started; by default by this interpreter.
+        hosts: where the devices are, if not all on this machine.
+        loaded: once ``load`` has returned.
+        phases_s: how long starting and loading took.
+    """
 
-        Args:
-            directory: a private directory, for the socket and the log.
-            progress: takes a sentence for people, whenever the worker says what it is doing.
-            launch: how workers of its stack are started; by default by this interpreter.
-            hosts: where the devices are, if not all on this machine.
-        """
-        self.spec = spec
-        self.directory = directory
-        self.loaded: protocol.Loaded | None = None
-        self.phases_s: dict[str, float] = {}
-        self.telemetry: TelemetryWatch | None = None
-        self._accelerator = accelerator
-        self._deadlines = deadlines
-        self._progress = progress
-        self._launch = launch or Launch()
-        self._hosts = hosts
-        self._processes = GroupProcesses(spec, directory, deadlines.host)
-        self._connection: socket.socket | None = None
-        self._buffer = b""
-        self._began = 0.0
-        self._decoder = msgspec.json.Decoder(protocol.AnyReply)
+    spec: protocol.GroupSpec
+    accelerator: Accelerator
+    directory: Path
+    deadlines: Deadlines
+    progress: Callable[[str], None] = lambda text: None
+    launch: Launch = field(default_factory=Launch)
+    hosts: Hosts | None = None
+    loaded: protocol.Loaded = field(init=False)
+    phases_s: dict[str, float] = field(default_factory=dict, init=False)
+    telemetry: TelemetryWatch | None = field(default=None, init=False)
+    _connection: socket.socket | None = field(default=None, init=False)
+    _buffer: bytes = field(default=b"", init=False)
+    _began: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        """What starts and ends the processes."""
+        self._processes = GroupProcesses(self.spec, self.directory, self.deadlines.host)
 
     @property
     def log_path(self) -> Path:
@@ -93,24 +90,23 @@ class WorkerGroup:
 
     def _start(self) -> None:
         begin, self._began = time.monotonic(), time.time()
-        until = begin + self._deadlines.start
+        until = begin + self.deadlines.start
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         added = {
-            **self._accelerator.environment(self.spec, self.directory),
+            **self.accelerator.environment(self.spec, self.directory),
             "PYTHONUNBUFFERED": "1",
             protocol.MARK: str(self.directory),
-            protocol.PATIENCE: str(self._deadlines.load),
+            protocol.PATIENCE: str(self.deadlines.load),
         }
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(self.directory / "socket"))
             listener.listen(1)
-            self._processes.start(self._accelerator, added, self._launch, self._hosts)
-            if self._accelerator.telemetry:
+            self._processes.start(self.accelerator, added, self.launch, self.hosts)
+            if self.accelerator.telemetry:
                 # It reads the devices that the stack shows its workers, but runs on this interpreter.
-                of_stack = {name: value for name, value in self._launch.environment if not name.startswith("PYTHON")}
+                of_stack = {name: value for name, value in self.launch.environment if not name.startswith("PYTHON")}
                 environment = {**os.environ, **added, **of_stack}
-                log = self.directory / "telemetry.log"
-                self.telemetry = TelemetryWatch(self._accelerator, environment, log)
+                self.telemetry = TelemetryWatch(self.accelerator, environment, self.directory / "telemetry.log")
             self._connection = self._accept(listener, until)
         if self._processes.meeting is not None:
             try:
@@ -122,14 +118,10 @@ class WorkerGroup:
         self.phases_s["start"] = time.monotonic() - begin
 
     def load(self) -> protocol.Loaded:
-        """Load the model.
-
-        Raises:
-            GroupFailure: it could not be loaded.
-        """
+        """Load the model, or raise GroupFailure."""
         begin = time.monotonic()
         request = protocol.Load(group=self.spec)
-        self.loaded = self.ask(request, protocol.Loaded, phase="load", deadline=self._deadlines.load)
+        self.loaded = self.ask(request, protocol.Loaded, phase="load", deadline=self.deadlines.load)
         self.phases_s["load"] = time.monotonic() - begin
         times = dict(self.loaded.phases_s)
         if "launch" in times:  # which is the time at which rank 0 was started
@@ -143,7 +135,6 @@ class WorkerGroup:
         """Send a request and wait for its reply.
 
         Args:
-            request: what to ask.
             kind: the reply that is expected.
             phase: what to call this in a failure.
             deadline: seconds until the group counts as hung; that of a round unless given.
@@ -151,7 +142,7 @@ class WorkerGroup:
         Raises:
             GroupFailure: the worker failed, died, went silent or answered something else.
         """
-        seconds = deadline if deadline is not None else self._deadlines.round
+        seconds = deadline if deadline is not None else self.deadlines.round
         until = time.monotonic() + seconds
         if self._processes.monitor is not None:
             self._processes.monitor.begin_request()
@@ -165,11 +156,7 @@ class WorkerGroup:
         return self._receive(phase, until, kind)
 
     def prepare(self, case: Case) -> None:
-        """Have the model generate as a case does from now on.
-
-        Raises:
-            GroupFailure: the worker failed, died or went silent.
-        """
+        """Have the model generate as a case does from now on."""
         workload, configuration = case.workload, case.configuration
         variant = protocol.Variant(
             graphs=configuration.graphs,
@@ -208,21 +195,21 @@ class WorkerGroup:
             self._processes.check("start")
             if self._processes.ended:
                 raise self._processes.disconnected("start")
-        raise self._processes.silent("start", self._deadlines.start)
+        raise self._processes.silent("start", self.deadlines.start)
 
     def _receive(self, phase: str, until: float, kind: type[ReplyT]) -> ReplyT:
         begin = time.monotonic()
         while True:
             line = self._line(phase, until, begin)
             try:
-                reply = self._decoder.decode(line)
+                reply = _REPLIES.decode(line)
             except msgspec.DecodeError as error:
                 sentence = f"the worker's answer is not valid: {error}"
                 raise GroupFailure(phase, sentence, self._processes.last_lines()) from None
             if isinstance(reply, kind):
                 return reply
             if isinstance(reply, protocol.Progress):
-                self._progress(reply.text)
+                self.progress(reply.text)
             elif isinstance(reply, protocol.Failed):
                 if reply.mistake:
                     raise GroupFailure(phase, reply.message, mistake=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from gaudi_perf.accelerators.base import Found
@@ -16,7 +17,7 @@ LAUNCHERS = ("pdsh", "openmpi", "mpich", "impi", "slurm", "mvapich")
 
 @dataclass(frozen=True)
 class Host:
-    """A host and how many devices of it may be used."""
+    """A host, and how many of its devices may be used."""
 
     name: str
     slots: int
@@ -24,12 +25,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Hosts:
-    """Where the devices of a group are.
-
-    Attributes:
-        hosts: in order of their ranks; the first is the machine on which pytest runs.
-        launcher: one of ``LAUNCHERS``.
-    """
+    """Where the devices of a group are: on hosts in order of their ranks, of which pytest runs on the first."""
 
     hosts: tuple[Host, ...]
     launcher: str = "pdsh"
@@ -41,21 +37,13 @@ class Hosts:
 
     def for_devices(self, count: int) -> tuple[Host, ...]:
         """The first hosts that have so many devices together, the last with those that are still needed."""
-        used = []
-        for host in self.hosts:
-            slots = min(host.slots, count)
-            if slots:
-                used.append(Host(host.name, slots))
-            count -= slots
-        return tuple(used)
+        before = accumulate((host.slots for host in self.hosts), initial=0)
+        left = [(host, count - there) for host, there in zip(self.hosts, before, strict=False) if there < count]
+        return tuple(Host(host.name, min(host.slots, needed)) for host, needed in left)
 
 
 def read_hostfile(path: Path) -> tuple[Host, ...]:
-    """The hosts of a file with lines like ``worker-0 slots=8``.
-
-    Raises:
-        UserError: a line is not like that, a host stands twice, or there is none.
-    """
+    """The hosts of a file, all of whose lines are like ``worker-0 slots=8``, or UserError."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -81,8 +69,5 @@ def read_hosts(hostfile: Path | None, launcher: str) -> Hosts | None:
 
 
 def found_on(hosts: Hosts | None, here: Found | None) -> Found | None:
-    """The devices that there are: those of all hosts, which are of the kind found here.
-
-    Every host counts its own before anything is loaded.
-    """
+    """The devices of all hosts, which are of the kind found here; every host counts its own before it loads."""
     return here if hosts is None or here is None else replace(here, count=hosts.devices)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gaudi_perf
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.stacks import StackEntry, decode_stacks
+from gaudi_perf.vocabulary.stacks import decode_stacks
 
 WORKER, RANK, AGENT, PARENT_DEATH = (
     f"gaudi_perf.workers.rank.{name}" for name in ("worker", "rank", "agent", "parent_death")
@@ -22,10 +22,10 @@ _OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAU
 
 @dataclass(frozen=True)
 class Launch:
-    """How workers are started.
+    """How the workers of a stack are started.
 
     Attributes:
-        name: of the stack; empty for that of this interpreter.
+        name: empty for the stack of this interpreter.
         program: words that run its Python interpreter.
         environment: variables that the stack adds; nobody else gets them.
         own: whether it is this interpreter, with this environment.
@@ -39,13 +39,8 @@ class Launch:
     container: bool = False
 
     def command(self, directory: Path, parent: int) -> list[str]:
-        """The words that start a worker.
-
-        Args:
-            directory: the private directory of its group.
-            parent: the controller's process.
-        """
-        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.watched(parent))]
+        """The words that start a worker of the group with this private directory, for the controller's process."""
+        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.ends_with(parent))]
         return [*self.interpreter(directory), *words]
 
     def interpreter(self, directory: Path) -> list[str]:
@@ -55,19 +50,14 @@ class Launch:
             for word in self.program
         ]
 
-    def watched(self, parent: int) -> int:
-        """The process with which a worker is to end: none, 0, where others may stand between."""
-        # A command may put processes, or a namespace of them, between the controller and the worker.
+    def ends_with(self, parent: int) -> int:
+        """The process with which a worker is to end: none, 0, where a command may put others between."""
         return 0 if self.container else parent
 
     def variables(self, accelerator: Mapping[str, str], directory: Path) -> dict[str, str]:
-        """The environment of a worker; writes what it needs into the private directory.
+        """The environment of a worker with what the accelerator adds; writes into its group's private directory.
 
         Another interpreter gets the suite that runs here, and nothing else that is installed here.
-
-        Args:
-            accelerator: what the accelerator adds.
-            directory: the private directory of its group.
         """
         mine = dict(self.environment)
         added = {**accelerator, **mine}
@@ -76,8 +66,13 @@ class Launch:
         if self.container:
             write_private(directory / "environment", "".join(f"{name}={added[name]}\n" for name in sorted(added)))
         else:
+            # A directory with this suite's package alone:
+            suite = directory / "suite"
+            suite.mkdir(mode=0o700, exist_ok=True)
+            if not (suite / "gaudi_perf").is_symlink():
+                (suite / "gaudi_perf").symlink_to(Path(gaudi_perf.__file__).parent, target_is_directory=True)
             # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
-            paths = [str(_suite(directory)), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
+            paths = [str(suite), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
             added["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
             if "PATH" not in mine:  # as if its virtual environment were active
                 before = added.get("PATH", os.environ.get("PATH", os.defpath))
@@ -87,12 +82,7 @@ class Launch:
 
 
 def stack_launch(name: str, file: Path, option: str) -> Launch:
-    """How the workers of a listed stack are started.
-
-    Args:
-        name: of the stack.
-        file: that lists it.
-        option: that named it, for errors.
+    """How the workers of the stack that a file lists are started; ``option`` named it.
 
     Raises:
         UserError: the file is missing or malformed, does not list the stack, or its program is not there.
@@ -108,41 +98,21 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
     if name not in entries:
         raise UserError(f"{option} {name}: {file} lists no such stack; it lists {', '.join(sorted(entries))}")
     entry = entries[name]
-    return Launch(
-        name=name,
-        program=_program(entry, file),
-        environment=tuple(sorted(entry.environment.items())),
-        own=False,
-        container=entry.command is not None,
-    )
-
-
-def _program(entry: StackEntry, file: Path) -> tuple[str, ...]:
+    environment = tuple(sorted(entry.environment.items()))
     if entry.command is not None:
         found = shutil.which(entry.command[0])
         if found is None:
-            raise UserError(f"{file}: stack {entry.name!r}: command: there is no program {entry.command[0]!r}")
-        return (found, *entry.command[1:])
+            raise UserError(f"{file}: stack {name!r}: command: there is no program {entry.command[0]!r}")
+        return Launch(name, (found, *entry.command[1:]), environment, own=False, container=True)
     assert entry.python is not None
     # Not resolved: a virtual environment is found by the path of its interpreter, which is a link.
     path = Path(os.path.abspath(file.parent / Path(entry.python).expanduser()))
     if not (path.is_file() and os.access(path, os.X_OK)):
-        raise UserError(f"{file}: stack {entry.name!r}: python: {path} is no program: write the path of an interpreter")
-    return (str(path),)
-
-
-def _suite(directory: Path) -> Path:
-    """A directory with this suite's package alone."""
-    path = directory / "suite"
-    path.mkdir(mode=0o700, exist_ok=True)
-    link = path / "gaudi_perf"
-    if not link.is_symlink():
-        link.symlink_to(Path(gaudi_perf.__file__).parent, target_is_directory=True)
-    return path
+        raise UserError(f"{file}: stack {name!r}: python: {path} is no program: write the path of an interpreter")
+    return Launch(name, (str(path),), environment, own=False)
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    path.touch(mode=0o600)
+    path.write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from gaudi_perf.accelerators.base import Accelerator, Found
 from gaudi_perf.vocabulary.configuration import Case, Configuration
@@ -11,21 +12,18 @@ from gaudi_perf.vocabulary.models import MODELS, model_named
 
 def configurations(devices: Iterable[int]) -> Iterator[Configuration]:
     """Every configuration, those of a (model, device count) one after the other, so that each is loaded once."""
-    counts = sorted(set(devices))
-    for model in MODELS:
-        for count in counts:
-            for graphs in (True, False):
-                for kv_cache in (True, False):
-                    yield Configuration(model=model, devices=count, graphs=graphs, kv_cache=kv_cache)
+    for model, count, graphs, kv_cache in product(MODELS, sorted(set(devices)), (True, False), (True, False)):
+        yield Configuration(model=model, devices=count, graphs=graphs, kv_cache=kv_cache)
 
 
-def why_not(case: Case, accelerator: Accelerator, found: Found | None) -> str:
-    """Why this machine cannot run a case, in numbers; empty if it can."""
+def why_not(case: Case, accelerator: Accelerator, found: Found | None, *, batches: bool = False) -> str:
+    """Why this machine cannot run a case, or complete batches of a dataset as it does; in numbers; empty if it can."""
     configuration = case.configuration
     if found is None:
         return accelerator.none_found or f"no {accelerator.name} device found"
     if configuration.devices > found.count:
-        return f"needs {_devices(configuration.devices)}, found {found.count}"
+        wanted = f"{configuration.devices} devices" if configuration.devices > 1 else "1 device"
+        return f"needs {wanted}, found {found.count}"
     shape = model_named(configuration.model).shape_at(case.scale)
     weights = shape.weight_bytes(case.workload.dtype)
     if found.memory_bytes is not None and weights > configuration.devices * found.memory_bytes:
@@ -33,19 +31,10 @@ def why_not(case: Case, accelerator: Accelerator, found: Found | None) -> str:
         return f"{_gigabytes(weights)} of weights do not fit in {room}"
     if shape.heads % configuration.devices:
         return f"{shape.heads} attention heads do not divide among {configuration.devices} devices"
-    return accelerator.cannot_run(configuration.graphs, configuration.devices)
-
-
-def why_not_batches(case: Case, accelerator: Accelerator, found: Found | None) -> str:
-    """The same, where batches of prompts of a dataset are completed."""
-    reason = why_not(case, accelerator, found)
-    if not reason and case.configuration.graphs and not accelerator.batches_with_graphs:
+    reason = accelerator.cannot_run(configuration.graphs, configuration.devices)
+    if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
     return reason
-
-
-def _devices(count: int) -> str:
-    return f"{count} devices" if count > 1 else "1 device"
 
 
 def _gigabytes(size: int) -> str:

@@ -13,12 +13,7 @@ from gaudi_perf.workers.controller.measuring import Measurer
 
 @dataclass
 class Side:
-    """One stack of a session.
-
-    Attributes:
-        measurer: measures on it.
-        runs: what was measured.
-    """
+    """One stack of a session, and what was measured on it."""
 
     measurer: Measurer
     runs: dict[Case, list[Run]] = field(default_factory=dict)
@@ -28,28 +23,22 @@ class Passes:
     """Measures on one stack, or on two in the order ABBA: what drifts slowly meets both alike.
 
     By default only one worker group lives at a time, for an accelerator can usually be held by one process alone.
+
+    Args:
+        sides: the stacks; the first is the one in question.
+        keep: stores a run.
+        rounds_in_turns: whether the worker groups of two stacks live at once and take their rounds in turns, in the
+            order ABBA, too.
     """
 
     def __init__(self, sides: Sequence[Side], keep: Callable[[Run], None], *, rounds_in_turns: bool = False) -> None:
-        """Nothing is measured yet.
-
-        Args:
-            sides: the stacks; the first is the one in question.
-            keep: stores a run.
-            rounds_in_turns: whether the worker groups of two stacks live at once and take their rounds in turns, in the
-                order ABBA, too; else one lives at a time.
-        """
         self.sides = list(sides)
         self.failures: dict[Case, GroupFailure] = {}
         self._keep = keep
         self._rounds_in_turns = rounds_in_turns and len(self.sides) == 2
 
     def measure(self, cases: Sequence[Case], enough: Callable[[Case, int], bool]) -> None:
-        """Measure until every case has enough runs, or failed.
-
-        Args:
-            cases: they share a worker group.
-            enough: whether a case needs no more runs, given how many it has.
+        """Measure cases that share a worker group until each has failed or needs no more runs than it has.
 
         Raises:
             UserError: a run could not be stored, or an accelerator cannot be used as asked.
@@ -70,14 +59,11 @@ class Passes:
             done += 1
 
     def _run(self, side: Side, case: Case) -> None:
-        if case in self.failures:
-            return
-        try:
-            run = side.measurer.measure(case)
-        except GroupFailure as failure:
-            self.failures[case] = failure
-            return
-        self._add(side, run)
+        if case not in self.failures:
+            try:
+                self._add(side, side.measurer.measure(case))
+            except GroupFailure as failure:
+                self.failures[case] = failure
 
     def _pair(self, order: Sequence[Side], case: Case) -> None:
         """A run on each stack, whose rounds alternate: whatever lasts longer than a round meets both alike."""

@@ -14,7 +14,7 @@ class MeasurementPlan:
         minimum_rounds: timed rounds that are taken whatever they cost.
         warm_up_limit: most rounds before those that count, at least 2; if they are not steady by then, the run says so.
         token_rounds: rounds in which the time of every token is taken.
-        budget_s: time for the warm-up and the rounds of a case in a run, in seconds, from the end of the first round.
+        budget_s: for the warm-up and the rounds of a case in a run, in seconds, from the end of the first round.
     """
 
     rounds: int = 10

@@ -1,4 +1,4 @@
-"""Processes of a group: found, ended, and what an exit status means."""
+"""Processes of a group: found, ended, what an exit status means, and what is raised where a group cannot go on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
 from gaudi_perf.protocol import MARK
+
+
+class GroupFailure(Exception):
+    """A worker group died, went silent or reported a fault.
+
+    Attributes:
+        phase: what it was doing.
+        log: the last lines of its log.
+        mistake: whether a person can mend it (a wrong path of weights), in which case the log adds nothing.
+        log_path: where the whole log is, for as long as the session's private directory; None if there is none, or for
+            a mistake.
+    """
+
+    def __init__(self, phase: str, sentence: str, log: str = "", mistake: bool = False) -> None:
+        super().__init__(sentence)
+        self.phase = phase
+        self.sentence = sentence
+        self.log = log
+        self.mistake = mistake
+        self.log_path: Path | None = None
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -43,13 +64,7 @@ def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
 
 
 def ask_to_end(leader: int, known: Sequence[psutil.Process], patience_s: float) -> None:
-    """Have a process group and others end by themselves: launchers of several hosts see to it there.
-
-    Args:
-        leader: the process that leads the process group.
-        known: processes that belong to it wherever they are; they are waited for.
-        patience_s: how long to wait.
-    """
+    """Have the process group of a leader end by itself, and wait for all that is known to belong to it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGTERM)
     until = time.monotonic() + patience_s
@@ -60,12 +75,7 @@ def ask_to_end(leader: int, known: Sequence[psutil.Process], patience_s: float) 
 def end_all(
     leaders: Sequence[subprocess.Popen[bytes]], known: Sequence[psutil.Process], mark: str, patience_s: float
 ) -> None:
-    """Kill process groups, processes known to belong to them, and all that carry their mark.
-
-    Args:
-        leaders: processes that lead the process groups, which outlive them as long as they have a member.
-        patience_s: how long to look for more.
-    """
+    """Kill the process groups of leaders, processes known to belong to them, and all that carry their mark."""
     for leader in leaders:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader.pid, signal.SIGKILL)

@@ -1,7 +1,4 @@
-"""Monitors the ranks of a group: reads what they write, and finds the one that is lost, stopped or waited for.
-
-Ranks of this host are children of this process. Those of other hosts, or of a container, have agents that report.
-"""
+"""Monitors the ranks of a group, which are children or have agents: finds what is lost, stopped or waited for."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ from typing import IO
 
 import msgspec
 import psutil
+from msgspec.structs import replace
 
 from gaudi_perf.protocol import MISTAKE_STATUS, REPORT, RankReport
-from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.plan import Deadlines
-from gaudi_perf.workers.controller.processes import status_text
+from gaudi_perf.workers.controller.processes import GroupFailure, status_text
 
 _LAST_LINES = 12
 _LONGEST_LINE = 1 << 16  # bytes that are read at once
@@ -47,16 +44,14 @@ _STOPPED_SECONDS = 2.0
 
 
 class RankMonitor:
-    """What is known of the ranks of a group."""
+    """What is known of the ranks of a group.
+
+    Args:
+        log: where everything but the agents' reports goes.
+        silence_s: how long an agent may report nothing; it does every second unless its host is gone.
+    """
 
     def __init__(self, log: Path, silence_s: float = Deadlines.host) -> None:
-        """Nothing is read yet.
-
-        Args:
-            log: where everything but the agents' reports goes.
-            silence_s: how long an agent may report nothing; it does every second unless its host, or the way to it, is
-                gone.
-        """
         self._log = log
         self._silence_s = silence_s
         self._lock = threading.Lock()
@@ -96,9 +91,7 @@ class RankMonitor:
         return f"rank {rank}" if report is None else f"rank {rank} (process {report.pid} on {report.host})"
 
     def failure(self, phase: str, more: bool = True) -> GroupFailure | None:
-        """What to raise where a rank is lost or stopped; None while all is well.
-
-        Of several that were lost, the one is named that is the cause, as far as can be known.
+        """What to raise where a rank is lost or stopped; of several the cause, as far as can be known.
 
         Args:
             phase: what the group is doing.
@@ -123,16 +116,17 @@ class RankMonitor:
             last = f": {cause.last}" if status > 0 and cause.last else ""
             if quiet and more and _consequence(cause) > _BY_ITSELF:
                 last += f"; nothing was heard of {self.name(quiet[0])} for {_CAUSE_SECONDS:.0f} s: is that host up?"
-            sentence = f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
-            return GroupFailure(phase, sentence, self.last_lines(cause.rank))
-        if stopped:
-            sentence = f"{self.name(stopped[0])} was frozen by a signal in {phase}, and its group was ended"
-            return GroupFailure(phase, sentence, self.last_lines(stopped[0]))
-        if silent:
-            host = self._reports[silent[0]].host
-            sentence = f"nothing was heard of {self.name(silent[0])} for {self._silence_s:.0f} s in {phase}"
-            return GroupFailure(phase, f"{sentence}: is host {host} up, and its network?", self.last_lines(silent[0]))
-        return None
+            rank, sentence = cause.rank, f"{self.name(cause.rank)} {status_text(status)} in {phase}{last}"
+        elif stopped:
+            rank = stopped[0]
+            sentence = f"{self.name(rank)} was frozen by a signal in {phase}, and its group was ended"
+        elif silent:
+            rank = silent[0]
+            sentence = f"nothing was heard of {self.name(rank)} for {self._silence_s:.0f} s in {phase}"
+            sentence += f": is host {self._reports[rank].host} up, and its network?"
+        else:
+            return None
+        return GroupFailure(phase, sentence, self.last_lines(rank))
 
     def begin_request(self) -> None:
         """A request begins: stacks that ranks wrote before have nothing to do with it."""
@@ -140,20 +134,17 @@ class RankMonitor:
             self._stacks.clear()
 
     def waited_for(self, own: Set[int]) -> str:
-        """Which ranks keep a silent group waiting, as far as can be known; empty if none is found.
+        """Which ranks keep a silent group of processes waiting, as far as can be known; empty if none is found.
 
         Ranks of this host are asked for their stacks; those of others write them by themselves shortly before a
         deadline (``rank.write_stack_before``). The others wait in a collective for the one that does not.
-
-        Args:
-            own: the group's processes. Ranks in a container have numbers of its own, which are other processes here.
         """
         here = os.uname().nodename
         with self._lock:
             ranks = [rank for rank in self._reports if rank in self._heard]
             pids = {self._reports[rank].pid for rank in ranks if self._reports[rank].host == here}
             self._lines.clear()
-        for pid in own & pids:
+        for pid in own & pids:  # ranks in a container have numbers of its own, which are other processes here
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGUSR1)
         time.sleep(_ANSWER_SECONDS)
@@ -177,17 +168,16 @@ class RankMonitor:
 
     def _poll_children(self) -> None:
         for rank, (process, reader) in list(self._children.items()):
-            pid, host = process.pid, os.uname().nodename
+            report = RankReport(rank, os.uname().nodename, process.pid)
             if process.poll() is None:
-                stopped = psutil.Process(pid).status() == psutil.STATUS_STOPPED
-                self._take(RankReport(rank, host, pid, stopped))
+                stopped = psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+                self._take(replace(report, stopped=stopped))
                 continue
             reader.join(timeout=_SETTLE_SECONDS)  # what it wrote last; its own children may have the pipe open, too
             prefix = f"[rank {rank}] "
             with self._lock:
                 own = [line.removeprefix(prefix) for line in self._lines if line.startswith(prefix)]
-            last = own[-1] if own else ""
-            self._take(RankReport(rank, host, pid, ended=process.returncode, last=last[:500]))
+            self._take(replace(report, ended=process.returncode, last=own[-1][:500] if own else ""))
             del self._children[rank]
 
     def _read(self, stream: IO[bytes], prefix: bytes) -> None:
@@ -205,17 +195,12 @@ class RankMonitor:
                     log.write(line + b"\n")
                 with self._lock:
                     self._lines.append(text)
-                    self._note_stack(text)
-
-    def _note_stack(self, text: str) -> None:
-        of_rank = _OF_RANK.search(text)
-        if of_rank is None:
-            return
-        rank, words = int(of_rank[1]), of_rank[2]
-        if words.startswith(_STACK):
-            self._stacks[rank] = []
-        elif words.lstrip().startswith(_FRAME) and rank in self._stacks:
-            self._stacks[rank].append(words)
+                    if of_rank := _OF_RANK.search(text):
+                        rank, words = int(of_rank[1]), of_rank[2]
+                        if words.startswith(_STACK):
+                            self._stacks[rank] = []
+                        elif words.lstrip().startswith(_FRAME) and rank in self._stacks:
+                            self._stacks[rank].append(words)
 
     def _take(self, report: RankReport) -> None:
         now = time.monotonic()
@@ -241,11 +226,7 @@ def _log_at(path: Path) -> IO[bytes]:
 
 
 def _consequence(report: RankReport) -> int:
-    """How likely a rank ended because another had.
-
-    A killed one did not, nor one with an error of its own; launchers send SIGTERM to all that are left, and one that
-    lost its peer says so.
-    """
+    """How likely another rank is the cause: launchers send SIGTERM to the others; one that lost its peer says so."""
     if _LOST_PEER.search(report.last) and report.ended not in (-signal.SIGKILL, -signal.SIGTERM):
         return 3  # NCCL's watchdog aborts the rank that says so
     if report.ended == -signal.SIGTERM:

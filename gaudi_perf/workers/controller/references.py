@@ -1,7 +1,6 @@
 """Holds completions of this machine against references: text that a page shows of the same weights.
 
-Where the texts differ, the model is led along the reference, and says whether rounding explains that. docs/outputs.md
-has the rule.
+Where they differ, the model is led along the reference, and says whether rounding explains that (docs/outputs.md).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import model_named
-from gaudi_perf.workers.controller.completing import complete
+from gaudi_perf.workers.controller.completing import complete, open_dataset, read_prompts
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.measuring import Measurer
 
@@ -40,13 +39,10 @@ def judge_references(
     """Complete the prompts of references in one batch, and judge each completion.
 
     Args:
-        measurer: starts the worker group, and ends it.
-        case: the configuration, and the workload with the shape of the batch: as many prompts as there are references.
-        references: what the completions are held against.
+        case: its batch has as many prompts as there are references.
         directory: a private one, for what is read and written.
 
     Raises:
-        GroupFailure: the worker group failed.
         UserError: a reference does not go on where its input ends, or the weights have no tokenizer.
     """
     source, out = directory / "references.jsonl", directory / "completions.jsonl"
@@ -56,9 +52,11 @@ def judge_references(
         complete(measurer, case, Dataset(source=str(source), column="prompt"), file)
     (batch,) = read_completions(out)[1]
     with measurer.group_of(case) as group:
-        prompts = _tokens(group, measurer, source, "prompt", case.workload.prompt_tokens, len(references))
-        completions = _tokens(group, measurer, source, "completion", case.workload.new_tokens, len(references))
-        return list(_judged(group, case, references, batch, prompts, completions))
+        tokens = {}
+        for column, most in (("prompt", case.workload.prompt_tokens), ("completion", case.workload.new_tokens)):
+            open_dataset(measurer, group, Dataset(source=str(source), column=column), most)
+            tokens[column] = read_prompts(group, 0, len(references)).token_ids
+        return list(_judged(group, case, references, batch, tokens["prompt"], tokens["completion"]))
 
 
 def _completion(number: int, reference: Reference) -> str:
@@ -66,18 +64,6 @@ def _completion(number: int, reference: Reference) -> str:
     if not reference.input or not rest or rest == reference.output:
         raise UserError(f"reference completion {number}: its output does not begin with its input, and go on")
     return rest
-
-
-def _tokens(
-    group: WorkerGroup, measurer: Measurer, source: Path, column: str, most: int, count: int
-) -> list[list[int]]:
-    """The token ids of a column of the references, by the tokenizer of the weights."""
-    request = protocol.OpenDataset(
-        dataset=Dataset(source=str(source), column=column), prompt_tokens=most, cache=str(group.directory / "dataset")
-    )
-    phase = "reading the references"
-    group.ask(request, protocol.DatasetOpened, phase=phase, deadline=measurer.deadlines.load)
-    return group.ask(protocol.ReadPrompts(first=0, count=count), protocol.Prompts, phase=phase).token_ids
 
 
 def _judged(
@@ -102,11 +88,8 @@ def _judged(
             yield Agreement("wrong", done.problem or "the engine gives no logits by which to judge it")
             continue
         found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, shape)
-        yield Agreement(found.kind, f"{found.sentence}; {_parting(batch.outputs[index], reference.output)}")
-
-
-def _parting(ours: str, theirs: str) -> str:
-    """A clause that says where two texts part."""
-    at = first_difference(ours, theirs) or 0
-    before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
-    return f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"
+        ours, theirs = batch.outputs[index], reference.output
+        at = first_difference(ours, theirs) or 0
+        before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
+        parting = f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"
+        yield Agreement(found.kind, f"{found.sentence}; {parting}")

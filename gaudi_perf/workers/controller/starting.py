@@ -1,8 +1,6 @@
-"""Starts and ends the processes of a worker group. This is where a worker is started.
+"""Starts and ends the processes of a worker group: a worker, ranks of this host, or what starts ranks elsewhere.
 
-One device: a worker. Several devices of this host: a process per rank, with the variables that DeepSpeed reads. Several
-hosts: DeepSpeed's launcher, which starts an agent per rank (``deepspeed_launcher``). In a container one agent starts
-the others. Each is a session of its own, so that Ctrl-C is the controller's to handle.
+Each is a session of its own, so that Ctrl-C is the controller's to handle.
 """
 
 from __future__ import annotations
@@ -16,16 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller import deepspeed_launcher, processes
-from gaudi_perf.workers.controller.failure import GroupFailure
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import AGENT, RANK, Launch
+from gaudi_perf.workers.controller.processes import GroupFailure
 from gaudi_perf.workers.controller.rank_monitor import RankMonitor
-
-Process = subprocess.Popen[bytes]
 
 _LAST_LINES = 12
 _POLITE_SECONDS = 2.0
@@ -40,15 +38,13 @@ class GroupProcesses:
         monitor: of the ranks, where there are several.
         meeting: the socket at whose address ranks of several hosts meet, until rank 0 has it.
         lost: whether something of the group hangs or is gone, so that it cannot be asked to end.
+
+    Args:
+        directory: the group's private directory, in which the controller's socket is.
+        silence_s: how long nothing may be heard of a rank of another host.
     """
 
     def __init__(self, spec: protocol.GroupSpec, directory: Path, silence_s: float) -> None:
-        """Nothing starts yet.
-
-        Args:
-            directory: the group's private directory, in which the controller's socket is.
-            silence_s: how long nothing may be heard of a rank of another host.
-        """
         self.log_path = directory / "worker.log"
         self.monitor: RankMonitor | None = None
         self.meeting: socket.socket | None = None
@@ -56,7 +52,7 @@ class GroupProcesses:
         self._spec = spec
         self._directory = directory
         self._silence_s = silence_s
-        self._started: list[Process] = []
+        self._started: list[subprocess.Popen[bytes]] = []
         self._alive: int | None = None  # open for as long as this process lives, where there are agents
 
     @property
@@ -70,12 +66,10 @@ class GroupProcesses:
         return all(process.poll() is not None for process in self._started)
 
     def start(self, accelerator: Accelerator, added: Mapping[str, str], launch: Launch, hosts: Hosts | None) -> None:
-        """Start them.
+        """Start them, with these environment variables added to all.
 
-        Args:
-            added: environment variables of all of them.
-            launch: the stack's interpreter.
-            hosts: where the devices are, if not all on this machine.
+        One device: a worker. Several of this host: a process per rank. Several hosts: DeepSpeed's launcher, which
+        starts an agent per rank. In a container one agent starts the others.
 
         Raises:
             GroupFailure: a program cannot be started.
@@ -95,7 +89,7 @@ class GroupProcesses:
         used = () if hosts is None else hosts.for_devices(ranks)
         arguments = ["--engine", self._spec.engine, "--socket", str(directory / "socket"), "--meeting"]
         if hosts is not None and len(used) > 1:
-            start = deepspeed_launcher.prepare(used, hosts, launch, arguments, added, directory)
+            start = deepspeed_launcher.prepare(used, hosts.launcher, launch, arguments, added, directory)
             self.meeting = start.meeting
             return self._run_launcher(start.command, start.environment)
         temporary = directory / "tmp"  # removed with the group, whatever torch and DeepSpeed leave there
@@ -111,14 +105,11 @@ class GroupProcesses:
             self.monitor.add(rank, self._run(command, {**environment, **place}, subprocess.PIPE))
 
     def check(self, phase: str, wait: bool = False) -> None:
-        """Raise if a rank, or what started the ranks, is lost; one process is found lost by its connection.
+        """Raise GroupFailure if a rank, or what started them, is lost; one process is found lost by its connection.
 
         Args:
             phase: what the group is doing.
             wait: whether to wait until the end of a rank is known, for something is wrong already.
-
-        Raises:
-            GroupFailure: it is.
         """
         if self.monitor is None:
             return
@@ -179,18 +170,12 @@ class GroupProcesses:
 
     def pids(self) -> frozenset[int]:
         """Process ids of the group and everything that it started."""
-        found = [process.pid for process in self._started]
-        for process in list(self._started):
-            found += [each.pid for each in processes.descendants(process.pid)]
-        return frozenset([*found, *(process.pid for process in processes.marked(str(self._directory)))])
+        below = [*self._descendants(), *processes.marked(str(self._directory))]
+        return frozenset([*(process.pid for process in self._started), *(process.pid for process in below)])
 
     def end(self, stop: Callable[[], None] | None) -> None:
-        """End all; never raises, never leaves a process behind.
-
-        Args:
-            stop: asks the group to end; None if it cannot be asked.
-        """
-        known = [each for process in self._started for each in processes.descendants(process.pid)]
+        """Ask the group to end, if it can be asked, and end all; never raises, never leaves a process behind."""
+        known = self._descendants()
         if stop is not None:
             stop()
             until = time.monotonic() + _POLITE_SECONDS
@@ -207,6 +192,9 @@ class GroupProcesses:
             self._alive = None
         self.leave_meeting()
 
+    def _descendants(self) -> list[psutil.Process]:
+        return [each for process in self._started for each in processes.descendants(process.pid)]
+
     def leave_meeting(self) -> None:
         """Close the socket at which ranks of several hosts meet."""
         if self.meeting is not None:
@@ -216,14 +204,10 @@ class GroupProcesses:
     def _run(
         self, command: list[str], environment: Mapping[str, str], output: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
+        silence, both = subprocess.DEVNULL, subprocess.STDOUT
         try:
             process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
+                command, stdin=silence, stdout=output, stderr=both, env=environment, start_new_session=True
             )
         except OSError as error:
             raise GroupFailure("start", f"{command[0]} cannot be started: {error.strerror}") from None
@@ -242,10 +226,8 @@ class GroupProcesses:
 def _deepspeed_variables(rank: int, ranks: int, kind: str) -> dict[str, str]:
     """What DeepSpeed reads of a rank's environment, and its launcher would set, on one host."""
     return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(ranks),
-        "LOCAL_SIZE": str(ranks),
+        **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
+        **dict.fromkeys(("WORLD_SIZE", "LOCAL_SIZE"), str(ranks)),
         "CROSS_RANK": "0",
         "CROSS_SIZE": "1",
         "MASTER_ADDR": "127.0.0.1",  # DeepSpeed wants an address; nobody uses it: ranks meet in a file

@@ -28,13 +28,6 @@ class TelemetryWatch:
     """One sampling process. Whatever happens to it, nothing fails: there is no telemetry then."""
 
     def __init__(self, accelerator: Accelerator, environment: Mapping[str, str], log: Path) -> None:
-        """Start the process, without waiting for it.
-
-        Args:
-            accelerator: whose devices are read.
-            environment: all environment variables of the process.
-            log: where its messages go.
-        """
         self._source = accelerator.telemetry
         self._before: Readings | None = None
         self._lost = False
@@ -61,14 +54,7 @@ class TelemetryWatch:
                 self._send(b"begin\n")
 
     def end(self, own_pids: Collection[int]) -> Telemetry | None:
-        """Take the readings after the rounds.
-
-        Args:
-            own_pids: processes of the worker group.
-
-        Returns:
-            What was read since ``look``, with a note where that is not all; None where there never was a source.
-        """
+        """What was read since ``look``, with a note where that is not all; None where there never was a source."""
         before, self._before = self._before, None
         after = self._ask(b"end\n") if before is not None else None
         readings = [one for one in (before, after) if one is not None]
@@ -134,48 +120,35 @@ def telemetry_of(
 ) -> Telemetry:
     """The telemetry of a run: of the devices that it used, with the processes of others on them.
 
+    Vendors' tools may list the host's process numbers while the suite runs in a container that has numbers of its own.
+    Then none is known as ours, and to call one foreign would be a guess: several on a device are unclear.
+
     Args:
-        source: the name of the source.
         samples: of all devices, in order of time.
         processes: lists of all processes on all devices, each of one moment.
         own_pids: processes of the worker group.
-        notes: of the source.
     """
-    used = {process.device for listed in processes for process in listed if process.pid in own_pids}
-    of_others = [foreign(listed, own_pids, used) for listed in processes]
-    unclear = [] if used else [_crowded(listed) for listed in processes]
+    everyone = [process for listed in processes for process in listed]
+    used = {process.device for process in everyone if process.pid in own_pids}
+    others = [process for process in everyone if process.device in used and process.pid not in own_pids]
+    unclear: list[DeviceProcess] = []
+    for listed in processes if not used else ():
+        counts = Counter(process.device for process in listed)
+        unclear += [process for process in listed if counts[process.device] > 1]
     # Where no process is known as ours, ours are on devices that have one; where none is listed at all, on any.
-    held = used or {process.device for listed in processes for process in listed}
-    kept = [sample for sample in samples if sample.device in held or not held]
+    held = used or {process.device for process in everyone}
     return Telemetry(
         source=source,
-        samples=kept,
-        foreign_processes=_each_once(of_others),
+        samples=[sample for sample in samples if sample.device in held or not held],
+        foreign_processes=_each_once(others),
         unclear_processes=_each_once(unclear),
         notes=list(dict.fromkeys(notes)),
     )
 
 
-def foreign(listed: Sequence[DeviceProcess], own_pids: Collection[int], used: Collection[int]) -> list[DeviceProcess]:
-    """The processes of others on the devices that the run uses; none where those are not known.
-
-    Vendors' tools may list the host's process numbers while the suite runs in a container that has numbers of its own.
-    Then none is known as ours, and to call one foreign would be a guess.
-    """
-    return [process for process in listed if process.device in used and process.pid not in own_pids]
-
-
-def _crowded(listed: Sequence[DeviceProcess]) -> list[DeviceProcess]:
-    """The processes on devices that have several."""
-    counts = Counter(process.device for process in listed)
-    return [process for process in listed if counts[process.device] > 1]
-
-
-def _each_once(lists: Sequence[Sequence[DeviceProcess]]) -> list[DeviceProcess]:
-    found: dict[tuple[int, int], DeviceProcess] = {}
-    for process in (process for listed in lists for process in listed):
-        found.setdefault((process.device, process.pid), process)
-    return list(found.values())
+def _each_once(processes: Sequence[DeviceProcess]) -> list[DeviceProcess]:
+    """Each as it was seen first."""
+    return list({(process.device, process.pid): process for process in reversed(processes)}.values())[::-1]
 
 
 def problems_of(telemetry: Telemetry | None) -> list[str]:

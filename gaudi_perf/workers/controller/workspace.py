@@ -25,19 +25,19 @@ _LONGEST_NOTE = 200
 class Workspace:
     """A directory that only its owner may enter (mode 0700), named after the process that made it.
 
+    Making one removes those that killed sessions left.
+
     Attributes:
-        earlier: a sentence for each session that was killed before it could clean up, which is done now.
+        earlier: a sentence for each session that was killed before it could clean up.
+
+    Args:
+        parent: where; the directory for temporary files by default.
+
+    Raises:
+        UserError: none can be made there, or its path is too long for sockets.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
-        """Make one, and remove those that killed sessions left.
-
-        Args:
-            parent: where; the directory for temporary files by default.
-
-        Raises:
-            UserError: none can be made there, or its path is too long for sockets.
-        """
         parent = parent or Path(tempfile.gettempdir())
         self.earlier = [_killed(path, doing) for path, doing in remove_abandoned(parent).items()]
         try:
@@ -67,13 +67,10 @@ class Workspace:
 
 
 def remove_abandoned(parent: Path) -> dict[Path, str]:
-    """Remove this user's workspaces whose process is gone (killed before it could clean up).
+    """Remove this user's workspaces whose process is gone; returns what each session was at, as far as it had noted.
 
     A process that is not to be seen may live all the same, in a container that shares the directory; and the times of
     processes move with the system's clock. So what a process holds locked is kept.
-
-    Returns:
-        Those that were removed, and what each session was at, as far as it had noted.
     """
     removed = {}
     for path in parent.glob(f"{_PREFIX}*-*-*"):
@@ -112,19 +109,14 @@ def _noted(path: Path) -> str:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds a lock on a directory until it is closed; None on a file system without locks.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
+    """A descriptor that holds a lock on a directory; None without locks; BlockingIOError if another process has it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        raise
-    except OSError:
-        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
         return None
     return descriptor
 

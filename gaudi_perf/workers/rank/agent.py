@@ -1,9 +1,7 @@
-"""A rank agent: starts one rank, reports its state to the controller, and ends it when nobody listens any more.
+"""A rank agent: starts one rank where the controller cannot, on several hosts and in a container.
 
-Where the controller cannot start ranks itself, on several hosts and in a container, there is an agent for each. It
-imports no torch, so it reports while its rank hangs in a collective, a driver or an import. Its reports are lines on
-standard output, which every launcher passes on to the controller, from other hosts, too; when that pipe breaks, the
-controller is gone and the rank is ended.
+It imports no torch, so it reports while its rank hangs in a collective, a driver or an import. Its reports are lines on
+standard output, which every launcher passes on to the controller; when that pipe breaks, the rank is ended.
 """
 
 from __future__ import annotations
@@ -55,11 +53,7 @@ _NAMES = (
 
 
 def place_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read.
-
-    Raises:
-        UserError: no launcher that is known.
-    """
+    """The place that a launcher gave to this process, by the names that a rank and DeepSpeed read, or UserError."""
     for names in _NAMES:
         rank, ranks, local_rank, local_ranks = (environment.get(name, "") for name in names)
         if rank.isdecimal() and ranks.isdecimal() and local_rank.isdecimal():
@@ -81,12 +75,7 @@ class RankAgent:
         self._asked_to_end = False
 
     def run(self, arguments: list[str], variables: Mapping[str, str]) -> int:
-        """Start the rank and monitor it to its end; returns the exit status of the agent.
-
-        Args:
-            arguments: of the rank.
-            variables: its environment variables beside those that this process has.
-        """
+        """Start the rank with more variables, and monitor it to its end; returns the exit status of the agent."""
         rank = subprocess.Popen(
             [sys.executable, "-u", "-m", "gaudi_perf.workers.rank.rank", *arguments, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,
@@ -108,10 +97,12 @@ class RankAgent:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
-        controller = self._controller()
-        if controller is not None:
+        controller, path = None, os.path.join(os.path.dirname(self._socket), ALIVE)
+        if self._rank == 0 and os.path.exists(path):
+            # Launchers of MPI and Slurm, and containers, outlive the controller, and go on to read what agents write.
+            controller = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             poller.register(controller, 0)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_asked_to_end", True))
         while True:
             leaving = self._asked_to_end  # before the rank is looked at: what is seen then is not older
             events = dict(poller.poll(_POLL_SECONDS * 1000))
@@ -128,13 +119,7 @@ class RankAgent:
                 if leaving or time.monotonic() >= leaves_at:
                     return 1
                 continue
-            pid, status = os.waitpid(rank.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            if pid and os.WIFSTOPPED(status):
-                stopped, next_report = True, 0.0
-            elif pid and os.WIFCONTINUED(status):
-                stopped = False
-            elif pid:
-                rank.returncode = os.waitstatus_to_exitcode(status)
+            if rank.poll() is not None:
                 while self._pass_on(output):
                     pass
                 self._report(rank.pid, ended=rank.returncode, last=self._last[:500])
@@ -145,20 +130,10 @@ class RankAgent:
             # A rank that has closed its output is ending, for which a launcher ends all agents: its end is the cause.
             if leaving and writes:
                 return 1
-            if time.monotonic() >= next_report:
+            before, stopped = stopped, psutil.Process(rank.pid).status() == psutil.STATUS_STOPPED
+            if (stopped and not before) or time.monotonic() >= next_report:
                 self._report(rank.pid, stopped=stopped)
                 next_report = time.monotonic() + _REPORT_SECONDS
-
-    def _on_sigterm(self, *_: object) -> None:
-        self._asked_to_end = True
-
-    def _controller(self) -> int | None:
-        """A pipe that breaks when the controller ends, at rank 0.
-
-        Launchers of MPI and Slurm, and containers, outlive it, and go on to read what agents write.
-        """
-        path = os.path.join(os.path.dirname(self._socket), ALIVE)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK) if self._rank == 0 and os.path.exists(path) else None
 
     def _pass_on(self, output: int) -> bool:
         """Pass on what the rank has written, by lines; whether there may be more."""
@@ -204,18 +179,11 @@ def _end_deepspeed_launcher() -> None:
 
 
 def _start_agents(ranks: int, arguments: list[str]) -> int:
-    """In a container: start an agent per rank, and wait for all; returns the highest exit status."""
+    """In a container: start an agent per rank, and wait for all; the highest exit status."""
     words = [sys.executable, "-m", "gaudi_perf.workers.rank.agent", *arguments]
     places = [dict(zip(_NAMES[0], map(str, (rank, ranks, rank, ranks)), strict=True)) for rank in range(ranks)]
     agents = [subprocess.Popen(words, env={**os.environ, **place}) for place in places]
     return max(agent.wait() for agent in agents)
-
-
-def _take_over(handed_on: HandedOn) -> None:
-    """Set what the controller's host has handed on."""
-    os.environ.update(handed_on.variables)
-    if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
-        os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
 
 
 def main() -> None:
@@ -233,7 +201,10 @@ def main() -> None:
     if arguments.ranks:
         sys.exit(_start_agents(arguments.ranks, words))
     if HANDED_ON in os.environ:
-        _take_over(HandedOn.decode(os.environ[HANDED_ON]))
+        handed_on = HandedOn.decode(os.environ[HANDED_ON])
+        os.environ.update(handed_on.variables)
+        if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
+            os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
     try:
         variables = {**place_in(os.environ), "DS_ACCELERATOR": accelerator_named(arguments.engine).kind}
         sys.exit(RankAgent(int(variables["RANK"]), arguments.socket).run(words, variables))

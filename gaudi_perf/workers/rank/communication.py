@@ -1,7 +1,6 @@
 """What ranks say to each other: documents as byte tensors, over groups of torch.distributed.
 
-Two groups. The accelerator's own (gloo, hccl, nccl) carries the model's tensors. One of gloo carries requests, replies
-and barriers over the host's memory. No timeout of theirs ends a rank: deadlines are the controller's.
+The accelerator's group (gloo, hccl, nccl) carries the model's tensors, one of gloo requests, replies and barriers.
 """
 
 from __future__ import annotations
@@ -23,21 +22,20 @@ _FRAME = 16 * 1024
 """Bytes of the first message of a document. Its length is among them, so that all but long ones need no other."""
 _LENGTH = 8
 _FITS = _FRAME - _LENGTH
-_TIMEOUT = timedelta(days=2)  # longer than any session: ranks wait for the next request, however long it takes
+_TIMEOUT = timedelta(days=2)  # longer than any session: deadlines are the controller's
 
 
 class Communication:
-    """The groups of this rank."""
+    """The groups of this rank; setting them up blocks until all ranks are there.
+
+    Args:
+        backend: of the accelerator's group: gloo, hccl or nccl.
+        meeting: where ranks find each other: ``file://PATH`` (all on one host; no port is opened but gloo's on the
+            loopback interface) or ``tcp://ADDRESS:PORT``, of rank 0's host.
+        listener: at rank 0 of a ``tcp:`` meeting, the socket that is bound to that address.
+    """
 
     def __init__(self, backend: str, meeting: str, listener: socket.socket | None = None) -> None:
-        """Set both groups up; blocks until all ranks are there.
-
-        Args:
-            backend: of the accelerator's group: gloo, hccl or nccl.
-            meeting: where ranks find each other: ``file://PATH`` (all on one host; no port is opened but gloo's on the
-                loopback interface) or ``tcp://ADDRESS:PORT``, of rank 0's host.
-            listener: at rank 0 of a ``tcp:`` meeting, the socket that is bound to that address.
-        """
         import torch.distributed as dist
 
         self._dist: Any = dist
@@ -65,17 +63,13 @@ class Communication:
         }
 
     def broadcast(self, document: bytes | None) -> bytes:
-        """What rank 0 has, at every rank.
-
-        Args:
-            document: at rank 0, what to send.
-        """
+        """The document that rank 0 has, at every rank."""
         frame = _frame(document or b"")
         self._dist.broadcast(frame, 0, group=self._control)
         begin, left = _read(frame)
         if not left:
             return begin
-        rest = _empty(left) if document is None else _tensor(document[_FITS:])
+        rest = _tensor(bytes(left) if document is None else document[_FITS:])
         self._dist.broadcast(rest, 0, group=self._control)
         return begin + bytes(rest.numpy().tobytes())
 
@@ -87,7 +81,7 @@ class Communication:
             if len(document) > _FITS:
                 self._dist.send(_tensor(document[_FITS:]), 0, group=self._control)
             return []
-        frames = [_empty(_FRAME) for _ in range(self.ranks)]
+        frames = [_frame(b"") for _ in range(self.ranks)]
         self._dist.gather(mine, frames, 0, group=self._control)
         return [document, *(self._whole(rank, frames[rank]) for rank in range(1, self.ranks))]
 
@@ -95,7 +89,7 @@ class Communication:
         begin, left = _read(frame)
         if not left:
             return begin
-        rest = _empty(left)
+        rest = _tensor(bytes(left))
         self._dist.recv(rest, rank, group=self._control)
         return begin + bytes(rest.numpy().tobytes())
 
@@ -106,12 +100,6 @@ class Communication:
     def close(self) -> None:
         """Leave the groups."""
         self._dist.destroy_process_group()
-
-
-def _empty(size: int) -> torch.Tensor:
-    import torch
-
-    return torch.empty(size, dtype=torch.uint8)
 
 
 def _tensor(document: bytes) -> torch.Tensor:
@@ -151,16 +139,10 @@ def _store(meeting: str, rank: int, ranks: int, listener: socket.socket | None) 
     if place.scheme == "file":
         return dist.FileStore(place.path, ranks)
     assert place.hostname is not None and place.port is not None, meeting
+    timeout = timedelta(minutes=10)
     if rank != 0:
-        return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timedelta(minutes=10))
+        return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timeout)
     assert listener is not None, meeting
     # torch itself would listen on every interface of this host; so it is given a socket that listens on this address.
-    return dist.TCPStore(
-        place.hostname,
-        place.port,
-        ranks,
-        is_master=True,
-        timeout=timedelta(minutes=10),
-        wait_for_workers=False,
-        master_listen_fd=listener.fileno(),
-    )
+    given = {"wait_for_workers": False, "master_listen_fd": listener.fileno()}
+    return dist.TCPStore(place.hostname, place.port, ranks, is_master=True, timeout=timeout, **given)

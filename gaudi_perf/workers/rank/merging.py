@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -14,31 +15,31 @@ sums, so that nothing but the order within a kernel can make them differ."""
 
 
 def merged(replies: Sequence[protocol.AnyReply]) -> protocol.AnyReply:
-    """The group's answer to a request, from the answers of its ranks in order.
+    """The group's answer to a request, from the answers of its ranks in order, which are of one kind.
 
     A round lasts as long as on its slowest rank; memory is that of the fullest. Everything else is rank 0's.
     """
-    first = replies[0]
+    first, ranks = replies[0], cast(Any, replies)
     if isinstance(first, protocol.RoundsDone):
-        return _rounds([reply for reply in replies if isinstance(reply, protocol.RoundsDone)])
+        return _rounds(ranks)
     if isinstance(first, protocol.TokenRoundsDone):
-        all_of_them = [reply for reply in replies if isinstance(reply, protocol.TokenRoundsDone)]
         return protocol.TokenRoundsDone(
-            first_token_s=[max(times) for times in zip(*(done.first_token_s for done in all_of_them), strict=True)],
-            per_output_token_s=[
-                max(times) for times in zip(*(done.per_output_token_s for done in all_of_them), strict=True)
-            ],
+            first_token_s=_slowest([done.first_token_s for done in ranks]),
+            per_output_token_s=_slowest([done.per_output_token_s for done in ranks]),
         )
     if isinstance(first, protocol.PassesAloneDone):
-        alone = [reply for reply in replies if isinstance(reply, protocol.PassesAloneDone)]
-        passes = [one for done in alone for one in done.rank_passes_s]
-        return protocol.PassesAloneDone(rank_passes_s=passes if len(passes) == len(replies) else [])
+        passes = [one for done in ranks for one in done.rank_passes_s]
+        return protocol.PassesAloneDone(rank_passes_s=passes if len(passes) == len(ranks) else [])
     if isinstance(first, protocol.Traced):
-        return _traced([reply for reply in replies if isinstance(reply, protocol.Traced)])
+        return _traced(ranks)
     if isinstance(first, protocol.Completed):
-        latencies = [reply.latency_s for reply in replies if isinstance(reply, protocol.Completed)]
-        return msgspec.structs.replace(first, latency_s=max(latencies))
+        return msgspec.structs.replace(first, latency_s=max(done.latency_s for done in ranks))
     return first
+
+
+def _slowest(ranks: Iterable[Sequence[float]]) -> list[float]:
+    """Of each round the longest time."""
+    return [max(times) for times in zip(*ranks, strict=True)]
 
 
 def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
@@ -61,26 +62,18 @@ def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
 def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     problems: list[str] = []
     for index, done in enumerate(ranks):
-        for problem in done.problems:
-            if not any(problem in other for other in problems):
-                problems.append(f"rank {index}: {problem}")
-    for index, done in enumerate(ranks):
-        if done.token_ids != ranks[0].token_ids:
-            problems.append(f"rank {index} gave other tokens than rank 0")
+        more = [problem for problem in done.problems if not any(problem in other for other in problems)]
+        problems += [f"rank {index}: {problem}" for problem in more]
+    others = [index for index, done in enumerate(ranks) if done.token_ids != ranks[0].token_ids]
+    problems += [f"rank {index} gave other tokens than rank 0" for index in others]
     peaks = [done.peak_memory_bytes for done in ranks if done.peak_memory_bytes is not None]
+    probes = [done.probes_s for done in ranks if done.probes_s is not None]
     return msgspec.structs.replace(
         ranks[0],
-        latencies_s=[max(round_) for round_ in zip(*(done.latencies_s for done in ranks), strict=True)],
+        latencies_s=_slowest([done.latencies_s for done in ranks]),
         rank_latencies_s=[done.latencies_s for done in ranks],
-        probes_s=_slowest_probes(ranks),
+        probes_s=_slowest(probes) if len(probes) == len(ranks) else None,
         same_tokens=all(done.same_tokens for done in ranks),
         peak_memory_bytes=max(peaks, default=None),
         problems=problems,
     )
-
-
-def _slowest_probes(ranks: Sequence[protocol.RoundsDone]) -> list[float] | None:
-    probes = [done.probes_s for done in ranks if done.probes_s is not None]
-    if len(probes) < len(ranks):
-        return None
-    return [max(round_) for round_ in zip(*probes, strict=True)]

@@ -21,13 +21,10 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the process that started it ends (Linux).
+    """Have the kernel kill this process when the one that started it ends (Linux); end if that is gone already.
 
     Args:
         parent: that process; 0 if another one, for instance a container's, stands between.
-
-    Raises:
-        SystemExit: the parent is already gone.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -35,15 +32,11 @@ def die_with_parent(parent: int) -> None:
         sys.exit("the process that started this one is gone")
 
 
-def die_with_connection(connection: socket.socket, patience_s: float = ORPHAN_SECONDS) -> None:
-    """End this process when the other end of a connection closes, in whatever it is busy with (Linux).
+def die_with_connection(connection: socket.socket) -> None:
+    """End this process some time after the other end of a connection closes, whatever it is busy with (Linux).
 
     For a worker in a container: its client may be killed unnoticed, and the controller may not be allowed to
     see it. A thread waits in the kernel until then, and costs a round nothing.
-
-    Args:
-        connection: to the controller.
-        patience_s: how long after that this process may still end by itself.
     """
     if sys.platform != "linux":
         return
@@ -52,7 +45,7 @@ def die_with_connection(connection: socket.socket, patience_s: float = ORPHAN_SE
 
     def wait() -> None:
         poller.poll()
-        time.sleep(patience_s)
+        time.sleep(ORPHAN_SECONDS)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True, name="controller").start()

@@ -1,12 +1,10 @@
 """The reference probe: a short fixed piece of work whose duration shows how fast the host is just now.
 
 It does what the host does in a generation: interpreter work, dispatch of small operators, streaming through memory.
-Rounds are bracketed by it, so that a slower machine is not taken for slower software (a control variate).
-
-Other processes take the processor away for milliseconds at a time. A probe of half a millisecond mostly misses that,
-so the work is repeated, in proportion to the rounds: about a twentieth of their time. On a busy machine with two
-cores, runs of 20 rounds of 0.2 s lay 39 % apart; corrected by a single piece of work around each round 35 %, by 16 of
-them 13 %.
+Rounds are bracketed by it, so that a slower machine is not taken for slower software (a control variate). Other
+processes take the processor away for milliseconds at a time, so the work is repeated, for about a twentieth of the
+time of the rounds. On a busy machine with two cores, runs of 20 rounds of 0.2 s lay 39 % apart; corrected by a single
+piece of work around each round 35 %, by 16 of them 13 %.
 """
 
 from __future__ import annotations
@@ -31,11 +29,6 @@ class HostProbe:
     """A fixed piece of work on the host, of about a third of a millisecond; its buffers are made once."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Makes the buffers.
-
-        Args:
-            clock: seconds from some moment on.
-        """
         self._clock = clock
         self._small = np.ones(16, dtype=np.float32)
         self._result = np.empty_like(self._small)

@@ -13,8 +13,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import NoReturn
 
 import msgspec
 
@@ -25,27 +23,27 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.rank.communication import Communication
 from gaudi_perf.workers.rank.merging import merged
 from gaudi_perf.workers.rank.parent_death import die_with_parent
-from gaudi_perf.workers.rank.worker import Send, Worker, sender
+from gaudi_perf.workers.rank.worker import Send, Worker, serve
 
-Request = protocol.AnyRequest
 _STACK_AFTER = 0.9
 """The share of a deadline after which a rank writes its stack."""
 _OF_RANK_0 = (protocol.OpenDataset, protocol.ReadPrompts)
 """Only rank 0 reads datasets: a batch holds its token ids."""
 
 
-class Rank:
-    """Answers requests together with the other ranks."""
+class Rank(Worker):
+    """Answers requests together with the other ranks, which it meets when it has imported what the engine needs.
+
+    A failure ends this rank. The others may wait for it in a collective for ever: the controller notices its end, and
+    ends them.
+
+    Args:
+        engine: the name of the accelerator.
+        meeting: see ``Communication``, as ``listener``.
+        send: sends a reply to the controller; at ranks other than 0 it may do nothing.
+    """
 
     def __init__(self, engine: str, meeting: str, send: Send, listener: socket.socket | None = None) -> None:
-        """Import what the engine needs, and meet the other ranks.
-
-        Args:
-            engine: the name of the accelerator.
-            meeting: see ``Communication``.
-            listener: see ``Communication``.
-            send: sends a reply to the controller; at ranks other than 0 it may do nothing.
-        """
         started = float(os.environ.get(protocol.STARTED, time.time()))
         # What it took to start this is counted from the beginning of the group, which only the controller knows.
         self._times = {"launch": started, "interpreter": time.time() - started}
@@ -58,81 +56,58 @@ class Rank:
         begin = time.monotonic()
         self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
-        self._send = send
-        self._worker = Worker(send, align=self.communication.barrier, engine=made, fetch=self._fetched)
+        barrier = self.communication.barrier
+        super().__init__(send, barrier, made, lambda group, told: fetched_once_per_host(group, barrier, told))
 
-    def answer(self, request: Request, alone: bool = False) -> protocol.AnyReply:
-        """The reply of this rank, at rank 0 that of all; a failure ends this rank.
-
-        The others may wait for it in a collective for ever: the controller notices its end, and ends them.
-
-        Args:
-            request: what the controller asks.
-            alone: whether rank 0 answers without the others.
-        """
-        if not isinstance(request, protocol.Load):  # for which it counts since this rank was started
-            write_stack_before(request.patience_s)
-        reply = self._worker.answer(request)
-        if isinstance(reply, protocol.Failed):
-            self._fail(reply)
-        replies = [] if alone else self.communication.gather(msgspec.json.encode(reply))
-        write_stack_before(None)
-        if not replies:
+    def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        """At rank 0: pass on what the controller asks, unless it answers alone; the reply of all."""
+        if isinstance(request, _OF_RANK_0):
+            reply = self._answer_or_end(request)
+            write_stack_before(None)
             return reply
+        self.communication.broadcast(msgspec.json.encode(request))
         decoder = msgspec.json.Decoder(protocol.AnyReply)
-        together = merged([decoder.decode(each) for each in replies])
+        together = merged([decoder.decode(each) for each in self._gather(request)])
         if isinstance(together, protocol.Loaded):
-            return self._loaded(together)
+            settings = {**together.stack.settings, **self.communication.settings()}
+            stack = msgspec.structs.replace(together.stack, settings=settings)
+            return msgspec.structs.replace(together, stack=stack, phases_s=self._times)
         return together
 
     def follow(self) -> None:
         """At ranks other than 0: answer what rank 0 passes on."""
         decoder = msgspec.json.Decoder(protocol.AnyRequest)
         while not isinstance(request := decoder.decode(self.communication.broadcast(None)), protocol.Stop):
-            self.answer(request)
-
-    def lead(self, requests: Callable[[], bytes]) -> None:
-        """At rank 0: pass on and answer what the controller asks.
-
-        Args:
-            requests: the next line, empty at the end.
-        """
-        decoder = msgspec.json.Decoder(protocol.AnyRequest)
-        while line := requests():
-            request = decoder.decode(line)
-            alone = isinstance(request, _OF_RANK_0)
-            if not alone:
-                self.communication.broadcast(line)
-            if isinstance(request, protocol.Stop):
-                return
-            self._send(self.answer(request, alone))
+            self._gather(request)
 
     def close(self) -> None:
         """Part from the other ranks."""
-        self._worker.close()
+        if self.communication.rank == 0:
+            self.communication.broadcast(msgspec.json.encode(protocol.Stop()))
+        super().close()
         self.communication.close()
 
-    def _fetched(self, group: protocol.GroupSpec, progress: Callable[[str], None]) -> protocol.GroupSpec:
-        return fetched_once_per_host(group, self.communication.barrier, progress)
+    def _answer_or_end(self, request: protocol.AnyRequest) -> protocol.AnyReply:
+        if not isinstance(request, protocol.Load):  # for which it counts since this rank was started
+            write_stack_before(request.patience_s)
+        reply = super().answer(request)
+        if isinstance(reply, protocol.Failed):
+            if self.communication.rank == 0:
+                self._send(reply)
+            print(reply.message, flush=True)
+            # No destructor of a group may wait for the others.
+            os._exit(protocol.MISTAKE_STATUS if reply.mistake else 1)
+        return reply
 
-    def _loaded(self, loaded: protocol.Loaded) -> protocol.Loaded:
-        settings = {**loaded.stack.settings, **self.communication.settings()}
-        stack = msgspec.structs.replace(loaded.stack, settings=settings)
-        return msgspec.structs.replace(loaded, stack=stack, phases_s=self._times)
-
-    def _fail(self, failed: protocol.Failed) -> NoReturn:
-        if self.communication.rank == 0:
-            self._send(failed)
-        print(failed.message, flush=True)
-        os._exit(protocol.MISTAKE_STATUS if failed.mistake else 1)  # no destructor of a group may wait for the others
+    def _gather(self, request: protocol.AnyRequest) -> list[bytes]:
+        """Answer, and at rank 0 return the replies of all."""
+        replies = self.communication.gather(msgspec.json.encode(self._answer_or_end(request)))
+        write_stack_before(None)
+        return replies
 
 
 def write_stack_before(deadline_s: float | None) -> None:
-    """Have this rank write its stack shortly before a deadline; it needs nobody who asks, nor the interpreter.
-
-    Args:
-        deadline_s: seconds from now; None for none.
-    """
+    """Have this rank write its stack shortly before a deadline, in seconds from now, which needs no interpreter."""
     signal.setitimer(signal.ITIMER_REAL, 0.0 if deadline_s is None else _STACK_AFTER * deadline_s)
 
 
@@ -151,7 +126,7 @@ def main() -> None:
     patience = os.environ.get(protocol.PATIENCE)
     write_stack_before(float(patience) if patience else None)
     try:
-        _serve(arguments)
+        _serve(arguments.engine, arguments.meeting, arguments.socket)
     except UserError as error:
         print(error, flush=True)
         os._exit(protocol.MISTAKE_STATUS)
@@ -161,29 +136,23 @@ def main() -> None:
         os._exit(1)  # no destructor of a group may wait for the others
 
 
-def _serve(arguments: argparse.Namespace) -> None:
-    _require_what_it_needs(arguments.engine, arguments.socket)
+def _serve(engine: str, meeting: str, path: str) -> None:
+    _require_what_it_needs(engine, path)
     if os.environ["RANK"] != "0":
-        rank = Rank(arguments.engine, arguments.meeting, lambda reply: None)
+        rank = Rank(engine, meeting, lambda reply: None)
         rank.follow()
         return rank.close()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(arguments.socket)
-        listener = _received(connection) if arguments.meeting.startswith("tcp:") else None
+        connection.connect(path)
+        listener = None
+        if meeting.startswith("tcp:"):  # the controller has bound the socket where ranks meet, and gives it away first
+            listener = socket.socket(fileno=socket.recv_fds(connection, 1, 1)[1][0])
         with connection.makefile("rwb") as stream:
-            send = sender(stream)
-            send(protocol.Hello(pid=os.getpid()))
-            rank = Rank(arguments.engine, arguments.meeting, send, listener)
-            rank.lead(stream.readline)
-    rank.close()
+            serve(stream, lambda send: Rank(engine, meeting, send, listener)).close()
 
 
 def _require_what_it_needs(engine: str, path: str) -> None:
-    """Make sure that the controller is on the host of rank 0, and that this host has devices for its ranks.
-
-    Raises:
-        UserError: it is not, or has too few.
-    """
+    """Raise UserError if rank 0 is not on the controller's host, or this host has no devices for all its ranks."""
     host = os.uname().nodename
     if os.environ["RANK"] == "0" and not os.path.exists(path):
         raise UserError(
@@ -199,12 +168,6 @@ def _require_what_it_needs(engine: str, path: str) -> None:
                 f"host {host} has {count} {engine} devices, and is asked for {ranks}: mend its slots in --hostfile, or "
                 "see gaudi-perf doctor there"
             )
-
-
-def _received(connection: socket.socket) -> socket.socket:
-    """The socket at whose address the ranks meet, which the controller has bound and gives away first of all."""
-    _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-    return socket.socket(fileno=descriptors[0])
 
 
 if __name__ == "__main__":

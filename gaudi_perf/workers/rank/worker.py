@@ -1,7 +1,6 @@
 """The worker: holds one model, and generates when asked. Started as ``python -m gaudi_perf.workers.rank.worker``.
 
-It runs in a process of its own, so that a crash, a hang or an out-of-memory kill of an accelerator is a result, not
-the end of pytest.
+In a process of its own a crash, a hang or an out-of-memory kill of an accelerator is not the end of pytest.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import itertools
 import os
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,14 @@ Fetch = Callable[[protocol.GroupSpec, Callable[[str], None]], protocol.GroupSpec
 
 
 class Worker:
-    """Answers requests with the engine of its group."""
+    """Answers requests with the engine of its group.
+
+    Args:
+        align: called before each timed generation; where there are several ranks, it waits for all.
+        engine: what to load the model into; by default a new one of the accelerator.
+        fetch: gets the hub's files before a model is loaded, and returns the group with their directory; by default
+            whatever reads them does.
+    """
 
     def __init__(
         self,
@@ -43,15 +50,6 @@ class Worker:
         engine: Engine | None = None,
         fetch: Fetch = lambda group, progress: group,
     ) -> None:
-        """Nothing is loaded.
-
-        Args:
-            send: sends a reply.
-            align: called before each timed generation; where there are several ranks, it waits for all.
-            engine: what to load the model into; by default a new one of the accelerator.
-            fetch: gets the hub's files before a model is loaded, and returns the group with their directory; by default
-                whatever reads them does.
-        """
         self._send = send
         self._align = align
         self._prepared_engine = engine
@@ -69,7 +67,7 @@ class Worker:
         except UserError as error:
             return protocol.Failed(message=str(error), mistake=True)
         except Exception as error:  # any fault of an engine is reported, not raised
-            _print_traceback()
+            traceback.print_exc()  # into the worker's log
             first_line = (str(error).strip().splitlines() or [""])[0]
             return protocol.Failed(message=f"{type(error).__name__}: {first_line}")
 
@@ -83,49 +81,50 @@ class Worker:
             return protocol.Pong()
         if isinstance(request, protocol.Load):
             return self._load(request.group)
-        if self.engine is None:
+        engine = self.engine
+        if engine is None:
             return protocol.Failed(message="nothing is loaded yet")
-        if isinstance(request, protocol.Prepare):
-            gc.unfreeze()  # what belonged to the variant before may go
-            self.engine.prepare(request.variant)
-            return protocol.Prepared()
-        if isinstance(request, protocol.Rounds):
-            return self._rounds(self.engine, request.count)
-        if isinstance(request, protocol.TokenRounds):
-            return self._token_rounds(self.engine, request.count)
-        if isinstance(request, protocol.PassesAlone):
-            return self._passes_alone(self.engine, request.count)
-        if isinstance(request, protocol.Trace):
-            return self._trace(self.engine, request)
-        if isinstance(request, protocol.Complete):
-            return self._complete(self.engine, request.prompts)
-        if isinstance(request, protocol.OpenDataset):
-            return self._open_dataset(request)
-        if isinstance(request, protocol.ReadPrompts) and self._prompts is not None:
-            token_ids, texts = self._prompts.prompts(request.first, request.count)
-            return protocol.Prompts(token_ids=token_ids, texts=texts)
+        match request:
+            case protocol.Prepare():
+                gc.unfreeze()  # what belonged to the variant before may go
+                engine.prepare(request.variant)
+                return protocol.Prepared()
+            case protocol.Rounds():
+                return self._rounds(engine, request.count)
+            case protocol.TokenRounds():
+                return self._token_rounds(engine, request.count)
+            case protocol.PassesAlone():
+                return self._passes_alone(engine, request.count)
+            case protocol.Trace():
+                return self._trace(engine, request)
+            case protocol.Complete():
+                return self._complete(engine, request.prompts)
+            case protocol.OpenDataset():
+                return self._open_dataset(request)
+            case protocol.ReadPrompts() if self._prompts is not None:
+                token_ids, texts = self._prompts.prompts(request.first, request.count)
+                return protocol.Prompts(token_ids=token_ids, texts=texts)
         return protocol.Failed(message=f"cannot answer {type(request).__name__}")
 
     def _load(self, group: protocol.GroupSpec) -> protocol.Loaded:
-        self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
-        group = self._group = self._fetch(group, self._progress)
-        self.engine.load(group, self._progress)
-        prompt = self.engine.prompt()
+        def progress(text: str) -> None:
+            self._send(protocol.Progress(text=text))
+
+        engine = self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
+        group = self._group = self._fetch(group, progress)
+        engine.load(group, progress)
+        prompt = engine.prompt()
         self.prompt_ids = prompt.ids
         return protocol.Loaded(
-            device=self.engine.device(),
-            stack=self.engine.stack(),
+            device=engine.device(),
+            stack=engine.stack(),
             prompt_ids=prompt.ids,
             tokenization_s=prompt.tokenization_s,
-            memory_bandwidth=self.engine.memory_bandwidth(),
+            memory_bandwidth=engine.memory_bandwidth(),
         )
-
-    def _progress(self, text: str) -> None:
-        self._send(protocol.Progress(text=text))
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
         latencies: list[float] = []
-        probes: list[float] = []
         outputs: list[list[int]] = []
         # What is there stays, and the collector need not look at it again: walking the 100 000 objects of torch before
         # each request empties the processor's caches, and makes the round after it several percent slower.
@@ -133,15 +132,14 @@ class Worker:
         gc.freeze()
         engine.reset_peak_memory()
         engine.begin_rounds()
-        probes.append(self._probe.seconds())
+        probes = [self._probe.seconds()]
         for _ in range(count):
             self._align()
             engine.synchronize()
             begin = time.perf_counter_ns()
             token_ids = engine.generate(self.prompt_ids)
             engine.synchronize()
-            end = time.perf_counter_ns()
-            latencies.append((end - begin) / 1e9)
+            latencies.append(_seconds_since(begin))
             outputs.append(token_ids)
             probes.append(self._probe.seconds())
         return protocol.RoundsDone(
@@ -177,9 +175,9 @@ class Worker:
                 if not engine.pass_alone(self.prompt_ids):
                     return protocol.PassesAloneDone(rank_passes_s=[])
                 engine.synchronize()
-                seconds.append((time.perf_counter_ns() - begin) / 1e9)
+                seconds.append(_seconds_since(begin))
         except Exception:  # a run that is measured already is not lost for want of it
-            _print_traceback()
+            traceback.print_exc()
             return protocol.PassesAloneDone(rank_passes_s=[])
         return protocol.PassesAloneDone(rank_passes_s=[seconds[1:]])
 
@@ -194,8 +192,7 @@ class Worker:
         from gaudi_perf.generation.dataset import PromptSource
 
         assert self._group is not None
-        source = PromptSource(request.dataset, request.prompt_tokens, self._group, request.cache)
-        self._prompts = source
+        source = self._prompts = PromptSource(request.dataset, request.prompt_tokens, self._group, request.cache)
         return protocol.DatasetOpened(
             column=source.column, split=source.split, rows=len(source), content=source.content, tokens=source.tokens
         )
@@ -206,36 +203,35 @@ class Worker:
         begin = time.perf_counter_ns()
         token_ids = engine.complete(prompts)
         engine.synchronize()
-        seconds = (time.perf_counter_ns() - begin) / 1e9
+        seconds = _seconds_since(begin)
         texts = [] if self._prompts is None else self._prompts.texts(token_ids)
         return protocol.Completed(latency_s=seconds, token_ids=token_ids, texts=texts)
+
+
+def _seconds_since(begin_ns: int) -> float:
+    return (time.perf_counter_ns() - begin_ns) / 1e9
 
 
 def _stopwatch(times: list[int]) -> Callable[[], None]:
     return lambda: times.append(time.perf_counter_ns())
 
 
-def sender(stream: io.BufferedRWPair) -> Send:
-    """What sends replies to the controller over a stream."""
+def serve(stream: io.BufferedRWPair, make: Callable[[Send], Worker]) -> Worker:
+    """Answer the requests of a stream, by a worker that is made for it, until it ends or says ``Stop``."""
 
     def send(reply: protocol.AnyReply) -> None:
         stream.write(encode_line(reply))
         stream.flush()
 
-    return send
-
-
-def serve(stream: io.BufferedRWPair, make_worker: Callable[[Send], Worker]) -> None:
-    """Answer the requests of a stream until it ends or says ``Stop``."""
-    send = sender(stream)
     decoder = msgspec.json.Decoder(protocol.AnyRequest)
-    worker = make_worker(send)
     send(protocol.Hello(pid=os.getpid()))
+    made = make(send)
     for line in stream:
         request = decoder.decode(line)
         if isinstance(request, protocol.Stop):
-            return
-        send(worker.answer(request))
+            break
+        send(made.answer(request))
+    return made
 
 
 def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
@@ -251,12 +247,6 @@ def main(make_worker: Callable[[Send], Worker] = Worker) -> None:
             die_with_connection(connection)
         with connection.makefile("rwb") as stream:
             serve(stream, make_worker)
-
-
-def _print_traceback() -> None:
-    import traceback
-
-    traceback.print_exc()  # into the worker's log
 
 
 if __name__ == "__main__":
