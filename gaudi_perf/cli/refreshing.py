@@ -10,6 +10,7 @@ import click
 from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
 from gaudi_perf.cli.runs import case_option
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
@@ -46,7 +47,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, resul
     """
     plan = _plan(results, case, minimum_runs, None, baselines_dir, results_dir)
     _echo(plan)
-    click.echo(_counts(plan, "would be"))
+    click.echo(_counts(plan, "would accept"))
 
 
 @click.command(cls=Command)
@@ -84,7 +85,7 @@ def refresh(
     if not dry_run:
         plan = apply(plan)
     _echo(plan)
-    click.echo(_counts(plan, "would be" if dry_run else "are"))
+    click.echo(_counts(plan, "would accept" if dry_run else "accepted"))
     if not dry_run:
         for baseline in plan.files:
             click.echo(f"written: {plan.store.directory / baseline.device.name / baseline.stack.name}.json")
@@ -140,4 +141,5 @@ def _echo(plan: RefreshPlan) -> None:
 
 def _counts(plan: RefreshPlan, verb: str) -> str:
     unchanged = "" if plan.files else "; no file changes"
-    return f"{len(plan.accepted)} of {len(plan.changes)} cases {verb} accepted, {len(plan.refused)} refused{unchanged}"
+    cases = counted(len(plan.changes), "case")
+    return f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}"

@@ -20,7 +20,7 @@ case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )
 tolerance_option = click.option(
-    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="The slowdown that nobody minds."
+    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="Largest slowdown that is accepted."
 )
 
 

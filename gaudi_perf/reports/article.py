@@ -85,7 +85,7 @@ def article_table(
         rows.append(cells)
     columns = [
         ("model", "left"),
-        ("on", "right"),
+        ("devices", "right"),
         ("device", "left"),
         ("stack", "left"),
         ("mode", "left"),

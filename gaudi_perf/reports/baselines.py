@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.wording import NOT_THE_MEDIANS, full_text, stack_differences
+from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, stack_differences
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 from gaudi_perf.vocabulary.run import Comparability, differences
@@ -175,12 +175,11 @@ def _changed(pair: Pair) -> list[str]:
 def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
     if pair.differing:
         return (_UNKNOWN, _UNKNOWN, ("incomparable", "cyan"))
-    words = slower_or_faster(pair.ratio)
-    if pair.judged is None:
-        return (words, _UNKNOWN, ("no spread", "cyan"))
     judged = pair.judged
+    if judged is None:
+        return (slower_or_faster(pair.ratio), _UNKNOWN, ("no spread", "cyan"))
     assert judged.low is not None and judged.high is not None
-    return (words, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
+    return (difference(pair.ratio, judged), interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
 
 
 def _what(case: CaseBaseline) -> str:

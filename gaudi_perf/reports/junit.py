@@ -28,7 +28,7 @@ def case_properties(verdicts: Sequence[Verdict], waived: str = "") -> list[tuple
         ("interval low", _number(worst.low)),
         ("interval high", _number(worst.high)),
         ("confidence", _number(worst.confidence)),
-        ("smallest visible slowdown", _number(worst.smallest_visible_slowdown)),
+        ("smallest detectable slowdown", _number(worst.smallest_visible_slowdown)),
         ("baseline", worst.baseline),
         ("baseline version", worst.baseline_stack.version if worst.baseline_stack else None),
         ("baseline role", worst.role if worst.role != "none" else None),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.figures import figures
@@ -16,6 +15,7 @@ from gaudi_perf.reports.wording import (
     learned_noise,
     of_metric,
     other_regressions,
+    skipped,
     smallest_visible,
     stack_differences,
     stacks_side_by_side,
@@ -67,8 +67,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
         if len(look) > _SHORT:
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
     lines += [f"not measured: {escaped(report.case.id)}: {escaped(report.failed)}\n" for report in _failed(session)]
-    reasons = Counter(report.skipped for report in session.cases if report.skipped)
-    lines += [f"skipped {count}: {escaped(reason)}\n" for reason, count in reasons.items()]
+    lines += [f"{escaped(line)}\n" for line in skipped(session)]
     lines += [f"waived: {escaped(r.case.id)}: {escaped(r.waived)}\n" for r in session.cases if r.waived]
     lines += [f"waiver: {escaped(sentence)}\n" for sentence in session.waivers]
     visible = smallest_visible(session)
@@ -158,7 +157,7 @@ def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], 
         for verdict in report.verdicts:
             if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.NO_BASELINE):
                 continue
-            text = full_text(verdict, refreshed=refreshed)
+            text = full_text(verdict, refreshed=refreshed, waived=bool(report.waived))
             if verdict.baseline_stack is not None:
                 changed = stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
                 text += f" Changed: {', '.join(changed)}." if changed else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +23,7 @@ from gaudi_perf.reports.wording import (
     limit_note,
     notes,
     other_regressions,
+    skipped,
     smallest_visible,
     stack_differences,
     stacks_side_by_side,
@@ -103,8 +103,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
             console.print(harmless(f"waived: {report.case.id}: {report.waived}"), style="yellow")
     for sentence in session.waivers:
         console.print(f"waiver: {harmless(sentence)}", style="yellow" if "EXPIRED" in sentence else None)
-    for reason, count in Counter(report.skipped for report in session.cases if report.skipped).items():
-        console.print(f"skipped {count}: {harmless(reason)}")
+    for line in skipped(session):
+        console.print(line)
     for report in session.cases:
         if report.failed:
             console.print(harmless(f"not measured: {report.case.id}: {report.failed}"), style="red")
@@ -287,8 +287,8 @@ def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, S
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = f"{verdict.kind.value}: {full_text(verdict, refreshed=session.refreshed)}"
-                lines.setdefault(text, []).append(harmless(report.case.id))
+                text = full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
+                lines.setdefault(f"{verdict.kind.value}: {text}", []).append(harmless(report.case.id))
         if not figures(runs[report.case.id]).steady:
             lines.setdefault(NEVER_STEADY, []).append(harmless(report.case.id))
     everything = len(reports)

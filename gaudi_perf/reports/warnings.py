@@ -81,8 +81,8 @@ def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
     if telemetry.unclear_processes:
         who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
         found.append(
-            f"whether others were on the devices cannot be told: of {who} none has the number of a process of this "
-            "run, as in a container with numbers of its own (docker run --pid=host shows the host's)"
+            f"cannot tell whether other processes used the devices: {who} may belong to this run or to others (in a "
+            "container: docker run --pid=host)"
         )
     return [*found, *telemetry.notes]
 

@@ -188,7 +188,7 @@ def read_runs(path: Path) -> RunsRead:
         UserError: there is nothing of this name.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such results directory")
+        raise UserError(f"{path}: there is no such results directory: measure first, or name another")
     runs: dict[str, Run] = {}
     problems: list[str] = []
     for file in [path] if path.is_file() else _run_files(path, problems):

@@ -154,7 +154,7 @@ class _Builder:
             found.append(("Night-to-night variation", noise.partition(": ")[2]))
         found += [("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)]
         found += [("All cases", shared)] if (shared := error_rate(session)) else []
-        found += [("Beside the latency", line) for line in other_regressions(session)]
+        found += [("Other metrics", line) for line in other_regressions(session)]
         return [(name, harmless(value)) for name, value in found]
 
     def _case(self, report: CaseReport) -> ShownCase:
@@ -179,8 +179,8 @@ class _Builder:
         partners = [
             self._documents.partners[run_id] for run_id in report.baseline_run_ids if run_id in self._documents.partners
         ]
-        comparisons = [self._comparison(verdict, runs, facts, partners, gates=True) for verdict in report.verdicts]
-        comparisons += [self._comparison(verdict, runs, facts, partners, gates=False) for verdict in report.others]
+        comparisons = [self._comparison(verdict, report, runs, partners) for verdict in report.verdicts]
+        comparisons += [self._comparison(verdict, report, runs, partners) for verdict in report.others]
         return msgspec.structs.replace(
             shown,
             comparisons=comparisons,
@@ -197,17 +197,17 @@ class _Builder:
         )
 
     def _comparison(
-        self, verdict: Verdict, runs: Sequence[Run], facts: Figures, partners: Sequence[Run], *, gates: bool
+        self, verdict: Verdict, report: CaseReport, runs: Sequence[Run], partners: Sequence[Run]
     ) -> ShownComparison:
         rounds, split = self._behind(verdict, runs[0], partners)
         return ShownComparison(
             kind=verdict.kind.value,
             key=_key(verdict.kind),
             metric="" if verdict.metric == LATENCY else TITLES[verdict.metric],
-            gates=gates,
+            gates=verdict in report.verdicts,
             against=harmless(verdict.baseline, 200),
             role=verdict.role,
-            why=explanation(verdict, facts),
+            why=explanation(verdict, figures(runs), waived=bool(report.waived)),
             ratio=verdict.ratio,
             low=verdict.low,
             high=verdict.high,

@@ -25,7 +25,7 @@ def telemetry_facts(runs: Sequence[Run]) -> list[Pair]:
     others = dict.fromkeys(process.label for one in told for process in one.foreign_processes)
     found.append(("processes of others", ", ".join(others) or "none"))
     found += device_lines(told[-1]) if len({sample.device for sample in samples}) > 1 else []
-    found.append(("told by", ", ".join(dict.fromkeys(one.source for one in told))))
+    found.append(("reported by", ", ".join(dict.fromkeys(one.source for one in told))))
     return found
 
 
