@@ -357,6 +357,12 @@ def title(session: Session) -> str:
     return "; ".join(parts)
 
 
+def session_facts(session: Session, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """What could have been detected, what noise was estimated, and what was measured side by side, a line each."""
+    found = [smallest_visible(session), learned_noise(session), *stacks_side_by_side(session, runs)]
+    return [line for line in found if line]
+
+
 def verdict_counts(session: Session) -> str:
     """How many cases came to which verdict, worst first: ``1 REGRESSED, 3 UNCHANGED``."""
     counts = Counter(report.verdicts[0].kind for report in session.cases if report.verdicts)
