@@ -116,7 +116,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
                 ("runs/sessions", "right"),
                 ("replayed", "right"),
                 ("false alarms", "right"),
-                ("finds", "right"),
+                ("detects", "right"),
                 ("wrongly UNCHANGED", "right"),
                 ("INCONCLUSIVE", "right"),
             ],
@@ -139,7 +139,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         f"false alarms: REGRESSED though nothing changed, of {repeats} comparisons (upper end of the 95 % interval); "
         f"{percent_set(ComparisonSettings.false_alarms)} is permitted"
     )
-    click.echo("finds: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
+    click.echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     click.echo(
         f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
     )
@@ -151,7 +151,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         click.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
     if untaught:
         whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
-        click.echo(shown(f"noise: that of a quiet server{whose}; the suite estimates it from ten other sessions on"))
+        click.echo(shown(f"noise: assumed (fewer than 10 other sessions){whose}"))
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "

@@ -66,7 +66,7 @@ def baselines_option(command: F) -> F:
 
 def results_option(command: F) -> F:
     """``--results-dir``, as pytest's."""
-    about = "Where every run is kept as a document; what noise is usual is learned from there."
+    about = "Where every run is kept as a document; noise is estimated from it."
     return _directory_option("results", about)(command)
 
 

@@ -30,7 +30,7 @@ def compare(
     baselines_dir: Path,
     results_dir: Path,
 ) -> None:
-    """Hold A against B, case by case: the change, its interval, and the verdict.
+    """Compare A with B, case by case: the change, its interval, and the verdict.
 
     A side is a device and a stack (gaudi2/synapse-1.24.0), a stack on every device that has it (synapse-1.24.0, or just
     1.24.0), or a results directory. "9.6 % slower" means that A takes 9.6 % longer than B. Entries of another workload,

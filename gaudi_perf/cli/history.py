@@ -73,7 +73,7 @@ def history(
     if last:
         _list(runs[-last:])
     if len(runs) > last:
-        click.echo(f"the newest {last} of {counted(len(runs), 'run')}: --last shows more, --csv has all")
+        click.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
     if changes:
         _changes(runs, minded)
 
@@ -128,7 +128,7 @@ def _state(run: Run) -> tuple[str, str]:
 
 def _changes(runs: Sequence[Run], tolerance: float) -> None:
     from gaudi_perf.judging.trends import changes_of, trends
-    from gaudi_perf.vocabulary.formats import counted
+    from gaudi_perf.vocabulary.formats import span
 
     found = list(trends(runs).values())
     quiet: list[int] = []
@@ -140,11 +140,9 @@ def _changes(runs: Sequence[Run], tolerance: float) -> None:
         if not changes:
             quiet.append(len(trend.sessions))
     if quiet:
-        sessions = (
-            counted(max(quiet), "session") if min(quiet) == max(quiet) else f"{min(quiet)} to {max(quiet)} sessions"
-        )
-        cases = counted(len(found), "case")
-        click.echo(f"no change of level was found in {len(quiet)} of {cases} ({sessions} each)")
+        sessions = span(str(count) for count in sorted(quiet)) + (" session" if max(quiet) == 1 else " sessions")
+        cases = counted(len(found), "case") if len(quiet) == len(found) else f"{len(quiet)} of {len(found)} cases"
+        click.echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
@@ -156,6 +154,6 @@ def _sentence(trend: Trend, change: Change) -> str:
     if change.stack_changes:
         what = f"changed in the stack: {', '.join(change.stack_changes)}"
     else:
-        what = "nothing that is recorded changed in the stack"
+        what = "no recorded stack change"
     label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
     return f"{trend.key.device} {trend.key.case.id}{label}: {ratio} {when}; {what}"

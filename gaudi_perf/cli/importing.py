@@ -27,8 +27,16 @@ _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
 @click.option("--case", metavar="ID", help="For run-generation: the case, as bloomz7b-1x-graphs-kvcache.")
 @click.option("--new-tokens", type=click.IntRange(min=1), default=100, show_default=True, help="New tokens.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Prompts at once.")
-@click.option("--dtype", type=click.Choice(["bfloat16", "float16", "float32"]), default="bfloat16", show_default=True)
-@click.option("--scale", type=click.Choice(["full", "standin"]), default="full", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["bfloat16", "float16", "float32"]),
+    default="bfloat16",
+    show_default=True,
+    help="Of weights and cache.",
+)
+@click.option(
+    "--scale", type=click.Choice(["full", "standin"]), default="full", show_default=True, help="Shapes of the model."
+)
 @click.option("--weights", default="hub", show_default=True, help="dummy, hub, or path:NAME.")
 @click.option("--dry-run", is_flag=True, help="Show what would be added, and write nothing.")
 @baselines_option

@@ -10,6 +10,7 @@ import click
 from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
 from gaudi_perf.cli.runs import case_option
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, resul
     """
     plan = _plan(results, case, minimum_runs, None, baselines_dir, results_dir)
     _echo(plan)
-    click.echo(_counts(plan, "would be"))
+    click.echo(_counts(plan, "would accept"))
 
 
 @click.command(cls=Command)
@@ -83,7 +84,7 @@ def refresh(
     if not dry_run:
         plan = apply(plan)
     _echo(plan)
-    click.echo(_counts(plan, "would be" if dry_run else "are"))
+    click.echo(_counts(plan, "would accept" if dry_run else "accepted"))
     if not dry_run:
         for baseline in plan.files:
             click.echo(f"written: {plan.store.directory / baseline.device.name / baseline.stack.name}.json")
@@ -139,4 +140,5 @@ def _echo(plan: RefreshPlan) -> None:
 
 def _counts(plan: RefreshPlan, verb: str) -> str:
     unchanged = "" if plan.files else "; no file changes"
-    return f"{len(plan.accepted)} of {len(plan.changes)} cases {verb} accepted, {len(plan.refused)} refused{unchanged}"
+    cases = counted(len(plan.changes), "case")
+    return f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}"

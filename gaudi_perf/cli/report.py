@@ -53,7 +53,7 @@ def report(
         directory = Path(session)
         results_dir, session = directory.parent, directory.name
     if not results_dir.is_dir():
-        raise UserError(f"--results-dir {results_dir}: there is no such directory: measure first, or name another")
+        raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
     store = ResultsStore(results_dir)
     read = _newest(store) if session is None else store.read_session(session.rstrip("/"))
     if read.session is None:

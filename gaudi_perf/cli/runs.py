@@ -26,7 +26,7 @@ tolerance_option = click.option(
     metavar="PERCENT",
     default=DEFAULT_TOLERANCE,
     show_default=True,
-    help="The slowdown that nobody minds.",
+    help="Largest slowdown that is accepted.",
 )
 
 

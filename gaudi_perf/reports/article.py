@@ -45,7 +45,7 @@ def article_table(
     Args:
         entries: of all baselines.
         reference: the device that speed-ups are against.
-        prices: what devices cost; without any there is no column of costs.
+        prices: without any there is no column of costs.
         newest: only the newest stack of each kind that has the model on that many devices, for each device.
         everything: every configuration, not just the fastest of each model, device count, device and stack.
     """
@@ -69,23 +69,17 @@ def article_table(
             row["device"],
             row["stack"],
             ("graphs" if configuration.graphs else "eager") + ("" if configuration.kv_cache else ", no cache"),
-            _article_seconds(row["level_s"]),
+            f"{row['level_s']:.3f} s" if row["level_s"] >= 0.1 else seconds(row["level_s"]),  # as the article has them
             _UNKNOWN if best is None else f"{best / row['level_s']:.2f}x",
         ]
         if prices:
-            price = prices.get(row["device"])
-            dollars = (
-                None
-                if price is None
-                else usd_per_million_tokens(
-                    price, row["devices"], row["level_s"], row["new_tokens"] * row["batch_size"]
-                )
-            )
-            cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
+            price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
+            dollars = usd_per_million_tokens(price or 0.0, row["devices"], row["level_s"], tokens)
+            cells.append(_UNKNOWN if price is None else f"{dollars:.2f}")
         rows.append(cells)
     columns = [
         ("model", "left"),
-        ("on", "right"),
+        ("devices", "right"),
         ("device", "left"),
         ("stack", "left"),
         ("mode", "left"),
@@ -119,13 +113,9 @@ def parse_price(text: str) -> tuple[str, float]:
 
 
 def usd_per_million_tokens(price: float, devices: int, latency_s: float, tokens: int) -> float:
-    """Dollars for a million new tokens, one request at a time.
+    """Dollars for a million new tokens, one request at a time; the price is that of one device for an hour.
 
-    Args:
-        price: dollars an hour of one device.
-        devices: how many devices are used.
-        latency_s: seconds of one generation.
-        tokens: new tokens that it yields, of all prompts of the batch.
+    A generation takes ``latency_s`` and yields ``tokens`` of all prompts of the batch.
     """
     return price * devices / 3600 * latency_s / tokens * 1e6
 
@@ -159,11 +149,6 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
         columns=columns,
     ).astype({"real": bool})
     return frame
-
-
-def _article_seconds(value: float) -> str:
-    """Milliseconds of whole seconds, as the article has them: ``3.717 s``."""
-    return f"{value:.3f} s" if value >= 0.1 else seconds(value)
 
 
 def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: Prices) -> tuple[str, ...]:

@@ -9,14 +9,7 @@ _REACH = 4.0
 def interval_bar(low: float, ratio: float, high: float, *, tolerance: float, width: int) -> str:
     """A bar of ``width`` characters: the middle is "the same", its ends are four tolerances slower and faster.
 
-    What lies beyond an end is shown by an arrow there.
-
-    Args:
-        low: lower end of the ratio's interval.
-        ratio: candidate to baseline; right of the middle is slower.
-        high: upper end.
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
-        width: an odd number of characters, at least 5.
+    What lies beyond an end is shown by an arrow there. The width is an odd number of characters, at least 5.
     """
     middle = width // 2
     first, at, last = (_place(value, tolerance, middle) for value in (low, ratio, high))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.wording import NOT_THE_MEDIANS, full_text, stack_differences
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, comparability_of
+from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, stack_differences
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published, comparability_of
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 from gaudi_perf.vocabulary.run import Comparability, differences
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -19,11 +19,7 @@ _UNKNOWN = "-"
 
 @dataclass(frozen=True)
 class Entry:
-    """A case's entry, and where it stands.
-
-    Attributes:
-        label: what to call its baseline, for instance ``gaudi2/synapse-1.24.0``.
-    """
+    """A case's entry, and the baseline where it stands, for instance ``gaudi2/synapse-1.24.0``."""
 
     label: str
     device: Device
@@ -46,11 +42,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate's entry and that of the baseline.
+    """A candidate's entry and that of the baseline: why they cannot be compared, in words, or how they were judged.
 
-    Attributes:
-        differing: why they cannot be compared, in words; empty if they can.
-        judged: None if they cannot be, or if both are published numbers, of which no spread is known.
+    Neither stands where both are published numbers, of which no spread is known.
     """
 
     candidate: Entry
@@ -61,9 +55,8 @@ class Pair:
     @property
     def ratio(self) -> float:
         """The estimate, or where nothing was judged the ratio of the levels; 1.10 is 10 % slower."""
-        if self.judged is not None and self.judged.ratio is not None:
-            return self.judged.ratio
-        return self.ratio_of_levels
+        estimate = None if self.judged is None else self.judged.ratio
+        return self.ratio_of_levels if estimate is None else estimate
 
     @property
     def ratio_of_levels(self) -> float:
@@ -80,32 +73,28 @@ def description(baseline: Baseline) -> Words:
     """A baseline in full."""
     rows: list[Sequence[Cell]] = []
     notes: list[str] = []
+    what: dict[str, list[str]] = {}
     for case in baseline.cases:
         medians = [run.level_s for run in case.runs]
-        spread = _UNKNOWN
-        if len(medians) > 1:
-            spread = percent(max(medians) / min(medians) - 1)
         rows.append(
             (
                 case.id,
                 seconds(case.level_s),
-                str(len(case.runs)) if case.runs else _UNKNOWN,
-                spread,
+                str(len(medians)) if medians else _UNKNOWN,
+                percent(max(medians) / min(medians) - 1) if len(medians) > 1 else _UNKNOWN,
                 _UNKNOWN if case.anchor is None else change(case.level_s / case.anchor.latency_s),
                 case.provenance,
             )
         )
+        what.setdefault(_what(case), []).append(case.id)
         notes += _case_notes(case)
         if case.stack is not None:
             differing = "; ".join(stack_differences(baseline.stack, case.stack))
             notes.append(f"{case.id}: measured on a stack of its own: {differing}")
-    what: dict[str, list[str]] = {}
-    for case in baseline.cases:
-        what.setdefault(_what(case), []).append(case.id)
-    if len(what) == 1:
-        notes.insert(0, f"workload: {next(iter(what))}")
-    else:
-        notes[:0] = [f"workload of {', '.join(dict.fromkeys(ids))}: {words}" for words, ids in what.items()]
+    workloads = [
+        ("workload: " if len(what) == 1 else f"workload of {', '.join(dict.fromkeys(ids))}: ") + words
+        for words, ids in what.items()
+    ]
     components = ", ".join(f"{name} {version}" for name, version in sorted(baseline.stack.components.items()))
     heading = f"{baseline.device.name}/{baseline.stack.name}" + (f" ({components})" if components else "")
     columns = [
@@ -116,17 +105,11 @@ def description(baseline: Baseline) -> Words:
         ("vs best", "right"),
         ("provenance", "left"),
     ]
-    return Words(heading, columns, rows, tuple(dict.fromkeys(notes)))
+    return Words(heading, columns, rows, tuple(dict.fromkeys([*workloads, *notes])))
 
 
 def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words:
-    """Two sides case by case.
-
-    Args:
-        pairs: the cases that are on both.
-        alone: a sentence for whatever has no partner.
-        title: what is compared with what.
-    """
+    """Two sides case by case, with a sentence for whatever is ``alone`` on its side."""
     rows: list[Sequence[Cell]] = []
     notes: list[str] = []
     judged = any(pair.judged is not None for pair in pairs)
@@ -149,7 +132,12 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
         )
     if any(change(pair.ratio) != change(pair.ratio_of_levels) for pair in pairs):
         notes.append(f"the change is an estimate, not the ratio of the medians: {NOT_THE_MEDIANS}")
-    notes += _published_notes(pairs)
+    notes += [
+        f"{entry.label}: {_published(entry.case.published)}"
+        for pair in pairs
+        for entry in (pair.candidate, pair.baseline)
+        if entry.case.published is not None
+    ]
     changed = dict.fromkeys(line for pair in pairs for line in _changed(pair))
     if changed:
         notes.append(f"changed in the stack: {', '.join(changed)}")
@@ -175,12 +163,11 @@ def _changed(pair: Pair) -> list[str]:
 def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
     if pair.differing:
         return (_UNKNOWN, _UNKNOWN, ("incomparable", "cyan"))
-    words = slower_or_faster(pair.ratio)
-    if pair.judged is None:
-        return (words, _UNKNOWN, ("no spread", "cyan"))
     judged = pair.judged
+    if judged is None:
+        return (slower_or_faster(pair.ratio), _UNKNOWN, ("no spread", "cyan"))
     assert judged.low is not None and judged.high is not None
-    return (words, interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
+    return (difference(pair.ratio, judged), interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
 
 
 def _what(case: CaseBaseline) -> str:
@@ -203,19 +190,12 @@ def _case_notes(case: CaseBaseline) -> list[str]:
         for item in case.accepted_regressions
     ]
     if case.published is not None:
-        about = f"; {case.published.note}" if case.published.note else ""
-        notes.append(f"published on {case.published.published_on}: {case.published.address}{about}")
+        notes.append(_published(case.published))
     if case.host_class:
         notes.append(f"measured on {case.host_class}")
     return notes
 
 
-def _published_notes(pairs: Sequence[Pair]) -> list[str]:
-    found = []
-    for pair in pairs:
-        for entry in (pair.candidate, pair.baseline):
-            published = entry.case.published
-            if published is not None:
-                about = f"; {published.note}" if published.note else ""
-                found.append(f"{entry.label}: published on {published.published_on}: {published.address}{about}")
-    return found
+def _published(number: Published) -> str:
+    about = f"; {number.note}" if number.note else ""
+    return f"published on {number.published_on}: {number.address}{about}"

@@ -8,13 +8,7 @@ from gaudi_perf.vocabulary.verdict import Session, VerdictKind
 
 
 def next_commands(session: Session, results: str, baselines: str) -> list[str]:
-    """The exact commands for what comes next, one a line.
-
-    Args:
-        session: what was found.
-        results: the results directory as the reader would write it.
-        baselines: the directory of baselines likewise.
-    """
+    """The exact commands for what comes next, one a line; directories are named as the reader would write them."""
     kinds = {report.verdicts[0].kind for report in session.cases if report.verdicts}
     if not kinds:
         return []

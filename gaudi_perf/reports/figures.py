@@ -17,11 +17,7 @@ class Figures:
     Attributes:
         latency_s: median over runs of each run's median latency.
         spread: interquartile range of all rounds, relative to the median; None for fewer than four rounds.
-        tokens_per_s: new tokens a second at that latency.
-        first_token_s: median time to first token, if taken.
-        per_output_token_s: median time per output token, if taken.
         limit_share: how near the memory's limit the latency is (1 is at the limit), if the bandwidth is known.
-        rounds: timed rounds of all runs.
     """
 
     latency_s: float
@@ -38,11 +34,10 @@ class Figures:
 
 def figures(runs: Sequence[Run]) -> Figures:
     """The figures of the runs of one case; there is at least one."""
-    measurements = [run.measurement for run in runs]
-    rounds = [latency for measurement in measurements for latency in measurement.latencies_s]
-    latency = statistics.median(statistics.median(measurement.latencies_s) for measurement in measurements)
-    first = [value for m in measurements if m.token_times for value in m.token_times.first_token_s]
-    following = [value for m in measurements if m.token_times for value in m.token_times.per_output_token_s]
+    rounds = [latency for run in runs for latency in run.measurement.latencies_s]
+    latency = statistics.median(run.level_s for run in runs)
+    first = [value for run in runs for value in run.values("first-token")]
+    following = [value for run in runs for value in run.values("per-token")]
     workload = runs[0].case.workload
     limit = roofline_of(runs[0])
     return Figures(
@@ -52,10 +47,10 @@ def figures(runs: Sequence[Run]) -> Figures:
         first_token_s=statistics.median(first) if first else None,
         per_output_token_s=statistics.median(following) if following else None,
         limit_share=None if limit is None else limit.share(latency),
-        peak_memory_bytes=max((m.peak_memory_bytes for m in measurements if m.peak_memory_bytes), default=None),
+        peak_memory_bytes=max((int(value) for run in runs for value in run.values("memory")), default=None),
         rounds=len(rounds),
         runs=len(runs),
-        steady=all(measurement.warm_up.steady for measurement in measurements),
+        steady=all(run.measurement.warm_up.steady for run in runs),
     )
 
 

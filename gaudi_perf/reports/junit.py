@@ -15,10 +15,6 @@ def case_properties(verdicts: Sequence[Verdict], waived: str = "") -> list[tuple
     """Names and values of what the worst verdict of a case says; names are unique, values printable.
 
     XML 1.0 has no way to write most control characters, so they are shown as escapes.
-
-    Args:
-        verdicts: of the case, the worst first.
-        waived: why a regression passes for now.
     """
     if not verdicts:
         return []
@@ -28,19 +24,15 @@ def case_properties(verdicts: Sequence[Verdict], waived: str = "") -> list[tuple
         ("interval low", _number(worst.low)),
         ("interval high", _number(worst.high)),
         ("confidence", _number(worst.confidence)),
-        ("smallest visible slowdown", _number(worst.smallest_visible_slowdown)),
+        ("smallest detectable slowdown", _number(worst.smallest_visible_slowdown)),
         ("baseline", worst.baseline),
         ("baseline version", worst.baseline_stack.version if worst.baseline_stack else None),
         ("baseline role", worst.role if worst.role != "none" else None),
         ("reason", reason(worst)),
         ("waived", waived),
     ]
-    return [(f"gaudi-perf {name}", _printable(value)) for name, value in found if value]
+    return [(f"gaudi-perf {name}", harmless(" ".join(value.split()), _LONGEST)) for name, value in found if value]
 
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.6g}"
-
-
-def _printable(text: str) -> str:
-    return harmless(" ".join(text.split()), _LONGEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.figures import figures
@@ -13,12 +12,11 @@ from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.reports.wording import (
     error_rate,
     full_text,
-    learned_noise,
     of_metric,
     other_regressions,
-    smallest_visible,
+    session_facts,
+    skipped,
     stack_differences,
-    stacks_side_by_side,
     verdict_counts,
 )
 from gaudi_perf.vocabulary.formats import change, counted, interval, seconds
@@ -50,12 +48,7 @@ _COLUMNS = [
 def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str] = ()) -> str:
     """The session in short: a headline, the cases that need a look, and everything else in a part that opens.
 
-    Nothing of it can be taken for markup, a link or a mention, whatever the documents say.
-
-    Args:
-        session: what was found.
-        runs: the runs of each measured case, by case id.
-        commands: what to do next, a line each.
+    Nothing of it can be taken for markup, a link or a mention, whatever the documents say. ``runs`` are by case id.
     """
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
     lines = [f"### gaudi-perf: {headline(session)}", ""]
@@ -66,22 +59,19 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
         lines += [_table(look[:_SHORT], runs), ""]
         if len(look) > _SHORT:
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
-    lines += [f"not measured: {escaped(report.case.id)}: {escaped(report.failed)}\n" for report in _failed(session)]
-    reasons = Counter(report.skipped for report in session.cases if report.skipped)
-    lines += [f"skipped {count}: {escaped(reason)}\n" for reason, count in reasons.items()]
-    lines += [f"waived: {escaped(r.case.id)}: {escaped(r.waived)}\n" for r in session.cases if r.waived]
-    lines += [f"waiver: {escaped(sentence)}\n" for sentence in session.waivers]
-    visible = smallest_visible(session)
-    if visible:
-        lines += [escaped(visible), ""]
-    if noise := learned_noise(session):
-        lines += [escaped(noise), ""]
-    lines += [f"{escaped(line)}\n" for line in stacks_side_by_side(session, runs)]
     warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
-    lines += [f"warning: {escaped(line)}\n" for line in warnings[:_SHORT]]
-    lines += [f"{escaped(line)}\n" for line in (*other_regressions(session), error_rate(session)) if line]
-    text = "\n".join(lines)
-    return _with_details(text, measured, runs, commands, session.refreshed)
+    others = [
+        *(f"not measured: {report.case.id}: {report.failed}" for report in _failed(session)),
+        *skipped(session),
+        *(f"waived: {report.case.id}: {report.waived}" for report in session.cases if report.waived),
+        *(f"waiver: {sentence}" for sentence in session.waivers),
+        *session_facts(session, runs),
+        *(f"warning: {line}" for line in warnings[:_SHORT]),
+        *other_regressions(session),
+        error_rate(session),
+    ]
+    lines += [f"{escaped(line)}\n" for line in others if line]
+    return _with_details("\n".join(lines), measured, runs, commands, session.refreshed)
 
 
 def headline(session: Session) -> str:
@@ -158,7 +148,7 @@ def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], 
         for verdict in report.verdicts:
             if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.NO_BASELINE):
                 continue
-            text = full_text(verdict, refreshed=refreshed)
+            text = full_text(verdict, refreshed=refreshed, waived=bool(report.waived))
             if verdict.baseline_stack is not None:
                 changed = stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
                 text += f" Changed: {', '.join(changed)}." if changed else ""

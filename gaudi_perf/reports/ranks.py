@@ -25,7 +25,7 @@ def lagging(runs: Sequence[Run]) -> str:
     if 2 * times <= len(runs):
         return ""
     (how, *_) = [text for number, text in found if number == rank]
-    return f"rank {rank} lags: {how}" + (f" (so in {times} of {counted(len(runs), 'run')})" if len(runs) > 1 else "")
+    return f"rank {rank} lags: {how}" + (f" ({times} of {counted(len(runs), 'run')})" if len(runs) > 1 else "")
 
 
 def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -38,7 +38,7 @@ def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     for rank, latencies in enumerate(rounds):
         text = f"rounds {seconds(median(latencies))}"
         if rank < len(passes) and passes[rank]:
-            text += f", a pass by itself {seconds(median(passes[rank]))}"
+            text += f", a pass alone {seconds(median(passes[rank]))}"
         facts.append((f"rank {rank}", text))
     skew = measurement.rank_skew
     if skew is not None and skew.median_s > 0:
@@ -51,7 +51,7 @@ def rank_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
 def _slow(measurement: Measurement) -> tuple[int, str] | None:
     slow = slow_rank(measurement.rank_passes_s or [])
     if slow is not None:
-        return slow.rank, f"a forward pass by itself takes it {percent(slow.by)} longer than the other ranks"
+        return slow.rank, f"its forward pass alone takes {percent(slow.by)} longer than the other ranks'"
     skew = measurement.rank_skew
     if skew is None or skew.lagging_share < _LAST or skew.median_s < _LATE * median(measurement.latencies_s):
         return None

@@ -14,14 +14,7 @@ Cell = str | tuple[str, str]
 
 @dataclass(frozen=True)
 class Words:
-    """A heading, a table, and what to know about it.
-
-    Attributes:
-        heading: a line; may be empty.
-        columns: each one's title, and ``left`` or ``right``.
-        rows: a cell for each column.
-        notes: a line each.
-    """
+    """A heading (may be empty), a table, and what to know about it; a column is its title and ``left`` or ``right``."""
 
     heading: str
     columns: Sequence[tuple[str, str]]

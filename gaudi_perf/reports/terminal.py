@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.figures import Figures, figures
@@ -20,19 +19,17 @@ from gaudi_perf.reports.wording import (
     estimate,
     full_text,
     grounds,
-    learned_noise,
     limit_note,
     notes,
     other_regressions,
-    smallest_visible,
+    session_facts,
+    skipped,
     stack_differences,
-    stacks_side_by_side,
 )
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.formats import change, percent, seconds
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 
 if TYPE_CHECKING:
@@ -51,6 +48,24 @@ _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
 
 
+def text_console(width: int, color: bool) -> tuple[Console, io.StringIO]:
+    """A console that writes into a text, and takes nothing in it for markup."""
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+    return console, buffer
+
+
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
     """The summary of a session: a row for every measured case, worst first, then what was skipped.
 
@@ -60,58 +75,32 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
         width: columns of the terminal; 80 are enough.
         color: whether to colour; without, the text is plain.
     """
-    from rich.console import Console
-
-    console = Console(
-        file=io.StringIO(),
-        width=max(width, 60),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        legacy_windows=False,
-    )
+    console, buffer = text_console(max(width, 60), color)
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
+    lines: list[tuple[str, str | None]] = []
     if measured:
-        console.print(heading(runs[measured[0].case.id][0]))
-        one = _fitting(console, _TIMES + _VERDICT, measured, runs) if console.width >= _ONE_TABLE_WIDTH else None
+        first = runs[measured[0].case.id][0]
+        console.print(heading(first))
+        one = _fitting(console, (*_TIMES, *_VERDICT), measured, runs) if console.width >= _ONE_TABLE_WIDTH else None
         if one is not None:
             console.print(one)
         else:
             console.print(_fitting(console, _VERDICT, measured, runs) or _table(_VERDICT, measured, runs))
             console.print()
-            times = _fitting(console, _TIMES, measured, runs, all_verdicts=False)
-            console.print(times or _table(_TIMES, measured, runs, all_verdicts=False))
-        limit = limit_note(runs[measured[0].case.id][0])
-        if limit:
-            console.print(limit)
-        visible = smallest_visible(session)
-        if visible:
-            console.print(visible)
-        if noise := learned_noise(session):
-            console.print(noise)
-        for line in [*stacks_side_by_side(session, runs), *_notes(session, measured, runs), *notes(session)]:
-            console.print(line)
-        for line in [
-            *warnings_of({report.case.id: runs[report.case.id] for report in measured}),
-            *other_regressions(session),
-        ]:
-            console.print(line, style="yellow")
-    for report in session.cases:
-        if report.waived:
-            console.print(harmless(f"waived: {report.case.id}: {report.waived}"), style="yellow")
-    for sentence in session.waivers:
-        console.print(f"waiver: {harmless(sentence)}", style="yellow" if "EXPIRED" in sentence else None)
-    for reason, count in Counter(report.skipped for report in session.cases if report.skipped).items():
-        console.print(f"skipped {count}: {harmless(reason)}")
-    for report in session.cases:
-        if report.failed:
-            console.print(harmless(f"not measured: {report.case.id}: {report.failed}"), style="red")
-    if rate := error_rate(session):
-        console.print(rate)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+            worst = [CaseReport(case=report.case, verdicts=report.verdicts[:1]) for report in measured]
+            console.print(_fitting(console, _TIMES, worst, runs) or _table(_TIMES, worst, runs))
+        facts = [limit_note(first), *session_facts(session, runs), *_notes(session, measured, runs), *notes(session)]
+        lines += [(line, None) for line in facts]
+        warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
+        lines += [(line, "yellow") for line in (*warnings, *other_regressions(session))]
+    lines += [(f"waived: {report.case.id}: {report.waived}", "yellow") for report in session.cases if report.waived]
+    lines += [(f"waiver: {text}", "yellow" if "EXPIRED" in text else None) for text in session.waivers]
+    lines += [(line, None) for line in skipped(session)]
+    lines += [(f"not measured: {report.case.id}: {report.failed}", "red") for report in session.cases if report.failed]
+    for line, style in [*lines, (error_rate(session), None)]:
+        if line:
+            console.print(harmless(line, 10_000), style=style)
+    return buffer.getvalue()
 
 
 def failure_text(case: Case, phase: str, sentence: str, log: str) -> str:
@@ -127,37 +116,27 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
     lines = []
     stack, lag = runs[0].stack, lagging(runs)
     for verdict in verdicts:
-        head = f"{case.id}: {verdict.kind.value}"
-        if estimate(verdict):
-            head += f", {against_baseline(verdict)}"
-        lines += [head, f"  why:       {grounds(verdict)}"]
-        if lag:
-            lines.append(f"  ranks:     {lag}")
-        if verdict.baseline_stack is not None:
-            lines += [f"  measured:  {_stack_line(stack)}", f"  baseline:  {_stack_line(verdict.baseline_stack)}"]
-            lines += [f"  changed:   {line}" for line in stack_differences(verdict.baseline_stack, stack)]
-        if next_step := advice(verdict):
-            lines.append(f"  next:      {next_step}")
+        compared = f", {against_baseline(verdict)}" if estimate(verdict) else ""
+        lines += [f"{case.id}: {verdict.kind.value}{compared}", f"  why:       {grounds(verdict)}"]
+        lines += [f"  ranks:     {lag}"] if lag else []
+        before = verdict.baseline_stack
+        if before is not None:
+            lines += [f"  measured:  {harmless(stack.name)}", f"  baseline:  {harmless(before.name)}"]
+            lines += [f"  changed:   {line}" for line in stack_differences(before, stack)]
+        lines += [f"  next:      {step}"] if (step := advice(verdict)) else []
     return "\n".join(lines)
-
-
-def _stack_line(stack: Stack) -> str:
-    return harmless(stack.name)
 
 
 def heading(run: Run) -> str:
     """What was measured on what: device, stack, dtype, tokens, weights."""
     workload = run.case.workload
+    dataset = workload.prompt.startswith("dataset ")
     what = f"{run.device.name}, {run.stack.name}, {workload.dtype}, {workload.new_tokens} new tokens, "
-    if workload.batch_size > 1:
-        what += f"batches of {workload.batch_size}, "
-    if workload.prompt.startswith("dataset "):
-        what += f"{workload.prompt}, "
+    what += f"batches of {workload.batch_size}, " if workload.batch_size > 1 else ""
+    what += f"{workload.prompt}, " if dataset else ""
     what += f"{run.case.weights} weights"
-    if run.case.weights == "dummy" and not workload.prompt.startswith("dataset "):
-        what += ", fixed ids for the prompt"
-    if run.case.scale == "standin":
-        what += "; stand-in shapes: these are not the times of the real models"
+    what += ", fixed ids for the prompt" if run.case.weights == "dummy" and not dataset else ""
+    what += "; stand-in shapes: these are not the times of the real models" if run.case.scale == "standin" else ""
     return harmless(what)
 
 
@@ -167,118 +146,82 @@ def severity(report: CaseReport) -> tuple[int, float]:
     return WORST_FIRST.index(verdict.kind), -(verdict.ratio or 0.0)
 
 
-_Column = tuple[str, Literal["left", "right"]]
-_BAR = "faster|slower"
-_LIMIT = "of limit"
+_CHANGE, _BAR, _BASELINE = "change [interval], %", "faster|slower", "baseline"
+_VERDICT = (_CHANGE, _BAR, _BASELINE, "verdict")
+_TIMES = ("latency", "spread", "tok/s", "1st token", "per token", "of limit")
 _BARS = (17, 13, 9, 7, 5)
 """Widths of interval bars; the first that leaves the table as wide as the terminal is taken."""
-_VERDICT: list[_Column] = [
-    ("change [interval], %", "right"),
-    (_BAR, "left"),
-    ("baseline", "left"),
-    ("verdict", "left"),
-]
-_TIMES: list[_Column] = [
-    ("latency", "right"),
-    ("spread", "right"),
-    ("tok/s", "right"),
-    ("1st token", "right"),
-    ("per token", "right"),
-    (_LIMIT, "right"),
-]
 
 
 def _fitting(
-    console: Console,
-    columns: Sequence[_Column],
-    reports: Sequence[CaseReport],
-    runs: Mapping[str, Sequence[Run]],
-    all_verdicts: bool = True,
+    console: Console, columns: Sequence[str], reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]
 ) -> Table | None:
     """The table with the widest interval bars that fit; None if no bar does."""
     compared = any(verdict.ratio is not None for report in reports for verdict in report.verdicts)
     for bar in _BARS if compared else (0,):
         for gap in (1, 0):
-            table = _table(columns, reports, runs, all_verdicts, bar=bar, gap=gap)
+            table = _table(columns, reports, runs, bar=bar, gap=gap)
             if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
                 return table
     return None
 
 
 def _table(
-    columns: Sequence[_Column],
+    columns: Sequence[str],
     reports: Sequence[CaseReport],
     runs: Mapping[str, Sequence[Run]],
-    all_verdicts: bool = True,
     bar: int = 0,
     gap: int = 1,
 ) -> Table:
-    """A row a case, or a row for each of its verdicts.
-
-    Args:
-        bar: characters of interval bar, 0 for none.
-        gap: blanks between columns beyond one.
-    """
+    """A row for each verdict, with bars of so many characters, and so many blanks between columns beyond one."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    kinds = {report.case.id: runs[report.case.id][0].stack.kind for report in reports}
-    chosen = [column for column in columns if column[0] != _BAR or bar]
+    chosen = [column for column in columns if column != _BAR or bar]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, gap), show_edge=False)
     table.add_column("case", no_wrap=True)
-    for title, side in chosen:
+    for title in chosen:
         shown = ("faster|slower" if bar >= 13 else "- | +").center(bar) if title == _BAR else title
-        table.add_column(shown, justify=side, no_wrap=title != "baseline")
+        right = title in _TIMES or title == _CHANGE
+        table.add_column(shown, justify="right" if right else "left", no_wrap=title != _BASELINE)
     for report in reports:
-        facts = figures(runs[report.case.id])
-        for verdict in report.verdicts if all_verdicts else report.verdicts[:1]:
-            cells = [_cell(title, verdict, facts, bar, kinds[report.case.id]) for title, _ in chosen]
-            styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title, _ in chosen]
-            name = harmless(report.case.id)
-            table.add_row(name, *(Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)))
+        of_case = runs[report.case.id]
+        facts = figures(of_case)
+        for verdict in report.verdicts:
+            cells = _times(facts) | _compared(verdict, bar, of_case[0].stack.kind)
+            styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title in chosen]
+            texts = (Text(cells[title], style=style) for title, style in zip(chosen, styles, strict=True))
+            table.add_row(harmless(report.case.id), *texts)
     return table
 
 
-def _cell(title: str, verdict: Verdict, facts: Figures, bar: int, kind: str) -> str:
-    values: dict[str, str] = {
+def _times(facts: Figures) -> dict[str, str]:
+    return {
         "latency": seconds(facts.latency_s),
         "spread": _UNKNOWN if facts.spread is None else percent(facts.spread),
         "tok/s": f"{facts.tokens_per_s:.1f}",
         "1st token": _UNKNOWN if facts.first_token_s is None else seconds(facts.first_token_s),
         "per token": _UNKNOWN if facts.per_output_token_s is None else seconds(facts.per_output_token_s),
-        _LIMIT: _UNKNOWN if facts.limit_share is None else percent(facts.limit_share),
-        "change [interval], %": _change_cell(verdict),
-        _BAR: _bar_cell(verdict, bar),
-        "baseline": _baseline_cell(verdict, kind),
-        "verdict": verdict.kind.value if verdict.metric == LATENCY else f"{verdict.kind.value} ({verdict.metric})",
+        "of limit": _UNKNOWN if facts.limit_share is None else percent(facts.limit_share),
     }
-    return values[title]
 
 
-def _baseline_cell(verdict: Verdict, kind: str) -> str:
-    """The baseline's version; its kind of stack stands in the heading, and is shown again where it is another."""
-    stack = verdict.baseline_stack
-    if stack is None:
-        return _UNKNOWN
-    if verdict.role == "side by side":
-        return harmless(verdict.baseline)
-    return harmless(stack.version if stack.kind == kind else stack.name)
-
-
-def _bar_cell(verdict: Verdict, bar: int) -> str:
-    if not bar or verdict.ratio is None or verdict.low is None or verdict.high is None:
-        return ""
-    return interval_bar(
-        verdict.low, verdict.ratio, verdict.high, tolerance=verdict.tolerance or TOLERANCES[LATENCY], width=bar
-    )
-
-
-def _change_cell(verdict: Verdict) -> str:
-    if verdict.ratio is None or verdict.low is None or verdict.high is None:
-        return _UNKNOWN
-    middle, low, high = (change(ratio).removesuffix(" %") for ratio in (verdict.ratio, verdict.low, verdict.high))
-    return f"{middle} [{low}, {high}]"
+def _compared(verdict: Verdict, bar: int, kind: str) -> dict[str, str]:
+    """The cells of a verdict; the kind of stack stands in the heading, and is shown where the baseline's is another."""
+    stack, shown, drawn = verdict.baseline_stack, _UNKNOWN, ""
+    if stack is not None:
+        shown = stack.version if stack.kind == kind else stack.name
+        shown = harmless(verdict.baseline if verdict.role == "side by side" else shown)
+    changed = _UNKNOWN
+    if verdict.ratio is not None and verdict.low is not None and verdict.high is not None:
+        ratios = (verdict.ratio, verdict.low, verdict.high)
+        changed = "{} [{}, {}]".format(*(change(ratio).removesuffix(" %") for ratio in ratios))
+        if bar:
+            tolerance = verdict.tolerance or TOLERANCES[LATENCY]
+            drawn = interval_bar(verdict.low, verdict.ratio, verdict.high, tolerance=tolerance, width=bar)
+    named = verdict.kind.value if verdict.metric == LATENCY else f"{verdict.kind.value} ({verdict.metric})"
+    return {_CHANGE: changed, _BAR: drawn, _BASELINE: shown, "verdict": named}
 
 
 def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -287,10 +230,10 @@ def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, S
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = f"{verdict.kind.value}: {full_text(verdict, refreshed=session.refreshed)}"
-                lines.setdefault(text, []).append(harmless(report.case.id))
+                text = full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
+                lines.setdefault(f"{verdict.kind.value}: {text}", []).append(report.case.id)
         if not figures(runs[report.case.id]).steady:
-            lines.setdefault(NEVER_STEADY, []).append(harmless(report.case.id))
+            lines.setdefault(NEVER_STEADY, []).append(report.case.id)
     everything = len(reports)
     return [
         f"{'all' if len(set(ids)) == everything > 1 else ', '.join(dict.fromkeys(ids))}: {text}"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.reports.wording import advice, reason
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.wording import advice, grounds
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
 if TYPE_CHECKING:
     import pandas
 
-
-_Row = dict[str, Any]
+_FIGURES = (
+    *("runs", "rounds", "latency_s", "spread", "tokens_per_s", "first_token_s", "per_output_token_s"),
+    *("peak_memory_bytes", "steady"),
+)
+_VERDICT = ("metric", "role", "baseline", "ratio", "low", "high", "confidence", "tolerance")
 
 
 def verdicts_frame(session: Session, runs: Mapping[str, Sequence[Run]]) -> pandas.DataFrame:
@@ -22,18 +27,22 @@ def verdicts_frame(session: Session, runs: Mapping[str, Sequence[Run]]) -> panda
     import pandas
 
     none: list[Verdict | None] = [None]
-    frame: pandas.DataFrame = pandas.DataFrame.from_records(
-        [
-            {**_case(session, report), **_figures(runs.get(report.case.id)), **_verdict(verdict)}
-            for report in session.cases
-            for verdict in report.verdicts or none
-        ]
-    ).astype({"runs": "Int64", "rounds": "Int64", "peak_memory_bytes": "Int64"})
+    rows = [
+        {
+            name: harmless(value) if isinstance(value, str) else value
+            for name, value in _row(session, report, verdict, runs.get(report.case.id)).items()
+        }
+        for report in session.cases
+        for verdict in report.verdicts or none
+    ]
+    integers = dict.fromkeys(("runs", "rounds", "peak_memory_bytes"), "Int64")
+    frame: pandas.DataFrame = pandas.DataFrame.from_records(rows).astype(integers)
     return frame
 
 
-def _case(session: Session, report: CaseReport) -> _Row:
+def _row(session: Session, report: CaseReport, verdict: Verdict | None, runs: Sequence[Run] | None) -> dict[str, Any]:
     configuration = report.case.configuration
+    measured = asdict(figures(runs)) if runs else {}
     return {
         "session_id": session.session_id,
         "started_at": session.started_at,
@@ -46,39 +55,13 @@ def _case(session: Session, report: CaseReport) -> _Row:
         "skipped": report.skipped,
         "failed": report.failed,
         "waived": report.waived,
-    }
-
-
-def _figures(runs: Sequence[Run] | None) -> _Row:
-    facts = figures(runs) if runs else None
-    return {
         "device": runs[0].device.name if runs else None,
         "stack": runs[0].stack.name if runs else None,
-        "runs": facts.runs if facts else None,
-        "rounds": facts.rounds if facts else None,
-        "latency_s": facts.latency_s if facts else None,
-        "spread": facts.spread if facts else None,
-        "tokens_per_s": facts.tokens_per_s if facts else None,
-        "first_token_s": facts.first_token_s if facts else None,
-        "per_output_token_s": facts.per_output_token_s if facts else None,
-        "peak_memory_bytes": facts.peak_memory_bytes if facts else None,
-        "steady": facts.steady if facts else None,
-    }
-
-
-def _verdict(verdict: Verdict | None) -> _Row:
-    return {
+        **{name: measured.get(name) for name in _FIGURES},
         "verdict": verdict.kind.value if verdict else None,
-        "metric": verdict.metric if verdict else None,
-        "role": verdict.role if verdict else None,
-        "baseline": verdict.baseline if verdict else None,
-        "ratio": verdict.ratio if verdict else None,
-        "low": verdict.low if verdict else None,
-        "high": verdict.high if verdict else None,
-        "confidence": verdict.confidence if verdict else None,
-        "tolerance": verdict.tolerance if verdict else None,
+        **{name: getattr(verdict, name, None) for name in _VERDICT},
         "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
         "baseline_s": verdict.baseline_median_s if verdict else None,
-        "reason": reason(verdict) if verdict else None,
-        "advice": advice(verdict) if verdict else None,
+        "reason": grounds(verdict) if verdict else None,
+        "advice": advice(verdict, waived=bool(report.waived)) if verdict else None,
     }

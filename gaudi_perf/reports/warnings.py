@@ -17,27 +17,17 @@ STEADY_CLOCK = 0.95
 
 
 def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """A line for every warning, with the cases that it is about.
-
-    Args:
-        runs: the runs of each case, by case id.
-    """
-    stacks = {
-        f"{run.stack.name}: {text}": None for many in runs.values() for run in many for text in run.stack.mismatches
-    }
-    found: dict[str, list[str]] = {}
+    """A line for every warning, with the cases that it is about; runs are by case id."""
+    found: dict[str, dict[str, None]] = {}
     for case, many in runs.items():
-        for run in many:
-            for text in telemetry_warnings(run.measurement.telemetry):
-                found.setdefault(text, []).append(case)
-        lag = lagging(many)
-        if lag:
-            found.setdefault(lag, []).append(case)
-        doubt = _outvoted(case, runs)
-        if doubt:
-            found.setdefault(doubt, []).append(case)
-    lines = [f"stack of {text}" for text in stacks]
-    lines += [f"{', '.join(dict.fromkeys(cases))}: {text}" for text, cases in found.items()]
+        of_devices = [text for run in many for text in telemetry_warnings(run.measurement.telemetry)]
+        for text in (*of_devices, lagging(many), _outvoted(case, runs)):
+            if text:
+                found.setdefault(text, {})[case] = None
+    stacks = [
+        f"stack of {run.stack.name}: {text}" for many in runs.values() for run in many for text in run.stack.mismatches
+    ]
+    lines = [*dict.fromkeys(stacks), *(f"{', '.join(cases)}: {text}" for text, cases in found.items())]
     return [harmless(line) for line in lines]
 
 
@@ -81,8 +71,8 @@ def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
     if telemetry.unclear_processes:
         who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
         found.append(
-            f"whether others were on the devices cannot be told: of {who} none has the number of a process of this "
-            "run, as in a container with numbers of its own (docker run --pid=host shows the host's)"
+            f"cannot tell whether other processes used the devices: {who} may belong to this run or to others (in a "
+            "container: docker run --pid=host)"
         )
     return [*found, *telemetry.notes]
 
@@ -92,21 +82,16 @@ def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
     lines = []
     for device in sorted({sample.device for sample in telemetry.samples}):
         samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
+        reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
         parts = [
             _span([sample.clock_mhz for sample in samples], "MHz"),
             _span([sample.temperature_c for sample in samples], "°C"),
             _span([sample.power_w for sample in samples], "W"),
-            *_reasons(samples),
+            f"throttled: {', '.join(reasons)}" if reasons else "",
         ]
-        text = ", ".join(part for part in parts if part)
-        if text:
+        if text := ", ".join(part for part in parts if part):
             lines.append((f"device {device}", text))
     return lines
-
-
-def _reasons(samples: Sequence[DeviceSample]) -> list[str]:
-    reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
-    return [f"throttled: {', '.join(reasons)}"] if reasons else []
 
 
 def _why(samples: Sequence[DeviceSample]) -> str:
@@ -116,6 +101,4 @@ def _why(samples: Sequence[DeviceSample]) -> str:
 
 def _span(values: Sequence[float | None], unit: str) -> str:
     known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    return span([f"{min(known):.0f}", f"{max(known):.0f}"], unit)
+    return span([f"{min(known):.0f}", f"{max(known):.0f}"], unit) if known else ""

@@ -51,11 +51,11 @@ _AS_STORED = (Reason.TEXT, Reason.INVALID, Reason.NO_BASELINE)
 _STOPS = {
     StopReason.CLEAR: "the verdict is clear",
     StopReason.BUDGET: "the budget is spent",
-    StopReason.FUTILE: "more runs within the budget cannot settle it",
+    StopReason.FUTILE: "the remaining budget cannot settle it",
 }
 _ADVICE = {
     Advice.ACCEPT_OR_WAIVE: "Find what changed in the stack; accept the new level with a reason, or waive it.",
-    Advice.REFRESH: "Refresh the baseline: it hides later slowdowns up to the old level.",
+    Advice.REFRESH: "Refresh the baseline, or slowdowns back to the old level pass unseen.",
     Advice.ANOTHER_SESSION: "One slow session would explain it, and nothing measured here would show that: repeat it "
     "in another session, with reference probes, or with both stacks side by side.",
     Advice.QUIETER_MACHINE: "200 more pairs of runs would not settle it: use a quieter machine.",
@@ -74,9 +74,12 @@ def estimate(verdict: Verdict) -> str:
     """The change with its interval, ``8.0 % slower [+6.1 %, +9.9 %]``; empty if nothing was compared."""
     if verdict.ratio is None or verdict.low is None or verdict.high is None:
         return ""
-    significant = verdict.reason in _SIGNIFICANT
-    words = slower_or_faster(verdict.ratio, verdict.metric) if significant else change(verdict.ratio)
-    return f"{words} {interval(verdict.low, verdict.high)}"
+    return f"{difference(verdict.ratio, verdict)} {interval(verdict.low, verdict.high)}"
+
+
+def difference(ratio: float, verdict: Verdict) -> str:
+    """A ratio, ``8.0 % slower`` where the verdict on it is significant, else ``+0.0 %``."""
+    return slower_or_faster(ratio, verdict.metric) if verdict.reason in _SIGNIFICANT else change(ratio)
 
 
 def against_baseline(verdict: Verdict) -> str:
@@ -97,30 +100,33 @@ def grounds(verdict: Verdict) -> str:
     """The same without the estimate."""
     if verdict.reason in _AS_STORED:
         return harmless(verdict.text)
+    were = "were" if ", " in verdict.text else "was"
     words = {
         Reason.SLOWER: p_value(verdict.p_slower or 0.0),
         Reason.FASTER: p_value(verdict.p_faster or 0.0),
         Reason.WITHIN_TOLERANCE: f"{_limit(verdict)} is ruled out; {_detectable(verdict)}",
         Reason.TOO_IMPRECISE: f"{_limit(verdict)} can be neither detected nor ruled out; {_detectable(verdict)}",
-        Reason.NOT_SIGNIFICANT: f"{_p(verdict)}: too large for UNCHANGED, and not significant",
-        Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}: significant by itself, and not as one of "
+        Reason.NOT_SIGNIFICANT: f"{_p(verdict)}: too large for UNCHANGED, not significant as a "
+        f"{'slowdown' if (verdict.ratio or 1.0) >= 1 else 'speed-up'}",
+        Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}: significant alone, not after correction for "
         f"{counted(verdict.comparisons or 0, 'comparison')}",
         Reason.SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}, significant among all cases of the session",
         Reason.TOO_FEW_RUNS: "the first interim analysis is yet to come",
         Reason.NEVER_STEADY: f"a run never became steady ({harmless(verdict.text)}), so its rounds still drift",
-        Reason.NO_VALUES: f"no {harmless(verdict.text)} on both sides",
+        Reason.NO_VALUES: f"{harmless(verdict.text)} {were} not measured on both sides",
     }[verdict.reason]
     if basis := _basis(verdict):
         words += f" ({basis})"
-    return f"{words}; no more runs: {_STOPS[verdict.stop]}" if verdict.stop else words
+    return f"{words}; stopped: {_STOPS[verdict.stop]}" if verdict.stop else words
 
 
-def advice(verdict: Verdict, *, refreshed: bool = False) -> str:
+def advice(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -> str:
     """What to do next, in sentences, or empty.
 
     Args:
         verdict: of a comparison.
         refreshed: whether the session stored its levels; then it need not be advised.
+        waived: whether the regression is waived already.
     """
     if verdict.advice is Advice.CHECK_MACHINE and verdict.probe_change is not None:
         return (
@@ -138,14 +144,16 @@ def advice(verdict: Verdict, *, refreshed: bool = False) -> str:
         return _more_runs(verdict)
     if verdict.advice is Advice.TEXT:
         return harmless(verdict.advice_text)
+    if verdict.advice is Advice.ACCEPT_OR_WAIVE and waived:
+        return "Find what changed in the stack, or accept the new level with a reason."
     stored = verdict.advice is Advice.STORE and refreshed
     return "" if stored else _ADVICE.get(verdict.advice, "")
 
 
-def full_text(verdict: Verdict, *, refreshed: bool = False) -> str:
-    """Why it is this verdict, and what to do next, in sentences; for ``refreshed`` see ``advice``."""
+def full_text(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -> str:
+    """Why it is this verdict, and what to do next, in sentences; the options are those of ``advice``."""
     why = _sentence(f"{of_metric(verdict)}{reason(verdict)}")
-    return f"{why} {advice(verdict, refreshed=refreshed)}".strip()
+    return f"{why} {advice(verdict, refreshed=refreshed, waived=waived)}".strip()
 
 
 def of_metric(verdict: Verdict) -> str:
@@ -174,7 +182,8 @@ def _basis(verdict: Verdict) -> str:
     if verdict.role == "side by side":
         parts = [f"{runs} of each stack side by side"]
     elif verdict.published:
-        parts = [f"{runs} against a published number of unknown spread"]
+        measured = max(verdict.candidate_runs, verdict.baseline_runs)  # either side may be the published number
+        parts = [f"{counted(measured, 'run')} and a published number of unknown spread"]
     else:
         parts = [f"{runs} against {counted(verdict.baseline_runs, 'run')}"]
     before = verdict.uncorrected_run_spread
@@ -216,20 +225,20 @@ _ROLES = {
 def case_headline(report: CaseReport) -> str:
     """A case in a sentence."""
     if report.failed:
-        return f"Not measured: {harmless(report.failed)}"
+        return _sentence(f"Not measured: {harmless(report.failed)}")
     if report.skipped:
-        return f"Skipped: {harmless(report.skipped)}"
+        return _sentence(f"Skipped: {harmless(report.skipped)}")
     if not report.verdicts:
-        return "Not judged: the session's document has no verdict of this case"
+        return "Not judged: the session's document has no verdict of this case."
     verdict = report.verdicts[0]
-    if not estimate(verdict):
-        return reason(verdict)
-    text = against_baseline(verdict)
-    confidence = f" ({percent_set(verdict.confidence)} interval)" if verdict.confidence else ""
-    return f"{text[0].upper()}{text[1:]}{confidence}."
+    text = reason(verdict)
+    if estimate(verdict):
+        confidence = f" ({percent_set(verdict.confidence)} interval)" if verdict.confidence else ""
+        text = f"{against_baseline(verdict)}{confidence}"
+    return _sentence(f"{text[:1].upper()}{text[1:]}")
 
 
-def explanation(verdict: Verdict, facts: Figures) -> list[str]:
+def explanation(verdict: Verdict, facts: Figures, *, waived: bool = False) -> list[str]:
     """How the verdict came about, sentence by sentence."""
     said = [_sentence(reason(verdict))]
     if verdict.role in _ROLES:
@@ -241,7 +250,7 @@ def explanation(verdict: Verdict, facts: Figures) -> list[str]:
     detectable = verdict.smallest_visible_slowdown
     if detectable is not None and verdict.reason not in (Reason.WITHIN_TOLERANCE, Reason.TOO_IMPRECISE):
         said.append(_sentence(f"Smallest detectable slowdown: {percent(detectable)}"))
-    said.append(_sentence(advice(verdict)))
+    said.append(_sentence(advice(verdict, waived=waived)))
     return [text for text in dict.fromkeys(said) if text]
 
 
@@ -286,9 +295,10 @@ def level_change(change: CaseChange) -> str:
         parts.append(f"refused: {change.refused}")
     elif not change.written:
         slower = change.accepted_ratio
-        what = [] if slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
+        said = slower is None or slower_or_faster(slower) in parts[0]
+        what = [] if said or slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
         what += [change.worse] if change.worse else []
-        parts.append(f'refused: {", ".join(what)}: give the reason with --accept-regression "..."')
+        parts.append(": ".join(["refused", *what, 'give the reason with --accept-regression "..."']))
     elif change.needs_reason:
         parts.append(f"accepted: {change.stored_reason}")
     if change.judged is not None and change.judged.noted:
@@ -296,23 +306,24 @@ def level_change(change: CaseChange) -> str:
     return f"{change.label} {change.case_id}: {'; '.join([*parts, *change.notes])}"
 
 
-def _level(change: CaseChange) -> str:
-    current, level = change.current, change.level_s or 0.0
-    if current is None or change.ratio is None:
+def _level(found: CaseChange) -> str:
+    current, level = found.current, found.level_s or 0.0
+    if current is None or found.ratio is None:
         return f"new at {seconds(level)}"
-    words = slower_or_faster(change.ratio)
-    before = "the current level" if current.own else current.stack_name
     medians = f"{seconds(current.case.level_s)} to {seconds(level)}"
-    if change.judged is not None and change.judged.ratio is not None:
-        text = f"{change.kind}: {words} than {before} (medians {medians})"
-    else:
-        text = f"{change.kind}: medians {words} than {before} ({medians})"
-    anchor = current.anchor
+    anchor, best = current.anchor, ""
+    than = "than the current level" if current.own else f"than {current.stack_name}"
     if level > anchor.latency_s:
         of = f", {anchor.stack}" if anchor.stack else ""
-        best = f"{seconds(anchor.latency_s)} of {anchor.accepted_on}{of}"
-        text += f", {slower_or_faster(level / anchor.latency_s)} than the best ({best})"
-    return text
+        if anchor.latency_s == current.case.level_s:
+            than += ", the best"
+        else:
+            best = f", {slower_or_faster(level / anchor.latency_s)} than the best"
+            best += f" ({seconds(anchor.latency_s)} of {anchor.accepted_on}{of})"
+    if found.kind == "unchanged":
+        return f"unchanged: {change(found.ratio)} {than.replace('than', 'against', 1)} (medians {medians}){best}"
+    kind = "slower, step by step: " if found.kind == "slower" and found.ratio != found.accepted_ratio else ""
+    return f"{kind}{slower_or_faster(found.ratio)} {than} (medians {medians}){best}"
 
 
 # ---- a session
@@ -320,22 +331,36 @@ def _level(change: CaseChange) -> str:
 
 def title(session: Session) -> str:
     """What the session comes to, in one sentence: slower cases first, for that is the question."""
-    worst = [report.verdicts[0].kind for report in session.cases if report.verdicts and not report.waived]
-    slower, broken = worst.count(VerdictKind.REGRESSED), worst.count(VerdictKind.INVALID)
-    broken += sum(1 for report in session.cases if report.failed)
-    open_questions = worst.count(VerdictKind.INCONCLUSIVE) + worst.count(VerdictKind.NO_BASELINE)
-    parts = []
-    if slower:
-        parts.append(f"{counted(slower, 'case')} got slower")
-    if broken:
-        parts.append(f"{broken if slower else counted(broken, 'case')} could not be judged")
-    if not slower and not broken:
-        if not worst and not session.cases:
-            return "Nothing was measured"
-        parts.append("No case got slower" if worst and open_questions < len(worst) else "Nothing could be compared")
-    if open_questions and parts != ["Nothing could be compared"]:
-        parts.append(f"{open_questions} of {len(worst)} {'is' if open_questions == 1 else 'are'} open")
+    judged = [report for report in session.cases if report.verdicts]
+    kinds = Counter(report.verdicts[0].kind for report in judged if not report.waived)
+    waived = sum(1 for report in judged if report.waived)
+    failed = sum(1 for report in session.cases if report.failed)
+    if not judged and not failed:
+        return "Nothing could be measured here" if session.cases else "Nothing was measured"
+    clear = kinds[VerdictKind.UNCHANGED] + kinds[VerdictKind.IMPROVED]
+    if kinds[VerdictKind.NO_BASELINE] == len(judged) and not failed:
+        return "Nothing could be compared: no case has a baseline"
+    total = len(judged)
+    found = [
+        (kinds[VerdictKind.REGRESSED], "", "slower"),
+        (waived, "", "waived"),
+        (kinds[VerdictKind.INVALID], "", "INVALID"),
+        (failed, "", "not measured"),
+        (kinds[VerdictKind.INCONCLUSIVE], f" of {total}", "undecided"),
+        (kinds[VerdictKind.NO_BASELINE], f" of {total}", "without a baseline"),
+    ]
+    parts = [] if any(count for count, of, _ in found if not of) or not clear else ["No case is slower"]
+    for count, of, what in found:
+        if count:
+            cases = "" if parts else " cases" if (total if of else count) > 1 else " case"
+            parts.append(f"{count}{of}{cases} {'is' if count == 1 else 'are'} {what}")
     return "; ".join(parts)
+
+
+def session_facts(session: Session, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """What could have been detected, what noise was estimated, and what was measured side by side, a line each."""
+    found = [smallest_visible(session), learned_noise(session), *stacks_side_by_side(session, runs)]
+    return [line for line in found if line]
 
 
 def verdict_counts(session: Session) -> str:
@@ -349,7 +374,7 @@ def smallest_visible(session: Session) -> str:
     seen = [
         (verdict.smallest_visible_slowdown, report.case.id)
         for report in session.cases
-        for verdict in report.verdicts[:1]
+        for verdict in [one for one in report.verdicts if one.metric == LATENCY][:1]
         if verdict.smallest_visible_slowdown is not None
     ]
     if not seen:
@@ -386,7 +411,7 @@ def error_rate(session: Session) -> str:
     if shared is None:
         return ""
     chance = f"if nothing changed, the chance of any false REGRESSED is at most {percent_set(shared.rate)}"
-    return chance if shared.cases == 1 else f"one false-alarm rate over the {shared.cases} cases: {chance}"
+    return chance if shared.cases == 1 else f"{shared.cases} cases: {chance}"
 
 
 def common_slowdown(common: CommonSlowdown) -> str:
@@ -431,9 +456,25 @@ def other_regressions(session: Session) -> list[str]:
 
 
 def notes(session: Session) -> list[str]:
-    """What else is to be known of cases, each sentence once."""
-    found = Counter(note for report in session.cases for note in report.notes)
-    return [f"in {counted(count, 'case')}: {harmless(note)}" for note, count in found.items()]
+    """What else is to be known of cases, each sentence once, with the cases that it is about."""
+    found: dict[str, list[str]] = {}
+    for report in session.cases:
+        for note in report.notes:
+            found.setdefault(note, []).append(report.case.id)
+    return [harmless(f"{', '.join(ids)}: {note}") for note, ids in found.items()]
+
+
+def skipped(session: Session) -> list[str]:
+    """How many cases cannot run here, and why: ``skipped: 2 cases need 16 devices, found 8``."""
+    counts = Counter(report.skipped for report in session.cases if report.skipped)
+    return [
+        harmless(f"skipped: {counted(count, 'case')}{_why_skipped(reason, count)}") for reason, count in counts.items()
+    ]
+
+
+def _why_skipped(reason: str, count: int) -> str:
+    verb, _, rest = reason.partition(" ")
+    return f" {'needs' if count == 1 else 'need'} {rest}" if verb == "needs" else f": {reason}"
 
 
 def limit_note(run: Run) -> str:
@@ -441,9 +482,6 @@ def limit_note(run: Run) -> str:
     limit = roofline_of(run)
     if limit is None:
         return ""
-    bandwidth = limit.bandwidth
-    source = "measured" if bandwidth.source == "measured" else f"by {bandwidth.source}"
-    return harmless(
-        f"of limit: share of the latency in which {run.device.name} at {rate(bandwidth.bytes_per_s)} ({source}) could "
-        "read the weights and the cache for every token"
-    )
+    measured = "a measured " if limit.bandwidth.source == "measured" else ""
+    bandwidth = f"{measured}{rate(limit.bandwidth.bytes_per_s)}"
+    return f"of limit: time to read weights and cache once per token at {bandwidth}, as a share of the latency"

@@ -94,7 +94,7 @@ def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
     Raises UserError if there is no such directory.
     """
     if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such results directory")
+        raise UserError(f"{directory}: there is no such results directory: measure first, or name another")
     collecting = gc.isenabled()
     gc.disable()  # hundreds of thousands of objects without cycles: looking for some takes seconds
     try:

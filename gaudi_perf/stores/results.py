@@ -121,7 +121,7 @@ def read_runs(path: Path) -> RunsRead:
     Raises UserError if there is nothing of this name.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such results directory")
+        raise UserError(f"{path}: there is no such results directory: measure first, or name another")
     problems: list[str] = []
     files: Iterable[os.PathLike[str]] = [path] if path.is_file() else run_files(str(path), problems)
     runs = collected(files, lambda file: read_run(Path(file)), problems)

@@ -94,7 +94,13 @@ def test_a_link_opens_the_case_and_back_returns(browser: Chromium) -> None:
     assert browser.run("document.activeElement.textContent") == name  # readers of screens are told
     assert browser.run("document.title").startswith(name)
     browser.until("document.querySelectorAll('#case .plot svg').length >= 5")
-    for heading in ("Why this verdict", "Nights and versions", "Rounds, in order", "Now and then", "Facts"):
+    for heading in (
+        "Why this verdict",
+        "Sessions and versions",
+        "Rounds, in order",
+        "This session and the baseline",
+        "Facts",
+    ):
         assert heading in browser.run("document.getElementById('case').innerText")
     assert browser.run("document.querySelectorAll('#case .plot circle').length") > 100
     browser.run("document.querySelectorAll('#case details').forEach((box) => { box.open = true; })")
@@ -139,6 +145,26 @@ def test_the_heat_map_follows_the_filter(browser: Chromium) -> None:
     before = browser.run("document.querySelector('#heat-table tbody').innerText")
     browser.run("a = document.getElementById('against'); a.value = 'first'; a.dispatchEvent(new Event('change'))")
     assert browser.run("document.querySelector('#heat-table tbody').innerText") != before
+
+
+def test_the_heat_map_agrees_with_the_verdicts(browser: Chromium) -> None:
+    """The cell of the session's own stack shows the estimate of a verdict, whatever the versions' medians say."""
+    browser.until("document.querySelectorAll('#heat-table tbody tr').length === 16")
+    for against in ("before", "first"):
+        browser.run(
+            f"a = document.getElementById('against'); a.value = '{against}'; a.dispatchEvent(new Event('change'))"
+        )
+        shown = browser.run("""(() => {
+            const data = JSON.parse(document.getElementById('data').textContent);
+            return [...document.querySelectorAll('#heat-table tbody tr')].map((row) => {
+                const c = data.cases.find((one) => one.id === row.querySelector('th').textContent);
+                const estimates = c.comparisons.filter((one) => !one.metric && one.ratio);
+                return [c.id, row.lastChild.textContent, estimates.map((one) => 100 * (one.ratio - 1))];
+            });
+        })()""")
+        assert len(shown) == 16 and all(estimates for _, _, estimates in shown)
+        for case, cell, estimates in shown:
+            assert any(cell in (f"{one:+.1f} %", "+0.0 %") for one in estimates), (case, cell, estimates)
 
 
 def test_dark_and_light(browser: Chromium) -> None:

@@ -108,6 +108,7 @@ def test_mistakes(invoke: Invoke, here: Path, golden: Golden) -> None:
         ("waive", CASE.replace("bloomz", "bloom"), "--device", "gaudi2", *version, *reason),
         ("waive", CASE, "--device", "g", "--until", "soon", *reason),
         ("waive", CASE, "--device", "g", *version, *reason, "--up-to", "x"),
+        ("waive", CASE, "--device", "g", *version, *reason, "--up-to", "10"),
         ("waive", CASE, "--device", "g", *version, *reason, "--kind", "x"),
         ("import", "x", "--format", "optimum-habana", "--stack", "synapse-1.22.0"),
         ("import", "x", "--format", "pytest-benchmark", "--stack", "synapse-1.22.0"),

@@ -147,7 +147,7 @@ def test_analyses_stop_at_the_end_of_the_budget() -> None:
     assert not judge.judge(against(runs, STORED)).settled
     judged = judge.judge(against(runs, STORED), budget_spent=True)
     assert judged.settled and judged.verdicts[0].stop is StopReason.BUDGET
-    assert "; no more runs: the budget is spent" in reason(judged.verdicts[0])
+    assert "; stopped: the budget is spent" in reason(judged.verdicts[0])
     early = CaseJudge(Rules(), StoppingPlan(most=20)).judge(against(runs[:1], STORED), budget_spent=True)
     assert early.settled, "also before the first analysis"
 

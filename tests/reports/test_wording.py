@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
+from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import failure_text, heading, summary, verdict_message
+from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.reports.warnings import device_lines, warnings_of
 from gaudi_perf.reports.wording import (
     advice,
@@ -20,6 +22,7 @@ from gaudi_perf.reports.wording import (
     error_rate,
     explanation,
     full_text,
+    grounds,
     learned_noise,
     level_change,
     limit_note,
@@ -27,6 +30,7 @@ from gaudi_perf.reports.wording import (
     other_regressions,
     problems_of,
     reason,
+    skipped,
     smallest_visible,
     stack_differences,
     stacks_side_by_side,
@@ -34,6 +38,7 @@ from gaudi_perf.reports.wording import (
 )
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
 from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level
+from gaudi_perf.stores.frames import csv_text
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import (
@@ -118,10 +123,20 @@ def lines() -> Iterator[str]:
         [UNCHANGED, UNCHANGED],
         [UNCHANGED, OPEN, NOTHING],
         [NOTHING, OPEN],
+        [OPEN],
+        [NOTHING, NOTHING],
     ):
         yield f"{', '.join(verdict.kind.value for verdict in kinds) or 'no case'}: {title(session_of(kinds))}"
     (waived,) = session_of([SLOWER]).cases
-    yield f"REGRESSED, waived: {title(replace(session_of([]), cases=[replace(waived, waived='known')]))}"
+    waived, failed = replace(waived, waived="known"), CaseReport(case=case, failed="killed by signal 9 in load")
+    skip = CaseReport(case=case, skipped="needs 16 devices, found 8")
+    for name, reports in {
+        "REGRESSED, waived": [waived],
+        "REGRESSED, and one that is waived": [*session_of([SLOWER]).cases, waived],
+        "UNCHANGED, failed": [*session_of([UNCHANGED]).cases, failed],
+        "skipped": [skip],
+    }.items():
+        yield f"{name}: {title(replace(session_of([]), cases=reports))}"
     yield from ("", "# what a session says of all cases together")
     taught = [
         replace(SLOWER, learned_noise=LearnedNoise(runs=5 * count, sessions=count, run=0.004, session=count / 1000))
@@ -137,6 +152,8 @@ def lines() -> Iterator[str]:
     for now in (NOW, replace(NOW, stack=OLD)):
         yield from stacks_side_by_side(SIDE_BY_SIDE, {NOW.case.id: [now]})
     yield from notes(SIDE_BY_SIDE)
+    for reports in ([skip], [skip, skip], [CaseReport(case=case, skipped="no hpu device found")]):
+        yield from skipped(replace(session_of([]), cases=reports))
     yield from other_regressions(SIDE_BY_SIDE)
     yield limit_note(NOW)
     yield limit_note(replace(NOW, measurement=replace(NOW.measurement, memory_bandwidth=123.4e9)))
@@ -206,6 +223,49 @@ def test_every_advice_is_a_sentence() -> None:
         for verdict in ADVICE.get(code, [replace(OPEN, advice=code)]):
             said = advice(verdict)
             assert said.endswith(".") or (code is Advice.MORE_RUNS and verdict.more_runs is None), code
+
+
+def test_a_waived_case_is_not_advised_to_be_waived() -> None:
+    (report,) = session_of([SLOWER]).cases
+    report = replace(report, run_ids=[NOW.run_id], waived="known, until 1.25")
+    session, runs = replace(session_of([]), cases=[report]), {report.case.id: [NOW]}
+    shown = [summary(session, runs, width=160, color=False), session_markdown(session, runs)]
+    shown += [csv_text(verdicts_frame(session, runs)), *explanation(SLOWER, figures([NOW]), waived=True)]
+    assert not [text for text in shown if "waive it" in text]
+    assert any("accept the new level with a reason" in text for text in shown)
+
+
+def test_the_smallest_detectable_slowdown_is_of_latencies() -> None:
+    memory = replace(EVIDENCE["memory"], smallest_visible_slowdown=0.5)
+    (report,) = session_of([SLOWER]).cases
+    session = replace(session_of([]), cases=[replace(report, verdicts=[memory, SLOWER])])
+    assert smallest_visible(session) == smallest_visible(session_of([SLOWER]))
+    assert smallest_visible(session_of([memory])) == ""
+
+
+@pytest.mark.parametrize("counts", [(1, 5), (5, 1)], ids=["published candidate", "published baseline"])
+def test_the_runs_of_a_comparison_with_a_published_number_are_those_that_were_measured(
+    counts: tuple[int, int],
+) -> None:
+    verdict = replace(SLOWER, published=True, candidate_runs=counts[0], baseline_runs=counts[1])
+    assert "5 runs and a published number" in reason(verdict)
+
+
+def test_a_csv_has_no_control_characters_and_no_quotes_before_reasons() -> None:
+    (report,) = session_of([UNCHANGED]).cases
+    evil = CaseReport(case=make_run(devices=8).case, failed="killed \x1b[31m in load", skipped="\x1b]0;x\x07")
+    verdict = replace(UNCHANGED, ratio=0.972)
+    session = replace(session_of([]), cases=[replace(report, verdicts=[verdict]), evil])
+    frame = verdicts_frame(session, {report.case.id: [NOW]})
+    assert "\x1b" not in csv_text(frame) and "\\x1b[31m" in csv_text(frame)
+    assert frame["reason"][0] == grounds(verdict) and "'" not in csv_text(frame)
+
+
+def test_a_setting_has_one_name() -> None:
+    """The page's table and the terminal's lines name it alike."""
+    environments = Environments()
+    shown = environments.all[environments.index(OLD, NOW.stack)].changed
+    assert [f"{name} {old} -> {new}" for name, old, new in shown[1:]] == stack_differences(OLD, NOW.stack)
 
 
 def test_a_correction_that_changes_nothing_is_not_mentioned() -> None:

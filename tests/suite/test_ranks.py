@@ -37,7 +37,7 @@ def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scrip
     outcome = suite(*TWO, "-k", CASE, *QUICK, "--perf-html", str(page), "--perf-markdown", str(short), injected=slow)
     assert outcome.status == 1
     assert outcome.verdicts() == {CASE: "REGRESSED"}, outcome.output
-    sentence = "rank 1 lags: a forward pass by itself takes it "
+    sentence = "rank 1 lags: its forward pass alone takes "
     assert f"  ranks:     {sentence}" in outcome.output
     summary = " ".join(outcome.output.split("= gaudi-perf =")[1].split())
     assert f"{CASE}-n4: {sentence}" in summary

@@ -19,7 +19,7 @@ def test_runs_stop_when_the_verdict_is_clear(suite: Suite, scripted: Scripted) -
     for report in outcome.session.cases:
         assert report.verdicts[0].stop is StopReason.CLEAR
         assert 3 <= len(report.run_ids) <= 6, outcome.output
-    assert "no more runs: the verdict is clear" in outcome.output
+    assert "stopped: the verdict is clear" in outcome.output
 
 
 def test_side_by_side_runs_stop_at_their_most(suite: Suite) -> None:

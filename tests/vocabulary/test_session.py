@@ -72,7 +72,7 @@ def test_sentences_of_the_first_version_are_shown_as_they_are() -> None:
     )
     assert verdict.learned_noise == LearnedNoise(runs=60, sessions=30, run=0.003, session=0.01)
     assert session.error_rate == SharedErrorRate(cases=8, rate=0.01)
-    assert error_rate(session).startswith("one false-alarm rate over the 8 cases: ")
+    assert error_rate(session).startswith("8 cases: ")
     message = verdict_message(report.case, [make_run()], report.verdicts)
     assert "REGRESSED, 8.0 % slower [+5.0 %, +11.0 %] than gaudi2/synapse-1.21.0" in message and WHY in message
     assert decode_session(encode(session), "session.json") == session, "it is written as one of this version"

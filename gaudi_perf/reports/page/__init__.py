@@ -1,7 +1,7 @@
 """A session as one page: it needs no network, no server and no other file.
 
-Documents are read (``stored``), turned into what is shown (``build``, ``words``, ``facts``), and written into
-a template (``render``), whose script draws the figures of a case when it is opened.
+Documents are read (``stored``), turned into what is shown (``build``, ``facts``), and written into a template
+(``render``), whose script draws the figures of a case when it is opened.
 """
 
 from __future__ import annotations
@@ -35,24 +35,18 @@ def session_page(
     from gaudi_perf.judging.trends import trends
     from gaudi_perf.reports.page.build import Documents, build_page
     from gaudi_perf.reports.page.render import render_page
-    from gaudi_perf.reports.page.stored import stored_baselines
+    from gaudi_perf.reports.page.stored import StoredBaselines
     from gaudi_perf.stores.history import read_history
     from gaudi_perf.vocabulary.formats import counted
 
     past = read_history(results.directory)
-    baselines = stored_baselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
+    baselines = StoredBaselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
     notes = list(baselines.problems)
     if past.problems:
         documents = counted(len(past.problems), "document")
         notes.append(f"{documents} under {results.directory} could not be read: see gaudi-perf history")
-    partners = _partners(session, results)
+    wanted = {run_id for report in session.cases for run_id in report.baseline_run_ids}
+    of_session = results.read_session(session.session_id).runs if wanted else ()
+    partners = {run.run_id: run for run in of_session if run.run_id in wanted}
     made_of = Documents(session, runs, trends(past.runs), baselines, partners, commands, notes)
     return render_page(build_page(made_of))
-
-
-def _partners(session: Session, results: ResultsStore) -> dict[str, Run]:
-    """The runs of the other stack, where two were measured side by side."""
-    wanted = {run_id for report in session.cases for run_id in report.baseline_run_ids}
-    if not wanted:
-        return {}
-    return {run.run_id: run for run in results.read_session(session.session_id).runs if run.run_id in wanted}

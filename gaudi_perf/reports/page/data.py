@@ -1,4 +1,4 @@
-"""What the page is made of: the data that its script draws, and the rows that are written before any script runs.
+"""The data that the page's script draws, and the rows that are written before any script runs.
 
 Everything in here is shown; texts are harmless already, numbers are rounded to what can be seen. Durations are in
 seconds. Names are short where there are thousands of them.
@@ -17,14 +17,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoundsOfRun(Shown, frozen=True, kw_only=True):
-    """The rounds of a run.
-
-    Attributes:
-        at: when it started.
-        warm: warm-up rounds, in seconds.
-        kept: the rounds that count, in seconds.
-        steady: whether the rounds that count are steady.
-    """
+    """A run: when it started, its warm-up rounds, and those that count."""
 
     at: str
     warm: list[float] = []
@@ -36,13 +29,11 @@ class ShownComparison(Shown, frozen=True, kw_only=True):
     """A verdict.
 
     Attributes:
-        kind: REGRESSED and so on.
-        key: the same in one lower-case word.
+        key: its kind in one lower-case word.
         metric: what was compared; empty for the latency.
         gates: whether the case's test depends on it.
         against: the baseline's label.
-        why: what it means, sentence by sentence.
-        level: the baseline's level, in seconds.
+        level: the baseline's level.
         runs: the baseline's rounds, run by run, where they are stored.
         split: first token and per output token of the baseline.
         environment: index of the differences between the two stacks.
@@ -68,14 +59,7 @@ class ShownComparison(Shown, frozen=True, kw_only=True):
 
 
 class Environment(Shown, frozen=True, kw_only=True):
-    """Two stacks side by side.
-
-    Attributes:
-        before: the baseline's name.
-        now: that of what was measured.
-        changed: component, before, now.
-        same: component and version, where both agree.
-    """
+    """The baseline's stack and the one that was measured: name, before and now of what changed, and what is alike."""
 
     before: str
     now: str
@@ -84,14 +68,7 @@ class Environment(Shown, frozen=True, kw_only=True):
 
 
 class LevelChange(Shown, frozen=True, kw_only=True):
-    """A change of level in a trend.
-
-    Attributes:
-        index: the first session of the new level.
-        ratio: new level to old.
-        text: since when, by how much, and how sure that is.
-        changed: what changed in the stack there.
-    """
+    """A change of level; ``index`` is the first session of the new level, ``changed`` is of the stack."""
 
     index: int
     ratio: float
@@ -104,11 +81,10 @@ class ShownTrend(Shown, frozen=True, kw_only=True):
 
     Attributes:
         at: minutes since 1970, in UTC.
-        level: median, in seconds.
+        level: median.
         low: lower quartile of the rounds.
         high: upper quartile.
         stack: index of the stack's name.
-        changes: changes of level.
         searched: whether changes of level were looked for.
     """
 
@@ -122,13 +98,7 @@ class ShownTrend(Shown, frozen=True, kw_only=True):
 
 
 class Limit(Shown, frozen=True, kw_only=True):
-    """The memory-bandwidth limit.
-
-    Attributes:
-        seconds: no generation takes less.
-        share: how close the measurement comes, 0.85 for 85 %.
-        text: the same in words, with the bandwidth's source.
-    """
+    """The memory-bandwidth limit: no generation takes less ``seconds``; a share of 0.85 is 85 % of it."""
 
     seconds: float
     share: float
@@ -139,19 +109,15 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     """A case with all that is known of it.
 
     Attributes:
-        headline: what is known of it, in a sentence.
         state: the key of its verdict, ``waived``, ``failed`` or ``skipped``.
         severity: its place among states, worst first.
-        latency: in seconds.
         spread: of the rounds, as a share.
         first: seconds to the first token.
         per: seconds for every following token.
-        new_tokens: how many tokens a generation has.
         facts: names and values, by heading.
         stack: index of the stack that it was measured on.
         levels: level by stack, for the heat map: pairs of index and seconds.
         problem: why there is no measurement, or why it must not be judged.
-        notes: what else is to be known.
     """
 
     id: str
@@ -176,17 +142,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
 
 
 class Page(Shown, frozen=True, kw_only=True):
-    """The whole page.
-
-    Attributes:
-        title: what the session comes to, in a sentence.
-        about: device, stack, workload and so on.
-        stacks: names of stacks, oldest first.
-        counts: key, name and number of each state, worst first.
-        commands: what to do next.
-        warnings: about devices and stacks.
-        notes: what could not be read, and the like.
-    """
+    """The whole page; stacks are named oldest first, ``counts`` has key, name and number of each state, worst first."""
 
     title: str
     session: str

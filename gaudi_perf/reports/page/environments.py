@@ -30,21 +30,18 @@ def _identity(stack: Stack) -> tuple[object, ...]:
 
 
 def _difference(before: Stack, now: Stack) -> Environment:
-    old, new = _everything(before), _everything(now)
-    names = sorted(old.keys() | new.keys())
+    changed, same = [], []
+    for old, new in (
+        ({before.kind: before.version}, {now.kind: now.version}),
+        (before.components, now.components),
+        (before.settings, now.settings),
+    ):
+        for name in sorted(old.keys() | new.keys()):
+            one, other, shown = old.get(name, "none"), new.get(name, "none"), harmless(name, _LONGEST)
+            if old.get(name) == new.get(name):
+                same.append((shown, harmless(one, _LONGEST)))
+            else:
+                changed.append((shown, harmless(one, _LONGEST), harmless(other, _LONGEST)))
     return Environment(
-        before=harmless(before.name, _LONGEST),
-        now=harmless(now.name, _LONGEST),
-        changed=[
-            (harmless(name, _LONGEST), old.get(name, "none"), new.get(name, "none"))
-            for name in names
-            if old.get(name) != new.get(name)
-        ],
-        same=[(harmless(name, _LONGEST), old[name]) for name in names if old.get(name) == new.get(name)],
+        before=harmless(before.name, _LONGEST), now=harmless(now.name, _LONGEST), changed=changed, same=same
     )
-
-
-def _everything(stack: Stack) -> dict[str, str]:
-    found = {stack.kind: stack.version, **stack.components}
-    found.update({f"setting {name}": value for name, value in stack.settings.items()})
-    return {name: harmless(value, _LONGEST) for name, value in found.items()}

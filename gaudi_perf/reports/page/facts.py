@@ -1,4 +1,4 @@
-"""The facts of a case in words: memory, graphs, time of each phase, host, telemetry."""
+"""The facts of a case in words: memory, graphs, time of each phase, host, and what the devices reported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from statistics import median
 
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
-from gaudi_perf.reports.page.instruments import telemetry_facts
 from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import device_lines
 from gaudi_perf.vocabulary.formats import percent, seconds, span
 from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.telemetry import DeviceSample
 
 
 def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
@@ -20,55 +21,80 @@ def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
         "Throughput and memory": _throughput(runs, facts),
         "Ranks": rank_facts(runs),
         "Graphs": _graphs(runs),
-        "Devices during the rounds": telemetry_facts(runs),
+        "Devices during the rounds": _devices(runs),
         "Host": _host(runs),
         "Time spent": _phases(runs),
     }
-    return {heading: [(name, harmless(value)) for name, value in pairs] for heading, pairs in groups.items() if pairs}
+    return {
+        heading: [(name, harmless(value)) for name, value in pairs if value]
+        for heading, pairs in groups.items()
+        if any(value for _, value in pairs)
+    }
 
 
 def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
-    found = [("new tokens a second", f"{facts.tokens_per_s:.1f}")]
-    batch = runs[0].case.workload.batch_size
-    if batch > 1:
-        found.append(("prompts a second", f"{batch / facts.latency_s:.4g}"))
-    if facts.peak_memory_bytes is not None:
-        capacity = runs[0].device.memory_bytes
-        share = f", {percent(facts.peak_memory_bytes / capacity)} of {_bytes(capacity)}" if capacity else ""
-        found.append(("peak memory", _bytes(facts.peak_memory_bytes) + share))
+    batch, memory, capacity = runs[0].case.workload.batch_size, facts.peak_memory_bytes, runs[0].device.memory_bytes
+    share = f", {percent(memory / capacity)} of {_bytes(capacity)}" if memory and capacity else ""
     times = [run.measurement.tokenization_s for run in runs if run.measurement.tokenization_s]
-    if times:
-        found.append(("tokenization", seconds(median(times))))
-    return found
+    return [
+        ("new tokens a second", f"{facts.tokens_per_s:.1f}"),
+        ("prompts a second", f"{batch / facts.latency_s:.4g}" if batch > 1 else ""),
+        ("peak memory", "" if memory is None else _bytes(memory) + share),
+        ("tokenization", seconds(median(times)) if times else ""),
+    ]
 
 
 def _graphs(runs: Sequence[Run]) -> list[Pair]:
     compiled = [run.measurement.graph_compilation for run in runs if run.measurement.graph_compilation]
-    counts = [one.count for one in compiled if one.count is not None]
-    spent = [one.seconds for one in compiled if one.seconds is not None]
-    found = []
-    if counts:
-        found.append(("compiled before the rounds", _range(counts, str)))
-    if spent:
-        found.append(("compilation took", _range(spent, seconds)))
-    return found
+    return [
+        ("compiled before the rounds", _range([one.count for one in compiled], str)),
+        ("compilation took", _range([one.seconds for one in compiled], seconds)),
+    ]
+
+
+def _devices(runs: Sequence[Run]) -> list[Pair]:
+    reported = [run.measurement.telemetry for run in runs if run.measurement.telemetry is not None]
+    if not reported:
+        return []
+    samples = [sample for one in reported for sample in one.samples if sample.moment != "before"]
+    throttled = dict.fromkeys(
+        f"device {device}: {', '.join(why)}" for one in reported for device, why in one.throttled().items()
+    )
+    others = dict.fromkeys(process.label for one in reported for process in one.foreign_processes)
+    several = len({sample.device for sample in samples}) > 1
+    return [
+        ("clock", _reading(samples, lambda sample: sample.clock_mhz, "MHz")),
+        ("temperature", _reading(samples, lambda sample: sample.temperature_c, "°C")),
+        ("power", _reading(samples, lambda sample: sample.power_w, "W")),
+        ("throttled", "; ".join(throttled) or "no"),
+        ("processes of others", ", ".join(others) or "none"),
+        *(device_lines(reported[-1]) if several else []),
+        ("reported by", ", ".join(dict.fromkeys(one.source for one in reported))),
+    ]
+
+
+def _reading(samples: Sequence[DeviceSample], value: Callable[[DeviceSample], float | None], unit: str) -> str:
+    """The lowest and the highest reading, and which device had them where there are several."""
+    known = [(reading, sample.device) for sample in samples if (reading := value(sample)) is not None]
+    if not known:
+        return ""
+    (low, lowest), (high, highest) = min(known), max(known)
+    if round(low) == round(high):
+        return f"{low:.0f} {unit}"
+    several = len({device for _, device in known}) > 1
+    where = (f" (device {lowest})", f" (device {highest})") if several else ("", "")
+    return f"{low:.0f}{where[0]} to {high:.0f} {unit}{where[1]}"
 
 
 def _host(runs: Sequence[Run]) -> list[Pair]:
     hosts = [run.host for run in runs]
-    found: list[Pair] = []
-    load = [host.load for host in hosts if host.load is not None]
-    steal = [host.steal_percent for host in hosts if host.steal_percent is not None]
-    if load:
-        found.append(("load when it began", _range(load, lambda value: f"{value:.2f}")))
-    if steal:
-        found.append(("steal", _range(steal, lambda value: percent(value / 100))))
-    if hosts[0].governor:
-        found.append(("frequency governor", hosts[0].governor))
     probes = [median(run.measurement.probes_s) for run in runs if run.measurement.probes_s]
-    if probes:
-        found.append(("reference probes", _range(probes, seconds)))
-    return found
+    return [
+        ("load when it began", _range([host.load for host in hosts], lambda value: f"{value:.2f}")),
+        ("steal", _range([host.steal_percent for host in hosts], lambda value: percent(value / 100))),
+        ("frequency governor", hosts[0].governor or ""),
+        ("reference probes", _range(probes, seconds)),
+    ]
 
 
 def _phases(runs: Sequence[Run]) -> list[Pair]:
@@ -79,8 +105,9 @@ def _phases(runs: Sequence[Run]) -> list[Pair]:
     return [(harmless(phase, 80), seconds(duration)) for phase, duration in spent.items() if duration >= 0]
 
 
-def _range(values: Sequence[float], text: Callable[[float], str]) -> str:
-    return span([text(min(values)), text(max(values))])
+def _range(values: Sequence[float | None], text: Callable[[float], str]) -> str:
+    known = [value for value in values if value is not None]
+    return span([text(min(known)), text(max(known))]) if known else ""
 
 
 def _bytes(value: int) -> str:

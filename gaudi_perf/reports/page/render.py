@@ -11,7 +11,7 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gaudi_perf.reports.page.data import Page, ShownCase, ShownComparison
+from gaudi_perf.reports.page.data import Page, ShownComparison
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.vocabulary.formats import change, interval, seconds
@@ -26,16 +26,14 @@ BAR_WIDTH, BAR_HEIGHT = 132, 18
 
 def render_page(page: Page) -> bytes:
     """The page as HTML in UTF-8."""
-    return _render("page.html.jinja", [_script()], page=page, look=_worst(page), data=embedded(page))
+    parts = "\n".join((_ASSETS / name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
+    look = [case for case in page.cases if case.state in _LOOK][:_MOST_CARDS]
+    return _render("page.html.jinja", [script], page=page, look=look, data=embedded(page))
 
 
 def render_words(title: str, tables: Sequence[Words]) -> bytes:
-    """A page of tables alone, without a script.
-
-    Args:
-        title: its heading.
-        tables: what stands below it.
-    """
+    """A page of tables alone, without a script."""
     shown = [
         Words(
             harmless(table.heading),
@@ -72,15 +70,6 @@ def bar(comparison: ShownComparison) -> dict[str, float]:
         "zone": round(middle - comparison.tolerance * scale, 1),
         "zone_width": round(2 * comparison.tolerance * scale, 1),
     }
-
-
-def _worst(page: Page) -> list[ShownCase]:
-    return [case for case in page.cases if case.state in _LOOK][:_MOST_CARDS]
-
-
-def _script() -> str:
-    parts = [(_ASSETS / name).read_text("utf-8") for name in _SCRIPTS]
-    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
 def _render(template: str, scripts: list[str], **values: object) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 from gaudi_perf.stores.baselines import BaselineStore
@@ -14,57 +13,40 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Verdict
 
 
-@dataclass(frozen=True)
 class StoredBaselines:
-    """The baseline files of some devices, by label.
+    """The baseline files of some devices, by label, with a sentence for each that could not be read."""
 
-    Attributes:
-        problems: a sentence for each file that could not be read.
-    """
-
-    by_label: dict[str, Baseline]
-    problems: tuple[str, ...] = ()
-    _cases: dict[tuple[str, str], list[CaseBaseline]] = field(default_factory=dict)
+    def __init__(self, directory: Path, devices: set[str]) -> None:
+        store = BaselineStore(directory)
+        self.by_label: dict[str, Baseline] = {}
+        self.problems: list[str] = []
+        self._cases: dict[tuple[str, str], list[CaseBaseline]] = {}
+        try:
+            places = [place for place in store.list() if place.device in devices]
+        except UserError as error:
+            self.problems.append(str(error))
+            return
+        for place in places:
+            try:
+                self.by_label[place.label] = store.load(place)
+            except UserError as error:
+                self.problems.append(str(error))
+                continue
+            for case in self.by_label[place.label].cases:
+                self._cases.setdefault((place.label, case.id), []).append(case)
 
     def behind(self, verdict: Verdict, run: Run) -> CaseBaseline | None:
         """The entry that a verdict was held against, or None where it is not stored (any more)."""
-        found = self.by_label.get(verdict.baseline)
         level = verdict.baseline_median_s
-        if found is None or level is None:
-            return None
-        for case in self._named(verdict.baseline, run.case.id):
-            same = not found.differences(case, run.comparability)
-            if same and abs(case.level_s / level - 1) < 1e-6:  # else it was refreshed since
+        for case in self._cases.get((verdict.baseline, run.case.id), ()):
+            same = not self.by_label[verdict.baseline].differences(case, run.comparability)
+            if same and level is not None and abs(case.level_s / level - 1) < 1e-6:  # else it was refreshed since
                 return case
         return None
 
     def levels(self, run: Run) -> Iterator[tuple[Stack, float]]:
         """Stack and level in seconds of every entry that a run could be compared with."""
         for label, baseline in self.by_label.items():
-            for case in self._named(label, run.case.id):
+            for case in self._cases.get((label, run.case.id), ()):
                 if not baseline.differences(case, run.comparability):
                     yield baseline.stack_of(case), case.level_s
-
-    def _named(self, label: str, case_id: str) -> Sequence[CaseBaseline]:
-        if not self._cases:
-            for name, baseline in self.by_label.items():
-                for case in baseline.cases:
-                    self._cases.setdefault((name, case.id), []).append(case)
-        return self._cases.get((label, case_id), ())
-
-
-def stored_baselines(directory: Path, devices: set[str]) -> StoredBaselines:
-    """Read the baselines of these devices; what is malformed is told, and the page is made without it."""
-    store = BaselineStore(directory)
-    found: dict[str, Baseline] = {}
-    problems: list[str] = []
-    try:
-        places = [place for place in store.list() if place.device in devices]
-    except UserError as error:
-        return StoredBaselines({}, (str(error),))
-    for place in places:
-        try:
-            found[place.label] = store.load(place)
-        except UserError as error:
-            problems.append(str(error))
-    return StoredBaselines(found, tuple(problems))

@@ -34,7 +34,7 @@ function caseView(index, withCrumbs = true) {
   const ratio = ratioPlot(c), split = splitPlot(c);
   const level = (c.comparisons.find((one) => one.level) || {}).level;
   const one = figure("Rounds, in order", legend([dot("f-none"), "warm-up"], [dot("f-now see"), "rounds that count"], [svg("rect", { width: 14, height: 14, class: "f-steady" }), "steady"], ...(level ? [[line(0, 7, 14, 7, "t-before bold dash"), "baseline's level"]] : [])), roundsPlot(c), numbers(["Run", "Started (UTC)", "Warm-up", "Rounds that count"], () => c.rounds.map((run, k) => [String(k + 1), run.at, (run.warm || []).map((v) => seconds(v)).join(", "), run.kept.map((v) => seconds(v)).join(", ")])));
-  const two = figure("Now and then", ["Each dot is a round, the box holds the middle half, the line is the median, diamonds are the medians of runs."], distributionPlot(c));
+  const two = figure("This session and the baseline", ["Each dot is a round, the box holds the middle half, the line is the median, diamonds are the medians of runs."], distributionPlot(c));
   parts.push(el("div", { class: "pair" }, one, two));
   const small = [];
   if (ratio) small.push(figure("Change, with its interval", ["The shaded part is the tolerance; right of the middle is slower."], ratio));
@@ -46,8 +46,8 @@ function caseView(index, withCrumbs = true) {
 function trendFigure(c) {
   const t = c.trend, shifts = t.changes || [];
   const words = shifts.length ? "Numbered lines are changes of level." : t.searched ? "No change of level was found." : "";
-  const list = shifts.length ? el("ol", { class: "reasons" }, ...changes.map((shift) => el("li", {}, `${shift.text}. ${shift.changed && shift.changed.length ? `Changed in the stack: ${shift.changed.join(", ")}.` : "The stack did not change."}`))) : null;
-  return figure("Sessions and versions", [`Medians with the middle half of their rounds; bands are versions of the stack. ${words}`], trendPlot(c), list, numbers(["Night (UTC)", "Stack", "Median", "Middle half"], () => t.at.map((at, i) => [moment(at), data.stacks[t.stack[i]], seconds(t.level[i], 4), `${seconds(t.low[i])} to ${seconds(t.high[i])}`])));
+  const list = shifts.length ? el("ol", { class: "reasons" }, ...shifts.map((shift) => el("li", {}, `${shift.text}. ${shift.changed && shift.changed.length ? `Changed in the stack: ${shift.changed.join(", ")}.` : "No recorded stack change."}`))) : null;
+  return figure("Sessions and versions", [`Medians with the middle half of their rounds; bands are versions of the stack. ${words}`], trendPlot(c), list, numbers(["Session (UTC)", "Stack", "Median", "Middle half"], () => t.at.map((at, i) => [moment(at), data.stacks[t.stack[i]], seconds(t.level[i], 4), `${seconds(t.low[i])} to ${seconds(t.high[i])}`])));
 }
 function factsOf(c) {
   const groups = Object.entries(c.facts || {}).map(([heading, pairs]) => el("div", {}, el("h3", {}, heading), el("dl", {}, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))))));

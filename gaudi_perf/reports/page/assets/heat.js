@@ -7,16 +7,16 @@ const heat = (() => {
     const size = BINS.filter((edge) => Math.abs(ratio - 1) >= edge).length;
     return size ? `${ratio > 1 ? "b" : "c"}${size}` : "b0";
   }
-  // What was compared with a baseline is shown as the comparison's estimate; other changes are ratios of levels.
-  function estimate(c, column, other) {
-    const made = column === c.stack ? (c.comparisons || []).find((one) => !one.metric && one.stack === other && one.ratio) : undefined;
-    return made && made.ratio;
+  // The session's own stack shows the estimate of its verdict, best one against the chosen version; else the ratio of levels.
+  function compared(c, column, other) {
+    const made = column === c.stack ? (c.comparisons || []).filter((one) => !one.metric && one.ratio) : [];
+    return made.find((one) => one.stack === other) || made[0];
   }
-  function cell(level, other, name, known) {
+  function cell(level, other, name, verdict) {
     if (level === undefined) return el("td", { class: "none" }, "");
+    if (verdict) return titled2(el("td", { class: bin(verdict.ratio) }, change(verdict.ratio)), `${name}: ${seconds(level)}, ${change(verdict.ratio)} against ${verdict.against}: ${verdict.kind}`);
     if (other === undefined) return titled2(el("td", { class: "b0" }, seconds(level)), `${name}: ${seconds(level)}`);
-    const ratio = known || level / other;
-    return titled2(el("td", { class: bin(ratio) }, change(ratio)), `${name}: ${seconds(level)}, ${change(ratio)}`);
+    return titled2(el("td", { class: bin(level / other) }, change(level / other)), `${name}: ${seconds(level)}, ${change(level / other)}`);
   }
   function titled2(node, words) { node.title = words; return node; }
   function refresh() {
@@ -27,7 +27,7 @@ const heat = (() => {
       let first, before;  // index of a stack and level
       const cells = columns.map((column) => {
         const level = levels.get(column), [other, reference] = (against.value === "first" ? first : before) || [];
-        const made = cell(level, reference, data.stacks[column], estimate(c, column, other));
+        const made = cell(level, reference, data.stacks[column], compared(c, column, other));
         if (level !== undefined) { before = [column, level]; first = first || before; }
         return made;
       });

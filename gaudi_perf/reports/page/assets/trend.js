@@ -5,7 +5,7 @@ function sparkline(host, c) {
   const y = scale(...padded(Math.min(...t.level), Math.max(...t.level)), height - 3, 3), x = scale(0, t.level.length - 1, 3, width - 5);
   const picture = svg("svg", { width, height, "aria-hidden": "true" });
   picture.append(svg("path", { d: t.level.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join(""), class: "line t-soft" }));
-  for (const change of t.changes || []) picture.append(line(x(shift.index), 0, x(shift.index), height, shift.ratio > 1 ? "t-slower" : "t-faster"));
+  for (const shift of t.changes || []) picture.append(line(x(shift.index), 0, x(shift.index), height, shift.ratio > 1 ? "t-slower" : "t-faster"));
   picture.append(svg("circle", { cx: x(t.level.length - 1), cy: y(t.level[t.level.length - 1]), r: 2.8, class: "f-now" }));
   host.replaceChildren(picture);
 }
