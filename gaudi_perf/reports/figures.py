@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run, level_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Figures:
     """What a table shows of a case.
 
     Attributes:
-        latency_s: median over runs of each run's median latency.
+        latency_s: the level of the runs.
         spread: interquartile range of all rounds, relative to the median; None for fewer than four rounds.
         limit_share: how near the memory's limit the latency is (1 is at the limit), if the bandwidth is known.
     """
@@ -35,7 +35,7 @@ class Figures:
 def figures(runs: Sequence[Run]) -> Figures:
     """The figures of the runs of one case; there is at least one."""
     rounds = [latency for run in runs for latency in run.measurement.latencies_s]
-    latency = statistics.median(run.level_s for run in runs)
+    latency = level_of(runs)
     first = [value for run in runs for value in run.values("first-token")]
     following = [value for run in runs for value in run.values("per-token")]
     workload = runs[0].case.workload

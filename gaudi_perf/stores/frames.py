@@ -64,7 +64,7 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     rounds = [run.measurement.latencies_s for run in runs]
     probes = [run.measurement.probes_s or [math.nan] * len(run.measurement.latencies_s) for run in runs]
     frame = _frame({**_identity(run), "valid": run.valid} for run in runs)
-    texts = frame.select_dtypes("object").columns
+    texts = _texts(frame)
     frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
     index = frame.index.repeat([len(latencies) for latencies in rounds])
     repeated: pandas.DataFrame = frame.loc[index].reset_index(drop=True)
@@ -80,7 +80,7 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
 
 def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
     """A frame as CSV (RFC 4180) with a header."""
-    texts = frame.select_dtypes(["object", "category"]).columns
+    texts = _texts(frame)
     safe = frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts})
     return str(safe.to_csv(index=False, lineterminator=lineterminator))
 
@@ -117,6 +117,11 @@ def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
     types = {name: _TYPES.get(name, "float64" if name.endswith("_s") else "object") for name in names}
     typed: pandas.DataFrame = frame.astype(types)
     return typed
+
+
+def _texts(frame: pandas.DataFrame) -> list[str]:
+    """Columns of texts, whatever type this version of pandas gives them."""
+    return [str(name) for name, kind in frame.dtypes.items() if kind.name in ("object", "str", "category")]
 
 
 def _median(values: list[float]) -> float | None:
