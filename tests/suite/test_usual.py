@@ -12,7 +12,7 @@ CASE = ["-k", "bloomz7b-1x-eager-kvcache", "--benchmark-disable"]
 QUICK = ["--rounds", "5", "--time-budget", "5", "--new-tokens", "4", "--runs", "2"]
 
 
-def test_ten_nights_of_results_teach_what_noise_is_usual(suite: Suite, scripted: Scripted) -> None:
+def test_ten_sessions_of_results_teach_what_noise_is_usual(suite: Suite, scripted: Scripted) -> None:
     first = suite(*CASE, *QUICK, "--refresh-baselines", injected=scripted())
     assert first.status == 0, first.output
     assert "variation: " not in first.output

@@ -120,7 +120,7 @@ def _run(script: str, folder: Path, **variables: str) -> int:
     return done.returncode
 
 
-def test_a_night_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
+def test_a_session_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
     """Results lie in a history of all nights; the artifact and the summary are of this one."""
     history = tmp_path / "history"
     for name, second in (("before", 1_000_000_000), ("tonight", 2_000_000_000)):
@@ -139,7 +139,7 @@ def test_a_night_hands_on_what_it_measured_itself(tmp_path: Path) -> None:
     assert not (tmp_path / "summary.md").exists()
 
 
-def test_a_night_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
+def test_a_session_that_measured_nothing_is_no_success(tmp_path: Path) -> None:
     """Where no device is found, every test is skipped, and pytest has nothing to complain of."""
     (tmp_path / "history").mkdir()
     (tmp_path / "begun").touch()
