@@ -1,11 +1,11 @@
 """The noise of an installation: how far runs and sessions of a case lie apart, estimated from its history.
 
-Nobody but the history knows how far the sessions of a machine lie apart: runs of one session, or a published number,
-say nothing of it. docs/detection.md says what that is worth.
+docs/detection.md says what that is worth.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,8 +49,6 @@ class NoiseEstimate:
 
 _Code = tuple[bytes, str]
 """The stack with its components and settings, and what the stacks' file calls it."""
-_Known = dict[Comparability, dict[_Code, dict[str, Run]]]
-"""Runs by their names, of what may be compared, by stack."""
 
 
 class NoiseHistory:
@@ -63,8 +61,8 @@ class NoiseHistory:
     def __init__(self, read: Callable[[], Iterable[Run]], baselines: BaselineStore | None = None) -> None:
         self._read = read
         self._baselines = baselines
-        self._results: _Known | None = None
-        self._stored: dict[str, _Known] = {}
+        self._devices: set[str] = set()  # whose baselines were read
+        self._known: dict[Comparability, dict[_Code, dict[str, Run]]] = {}
         self._estimates: dict[tuple[Comparability, bytes, frozenset[str], bool], NoiseEstimate | None] = {}
 
     @classmethod
@@ -80,32 +78,33 @@ class NoiseHistory:
         It is estimated from runs of one and the same stack: the one with the most sessions, and that in question, where
         it has as many. Sessions that are compared do not count (``without``).
         """
-        asked = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without), probes
+        key, own, apart = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without)
+        asked = key, own, apart, probes
         if asked not in self._estimates:
-            self._estimates[asked] = self._estimated(*asked)
+            codes = sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0]))
+            stacks = [in_order(known.values()) for _, known in codes]
+            best = max(stacks, key=lambda runs: len({run.session_id for run in runs} - apart), default=[])
+            self._estimates[asked] = estimated_from([sample_of(run) for run in best], apart, probes=probes)
         return self._estimates[asked]
-
-    def _estimated(self, key: Comparability, own: bytes, without: frozenset[str], probes: bool) -> NoiseEstimate | None:
-        best: list[Run] = []
-        for _, known in sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0])):
-            runs = in_order(known.values())
-            if len({run.session_id for run in runs} - without) > len({run.session_id for run in best} - without):
-                best = runs
-        return estimated_from([sample_of(run) for run in best], without, probes=probes)
 
     def _codes(self, key: Comparability) -> dict[_Code, dict[str, Run]]:
         """The runs by what stack they are of; those of the results and of the baselines count once."""
-        if self._results is None:
-            try:
-                self._results = _grouped(self._read())
-            except UserError:
-                self._results = {}
-        if key.device not in self._stored:
-            self._stored[key.device] = _grouped(self._baseline_runs(key.device))
-        codes = {code: dict(known) for code, known in self._stored[key.device].get(key, {}).items()}
-        for code, known in self._results.get(key, {}).items():
-            codes.setdefault(code, {}).update(known)
-        return codes
+        if not self._devices:
+            with contextlib.suppress(UserError):
+                self._add(list(self._read()))
+        if key.device not in self._devices:
+            self._devices.add(key.device)
+            self._add(list(self._baseline_runs(key.device)))
+        return self._known.get(key, {})
+
+    def _add(self, runs: list[Run]) -> None:
+        lines: dict[int, bytes] = {}  # stacks are shared between runs of a history
+        for run in runs:
+            if not run.not_usable:
+                if id(run.stack) not in lines:
+                    lines[id(run.stack)] = encode_line(run.stack)
+                codes = self._known.setdefault(msgspec.structs.replace(run.comparability, stack_label=""), {})
+                codes.setdefault((lines[id(run.stack)], run.stack_label), {}).setdefault(run.run_id, run)
 
     def _baseline_runs(self, device: str) -> Iterable[Run]:
         if self._baselines is None:
@@ -156,17 +155,3 @@ def _corrected(samples: Sequence[RunSample]) -> list[RunSample] | None:
         replace(sample, rounds=sample.rounds * np.exp(-slope * probe))
         for sample, probe in zip(samples, probes, strict=True)
     ]
-
-
-def _grouped(runs: Iterable[Run]) -> _Known:
-    found: _Known = {}
-    lines: dict[int, bytes] = {}  # stacks are shared between runs of a history
-    kept = list(runs)  # so that no other stack gets the number of one that is gone
-    for run in kept:
-        if run.not_usable:
-            continue
-        if id(run.stack) not in lines:
-            lines[id(run.stack)] = encode_line(run.stack)
-        key = msgspec.structs.replace(run.comparability, stack_label="")
-        found.setdefault(key, {}).setdefault((lines[id(run.stack)], run.stack_label), {})[run.run_id] = run
-    return found

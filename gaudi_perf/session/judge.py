@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 
 from gaudi_perf.judging import (
     CaseEvidence,
@@ -13,7 +14,6 @@ from gaudi_perf.judging import (
     evidence_against_baselines,
     evidence_side_by_side,
 )
-from gaudi_perf.judging.cost import seconds_per_run
 from gaudi_perf.judging.multiple_testing import Conclusion, MultipleTesting
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.statistics.sequential import StoppingPlan
@@ -23,6 +23,10 @@ from gaudi_perf.vocabulary.run import Run
 
 RunsOfSide = Mapping[Case, Sequence[Run]]
 """What was measured on one stack so far."""
+
+_OF_GROUP = ("start", "load")
+_PART_OF_START = "start: "
+"""Begins the phases that the start of several ranks consists of; they are parts of ``start``, told beside it."""
 
 
 class SessionJudge:
@@ -100,3 +104,29 @@ class SessionJudge:
         if len(runs) == 2:
             return evidence_side_by_side(runs[0], runs[1], rounds_in_turns=self._settings.rounds_in_turns)
         return evidence_against_baselines(runs[0], self._baselines, self._settings.against, self.history)
+
+
+def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None:
+    """About how long another run of a case takes, in a fresh worker group.
+
+    Args:
+        session: all runs of the session. Starting and loading are recorded once a group, by the run that paid for them;
+            the dearest of those with the same model and device count counts.
+    """
+    if not runs:
+        return None
+    own = fmean(
+        sum(
+            seconds
+            for phase, seconds in run.measurement.phases_s.items()
+            if phase not in _OF_GROUP and not phase.startswith(_PART_OF_START)
+        )
+        for run in runs
+    )
+    ours = runs[0].case.configuration
+    starts = [
+        sum(run.measurement.phases_s.get(phase, 0.0) for phase in _OF_GROUP)
+        for run in session
+        if (run.case.configuration.model, run.case.configuration.devices) == (ours.model, ours.devices)
+    ]
+    return (own + max(starts, default=0.0)) or None

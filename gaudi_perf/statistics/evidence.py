@@ -125,8 +125,8 @@ def _of_runs(
     covariates = Covariates.none(values.size)
     for found in (probes, tails):
         if found is not None:
-            for column, known_before in zip(found.columns.T, found.coefficients, strict=True):
-                covariates = covariates.with_column(column, *known_before)
+            for column, coefficient in zip(found.columns.T, found.coefficients, strict=True):
+                covariates = covariates.with_column(column, *coefficient)
     known = posterior(values, sides, groups, spreads, covariates)
     left = values - covariates.values @ known.coefficients
     if not side_by_side:

@@ -165,22 +165,22 @@ def posterior(
     run_axis, group_axis = _first_grid(values, sides, prior)
     for remaining in reversed(range(_REFINEMENTS)):
         run, group = (axis.ravel() for axis in np.meshgrid(run_axis, group_axis, indexing="ij"))
-        fit = _fit(moments, np.exp(run), np.exp(group), prior, covariates)
+        log_density, means, deviations, coefficients = _fit(moments, np.exp(run), np.exp(group), prior, covariates)
         if remaining:
-            run_axis, group_axis = _refined(run_axis, fit.log_density, 0), _refined(group_axis, fit.log_density, 1)
-    shares = np.exp(fit.log_density - fit.log_density.max())
+            run_axis, group_axis = _refined(run_axis, log_density, 0), _refined(group_axis, log_density, 1)
+    shares = np.exp(log_density - log_density.max())
     total = float(shares.sum())
     shares /= total
     kept = shares > 1e-12
     cell = float((run_axis[1] - run_axis[0]) * (group_axis[1] - group_axis[0]))
     return Posterior(
         weights=shares[kept] / shares[kept].sum(),
-        means=fit.means[kept],
-        deviations=fit.deviations[kept],
+        means=means[kept],
+        deviations=deviations[kept],
         run=math.sqrt(float(shares @ np.exp(2 * run))),
         group=math.sqrt(float(shares @ np.exp(2 * group))),
-        coefficients=shares @ fit.coefficients,
-        log_evidence=float(fit.log_density.max()) + math.log(total * cell),
+        coefficients=shares @ coefficients,
+        log_evidence=float(log_density.max()) + math.log(total * cell),
     )
 
 
@@ -235,14 +235,6 @@ class _Moments:
     effect: int  # column of z
 
 
-@dataclass(frozen=True)
-class _Fit:
-    log_density: FloatArray
-    means: FloatArray
-    deviations: FloatArray
-    coefficients: FloatArray
-
-
 def _moments(
     values: FloatArray,
     sides: FloatArray,
@@ -279,7 +271,10 @@ def _refined(axis: FloatArray, log_density: FloatArray, dimension: int) -> Float
     return np.linspace(axis[low], axis[high], _POINTS)
 
 
-def _fit(moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates) -> _Fit:
+def _fit(
+    moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPrior, covariates: Covariates
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """For spreads of shape (points,): log density, the effect's means and deviations, and means of coefficients."""
     run_variance, group_variance = run**2, group**2
     sizes = moments.sizes
     effect, first = moments.effect, moments.effect + 1
@@ -308,12 +303,7 @@ def _fit(moments: _Moments, run: FloatArray, group: FloatArray, prior: SpreadPri
     run_doubt, group_doubt = (_RUN_DOUBT, _GROUP_DOUBT) if prior.doubted else (None, None)
     log_density += _log_prior(run_variance, expected_run, prior.run_freedom, run_doubt)
     log_density += _log_prior(group_variance, expected_group, prior.group_freedom, group_doubt)
-    return _Fit(
-        log_density=log_density,
-        means=coefficients[:, effect],
-        deviations=np.sqrt(covariance[:, effect, effect]),
-        coefficients=coefficients[:, first:],
-    )
+    return log_density, coefficients[:, effect], np.sqrt(covariance[:, effect, effect]), coefficients[:, first:]
 
 
 def _log_prior(

@@ -70,21 +70,21 @@ def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Sh
     if ours.token_ids != theirs.token_ids or not ours.sample or not theirs.sample:
         raise ValueError("traces along different tokens, or without samples, cannot be compared")
     steps = len(ours.sample)
-    shares = []  # of what rounding allows, by step
-    for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
-        apart = pstdev(left - right for left, right in zip(mine, other, strict=True))
-        shares.append(apart / _allowed(theirs, step, dtype, shape))
+    allowed = [_allowed(theirs, step, dtype, shape) for step in range(steps)]
+    shares = [
+        pstdev(left - right for left, right in zip(mine, other, strict=True)) / limit
+        for mine, other, limit in zip(ours.sample, theirs.sample, allowed, strict=True)
+    ]
     for step in range(steps):
         together = shares[step : step + _TOGETHER]
         share, most = median(together), 1.0
         if len(together) < _TOGETHER or shares[step] > _ALONE:
             share, most = shares[step], _ALONE
         if share > most:
-            allowed = _allowed(theirs, step, dtype, shape)
             return Agreement(
                 "wrong",
-                f"at step {step + 1} of {steps} the logits are {share * allowed:.3g} apart, and rounding allows "
-                f"{most * allowed:.3g}",
+                f"at step {step + 1} of {steps} the logits are {share * allowed[step]:.3g} apart, and rounding allows "
+                f"{most * allowed[step]:.3g}",
             )
     return _worst(
         _choice(theirs, step, ours.likeliest[step][0], dtype, shape)

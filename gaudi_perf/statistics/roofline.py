@@ -1,9 +1,8 @@
 """The memory's limit: no generation is faster than its bytes can be read.
 
-At batch 1, every new token needs every weight once, and a GPU or Gaudi multiplies faster than it reads. So the bytes
-that must be read, over the memory's bandwidth, are the time below which no software gets (the roofline model: Williams,
-Waterman and Patterson, Communications of the ACM 52 (4), 2009). Counted are the fewest bytes: activations stay on the
-chip, nothing is read twice in a step. Weights and cache are divided evenly among devices, which read at the same time.
+At batch 1, every new token needs every weight once, and a GPU or Gaudi multiplies faster than it reads: the roofline
+model (Williams, Waterman and Patterson, Communications of the ACM 52 (4), 2009). Counted are the fewest bytes:
+activations stay on the chip, nothing is read twice in a step, devices share weights and cache evenly.
 """
 
 from __future__ import annotations

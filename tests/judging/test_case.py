@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from gaudi_perf.judging import CaseJudge, Rules, evidence_side_by_side
-from gaudi_perf.judging.cost import seconds_per_run
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.wording import advice, reason
+from gaudi_perf.session.judge import seconds_per_run
 from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.vocabulary.metrics import TITLES, Metric
 from gaudi_perf.vocabulary.run import Measurement, Run
