@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
-from gaudi_perf.cli.runs import chosen_runs, filter_options, tolerance_option
+from gaudi_perf.cli.common import (
+    Command,
+    chosen_runs,
+    echo_table,
+    filter_options,
+    results_option,
+    share,
+    shown,
+    tolerance_option,
+)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 _FEW = 3
 _MANY_ALARMS = 0.05
+_NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNCHANGED", "INCONCLUSIVE")
 
 
 @click.command(cls=Command)
@@ -84,7 +93,8 @@ def audit(
         design = usual_design(history.samples, candidates, baselines, side_by_side)
         outcome = audit_history(history, design, minded, repeats)
         if isinstance(outcome, str):
-            too_short.append(f"{history.device} {history.stack} {history.case_id}: {_too_short(history, outcome)}")
+            size = f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}"
+            too_short.append(f"{history.device} {history.stack} {history.case_id}: {size}: {outcome}")
         else:
             replayed.append((history, design, outcome))
     if not replayed:
@@ -97,11 +107,6 @@ def audit(
         click.echo(shown(f"too short: {sentence}"))
 
 
-def _too_short(history: History, reason: str) -> str:
-
-    return f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}: {reason}"
-
-
 def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
     from gaudi_perf.statistics.verdict import ComparisonSettings
     from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -111,15 +116,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
         click.echo(shown(f"{device}, {stack}, {host}"))
         own = [one for one in replayed if (one[0].device, one[0].stack, one[0].host) == (device, stack, host)]
         echo_table(
-            [
-                ("case", "left"),
-                ("runs/sessions", "right"),
-                ("replayed", "right"),
-                ("false alarms", "right"),
-                ("detects", "right"),
-                ("wrongly UNCHANGED", "right"),
-                ("INCONCLUSIVE", "right"),
-            ],
+            [("case", "left"), *((title, "right") for title in _NUMBERS)],
             [
                 (
                     history.case_id,

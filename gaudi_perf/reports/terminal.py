@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.ranks import lagging
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import harmless, text_console
 from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.reports.wording import (
     NEVER_STEADY,
@@ -46,24 +45,6 @@ STYLES = {
 }
 _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
-
-
-def text_console(width: int, color: bool) -> tuple[Console, io.StringIO]:
-    """A console that writes into a text, and takes nothing in it for markup."""
-    from rich.console import Console
-
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        legacy_windows=False,
-    )
-    return console, buffer
 
 
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
