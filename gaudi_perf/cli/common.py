@@ -87,6 +87,13 @@ def results_option(command: F) -> F:
 case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["bfloat16", "float16", "float32"]),
+    default="bfloat16",
+    show_default=True,
+    help="Of weights and cache.",
+)
 tolerance_option = click.option(
     "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="Largest slowdown that is accepted."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, parsed, results_option, shown
+from gaudi_perf.cli.common import Command, baselines_option, dtype_option, parsed, results_option, shown
 from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -58,7 +58,7 @@ _LINE_EVERY_SECONDS = 10.0
     show_default=True,
     help="dummy, hub or a directory, as pytest's.",
 )
-@click.option("--dtype", type=click.Choice(["bfloat16", "float16", "float32"]), default="bfloat16", show_default=True)
+@dtype_option
 @click.option("--against", metavar="BASELINE", default="", help="The baseline to hold the throughput against.")
 @baselines_option
 @results_option

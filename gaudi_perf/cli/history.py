@@ -24,11 +24,7 @@ _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 @click.option("--last", type=click.IntRange(min=0), default=20, show_default=True, help="Runs that are listed.")
 @click.option("--changes/--no-changes", default=True, show_default=True, help="Look for changes of level.")
 @click.option(
-    "--tolerance",
-    metavar="PERCENT",
-    default="5%",
-    show_default=True,
-    help="Changes below half of this are not reported.",
+    "--tolerance", metavar="PERCENT", default="5%", show_default=True, help="Changes below half of it are not reported."
 )
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")

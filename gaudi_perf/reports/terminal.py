@@ -51,10 +51,8 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     """The summary of a session: a row for every measured case, worst first, then what was skipped.
 
     Args:
-        session: what was found.
         runs: the runs of each measured case, by case id.
         width: columns of the terminal; 80 are enough.
-        color: whether to colour; without, the text is plain.
     """
     console, buffer = text_console(max(width, 60), color)
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
