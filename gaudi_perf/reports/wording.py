@@ -446,14 +446,12 @@ def notes(session: Session) -> list[str]:
 def skipped(session: Session) -> list[str]:
     """How many cases cannot run here, and why: ``skipped: 2 cases need 16 devices, found 8``."""
     counts = Counter(report.skipped for report in session.cases if report.skipped)
-    return [
-        harmless(f"skipped: {counted(count, 'case')}{_why_skipped(reason, count)}") for reason, count in counts.items()
-    ]
-
-
-def _why_skipped(reason: str, count: int) -> str:
-    verb, _, rest = reason.partition(" ")
-    return f" {'needs' if count == 1 else 'need'} {rest}" if verb == "needs" else f": {reason}"
+    lines = []
+    for why, count in counts.items():
+        needs = why.removeprefix("needs ")
+        text = f": {why}" if needs == why else f" {'needs' if count == 1 else 'need'} {needs}"
+        lines.append(harmless(f"skipped: {counted(count, 'case')}{text}"))
+    return lines
 
 
 def limit_note(run: Run) -> str:
