@@ -38,11 +38,5 @@ def main() -> None:
     """
 
 
-main.add_command(audit)
-main.add_command(baselines)
-main.add_command(compare)
-main.add_command(complete)
-main.add_command(doctor)
-main.add_command(history)
-main.add_command(report)
-main.add_command(table)
+for command in (audit, baselines, compare, complete, doctor, history, report, table):
+    main.add_command(command)

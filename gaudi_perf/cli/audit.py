@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_table, results_option, share, shown
-from gaudi_perf.cli.runs import chosen_runs, filter_options, tolerance_option
+from gaudi_perf.cli.common import (
+    Command,
+    chosen_runs,
+    echo_table,
+    filter_options,
+    results_option,
+    share,
+    shown,
+    tolerance_option,
+)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 _FEW = 3
 _MANY_ALARMS = 0.05
+_NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNCHANGED", "INCONCLUSIVE")
 
 
 @click.command(cls=Command)
@@ -84,7 +93,8 @@ def audit(
         design = usual_design(history.samples, candidates, baselines, side_by_side)
         outcome = audit_history(history, design, minded, repeats)
         if isinstance(outcome, str):
-            too_short.append(f"{history.device} {history.stack} {history.case_id}: {_too_short(history, outcome)}")
+            size = f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}"
+            too_short.append(f"{history.device} {history.stack} {history.case_id}: {size}: {outcome}")
         else:
             replayed.append((history, design, outcome))
     if not replayed:
@@ -97,29 +107,17 @@ def audit(
         click.echo(shown(f"too short: {sentence}"))
 
 
-def _too_short(history: History, reason: str) -> str:
-
-    return f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}: {reason}"
-
-
 def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
     from gaudi_perf.statistics.verdict import ComparisonSettings
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
-    hosts = dict.fromkeys((history.device, history.stack, history.host) for history, _, _ in replayed)
-    for device, stack, host in hosts:
-        click.echo(shown(f"{device}, {stack}, {host}"))
-        own = [one for one in replayed if (one[0].device, one[0].stack, one[0].host) == (device, stack, host)]
+    hosts: dict[tuple[str, str, str], list[tuple[History, Design, Audited]]] = {}
+    for one in replayed:
+        hosts.setdefault((one[0].device, one[0].stack, one[0].host), []).append(one)
+    for host, own in hosts.items():
+        click.echo(shown(", ".join(host)))
         echo_table(
-            [
-                ("case", "left"),
-                ("runs/sessions", "right"),
-                ("replayed", "right"),
-                ("false alarms", "right"),
-                ("detects", "right"),
-                ("wrongly UNCHANGED", "right"),
-                ("INCONCLUSIVE", "right"),
-            ],
+            [("case", "left"), *((title, "right") for title in _NUMBERS)],
             [
                 (
                     history.case_id,
@@ -128,7 +126,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
                     if design.side_by_side
                     else f"{design.candidates} of {design.baselines}",
                     f"{percent(audited.audit.false_alarms)} (< {percent(audited.audit.false_alarms_high)})",
-                    _finds(audited.audit),
+                    _detects(audited.audit),
                     percent(audited.audit.wrong_unchanged),
                     percent(audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]),
                 )
@@ -143,30 +141,30 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
     click.echo(
         f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
     )
-    taught = [history.case_id for history, _, audited in replayed if audited.learned == 1]
-    untaught = [
+    estimated = any(audited.learned == 1 for _, _, audited in replayed)
+    assumed = dict.fromkeys(
         history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
-    ]
-    if taught:
+    )
+    if estimated:
         click.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
-    if untaught:
-        whose = f" for {', '.join(dict.fromkeys(untaught))}" if taught else ""
+    if assumed:
+        whose = f" for {', '.join(assumed)}" if estimated else ""
         click.echo(shown(f"noise: assumed (fewer than 10 other sessions){whose}"))
     if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
         click.echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
-    few = [
+    few = dict.fromkeys(
         history.case_id
         for history, design, _ in replayed
         if len(history.samples)
         < _FEW * (design.candidates + (design.candidates if design.side_by_side else design.baselines))
-    ]
+    )
     if few:
-        click.echo(shown(f"few runs for {', '.join(dict.fromkeys(few))}: the same ones are drawn again and again"))
+        click.echo(shown(f"few runs for {', '.join(few)}: the same ones are drawn again and again"))
 
 
-def _finds(audit: Audit) -> str:
+def _detects(audit: Audit) -> str:
     smallest = audit.smallest_detectable_slowdown
     return f"over {percent_set(max(audit.shares))}" if smallest is None else percent_set(smallest)

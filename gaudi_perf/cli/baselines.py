@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gaudi_perf.cli.common import Command, Group, baselines_option, echo_table, echo_words, existing_store, shown
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
-from gaudi_perf.cli.waiving import echo_waivers, waive
+from gaudi_perf.cli.waiving import echo_waivers, over, waive
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-
-if TYPE_CHECKING:
-    from gaudi_perf.stores.places import Place
 
 
 @click.group(cls=Group)
@@ -44,10 +40,13 @@ def list_command(device: str | None, baselines_dir: Path) -> None:
     """
     places = existing_store(baselines_dir).list()
     chosen = [place for place in places if device in (None, place.device)]
+    if not chosen and device is None:
+        raise UserError(f"{baselines_dir}: holds no baselines: store some with gaudi-perf baselines refresh")
     if not chosen:
-        raise UserError(_none(baselines_dir, device, places))
+        there = ", ".join(sorted({place.device for place in places})) or "none"
+        raise UserError(f"--device {device}: {baselines_dir} has no baselines of it; there are: {there}")
     echo_table(
-        [("device", "left"), ("stack", "left"), ("file", "left")],
+        [(title, "left") for title in ("device", "stack", "file")],
         [(place.device, place.stack_name, str(place.path)) for place in chosen],
     )
     echo_waivers(baselines_dir)
@@ -75,8 +74,8 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
     document = store.read(device, stack_name)
     if as_json:
         click.echo(encode_baseline(document).decode(), nl=False)
-        return
-    echo_words(description(document))
+    else:
+        echo_words(description(document))
 
 
 @baselines.command(cls=Command)
@@ -94,10 +93,8 @@ def verify(baselines_dir: Path) -> None:
 
     store = existing_store(baselines_dir)
     problems = list(store.problems())
-    waived = 0
     try:
         waivers = WaiverStore(baselines_dir).list()
-        waived = len(waivers)
     except UserError as error:
         problems.append(str(error))
         waivers = ()
@@ -108,32 +105,12 @@ def verify(baselines_dir: Path) -> None:
         raise click.exceptions.Exit(1)
     places = store.list()
     for waiver in waivers:
-        newest = [place for place in places if (place.device, place.kind) == (waiver.device, waiver.kind)]
-        over = [place for place in newest if _reached(waiver.until, place)]
-        if over:
-            click.echo(
-                shown(
-                    f"note: the waiver of {waiver.case} on {waiver.device} ends at {waiver.until_stack}, and there is "
-                    f"a baseline of {over[-1].stack_name}: it fails again there; remove the waiver when it is mended"
-                )
-            )
-    click.echo(f"well-formed: {counted(len(places), 'baseline')} and {counted(waived, 'waiver')}")
+        if stack := over(waiver, places):
+            which = f"the waiver of {waiver.case} on {waiver.device} ends at {waiver.until_stack}"
+            ends = f"{which}, and there is a baseline of {stack}: it fails again there"
+            click.echo(shown(f"note: {ends}; remove the waiver when it is mended"))
+    click.echo(f"well-formed: {counted(len(places), 'baseline')} and {counted(len(waivers), 'waiver')}")
 
 
-baselines.add_command(diff)
-baselines.add_command(refresh)
-baselines.add_command(import_command)
-baselines.add_command(waive)
-
-
-def _reached(until: str, place: Place) -> bool:
-    from gaudi_perf.vocabulary.stack import parse_version
-
-    return place.order >= parse_version(until)
-
-
-def _none(directory: Path, device: str | None, places: list[Place]) -> str:
-    if device is None:
-        return f"{directory}: holds no baselines: store some with gaudi-perf baselines refresh"
-    there = ", ".join(sorted({place.device for place in places})) or "none"
-    return f"--device {device}: {directory} has no baselines of it; there are: {there}"
+for command in (diff, refresh, import_command, waive):
+    baselines.add_command(command)

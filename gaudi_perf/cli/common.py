@@ -1,10 +1,10 @@
-"""What all commands share: mistakes as one sentence, options, and tables that are plain when piped."""
+"""What commands share: mistakes as one sentence, options, which runs are meant, tables that are plain when piped."""
 
 from __future__ import annotations
 
 import inspect
-import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +14,18 @@ import click
 
 from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 
 if TYPE_CHECKING:
-    from gaudi_perf.reports.tabular import Words
+    from gaudi_perf.reports.tabular import Cell, Words
     from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.vocabulary.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+DEFAULT_TOLERANCE = f"{TOLERANCES[LATENCY] * 100:g}%"
 
 PIPED_WIDTH = 500
 """Columns where no terminal is: nothing is cut or wrapped."""
@@ -53,21 +58,10 @@ class Group(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise Mistake(shown(str(error))) from None
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             raise Mistake(shown(f"{error.filename or 'this machine'}: {error.strerror or error}")) from None
-
-
-def baselines_option(command: F) -> F:
-    """``--baselines-dir``, as pytest's."""
-    return _directory_option("baselines", "Where baselines are stored.")(command)
-
-
-def results_option(command: F) -> F:
-    """``--results-dir``, as pytest's."""
-    about = "Where every run is kept as a document; noise is estimated from it."
-    return _directory_option("results", about)(command)
 
 
 def _directory_option(name: str, about: str) -> Callable[[F], F]:
@@ -83,8 +77,73 @@ def _directory_option(name: str, about: str) -> Callable[[F], F]:
     )
 
 
+def baselines_option(command: F) -> F:
+    """``--baselines-dir``, as pytest's."""
+    return _directory_option("baselines", "Where baselines are stored.")(command)
+
+
+def results_option(command: F) -> F:
+    """``--results-dir``, as pytest's."""
+    return _directory_option("results", "Where every run is kept as a document; noise is estimated from it.")(command)
+
+
+case_option = click.option(
+    "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
+)
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["bfloat16", "float16", "float32"]),
+    default="bfloat16",
+    show_default=True,
+    help="Of weights and cache.",
+)
+tolerance_option = click.option(
+    "--tolerance",
+    metavar="PERCENT",
+    default=DEFAULT_TOLERANCE,
+    show_default=True,
+    help="Largest slowdown that is accepted.",
+)
+
+
+def filter_options(command: F) -> F:
+    """``--case``, ``--device`` and ``--stack``."""
+    stack = click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
+    device = click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
+    return case_option(device(stack(command)))
+
+
+def chosen_runs(results: Path, case: str, device: str | None, stack: str | None, purpose: str) -> list[Run]:
+    """The runs under a results directory that the filters leave; files that cannot be read are named on stderr.
+
+    Raises:
+        UserError: there is no such directory, or no run is left for the purpose, say ``list``.
+    """
+    from gaudi_perf.stores.history import read_history
+
+    read = read_history(results)
+    left_out(read.problems)
+    runs = [
+        run
+        for run in read.runs
+        if case in run.case.id
+        and device in (None, run.device.name)
+        and stack in (None, run.stack.name, run.stack.version)
+    ]
+    if not runs:
+        asked = "; the filters leave none of them" if read.runs else ""
+        raise UserError(f"{results}: {counted(len(read.runs), 'run')} can be read{asked}: nothing to {purpose}")
+    return runs
+
+
+def left_out(sentences: Sequence[str]) -> None:
+    """Name on stderr what could not be used."""
+    for sentence in dict.fromkeys(sentences):
+        click.echo(shown(f"left out: {sentence}"), err=True)
+
+
 def existing_store(directory: Path) -> BaselineStore:
-    """The baselines of a directory that is there.
+    """The baselines of a directory.
 
     Raises:
         UserError: there is no such directory.
@@ -118,11 +177,7 @@ def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
 
 
 def share(text: str, option: str) -> float:
-    """A share, written as ``5%`` or ``0.05``.
-
-    Raises:
-        UserError: it is none; the sentence names the option.
-    """
+    """A share, written as ``5%`` or ``0.05``; raises as ``value_of`` does."""
     return value_of(values.share, text, option)
 
 
@@ -137,11 +192,7 @@ def _on_terminal() -> bool:
 
 def width() -> int:
     """Columns to write."""
-    if not _on_terminal():
-        return PIPED_WIDTH
-    import shutil
-
-    return max(shutil.get_terminal_size().columns, 60)
+    return max(shutil.get_terminal_size().columns, 60) if _on_terminal() else PIPED_WIDTH
 
 
 def shown(text: str) -> str:
@@ -149,6 +200,11 @@ def shown(text: str) -> str:
     from gaudi_perf.reports.text import harmless
 
     return harmless(" ".join(text.split()))
+
+
+def echo_styled(text: str, color: str | None) -> None:
+    """Print a line, coloured on a terminal."""
+    click.echo(click.style(shown(text), fg=color) if colored() else shown(text))
 
 
 def echo_words(words: Words) -> None:
@@ -160,44 +216,30 @@ def echo_words(words: Words) -> None:
         click.echo(shown(note))
 
 
-def echo_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | tuple[str, str]]]) -> None:
-    """Print a table.
-
-    Args:
-        columns: the title of each, and ``left`` or ``right``.
-        rows: a cell is its text, or its text and its style.
-    """
+def echo_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]]) -> None:
+    """Print a table; a column is its title and ``left`` or ``right``, a cell its text, or that and its style."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    color = colored()
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width(),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        legacy_windows=False,
-    )
+    from gaudi_perf.reports.text import text_console
+
+    console, buffer = text_console(width(), colored())
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    cells = [
+        [(shown(cell), "") if isinstance(cell, str) else (shown(cell[0]), cell[1]) for cell in row] for row in rows
+    ]
     for index, (title, side) in enumerate(columns):
         # Only texts break; names and numbers stay whole, and a terminal that is too narrow wraps the line.
-        texts = any(mark in _text(row[index]) for row in rows for mark in (", ", ": ", "; "))
+        texts = any(mark in row[index][0] for row in cells for mark in (", ", ": ", "; "))
         table.add_column(title, justify="right" if side == "right" else "left", overflow="fold", no_wrap=not texts)
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) if isinstance(cell, str) else Text(shown(cell[0]), cell[1]) for cell in row))
+    for row in cells:
+        table.add_row(*(Text(*cell) for cell in row))
     console.width = max(console.width, Console(width=PIPED_WIDTH).measure(table).minimum)
     console.print(table)
-    click.echo("\n".join(line.rstrip() for line in buffer.getvalue().rstrip("\n").split("\n")), color=color)
-
-
-def _text(cell: str | tuple[str, str]) -> str:
-    return cell if isinstance(cell, str) else cell[0]
+    lines = buffer.getvalue().rstrip("\n").split("\n")
+    click.echo("\n".join(line.rstrip() for line in lines), color=colored())
 
 
 def _with_examples(text: str | None) -> str | None:

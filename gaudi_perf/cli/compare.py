@@ -6,8 +6,16 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_words, results_option, share, shown
-from gaudi_perf.cli.runs import case_option, tolerance_option
+from gaudi_perf.cli.common import (
+    Command,
+    baselines_option,
+    case_option,
+    echo_words,
+    left_out,
+    results_option,
+    share,
+    tolerance_option,
+)
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -51,24 +59,15 @@ def compare(
 
     store = BaselineStore(baselines_dir)
     ours, theirs = side(candidate, store), side(baseline, store)
-    for sentence in dict.fromkeys((*ours.left_out, *theirs.left_out)):
-        click.echo(shown(f"left out: {sentence}"), err=True)
+    left_out((*ours.left_out, *theirs.left_out))
     history = NoiseHistory.of(results_dir, store)
     pairs, alone = pairs_of(ours, theirs, share(tolerance, "--tolerance"), history)
     chosen = slowest_first([pair for pair in pairs if case in pair.candidate.case.id])
     if not chosen:
-        raise UserError(_nothing(candidate, baseline, case, alone))
+        of_case = f" whose id has {case!r}" if case else ""
+        some = f" ({'; '.join(alone[:4])})" if alone else ""
+        raise UserError(f"{candidate} and {baseline} have no case of the same device in common{of_case}{some}")
     words = comparison(chosen, [line for line in alone if case in line], f"{candidate} against {baseline}")
-    if as_markdown:
-        click.echo(markdown(words))
-    else:
-        echo_words(words)
-    regressed = [pair for pair in chosen if pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED]
-    if exit_code and regressed:
+    click.echo(markdown(words)) if as_markdown else echo_words(words)
+    if exit_code and any(pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED for pair in chosen):
         raise click.exceptions.Exit(1)
-
-
-def _nothing(candidate: str, baseline: str, case: str, alone: list[str]) -> str:
-    of_case = f" whose id has {case!r}" if case else ""
-    shown_alone = f" ({'; '.join(alone[:4])})" if alone else ""
-    return f"{candidate} and {baseline} have no case of the same device in common{of_case}{shown_alone}"

@@ -24,13 +24,7 @@ from gaudi_perf.vocabulary.verdict import Verdict
 
 @dataclass(frozen=True)
 class NamedSide:
-    """One side of a comparison.
-
-    Attributes:
-        name: as it was asked for.
-        entries: all its cases.
-        left_out: what could not be used, a sentence each.
-    """
+    """One side of a comparison, as it was asked for, with a sentence for whatever of it could not be used."""
 
     name: str
     entries: tuple[Entry, ...]
@@ -52,11 +46,7 @@ def side(text: str, store: BaselineStore) -> NamedSide:
 def pairs_of(
     candidate: NamedSide, baseline: NamedSide, tolerance: float, history: NoiseHistory
 ) -> tuple[list[Pair], list[str]]:
-    """Put the cases of two sides together.
-
-    Returns:
-        The cases that are on both sides and on the same device, and a sentence for whatever has no partner.
-    """
+    """The cases that are on both sides and on the same device, and a sentence for whatever has no partner."""
     pairs: list[Pair] = []
     alone: list[str] = []
     used: set[int] = set()

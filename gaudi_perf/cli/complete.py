@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, parsed, results_option, shown
-from gaudi_perf.cli.progress import told_progress
+from gaudi_perf.cli.common import Command, baselines_option, dtype_option, parsed, results_option, shown
 from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
 
+if TYPE_CHECKING:
+    from gaudi_perf.workers.controller.completing import Progress
+
 _COUNT = click.IntRange(min=1)
+_LINE_EVERY_SECONDS = 10.0
 
 
 @click.command(cls=Command)
@@ -52,7 +58,7 @@ _COUNT = click.IntRange(min=1)
     show_default=True,
     help="dummy, hub or a directory, as pytest's.",
 )
-@click.option("--dtype", type=click.Choice(["bfloat16", "float16", "float32"]), default="bfloat16", show_default=True)
+@dtype_option
 @click.option("--against", metavar="BASELINE", default="", help="The baseline to hold the throughput against.")
 @baselines_option
 @results_option
@@ -97,7 +103,7 @@ def complete(
     case = settings.dataset_case(Configuration(model=model, devices=asked["devices"], graphs=graphs, kv_cache=kv_cache))
     session = PerfSession(settings, [case])
     try:
-        with told_progress() as progress:
+        with _shown_progress() as progress:
             runs = complete_dataset(session, case, dataset, output, progress)
     except CannotRunError as error:
         raise UserError(f"{case.id} cannot run here: {error}") from None
@@ -112,3 +118,43 @@ def complete(
         click.echo(shown(line))
     if session.failed or (report is not None and session.fails(report)):
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Progress]:
+    """Batches done and time left, on the error stream: a bar in a terminal, a line now and then elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lines(lambda text: click.echo(text, err=True))
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    from gaudi_perf.workers.controller.completing import TimeLeft
+
+    left = TimeLeft()
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("loading", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=left.text(done, total))
+
+        yield show
+
+
+def lines(write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
+    """A progress in lines: at the beginning, at the end, and every ten seconds in between."""
+    from gaudi_perf.workers.controller.completing import TimeLeft
+
+    left, last = TimeLeft(clock), float("-inf")
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        text = left.text(done, total)
+        if done == total or clock() - last >= _LINE_EVERY_SECONDS:
+            last = clock()
+            write(text)
+
+    return show

@@ -41,19 +41,18 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
     diagnosis = diagnose(
         next(one for one in preferred() if one.installed()) if auto else accelerator_named(accelerator)
     )
+    warnings = sum(item.status == "warning" for item in diagnosis.findings)
     if as_json:
         click.echo(encode(diagnosis).decode(), nl=False)
     else:
         echo_table(
-            [("check", "left"), ("status", "left"), ("found", "left")],
+            [(title, "left") for title in ("check", "status", "found")],
             [(item.check, (item.status, _STYLES[item.status]), item.found) for item in diagnosis.findings],
         )
         for item in diagnosis.findings:
             if item.remedy and item.status != "ok":
                 click.echo(shown(f"{item.check}: {item.remedy}"))
-        warnings = sum(item.status == "warning" for item in diagnosis.findings)
-        click.echo(
-            f"{'fit' if diagnosis.fit else 'not fit'} to measure with {diagnosis.accelerator}, {warnings} warnings"
-        )
-    if not diagnosis.fit or (strict and any(item.status == "warning" for item in diagnosis.findings)):
+        fit = "fit" if diagnosis.fit else "not fit"
+        click.echo(f"{fit} to measure with {diagnosis.accelerator}, {warnings} warnings")
+    if not diagnosis.fit or (strict and warnings):
         raise click.exceptions.Exit(1)

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, colored, echo_table, results_option, share, shown
-from gaudi_perf.cli.runs import DEFAULT_TOLERANCE, chosen_runs, filter_options
+from gaudi_perf.cli.common import (
+    DEFAULT_TOLERANCE,
+    Command,
+    chosen_runs,
+    echo_styled,
+    echo_table,
+    filter_options,
+    results_option,
+    share,
+)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -29,7 +37,7 @@ _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
     metavar="PERCENT",
     default=DEFAULT_TOLERANCE,
     show_default=True,
-    help="Changes below half of this are not reported.",
+    help="Changes below half of it are not reported.",
 )
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")
@@ -95,16 +103,9 @@ def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, 
 def _list(runs: Sequence[Run]) -> None:
     from gaudi_perf.vocabulary.formats import seconds
 
+    names, numbers = ("started (UTC)", "case", "device", "stack"), ("rounds", "latency")
     echo_table(
-        [
-            ("started (UTC)", "left"),
-            ("case", "left"),
-            ("device", "left"),
-            ("stack", "left"),
-            ("rounds", "right"),
-            ("latency", "right"),
-            ("", "left"),
-        ],
+        [*((name, "left") for name in names), *((name, "right") for name in numbers), ("", "left")],
         [
             (
                 run.started_at[:19],
@@ -135,8 +136,7 @@ def _changes(runs: Sequence[Run], tolerance: float) -> None:
     for trend in found:
         changes = changes_of(trend, tolerance=tolerance)
         for change in changes:
-            text = shown(_sentence(trend, change))
-            click.echo(click.style(text, fg=_STYLES[change.point.kind.value]) if colored() else text)
+            echo_styled(_sentence(trend, change), _STYLES[change.point.kind.value])
         if not changes:
             quiet.append(len(trend.sessions))
     if quiet:
@@ -151,9 +151,7 @@ def _sentence(trend: Trend, change: Change) -> str:
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
     when = f"since {since.started_at[:10]} ({since.stack.name}, session {since.session_id})"
-    if change.stack_changes:
-        what = f"changed in the stack: {', '.join(change.stack_changes)}"
-    else:
-        what = "no recorded stack change"
+    changed = ", ".join(change.stack_changes)
+    what = f"changed in the stack: {changed}" if changed else "no recorded stack change"
     label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
     return f"{trend.key.device} {trend.key.case.id}{label}: {ratio} {when}; {what}"

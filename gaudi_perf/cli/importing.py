@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, shown
+from gaudi_perf.cli.common import Command, baselines_option, dtype_option, shown
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
-    from gaudi_perf.stores.importing import Circumstances, Imported
     from gaudi_perf.vocabulary.stack import Stack
 
 _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
+_ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
 
 
 @click.command("import", cls=Command)
@@ -27,13 +26,7 @@ _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
 @click.option("--case", metavar="ID", help="For run-generation: the case, as bloomz7b-1x-graphs-kvcache.")
 @click.option("--new-tokens", type=click.IntRange(min=1), default=100, show_default=True, help="New tokens.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Prompts at once.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["bfloat16", "float16", "float32"]),
-    default="bfloat16",
-    show_default=True,
-    help="Of weights and cache.",
-)
+@dtype_option
 @click.option(
     "--scale", type=click.Choice(["full", "standin"]), default="full", show_default=True, help="Shapes of the model."
 )
@@ -68,11 +61,40 @@ def import_command(
           --device gaudi2 --stack synapse-1.22.0 --day 2026-01-31
       gaudi-perf baselines import benchmark.json --format pytest-benchmark --device gaudi2 --stack synapse-1.22.0
     """
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.stores.importing import add_imported
+    from msgspec import convert
 
-    words: dict[str, str | int] = {"dtype": dtype, "new_tokens": new_tokens, "batch_size": batch_size}
-    imported = _read(path, kind, stack, day, device, case, words, scale, weights)
+    from gaudi_perf.stores import importing
+    from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.stores.places import check_device_name
+    from gaudi_perf.vocabulary.configuration import configuration_of
+    from gaudi_perf.vocabulary.stack import Device
+    from gaudi_perf.vocabulary.workload import Workload
+
+    stack_document = _stack(stack)
+    if kind != "pytest-benchmark" and day is None:
+        raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")
+    if kind == "optimum-habana":
+        imported = importing.import_optimum_habana(path, stack_document, day or "")
+    elif device is None:
+        raise UserError(f"--device is missing: a file of {kind} does not say what it was measured on")
+    else:
+        check_device_name(device, f"--device {device}")
+        workload = {"dtype": dtype, "new_tokens": new_tokens, "batch_size": batch_size}
+        circumstances = importing.Circumstances(
+            device=convert({"name": device, "accelerator": _ACCELERATORS[stack_document.kind]}, Device),
+            stack=stack_document,
+            workload=convert(workload, Workload),
+            measured_on=day or "",
+            scale="full" if scale == "full" else "standin",
+            weights=weights,
+        )
+        configuration = configuration_of(case or "")
+        if kind == "pytest-benchmark":
+            imported = importing.import_pytest_benchmark(path, circumstances)
+        elif configuration is None:
+            raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
+        else:
+            imported = importing.import_run_generation(path, configuration, circumstances)
     for clause in imported.passed_over:
         click.echo(shown(f"passed over: {clause}"), err=True)
     if not imported.baselines:
@@ -83,63 +105,17 @@ def import_command(
             click.echo(shown(f"{label} {entry.id}: {entry.level_s:.4g} s, {entry.provenance}"))
     if dry_run:
         return
-    for place in add_imported(BaselineStore(baselines_dir), imported.baselines):
+    for place in importing.add_imported(BaselineStore(baselines_dir), imported.baselines):
         click.echo(f"written: {place.path}")
 
 
-def _read(
-    path: Path,
-    kind: str,
-    stack: str,
-    day: str | None,
-    device: str | None,
-    case: str | None,
-    workload: Mapping[str, str | int],
-    scale: str,
-    weights: str,
-) -> Imported:
-    from gaudi_perf.stores import importing
-    from gaudi_perf.stores.places import check_device_name, parse_stack_name
-    from gaudi_perf.vocabulary.configuration import configuration_of
+def _stack(name: str) -> Stack:
+    from gaudi_perf.stores.places import parse_stack_name
     from gaudi_perf.vocabulary.stack import STACK_KINDS, Stack
 
-    stack_kind, version = parse_stack_name(stack, f"--stack {stack}")
-    if stack_kind not in STACK_KINDS:
+    kind, version = parse_stack_name(name, f"--stack {name}")
+    if kind not in STACK_KINDS:
         raise UserError(
-            f"--stack {stack}: write it like synapse-1.24.0; the kinds of stack are {', '.join(STACK_KINDS)}"
+            f"--stack {name}: write it like synapse-1.24.0; the kinds of stack are {', '.join(STACK_KINDS)}"
         )
-    stack_document = Stack(kind=stack_kind, version=version)
-    if kind != "pytest-benchmark" and day is None:
-        raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")
-    if kind == "optimum-habana":
-        return importing.import_optimum_habana(path, stack_document, day or "")
-    if device is None:
-        raise UserError(f"--device is missing: a file of {kind} does not say what it was measured on")
-    check_device_name(device, f"--device {device}")
-    circumstances = _circumstances(stack_document, day, device, workload, scale, weights)
-    if kind == "pytest-benchmark":
-        return importing.import_pytest_benchmark(path, circumstances)
-    configuration = configuration_of(case or "")
-    if configuration is None:
-        raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
-    return importing.import_run_generation(path, configuration, circumstances)
-
-
-def _circumstances(
-    stack: Stack, day: str | None, device: str, workload: Mapping[str, str | int], scale: str, weights: str
-) -> Circumstances:
-    import msgspec
-
-    from gaudi_perf.stores.importing import Circumstances
-    from gaudi_perf.vocabulary.stack import Device
-    from gaudi_perf.vocabulary.workload import Workload
-
-    accelerators = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
-    return Circumstances(
-        device=msgspec.convert({"name": device, "accelerator": accelerators[stack.kind]}, Device),
-        stack=stack,
-        workload=msgspec.convert(workload, Workload),
-        measured_on=day or "",
-        scale="full" if scale == "full" else "standin",
-        weights=weights,
-    )
+    return Stack(kind=kind, version=version)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown
-from gaudi_perf.cli.runs import case_option
+from gaudi_perf.cli.common import Command, baselines_option, case_option, echo_styled, left_out, results_option
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
-    from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
 
@@ -44,9 +42,7 @@ def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, resul
       gaudi-perf baselines diff results
       gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
     """
-    plan = _plan(results, case, minimum_runs, None, baselines_dir, results_dir)
-    _echo(plan)
-    click.echo(_counts(plan, "would accept"))
+    _echo(_plan(results, case, minimum_runs, None, baselines_dir, results_dir), "would accept")
 
 
 @click.command(cls=Command)
@@ -83,8 +79,7 @@ def refresh(
     plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir, results_dir)
     if not dry_run:
         plan = apply(plan)
-    _echo(plan)
-    click.echo(_counts(plan, "would accept" if dry_run else "accepted"))
+    _echo(plan, "would accept" if dry_run else "accepted")
     if not dry_run:
         for baseline in plan.files:
             click.echo(f"written: {plan.store.directory / baseline.device.name / baseline.stack.name}.json")
@@ -98,47 +93,24 @@ def _plan(
     from gaudi_perf.judging import NoiseHistory, refresh_verdicts
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.refresh import plan_refresh
-
-    runs, store = runs_of(results, case), BaselineStore(baselines_dir)
-    judged = refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store))
-    return plan_refresh(
-        store,
-        runs,
-        minimum_runs=minimum_runs,
-        accept_regression=accept_regression,
-        judged=judged,
-    )
-
-
-def runs_of(results: Path, case: str) -> list[Run]:
-    """The runs under a directory, of cases whose id has a part; files that cannot be read are told on stderr.
-
-    Raises:
-        UserError: there are none.
-    """
     from gaudi_perf.stores.results import read_runs
 
-    read = read_runs(results)
-    for problem in read.problems:
-        click.echo(shown(f"left out: {problem}"), err=True)
+    read, store = read_runs(results), BaselineStore(baselines_dir)
+    left_out(read.problems)
     if not read.runs:
         raise UserError(f"{results}: holds no run that can be read: name a results directory, or measure first")
     runs = [run for run in read.runs if case in run.case.id]
     if not runs:
         there = ", ".join(sorted({run.case.id for run in read.runs}))
         raise UserError(f"--case {case}: no run in {results} is of such a case; there are: {there}")
-    return runs
+    judged = refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store))
+    return plan_refresh(store, runs, minimum_runs=minimum_runs, accept_regression=accept_regression, judged=judged)
 
 
-def _echo(plan: RefreshPlan) -> None:
+def _echo(plan: RefreshPlan, verb: str) -> None:
     from gaudi_perf.reports.wording import level_change
 
     for change in plan.changes:
-        style, text = _STYLES.get(change.kind if change.written else "refused"), shown(level_change(change))
-        click.echo(click.style(text, fg=style) if colored() else text)
-
-
-def _counts(plan: RefreshPlan, verb: str) -> str:
-    unchanged = "" if plan.files else "; no file changes"
-    cases = counted(len(plan.changes), "case")
-    return f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}"
+        echo_styled(level_change(change), _STYLES.get(change.kind if change.written else "refused"))
+    cases, unchanged = counted(len(plan.changes), "case"), "" if plan.files else "; no file changes"
+    click.echo(f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}")

@@ -59,14 +59,14 @@ def table(
     prices = dict(map(parse_price, given))
     store = existing_store(baselines_dir)
     entries = [entry for place in store.list() for entry in entries_of(store.load(place), place.label)]
+    named = {entry.device.name for entry in entries}
     for option, name in (*(("--device", name) for name in devices), ("--reference", reference)):
-        known = {entry.device.name for entry in entries}
-        if name not in known and name != REFERENCE:
-            raise UserError(f"{option} {name}: there is no baseline of this device; there are: {_listed(known)}")
+        if name not in named and name != REFERENCE:
+            raise UserError(f"{option} {name}: there is no baseline of this device; there are: {_listed(named)}")
     for name in stacks:
         if not any(_is(entry.stack.name, (name,)) for entry in entries):
-            known = {entry.stack.name for entry in entries}
-            raise UserError(f"--stack {name}: there is no baseline of this stack; there are: {_listed(known)}")
+            known = _listed({entry.stack.name for entry in entries})
+            raise UserError(f"--stack {name}: there is no baseline of this stack; there are: {known}")
     chosen = [
         entry
         for entry in entries

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from gaudi_perf.stores.places import Place
     from gaudi_perf.vocabulary.waiver import Waiver
 
-_MOST = 100.0
-"""A slowdown by as much is waived at most."""
+_MOST = 100.0  # the largest slowdown that can be waived
 
 
 @click.command(cls=Command)
@@ -57,7 +56,8 @@ def waive(
     """
     existing_store(baselines_dir)
     if list_all:
-        _list(baselines_dir)
+        if not echo_waivers(baselines_dir):
+            click.echo("there are no waivers")
     elif case is None:
         raise UserError("waive: name the case, for instance bloomz7b-8x-graphs-kvcache, or ask for --list")
     elif device is None:
@@ -69,11 +69,6 @@ def waive(
             click.echo(shown(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}"))
     else:
         _add(baselines_dir, case, device, until, reason, up_to, kind)
-
-
-def _list(directory: Path) -> None:
-    if not echo_waivers(directory):
-        click.echo("there are no waivers")
 
 
 def echo_waivers(directory: Path) -> bool:
@@ -94,7 +89,7 @@ def echo_waivers(directory: Path) -> bool:
                 waiver.until_stack,
                 "-" if waiver.up_to_ratio is None else percent_set(waiver.up_to_ratio - 1),
                 waiver.added_on,
-                _state(waiver, places),
+                (f"expired on {stack}", "yellow") if (stack := over(waiver, places)) else ("in effect", ""),
                 waiver.reason,
             )
             for waiver in waivers
@@ -103,15 +98,13 @@ def echo_waivers(directory: Path) -> bool:
     return True
 
 
-def _state(waiver: Waiver, places: Sequence[Place]) -> tuple[str, str]:
+def over(waiver: Waiver, places: Sequence[Place]) -> str:
+    """The newest stored stack at which a waiver has ended; empty where there is none."""
     from gaudi_perf.vocabulary.stack import parse_version
 
-    over = [
-        place.stack_name
-        for place in places
-        if (place.device, place.kind) == (waiver.device, waiver.kind) and place.order >= parse_version(waiver.until)
-    ]
-    return (f"expired on {over[-1]}", "yellow") if over else ("in effect", "")
+    own = [place for place in places if (place.device, place.kind) == (waiver.device, waiver.kind)]
+    ended = [place.stack_name for place in own if place.order >= parse_version(waiver.until)]
+    return ended[-1] if ended else ""
 
 
 def _add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.figures import figures
@@ -61,7 +62,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
     warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
     others = [
-        *(f"not measured: {report.case.id}: {report.failed}" for report in _failed(session)),
+        *(f"not measured: {report.case.id}: {report.failed}" for report in session.cases if report.failed),
         *skipped(session),
         *(f"waived: {report.case.id}: {report.waived}" for report in session.cases if report.waived),
         *(f"waiver: {sentence}" for sentence in session.waivers),
@@ -77,15 +78,9 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
 def headline(session: Session) -> str:
     """What a session comes to, in one line."""
     waived = sum(1 for report in session.cases if report.waived)
-    failed = len(_failed(session))
-    parts = [verdict_counts(session)] if verdict_counts(session) else []
-    parts += [f"{waived} waived"] if waived else []
-    parts += [f"{failed} not measured"] if failed else []
-    return ", ".join(parts) or "nothing was measured"
-
-
-def _failed(session: Session) -> list[CaseReport]:
-    return [report for report in session.cases if report.failed]
+    failed = sum(1 for report in session.cases if report.failed)
+    parts = [verdict_counts(session), f"{waived} waived" * (waived > 0), f"{failed} not measured" * (failed > 0)]
+    return ", ".join(part for part in parts if part) or "nothing was measured"
 
 
 def _with_details(
@@ -114,13 +109,8 @@ def _with_details(
 
 def _fitting(blocks: Sequence[str], room: int) -> list[str]:
     """As many of the first blocks as fit into so many characters, their line ends included."""
-    taken: list[str] = []
-    for block in blocks:
-        room -= len(block) + 1
-        if room < 0:
-            break
-        taken.append(block)
-    return taken
+    ends = itertools.accumulate(len(block) + 1 for block in blocks)
+    return [block for block, end in zip(blocks, ends, strict=True) if end <= room]
 
 
 def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> str:
@@ -129,13 +119,12 @@ def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> 
 
 
 def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[Cell]:
-    known = verdict.ratio is not None and verdict.low is not None and verdict.high is not None
     waived = ", waived" if report.waived and verdict is report.verdicts[0] else ""
     return (
         report.case.id,
         f"{of_metric(verdict)}{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
         change(verdict.ratio) if verdict.ratio is not None else "-",
-        interval(verdict.low, verdict.high) if known and verdict.low and verdict.high else "-",
+        interval(verdict.low, verdict.high) if verdict.ratio and verdict.low and verdict.high else "-",
         verdict.baseline or "-",
         seconds(figures(runs).latency_s),
     )

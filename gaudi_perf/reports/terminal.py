@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.ranks import lagging
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import harmless, text_console
 from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.reports.wording import (
     NEVER_STEADY,
@@ -48,32 +47,12 @@ _ONE_TABLE_WIDTH = 120
 _UNKNOWN = "-"
 
 
-def text_console(width: int, color: bool) -> tuple[Console, io.StringIO]:
-    """A console that writes into a text, and takes nothing in it for markup."""
-    from rich.console import Console
-
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        legacy_windows=False,
-    )
-    return console, buffer
-
-
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
     """The summary of a session: a row for every measured case, worst first, then what was skipped.
 
     Args:
-        session: what was found.
         runs: the runs of each measured case, by case id.
         width: columns of the terminal; 80 are enough.
-        color: whether to colour; without, the text is plain.
     """
     console, buffer = text_console(max(width, 60), color)
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)

@@ -100,17 +100,20 @@ def grounds(verdict: Verdict) -> str:
     """The same without the estimate."""
     if verdict.reason in _AS_STORED:
         return harmless(verdict.text)
-    were = "were" if ", " in verdict.text else "was"
+    slower = (verdict.ratio or 1.0) >= 1
+    p = p_value((verdict.p_slower if slower else verdict.p_faster) or 0.0)
+    limit = f"a slowdown of {percent_set(2 * (verdict.tolerance or 0.0))}"
+    detectable = f"smallest detectable slowdown: {percent(verdict.smallest_visible_slowdown or 0.0)}"
+    comparisons = counted(verdict.comparisons or 0, "comparison")
+    direction, were = "slowdown" if slower else "speed-up", "were" if ", " in verdict.text else "was"
     words = {
         Reason.SLOWER: p_value(verdict.p_slower or 0.0),
         Reason.FASTER: p_value(verdict.p_faster or 0.0),
-        Reason.WITHIN_TOLERANCE: f"{_limit(verdict)} is ruled out; {_detectable(verdict)}",
-        Reason.TOO_IMPRECISE: f"{_limit(verdict)} can be neither detected nor ruled out; {_detectable(verdict)}",
-        Reason.NOT_SIGNIFICANT: f"{_p(verdict)}: too large for UNCHANGED, not significant as a "
-        f"{'slowdown' if (verdict.ratio or 1.0) >= 1 else 'speed-up'}",
-        Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}: significant alone, not after correction for "
-        f"{counted(verdict.comparisons or 0, 'comparison')}",
-        Reason.SIGNIFICANT_AMONG_ALL: f"{_p(verdict)}, significant among all cases of the session",
+        Reason.WITHIN_TOLERANCE: f"{limit} is ruled out; {detectable}",
+        Reason.TOO_IMPRECISE: f"{limit} can be neither detected nor ruled out; {detectable}",
+        Reason.NOT_SIGNIFICANT: f"{p}: too large for UNCHANGED, not significant as a {direction}",
+        Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{p}: significant alone, not after correction for {comparisons}",
+        Reason.SIGNIFICANT_AMONG_ALL: f"{p}, significant among all cases of the session",
         Reason.TOO_FEW_RUNS: "the first interim analysis is yet to come",
         Reason.NEVER_STEADY: f"a run never became steady ({harmless(verdict.text)}), so its rounds still drift",
         Reason.NO_VALUES: f"{harmless(verdict.text)} {were} not measured on both sides",
@@ -121,13 +124,7 @@ def grounds(verdict: Verdict) -> str:
 
 
 def advice(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -> str:
-    """What to do next, in sentences, or empty.
-
-    Args:
-        verdict: of a comparison.
-        refreshed: whether the session stored its levels; then it need not be advised.
-        waived: whether the regression is waived already.
-    """
+    """What to do next, in sentences, or empty; what the session did or a waiver permits already is not advised."""
     if verdict.advice is Advice.CHECK_MACHINE and verdict.probe_change is not None:
         return (
             f"By its reference probes the machine is {slower_or_faster(1 + verdict.probe_change)} than it was for the "
@@ -141,7 +138,7 @@ def advice(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -
             "look at the rounds (gaudi-perf report --html)."
         )
     if verdict.advice is Advice.MORE_RUNS:
-        return _more_runs(verdict)
+        return "" if verdict.more_runs is None else _more_runs(verdict, verdict.more_runs)
     if verdict.advice is Advice.TEXT:
         return harmless(verdict.advice_text)
     if verdict.advice is Advice.ACCEPT_OR_WAIVE and waived:
@@ -161,52 +158,34 @@ def of_metric(verdict: Verdict) -> str:
     return "" if verdict.metric == LATENCY else f"{TITLES[verdict.metric]} "
 
 
-def _limit(verdict: Verdict) -> str:
-    return f"a slowdown of {percent_set(2 * (verdict.tolerance or 0.0))}"
-
-
-def _detectable(verdict: Verdict) -> str:
-    return f"smallest detectable slowdown: {percent(verdict.smallest_visible_slowdown or 0.0)}"
-
-
-def _p(verdict: Verdict) -> str:
-    found = verdict.p_slower if (verdict.ratio or 1.0) >= 1 else verdict.p_faster
-    return p_value(0.0 if found is None else found)
-
-
 def _basis(verdict: Verdict) -> str:
     """How many runs were compared, and how noisy they are."""
-    if verdict.candidate_runs is None or verdict.baseline_runs is None or verdict.run_spread is None:
+    ours, theirs, spread = verdict.candidate_runs, verdict.baseline_runs, verdict.run_spread
+    if ours is None or theirs is None or spread is None:
         return ""
-    runs = counted(verdict.candidate_runs, "run")
+    runs = f"{counted(ours, 'run')} against {counted(theirs, 'run')}"
     if verdict.role == "side by side":
-        parts = [f"{runs} of each stack side by side"]
-    elif verdict.published:
-        measured = max(verdict.candidate_runs, verdict.baseline_runs)  # either side may be the published number
-        parts = [f"{counted(measured, 'run')} and a published number of unknown spread"]
-    else:
-        parts = [f"{runs} against {counted(verdict.baseline_runs, 'run')}"]
-    before = verdict.uncorrected_run_spread
-    corrected = before is not None and before > 1.1 * verdict.run_spread
-    parts.append(f"run-to-run variation: {percent(verdict.run_spread)}")
-    if corrected and before is not None:
-        parts[-1] += f", {percent(before)} before correction by the reference probes"
+        runs = f"{counted(ours, 'run')} of each stack side by side"
+    elif verdict.published:  # either side may be the published number
+        runs = f"{counted(max(ours, theirs), 'run')} and a published number of unknown spread"
+    variation, before = f"run-to-run variation: {percent(spread)}", verdict.uncorrected_run_spread
+    if before is not None and before > 1.1 * spread:
+        variation += f", {percent(before)} before correction by the reference probes"
+    parts = [runs, variation]
     if verdict.session_spread is not None:
-        variation, learned = f"night-to-night variation: {percent(verdict.session_spread)}", verdict.learned_noise
+        between, learned = f"night-to-night variation: {percent(verdict.session_spread)}", verdict.learned_noise
         if learned is None:
-            parts.append(f"assumed {variation}")
+            parts.append(f"assumed {between}")
         else:
-            runs = counted(learned.runs, "run")
-            parts.append(f"{variation}, learned from {runs} of {counted(learned.sessions, 'session')}")
+            of = f"{counted(learned.runs, 'run')} of {counted(learned.sessions, 'session')}"
+            parts.append(f"{between}, learned from {of}")
     return "; ".join(parts)
 
 
-def _more_runs(verdict: Verdict) -> str:
-    if verdict.more_runs is None:
-        return ""
+def _more_runs(verdict: Verdict, runs: int) -> str:
     each = " of each stack" if verdict.role == "side by side" else ""
     cost = "" if verdict.more_seconds is None else f" ({long_time(verdict.more_seconds)})"
-    text = f"About {counted(verdict.more_runs, 'more run')}{each}{cost} would settle it."
+    text = f"About {counted(runs, 'more run')}{each}{cost} would settle it."
     if verdict.few_rounds:
         text += " Most of the variation comes from few rounds per run: more rounds are cheaper than more runs."
     return text
@@ -371,15 +350,15 @@ def verdict_counts(session: Session) -> str:
 
 def smallest_visible(session: Session) -> str:
     """The smallest slowdown that the session could have detected; empty if nothing was compared."""
-    seen = [
+    of_latency = [
         (verdict.smallest_visible_slowdown, report.case.id)
         for report in session.cases
         for verdict in [one for one in report.verdicts if one.metric == LATENCY][:1]
-        if verdict.smallest_visible_slowdown is not None
     ]
+    seen = sorted((share, case) for share, case in of_latency if share is not None)
     if not seen:
         return ""
-    (best, best_case), (worst, worst_case) = min(seen), max(seen)
+    (best, best_case), (worst, worst_case) = seen[0], seen[-1]
     text = f"smallest detectable slowdown: {percent(best)}"
     if len(seen) > 1:
         middle = statistics.median(share for share, _ in seen)
@@ -440,7 +419,7 @@ def stacks_side_by_side(session: Session, runs: Mapping[str, Sequence[Run]]) -> 
 
 
 def stack_differences(old: Stack, new: Stack) -> list[str]:
-    """Versions, components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
+    """Components and settings that differ, as ``pytorch 2.9.0 -> 2.10.0``."""
     return [harmless(change) for change in component_changes(old, new)]
 
 
@@ -467,14 +446,12 @@ def notes(session: Session) -> list[str]:
 def skipped(session: Session) -> list[str]:
     """How many cases cannot run here, and why: ``skipped: 2 cases need 16 devices, found 8``."""
     counts = Counter(report.skipped for report in session.cases if report.skipped)
-    return [
-        harmless(f"skipped: {counted(count, 'case')}{_why_skipped(reason, count)}") for reason, count in counts.items()
-    ]
-
-
-def _why_skipped(reason: str, count: int) -> str:
-    verb, _, rest = reason.partition(" ")
-    return f" {'needs' if count == 1 else 'need'} {rest}" if verb == "needs" else f": {reason}"
+    lines = []
+    for why, count in counts.items():
+        needs = why.removeprefix("needs ")
+        text = f": {why}" if needs == why else f" {'needs' if count == 1 else 'need'} {needs}"
+        lines.append(harmless(f"skipped: {counted(count, 'case')}{text}"))
+    return lines
 
 
 def limit_note(run: Run) -> str:

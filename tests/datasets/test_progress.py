@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gaudi_perf.cli.progress import lines
+from gaudi_perf.cli.complete import lines
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.verdict import Session, VerdictKind
 from gaudi_perf.workers.controller.completing import TimeLeft, bar

@@ -23,17 +23,14 @@ def session_page(
     baselines_directory: Path,
     commands: Sequence[str] = (),
 ) -> bytes:
-    """The page of a session, as HTML.
+    """The page of a session, as HTML, with the trends of all sessions and the rounds of the baselines.
 
     Args:
-        session: what was found.
         runs: the runs of each measured case, by case id.
-        results: the results directory, whose earlier sessions make the trends.
-        baselines_directory: where the rounds of the baselines are stored.
         commands: what to do next, a line each.
     """
     from gaudi_perf.judging.trends import trends
-    from gaudi_perf.reports.page.build import Documents, build_page
+    from gaudi_perf.reports.page.build import PageBuilder
     from gaudi_perf.reports.page.render import render_page
     from gaudi_perf.reports.page.stored import StoredBaselines
     from gaudi_perf.stores.history import read_history
@@ -48,5 +45,5 @@ def session_page(
     wanted = {run_id for report in session.cases for run_id in report.baseline_run_ids}
     of_session = results.read_session(session.session_id).runs if wanted else ()
     partners = {run.run_id: run for run in of_session if run.run_id in wanted}
-    made_of = Documents(session, runs, trends(past.runs), baselines, partners, commands, notes)
-    return render_page(build_page(made_of))
+    builder = PageBuilder(session, runs, trends(past.runs), baselines, partners, commands, notes)
+    return render_page(builder.page())

@@ -54,9 +54,9 @@ _STATES = {
 _ORDER = {key: index for index, key in enumerate(_STATES)}
 
 
-@dataclass(frozen=True)
-class Documents:
-    """What a page is made from.
+@dataclass
+class PageBuilder:
+    """Builds one page; stacks and environments that many cases share are kept once.
 
     Attributes:
         runs: the runs of each measured case of the session, by case id.
@@ -71,34 +71,25 @@ class Documents:
     trends: Mapping[Comparability, Trend]
     baselines: StoredBaselines
     partners: Mapping[str, Run]
-    commands: Sequence[str] = ()
-    notes: Sequence[str] = ()
+    commands: Sequence[str]
+    notes: Sequence[str]
 
-
-def build_page(documents: Documents) -> data.Page:
-    """The data of the page; cases are sorted worst first."""
-    return _Builder(documents).page()
-
-
-class _Builder:
-    """Builds one page; stacks and environments that many cases share are kept once."""
-
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __post_init__(self) -> None:
+        """Order cases and stacks."""
         self._environments = Environments()
-        self._reports = sorted(documents.session.cases, key=_worst_first)
+        self._reports = sorted(self.session.cases, key=_worst_first)
         self._searched = {report.case.id for report in self._reports[:MOST_SEARCHED]}
-        stacks = {one.stack.name: one.stack for trend in documents.trends.values() for one in trend.sessions}
-        for baseline in documents.baselines.by_label.values():
+        stacks = {one.stack.name: one.stack for trend in self.trends.values() for one in trend.sessions}
+        for baseline in self.baselines.by_label.values():
             stacks.setdefault(baseline.stack.name, baseline.stack)
-        for runs in documents.runs.values():
+        for runs in self.runs.values():
             stacks.update({run.stack.name: run.stack for run in runs})
         self._stacks = sorted(stacks, key=lambda name: (stacks[name].kind, stacks[name].order))
         self._places = {name: index for index, name in enumerate(self._stacks)}
 
     def page(self) -> data.Page:
-        documents, session = self._documents, self._documents.session
-        notes = list(documents.notes)
+        """The data of the page; cases are sorted worst first."""
+        session, notes = self.session, list(self.notes)
         if len(self._searched) < len(session.cases):
             found = f"changes of level were looked for in the {len(self._searched)} worst cases"
             notes.append(f"{found}: gaudi-perf history --case reports those of the others")
@@ -112,16 +103,16 @@ class _Builder:
             counts=[(key, name, counts[key]) for key, name in _STATES.items() if counts[key]],
             environments=self._environments.all,
             cases=cases,
-            commands=[harmless(command) for command in documents.commands],
-            warnings=warnings_of(documents.runs),
+            commands=[harmless(command) for command in self.commands],
+            warnings=warnings_of(self.runs),
             notes=[harmless(note) for note in notes],
             version=gaudi_perf.__version__,
         )
 
     def _about(self) -> list[data.Pair]:
-        session = self._documents.session
+        session = self.session
         found = [("Measured", f"{_moment(session.started_at)} to {_moment(session.ended_at)} UTC")]
-        first = next((runs[0] for runs in self._documents.runs.values() if runs), None)
+        first = next((runs[0] for runs in self.runs.values() if runs), None)
         if first is not None:
             workload, count = first.case.workload, first.device.available
             found += [
@@ -136,14 +127,14 @@ class _Builder:
         found += [
             ("Smallest detectable slowdown", smallest_visible(session).partition(": ")[2]),
             ("Night-to-night variation", learned_noise(session).partition(": ")[2]),
-            *(("Side by side", line) for line in stacks_side_by_side(session, self._documents.runs)),
+            *(("Side by side", line) for line in stacks_side_by_side(session, self.runs)),
             ("All cases", error_rate(session)),
             *(("Other metrics", line) for line in other_regressions(session)),
         ]
         return [(name, harmless(value)) for name, value in found if value]
 
     def _case(self, report: CaseReport) -> data.ShownCase:
-        runs = self._documents.runs.get(report.case.id, ())
+        runs = self.runs.get(report.case.id, ())
         state = _state(report)
         shown = data.ShownCase(
             id=harmless(report.case.id, 300),
@@ -159,7 +150,7 @@ class _Builder:
 
     def _measured(self, shown: data.ShownCase, report: CaseReport, runs: Sequence[Run]) -> data.ShownCase:
         facts, first = figures(runs), runs[0]
-        trend = self._documents.trends.get(first.comparability)
+        trend = self.trends.get(first.comparability)
         return msgspec.structs.replace(
             shown,
             comparisons=[
@@ -215,9 +206,9 @@ class _Builder:
         if verdict.metric != LATENCY:
             return ()
         if verdict.role == "side by side":
-            partners = self._documents.partners
+            partners = self.partners
             return [partners[run_id] for run_id in report.baseline_run_ids if run_id in partners]
-        entry = self._documents.baselines.behind(verdict, run)
+        entry = self.baselines.behind(verdict, run)
         return () if entry is None else entry.runs
 
     def _trend(self, trend: Trend, report: CaseReport) -> data.ShownTrend:
@@ -239,7 +230,7 @@ class _Builder:
         """The level on every stack: of what was measured, and where nothing was, of the stored baseline."""
         levels = dict(trend.levels) if trend is not None else {}
         levels.setdefault(run.stack.name, facts.latency_s)
-        for stack, level in self._documents.baselines.levels(run):
+        for stack, level in self.baselines.levels(run):
             levels.setdefault(stack.name, level)
         return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
 

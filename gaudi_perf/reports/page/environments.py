@@ -14,34 +14,28 @@ class Environments:
 
     def __init__(self) -> None:
         self.all: list[Environment] = []
-        self._known: dict[tuple[object, ...], int] = {}
+        self._known: dict[str, int] = {}
 
     def index(self, before: Stack, now: Stack) -> int:
         """The place of the differences between two stacks, which are added if they are new."""
-        key = (_identity(before), _identity(now))
+        key = repr((before, now))
         if key not in self._known:
             self._known[key] = len(self.all)
             self.all.append(_difference(before, now))
         return self._known[key]
 
 
-def _identity(stack: Stack) -> tuple[object, ...]:
-    return (stack.name, *sorted(stack.components.items()), None, *sorted(stack.settings.items()))
-
-
 def _difference(before: Stack, now: Stack) -> Environment:
+    kinds = ({before.kind: before.version}, {now.kind: now.version})
     changed, same = [], []
-    for old, new in (
-        ({before.kind: before.version}, {now.kind: now.version}),
-        (before.components, now.components),
-        (before.settings, now.settings),
-    ):
+    for old, new in (kinds, (before.components, now.components), (before.settings, now.settings)):
         for name in sorted(old.keys() | new.keys()):
-            one, other, shown = old.get(name, "none"), new.get(name, "none"), harmless(name, _LONGEST)
+            shown, one, other = (
+                harmless(text, _LONGEST) for text in (name, old.get(name, "none"), new.get(name, "none"))
+            )
             if old.get(name) == new.get(name):
-                same.append((shown, harmless(one, _LONGEST)))
+                same.append((shown, one))
             else:
-                changed.append((shown, harmless(one, _LONGEST), harmless(other, _LONGEST)))
-    return Environment(
-        before=harmless(before.name, _LONGEST), now=harmless(now.name, _LONGEST), changed=changed, same=same
-    )
+                changed.append((shown, one, other))
+    names = (harmless(stack.name, _LONGEST) for stack in (before, now))
+    return Environment(before=next(names), now=next(names), changed=changed, same=same)
