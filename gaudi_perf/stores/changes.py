@@ -46,12 +46,7 @@ class JudgedLevel:
 
 @dataclass(frozen=True)
 class Level:
-    """The stored level that a new one is held against.
-
-    Attributes:
-        stack_name: the stack of its file.
-        own: whether that is the stack of the new level; else an earlier one.
-    """
+    """The stored level that a new one is held against, with the stack of its file; its own stack, or an earlier one."""
 
     case: CaseBaseline
     stack_name: str

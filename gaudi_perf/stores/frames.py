@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterable
@@ -65,25 +66,23 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     frame = _frame({**_identity(run), "valid": run.valid} for run in runs)
     texts = frame.select_dtypes("object").columns
     frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
-    repeated: pandas.DataFrame = frame.loc[frame.index.repeat([len(latencies) for latencies in rounds])].reset_index(
-        drop=True
-    )
-    repeated.insert(
-        len(repeated.columns) - 1, "round", [index for latencies in rounds for index in range(len(latencies))]
-    )
-    repeated.insert(len(repeated.columns) - 1, "latency_s", [latency for latencies in rounds for latency in latencies])
-    repeated.insert(len(repeated.columns) - 1, "probe_s", [probe for values in probes for probe in values])
+    index = frame.index.repeat([len(latencies) for latencies in rounds])
+    repeated: pandas.DataFrame = frame.loc[index].reset_index(drop=True)
+    columns = {
+        "round": [index for latencies in rounds for index in range(len(latencies))],
+        "latency_s": list(itertools.chain.from_iterable(rounds)),
+        "probe_s": list(itertools.chain.from_iterable(probes)),
+    }
+    for name, values in columns.items():
+        repeated.insert(len(repeated.columns) - 1, name, values)
     return repeated
 
 
 def csv_text(frame: pandas.DataFrame, lineterminator: str = "\r\n") -> str:
     """A frame as CSV (RFC 4180) with a header."""
     texts = frame.select_dtypes(["object", "category"]).columns
-    return str(
-        frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts}).to_csv(
-            index=False, lineterminator=lineterminator
-        )
-    )
+    safe = frame.assign(**{name: frame[name].map(spreadsheet_safe) for name in texts})
+    return str(safe.to_csv(index=False, lineterminator=lineterminator))
 
 
 def write_csv(path: Path, frame: pandas.DataFrame) -> None:
@@ -115,10 +114,7 @@ def spreadsheet_safe(cell: Any) -> Any:
 def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
     import pandas
 
-    return _typed(pandas.DataFrame.from_records(list(rows)))
-
-
-def _typed(frame: pandas.DataFrame) -> pandas.DataFrame:
+    frame = pandas.DataFrame.from_records(list(rows))
     names = [str(name) for name in frame.columns]
     types = {name: _TYPES.get(name, "float64" if name.endswith("_s") else "object") for name in names}
     typed: pandas.DataFrame = frame.astype(types)

@@ -13,6 +13,7 @@ import hashlib
 import sqlite3
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from gaudi_perf.vocabulary.stack import Device, Host, Stack
 INDEX_FILE = ".history-index"
 """In the results directory; delete it whenever you like."""
 
-_VERSION = 2
+_VERSION = 3
 _FRESH_NS = 2_000_000_000
 """A file younger than this is not indexed: it could change again within one tick of its times."""
 _TABLES = """
@@ -42,35 +43,38 @@ _Mark = tuple[int, int, int]
 """Size in bytes, and the times of change of content and of the file's record, in nanoseconds."""
 
 
-class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A run in the index; what many runs share stands there as the number of a part."""
-
-    path: str
-    mark: _Mark
-    run_id: str
-    session_id: str
-    started_at: str
-    stack_label: str
-    case: int
-    device: int
-    stack: int
-    host: Host
-    measurement: Measurement
-
-
-class _RunDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A run document, as strict as ``Run``, whose parts that many runs share are decoded once for all of them."""
+class _Own(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """What a run shares with no other."""
 
     run_id: Name
     session_id: Name
     started_at: str
+    host: Host
+    measurement: Measurement
+    stack_label: str = ""
+
+    def run(self, parts: Iterable[Any]) -> Run:
+        """The run, with case, device and stack."""
+        own = {name: getattr(self, name) for name in _Own.__struct_fields__}
+        return Run(**own, **dict(zip(_PART_KINDS, parts, strict=True)))
+
+
+class _RunDocument(_Own, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A run document, as strict as ``Run``, whose parts that many runs share are decoded once for all of them."""
+
     case: msgspec.Raw
     device: msgspec.Raw
     stack: msgspec.Raw
-    host: Host
-    measurement: Measurement
     schema: RunSchema = "gaudi-perf/run/1"
-    stack_label: str = ""
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A run in the index; what many runs share stands there as the numbers of parts."""
+
+    path: str
+    mark: _Mark
+    parts: tuple[int, int, int]
+    own: _Own
 
 
 @dataclass(frozen=True)
@@ -159,18 +163,8 @@ class _Index:
         try:
             with open(path, "rb") as file:
                 document = self._decoder.decode(file.read())
-            return Run(
-                schema=document.schema,
-                run_id=document.run_id,
-                session_id=document.session_id,
-                started_at=document.started_at,
-                case=self._part("case", document.case),
-                device=self._part("device", document.device),
-                stack=self._part("stack", document.stack),
-                stack_label=document.stack_label,
-                host=document.host,
-                measurement=document.measurement,
-            ).without_details()
+            parts = (self._part(kind, getattr(document, kind)) for kind in _PART_KINDS)
+            return document.run(parts).without_details()
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
@@ -188,12 +182,14 @@ class _Index:
                     [(number, kind, raw) for (kind, raw), (number, _) in self._parts.items()],
                 )
                 numbers = {id(part): number for number, part in self._parts.values()}
-                known = [one for one in new if all(id(getattr(one[2], kind)) in numbers for kind in _PART_KINDS)]
-                rows = ((path, self._row(path, mark, run, numbers)) for path, mark, run in known)
-                database.executemany(
-                    "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)",
-                    [(path, zlib.crc32(row), row) for path, row in rows],
-                )
+                rows = []
+                for path, mark, run in new:
+                    case, device, stack = (numbers.get(id(getattr(run, kind))) for kind in _PART_KINDS)
+                    if case is not None and device is not None and stack is not None:  # else ``read_run`` read it
+                        own = _Own(**{name: getattr(run, name) for name in _Own.__struct_fields__})
+                        row = msgspec.msgpack.encode(_Row(path, mark, (case, device, stack), own))
+                        rows.append((path, zlib.crc32(row), row))
+                database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", rows)
         except sqlite3.Error:
             return
 
@@ -212,36 +208,7 @@ class _Index:
             row = decoder.decode(data)
             if row.path != path:
                 raise ValueError("damaged")
-            self.runs[path] = (
-                row.mark,
-                Run(
-                    run_id=row.run_id,
-                    session_id=row.session_id,
-                    started_at=row.started_at,
-                    case=parts[row.case],
-                    device=parts[row.device],
-                    stack=parts[row.stack],
-                    stack_label=row.stack_label,
-                    host=row.host,
-                    measurement=row.measurement,
-                ),
-            )
-
-    @staticmethod
-    def _row(path: str, mark: _Mark, run: Run, numbers: dict[int, int]) -> bytes:
-        return msgspec.msgpack.encode(
-            _Row(
-                path=path,
-                mark=mark,
-                run_id=run.run_id,
-                session_id=run.session_id,
-                started_at=run.started_at,
-                stack_label=run.stack_label,
-                host=run.host,
-                measurement=run.measurement,
-                **{kind: numbers[id(getattr(run, kind))] for kind in _PART_KINDS},
-            )
-        )
+            self.runs[path] = row.mark, row.own.run(parts[number] for number in row.parts)
 
     def _part(self, kind: str, raw: bytes | msgspec.Raw) -> Any:
         key = kind, bytes(raw)

@@ -1,14 +1,11 @@
-"""Importing what others measured: numbers of other suites become entries of baselines.
-
-Files of other suites hold no runs that could be judged, but levels (or, of pytest-benchmark, rounds of one run), and
-rarely say what they were measured on: who imports says it.
-"""
+"""Importing what other suites measured: levels, or (of pytest-benchmark) the rounds of one run, become baselines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +32,7 @@ _ONE_DEVICE = re.compile(
 _DEEPSPEED = re.compile(r".*::test_text_generation_deepspeed\[(?P<model>.+)-(?P<devices>[0-9]+)-(?P<batch>[0-9]+)\]\Z")
 _NEW_TOKENS = 100
 """optimum-habana's text generation tests ask for 100 new tokens, with HPU graphs and the KV cache."""
+_KEY = attrgetter("key")
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ class _BenchmarkFile(msgspec.Struct):
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
 
-    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
-    and device. Only the models of this suite are imported.
+    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each
+    test and device. Only the models of this suite are imported.
 
     Args:
         path: the directory, or one of its files.
@@ -112,40 +110,35 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
     _check_day(read_on)
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     entries: dict[str, list[CaseBaseline]] = {}
     passed_over: list[str] = []
-    for file in files:
+    for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
         tests = decode(read_bytes(file), dict[str, dict[str, dict[str, msgspec.Raw]]], str(file))
         for test, devices in tests.items():
-            found = _optimum_habana_case(test)
-            if found is None:
+            match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
+            model = next((model for model in MODELS.values() if match and model.hub_id == match["model"]), None)
+            if match is None or model is None:
                 continue
-            configuration, batch_size = found
-            for device, values in devices.items():
-                throughput = _number(values, file, test)
-                if device not in _DEVICES or throughput <= 0:
-                    passed_over.append(f"{test} on {device}: no throughput of a device that is known")
+            count = int(match.groupdict().get("devices") or 1)
+            configuration = Configuration(model=model.name, devices=count, graphs=True, kv_cache=True)
+            workload = Workload(new_tokens=_NEW_TOKENS, batch_size=int(match["batch"]))
+            for name, values in devices.items():
+                raw = bytes(values.get("throughput", b"0"))  # without a number there is a "baseline to set"
+                throughput = decode(raw, float, f"{file}: throughput of {test}")
+                if name not in _DEVICES or throughput <= 0:
+                    passed_over.append(f"{test} on {name}: no throughput of a device that is known")
                     continue
-                workload = Workload(new_tokens=_NEW_TOKENS, batch_size=batch_size)
-                published = Published(
-                    latency_s=_NEW_TOKENS * batch_size / throughput,
-                    source=f"optimum-habana, {file.name}",
-                    address=OPTIMUM_HABANA,
-                    published_on=read_on,
-                    note=f"from {throughput:.6g} tokens per second, tokenization included",
+                device = Device(name=_DEVICES[name], accelerator="hpu")
+                circumstances = Circumstances(device, stack, workload, read_on)
+                entry = _published(
+                    throughput, configuration, circumstances, f"optimum-habana, {file.name}", OPTIMUM_HABANA
                 )
-                case = Case(
-                    configuration=configuration, accelerator="hpu", workload=workload, scale="full", weights="hub"
-                )
-                entries.setdefault(_DEVICES[device], []).append(CaseBaseline(case=case, published=published))
-    return Imported(
-        tuple(
-            Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_key))
-            for name, cases in sorted(entries.items())
-        ),
-        tuple(passed_over),
+                entries.setdefault(device.name, []).append(entry)
+    baselines = tuple(
+        Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_KEY))
+        for name, cases in sorted(entries.items())
     )
+    return Imported(baselines, tuple(passed_over))
 
 
 def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
@@ -158,15 +151,7 @@ def import_run_generation(path: Path, configuration: Configuration, circumstance
     if not throughput > 0:
         raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
     _check_day(circumstances.measured_on)
-    workload = circumstances.workload
-    published = Published(
-        latency_s=workload.new_tokens * workload.batch_size / throughput,
-        source="optimum-habana's run_generation.py",
-        address=path.name,
-        published_on=circumstances.measured_on,
-        note=f"from {throughput:.6g} tokens per second, tokenization included",
-    )
-    entry = CaseBaseline(case=circumstances.case_of(configuration), published=published)
+    entry = _published(throughput, configuration, circumstances, "optimum-habana's run_generation.py", path.name)
     return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
 
 
@@ -210,7 +195,7 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
                 measurement=Measurement(latencies_s=benchmark.stats.data),
             )
             cases[configuration.id] = CaseBaseline.of([run])
-    baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_key))
+    baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_KEY))
     return Imported((baseline,) if cases else (), tuple(passed_over))
 
 
@@ -224,16 +209,14 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
         UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has been
             written; or a file cannot be written: then it is kept as it was.
     """
-    written: list[Place] = []
+    merged: list[Baseline] = []
     with store.locked():
-        merged: list[Baseline] = []
         for imported in baselines:
             place = place_of(store.directory, imported.device.name, imported.stack.name)
             before = store.load(place) if place.path.exists() else replace(imported, cases=[])
             cases = {case.key: case for case in before.cases}
             for case in imported.cases:
-                stack = None if before.stack == imported.stack else imported.stack
-                new = replace(case, stack=stack)
+                new = replace(case, stack=None if before.stack == imported.stack else imported.stack)
                 old = cases.setdefault(case.key, new)
                 if old != new:
                     raise UserError(
@@ -243,32 +226,24 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
             after = replace(before, cases=[cases[key] for key in sorted(cases)])
             if after.cases != before.cases:
                 merged.append(after)
-        written.extend(store.write(baseline) for baseline in merged)
-    return written
+        return [store.write(baseline) for baseline in merged]
 
 
-def _optimum_habana_case(test: str) -> tuple[Configuration, int] | None:
-    match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
-    if match is None:
-        return None
-    model = next((model for model in MODELS.values() if model.hub_id == match["model"]), None)
-    if model is None:
-        return None
-    devices = int(match.groupdict().get("devices") or 1)
-    return Configuration(model=model.name, devices=devices, graphs=True, kv_cache=True), int(match["batch"])
-
-
-def _number(values: dict[str, msgspec.Raw], file: Path, test: str) -> float:
-    """The throughput among a test's values; 0 where it has none ("baseline to set")."""
-    if "throughput" not in values:
-        return 0.0
-    return decode(bytes(values["throughput"]), float, f"{file}: throughput of {test}")
+def _published(
+    throughput: float, configuration: Configuration, circumstances: Circumstances, source: str, address: str
+) -> CaseBaseline:
+    """A number of ``run_generation.py``, which is tokens per second."""
+    workload = circumstances.workload
+    published = Published(
+        latency_s=workload.new_tokens * workload.batch_size / throughput,
+        source=source,
+        address=address,
+        published_on=circumstances.measured_on,
+        note=f"from {throughput:.6g} tokens per second, tokenization included",
+    )
+    return CaseBaseline(case=circumstances.case_of(configuration), published=published)
 
 
 def _check_day(day: str) -> None:
     if not fits(day, Date):
         raise UserError(f"{day!r} is not a day: write it like 2026-01-31")
-
-
-def _key(case: CaseBaseline) -> tuple[str, ...]:
-    return case.key

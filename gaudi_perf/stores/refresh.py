@@ -55,12 +55,7 @@ class Refresh:
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """What a refresh would do, or did.
-
-    Attributes:
-        changes: one for each case, by device, stack and case id.
-        files: the baselines that would be written, each whole; only those that change.
-    """
+    """What a refresh would do, or did: changes by device, stack and case id, and the files that change, each whole."""
 
     store: BaselineStore
     request: Refresh

@@ -24,12 +24,7 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Match:
-    """A baseline that a run is held against.
-
-    Attributes:
-        label: what to call it, for instance ``gaudi2/synapse-1.24.0``, or a results directory.
-        stack: the stack that the case was measured on, every component named.
-    """
+    """A baseline (``gaudi2/synapse-1.24.0``, or a results directory) that a run is held against; its stack in full."""
 
     role: BaselineRole
     label: str

@@ -38,11 +38,8 @@ class Published(Document, frozen=True):
 
 
 class Anchor(Document, frozen=True):
-    """The best level ever accepted, on this stack or an earlier one, kept so that slow ratcheting shows.
-
-    Attributes:
-        latency_s: the level: the median over runs of each run's median latency.
-        stack: the name of the stack that it was measured on.
+    """The best level ever accepted (``level_of`` its runs), on this stack or the earlier one that is named, kept so
+    that slow ratcheting shows.
     """
 
     latency_s: Seconds
@@ -51,11 +48,8 @@ class Anchor(Document, frozen=True):
 
 
 class AcceptedRegression(Document, frozen=True):
-    """A slower level that somebody accepted, with the reason.
-
-    Attributes:
-        ratio: new level to old level, 1.08 for 8 % slower.
-        against: the name of the stack whose level it is slower than; empty for the same stack.
+    """A slower level that somebody accepted: its ratio to the old level (1.08 for 8 % slower), and the name of the
+    stack whose level it is slower than (empty for the same stack).
     """
 
     accepted_on: Date
@@ -134,9 +128,7 @@ class CaseBaseline(Document, frozen=True):
 class Baseline(Document, frozen=True, kw_only=True):
     """All cases of one stack on one device: the file ``<device name>/<stack name>.json`` under ``baselines/``.
 
-    Attributes:
-        stack: the stack of its cases, unless a case says otherwise.
-        cases: one entry for each case, provenance and host class.
+    The stack is that of its cases, unless a case says otherwise; each case, provenance and host class has one entry.
     """
 
     schema: Literal["gaudi-perf/baseline/2"] = "gaudi-perf/baseline/2"

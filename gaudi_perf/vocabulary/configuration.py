@@ -33,10 +33,8 @@ class Configuration(Document, frozen=True):
 
 
 class Case(Document, frozen=True):
-    """A configuration on an accelerator with a workload: one test.
-
-    Attributes:
-        weights: ``dummy``, ``hub``, or ``path:NAME`` with the last component of the path.
+    """A configuration on an accelerator with a workload: one test. Weights are ``dummy``, ``hub``, or ``path:NAME``
+    with the last component of the path.
     """
 
     configuration: Configuration

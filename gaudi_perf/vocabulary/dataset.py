@@ -44,9 +44,7 @@ class Dataset(Document, frozen=True):
 class CompletionHeader(Document, frozen=True, kw_only=True):
     """The first line of a file of completions: what all of them have in common.
 
-    Attributes:
-        rows: prompts that are completed.
-        content: a digest of the first prompts, so that another file of the same name is not taken for this one.
+    ``content`` is a digest of the first prompts, so that another file of the same name is not taken for this one.
     """
 
     schema: Literal["gaudi-perf/completions/1"] = "gaudi-perf/completions/1"
@@ -72,15 +70,9 @@ class CompletionHeader(Document, frozen=True, kw_only=True):
 
 
 class Batch(Document, frozen=True):
-    """One batch, completed.
+    """One batch of prompts (cut to their first tokens) and each prompt with its completion.
 
-    Attributes:
-        batch: its number, from 1.
-        first: the row of its first prompt, from 0.
-        latency_s: of the generation, tokenization not included.
-        inputs: the prompts, cut to their first tokens.
-        outputs: each prompt with its completion.
-        token_ids: the new tokens of each.
+    It is numbered from 1, its first row from 0; the latency is of the generation, tokenization not included.
     """
 
     batch: PositiveInt

@@ -141,25 +141,24 @@ def _block(value: Any, indent: int, before: int = 0) -> str:
     inline = _inline(value)
     if not isinstance(value, (dict, list)) or not value or (indent > 0 and indent + before + len(inline) < _WIDTH):
         return inline
-    inner = " " * (indent + 2)
+    deeper = indent + 2
     if isinstance(value, dict):
-        lines = [
-            f"{inner}{_scalar(key)}: {_block(item, indent + 2, len(_scalar(key)) + 2)}" for key, item in value.items()
-        ]
-        return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
-    if any(isinstance(item, (dict, list)) for item in value):
-        lines = [inner + _block(item, indent + 2) for item in value]
-        return "[\n" + ",\n".join(lines) + "\n" + " " * indent + "]"
-    return "[\n" + _filled([_scalar(item) for item in value], inner) + "\n" + " " * indent + "]"
+        names = {_scalar(key): item for key, item in value.items()}
+        lines = [f"{name}: {_block(item, deeper, len(name) + 2)}" for name, item in names.items()]
+    elif any(isinstance(item, (dict, list)) for item in value):
+        lines = [_block(item, deeper) for item in value]
+    else:
+        lines = _filled([_scalar(item) for item in value], _WIDTH - deeper)
+    separator = f",\n{' ' * deeper}"
+    return f"{inline[0]}\n{' ' * deeper}{separator.join(lines)}\n{' ' * indent}{inline[-1]}"
 
 
-def _filled(items: list[str], inner: str) -> str:
-    lines: list[str] = []
-    line = inner
-    for index, item in enumerate(items):
-        text = item + ("," if index + 1 < len(items) else "")
-        if line != inner and len(line) + 1 + len(text) > _WIDTH:
-            lines.append(line)
-            line = inner
-        line += text if line == inner else f" {text}"
-    return "\n".join([*lines, line])
+def _filled(items: list[str], width: int) -> list[str]:
+    lines = items[:1]
+    for left, item in enumerate(items[1:], 2 - len(items)):
+        longer = f"{lines[-1]}, {item}"
+        if len(longer) + (left < 0) <= width:  # a comma follows all but the last
+            lines[-1] = longer
+        else:
+            lines.append(item)
+    return lines

@@ -29,12 +29,7 @@ COMPARED = ("latencies_s", "token_times", "probes_s", "peak_memory_bytes", "grap
 
 
 class WarmUp(Document, frozen=True):
-    """The rounds before those that count.
-
-    Attributes:
-        steady: whether the rounds had become steady when warm-up ended; if not, it ended by its limit.
-        reason: why it ended, in words.
-    """
+    """The rounds before those that count; not steady if warm-up ended by its limit; why it ended."""
 
     latencies_s: list[Seconds]
     steady: bool
@@ -42,11 +37,8 @@ class WarmUp(Document, frozen=True):
 
 
 class TokenTimes(Document, frozen=True):
-    """Times within a generation, from rounds of their own, so that taking them disturbs no latency.
-
-    Attributes:
-        first_token_s: per round, from the request to the first new token.
-        per_output_token_s: per round, the mean time of each following token; empty if only one is generated.
+    """Times within a generation, per round, from rounds of their own, so that taking them disturbs no latency: from the
+    request to the first new token, and the mean of each following one (empty if only one is generated).
     """
 
     first_token_s: list[Seconds]
@@ -129,9 +121,8 @@ class Measurement(Document, frozen=True):
 class Run(Document, frozen=True, kw_only=True):
     """All rounds of a case in one fresh worker group: the unit of evidence.
 
-    Attributes:
-        started_at: in UTC, for instance ``2026-01-31T23:59:59Z``.
-        stack_label: what the stacks' file calls the stack, where two were measured side by side; else empty.
+    It started in UTC, as ``2026-01-31T23:59:59Z``; the label is what the stacks' file calls the stack, where two were
+    measured side by side, else empty.
     """
 
     schema: RunSchema = "gaudi-perf/run/1"
@@ -213,12 +204,7 @@ class Run(Document, frozen=True, kw_only=True):
 
 
 class Comparability(Document, frozen=True):
-    """What must be equal for runs to be comparable; hashable, so that runs are grouped by it.
-
-    Attributes:
-        device: its name.
-        host_class: empty where the host is not known.
-    """
+    """What must be equal for runs to be comparable; hashable, so that runs are grouped by it."""
 
     case: Case
     device: Name

@@ -18,12 +18,9 @@ STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
 
 
 class Device(Document, frozen=True):
-    """The kind of device that a case was measured on.
+    """The kind of device that a case was measured on; memory of one, and how many the machine has, where known.
 
-    Attributes:
-        name: for instance ``gaudi2``, ``a100-80gb``, ``cpu``; it starts with ``emulated-`` for an emulated Gaudi.
-        memory_bytes: memory of one device, where known.
-        available: how many the machine has, where known.
+    The name is for instance ``gaudi2``, ``a100-80gb``, ``cpu``, and starts with ``emulated-`` for an emulated Gaudi.
     """
 
     name: Slug

@@ -38,13 +38,7 @@ class DeviceSample(Document, frozen=True):
 
 
 class DeviceProcess(Document, frozen=True):
-    """A process that holds a device.
-
-    Attributes:
-        pid: its number, where the vendor's tool looks from (the host's, usually).
-        name: of its program; empty where that is not known.
-        memory_bytes: what it holds of the device's memory.
-    """
+    """A process that holds a device; its number is the one where the vendor's tool looks from (the host's, usually)."""
 
     device: Count
     pid: PositiveInt

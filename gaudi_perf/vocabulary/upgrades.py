@@ -45,12 +45,8 @@ def _baseline_entry(old: dict[str, Any], accelerator: str) -> dict[str, Any]:
     entry["case"] = {"accelerator": accelerator, **{name: old[name] for name in of_case}}
     host = _HOST_CLASS.match(old.get("host_class") or "")
     if host is not None:
-        entry["host"] = {
-            "cpu": host["cpu"],
-            "cores": int(host["cores"]),
-            "memory_bytes": 0,
-            "hosts": int(host["hosts"] or 1),
-        }
+        counts = {"cores": int(host["cores"]), "hosts": int(host["hosts"] or 1)}
+        entry["host"] = {"cpu": host["cpu"], "memory_bytes": 0, **counts}
     entry["runs"] = [_baseline_run(run) for run in old.get("runs", [])]
     return entry
 

@@ -16,14 +16,14 @@ from gaudi_perf.vocabulary.upgrades import upgraded_session
 
 
 class VerdictKind(str, Enum):
-    """What a comparison can come to."""
+    """What a comparison can come to, the worst first."""
 
+    INVALID = "INVALID"
     REGRESSED = "REGRESSED"
-    IMPROVED = "IMPROVED"
-    UNCHANGED = "UNCHANGED"
     INCONCLUSIVE = "INCONCLUSIVE"
     NO_BASELINE = "NO BASELINE"
-    INVALID = "INVALID"
+    IMPROVED = "IMPROVED"
+    UNCHANGED = "UNCHANGED"
 
 
 class Reason(str, Enum):
@@ -92,14 +92,7 @@ class StopReason(str, Enum):
     FUTILE = "futile"
 
 
-WORST_FIRST = (
-    VerdictKind.INVALID,
-    VerdictKind.REGRESSED,
-    VerdictKind.INCONCLUSIVE,
-    VerdictKind.NO_BASELINE,
-    VerdictKind.IMPROVED,
-    VerdictKind.UNCHANGED,
-)
+WORST_FIRST = tuple(VerdictKind)
 """The order of verdicts in summaries; the first verdict of a case is what its test comes to."""
 
 BaselineRole = Literal["drift", "release", "named", "side by side", "none"]
@@ -108,12 +101,8 @@ asked for by name, or the other stack of the session, measured side by side."""
 
 
 class LearnedNoise(Document, frozen=True):
-    """What the history of a case taught of its noise: spreads as standard deviations of logarithms, 0.01 for 1 %.
-
-    Attributes:
-        runs: of how many runs, in how many ``sessions``.
-        run: spread between runs of one session.
-        session: spread between sessions, beyond that.
+    """What the history of a case taught of its noise: standard deviations of logarithms, 0.01 for 1 %, between runs of
+    one session, and beyond that between sessions.
     """
 
     runs: PositiveInt

@@ -29,10 +29,7 @@ BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4
 class Workload(Document, frozen=True):
     """One generation: greedy, so that its tokens are the same every time; it does not stop before its ``new_tokens``.
 
-    Attributes:
-        prompt_tokens: how many tokens the prompt has.
-        batch_size: prompts completed at once.
-        dtype: the type of weights and activations.
+    The batch size is how many prompts are completed at once, the dtype that of weights and activations.
     """
 
     prompt: Name = PROMPT
