@@ -28,7 +28,7 @@ from cuda_report import ALL, fastest_step, report
 
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS
-from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.models import model_named
 
 SHORTEST_S = 30.0
@@ -211,7 +211,7 @@ def suite(told: argparse.Namespace, step: str, devices: list[int]) -> dict[str, 
     command += ["--dtype", told.dtype, "--new-tokens", str(told.new_tokens), "--runs", str(told.suite_runs)]
     command += ["--refresh-baselines", "--baselines-dir", str(baselines), "--results-dir", str(results)]
     status, last = run(command, {**os.environ, STEP: step}, told.suite_budget)
-    cases = {each.case.id for each in ResultsStore(results).read_runs().runs if not each.measurement.problems}
+    cases = {each.case.id for each in read_runs(results).runs if not each.measurement.problems}
     files = [path for path in baselines.glob("*/*.json") if path.stat().st_mtime >= begun]
     stored = [case for path in files for case in json.loads(path.read_text())["cases"]]
     return {

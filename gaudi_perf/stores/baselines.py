@@ -33,9 +33,7 @@ class BaselineStore:
 
     def read(self, device: str, stack_name: str) -> Baseline:
         """Read the baseline of a device on a stack, for instance ``synapse-1.24.0`` on ``gaudi2``.
-
-        Raises:
-            UserError: there is none (the sentence says what there is), or its file is malformed.
+        Raises UserError if there is none (the sentence says what there is), or its file is malformed.
         """
         place = place_of(self.directory, device, stack_name)
         if place.path.is_file():
@@ -75,14 +73,12 @@ class BaselineStore:
 
     def resolve(self, run: Run, against: str | None = None) -> Resolution:
         """Find the baselines that a run is held against.
+        Raises UserError if a file that is needed is malformed, or there is nothing that ``against`` could mean.
 
         Args:
             run: its own documents need not be stored.
             against: None for the same version (drift) and the newest earlier one (release); else a version, the name of
                 a stack, of a device and a stack, ``published``, or a results directory.
-
-        Raises:
-            UserError: a file that is needed is malformed, or there is nothing that ``against`` could mean.
         """
         return resolution.resolve(run, self, against)
 
@@ -95,9 +91,7 @@ class BaselineStore:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other writers out while baselines are read, merged and written; clear up after killed ones.
-
-        Raises:
-            UserError: the directory cannot be locked, or another process holds it for too long.
+        Raises UserError if the directory cannot be locked, or another process holds it for too long.
         """
         with exclusive(self.directory):
             for device in device_names(self.directory):
@@ -106,9 +100,7 @@ class BaselineStore:
 
     def write(self, baseline: Baseline) -> Place:
         """Put a baseline in its place, whole. Who merges with what is there holds the lock.
-
-        Raises:
-            UserError: it holds what no reader accepts, or cannot be written; the old file is kept.
+        Raises UserError if it holds what no reader accepts, or cannot be written; the old file is kept.
         """
         place = place_of(self.directory, baseline.device.name, baseline.stack.name)
         data = encode_baseline(baseline)

@@ -40,9 +40,7 @@ class CompletionsFile:
 
     def open(self, header: CompletionHeader) -> int:
         """Open the file to go on where it stops; returns how many batches it holds.
-
-        Raises:
-            UserError: the file is of other completions, malformed, in use by another process, or not writable.
+        Raises UserError if the file is of other completions, malformed, in use by another process, or not writable.
         """
         layout_path(self.path)  # refused now, not when all is completed
         try:
@@ -95,9 +93,7 @@ class CompletionsFile:
 
 def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
     """The header of a file, and its batches, in order.
-
-    Raises:
-        UserError: the file cannot be read or is malformed; for a batch, when it is reached.
+    Raises UserError if the file cannot be read or is malformed; for a batch, when it is reached.
     """
     try:
         with path.open("rb") as file:
@@ -109,9 +105,7 @@ def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
 
 def layout_path(path: Path) -> Path:
     """Where the text of a file of completions goes: beside it, in the place of nothing but such a text.
-
-    Raises:
-        UserError: something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
+    Raises UserError if something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
     """
     target = path.with_suffix(".txt")
     if target == path:
@@ -132,10 +126,8 @@ def write_layout(path: Path) -> Path:
     """Write the completions of a file as text, in the layout of the article's script; returns where."""
     target = layout_path(path)
     _, batches = read_completions(path)
-    parts = []
-    for batch in batches:
-        parts.append(f"{_SEPARATOR}\nBatch n°{batch.batch}\nInput: {batch.inputs}\nOutput: {batch.outputs}\n")
-    write_atomic(target, "".join(parts).encode())
+    texts = (f"{_SEPARATOR}\nBatch n°{one.batch}\nInput: {one.inputs}\nOutput: {one.outputs}\n" for one in batches)
+    write_atomic(target, "".join(texts).encode())
     return target
 
 
@@ -153,9 +145,8 @@ def _same(path: Path, there: CompletionHeader, wanted: CompletionHeader) -> None
         if getattr(there, name) != getattr(wanted, name)
     ]
     if differing:
-        raise UserError(
-            f"{path}: holds other completions ({'; '.join(differing)}): name another --output, or delete the file"
-        )
+        what = f"holds other completions ({'; '.join(differing)})"
+        raise UserError(f"{path}: {what}: name another --output, or delete the file")
 
 
 def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:

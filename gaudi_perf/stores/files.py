@@ -41,9 +41,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     A symbolic link is followed. The mode of the new file is what the umask gives. What is no file (``/dev/stdout``,
     ``/dev/null``, a pipe) is written to and stays what it is.
-
-    Raises:
-        UserError: the disk is full, or the place is not writable; the file is what it was before.
+    Raises UserError if the disk is full, or the place is not writable; the file is what it was before.
     """
     target = Path(os.path.realpath(path))
     kept = "nothing was written"
@@ -54,12 +52,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             path.write_bytes(data)
             return
         kept = "nothing was written" if mode is None else "the old file is kept whole"
-        temporary = _write_temporary(target.parent, data)
-        try:
+        with _temporary(target.parent, data) as temporary:
             os.replace(temporary, target)
-        except BaseException:
-            _remove(temporary)
-            raise
         kept = "the new file is in its place, but may not outlast a power failure"
         _sync_directory(target.parent)
     except OSError as error:
@@ -68,16 +62,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_new(path: Path, data: bytes) -> None:
     """Create a file that never changes afterwards, whole and lasting.
-
-    Raises:
-        UserError: the file is there already, the disk is full, or the place is not writable; nothing has changed.
+    Raises UserError if the file is there already, the disk is full, or the place is not writable; nothing has changed.
     """
     try:
-        temporary = _write_temporary(path.parent, data)
-        try:
+        with _temporary(path.parent, data) as temporary:
             _name_once(temporary, path)
-        finally:
-            _remove(temporary)
         _sync_directory(path.parent)
     except FileExistsError:
         raise UserError(f"{path}: is there already and is never overwritten") from None
@@ -107,9 +96,7 @@ def exclusive(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
     The lock is on the directory itself, so that no lock file lies around; the system releases it when the process ends,
     however it ends. File systems that cannot lock a directory (NFS) get a hidden file ``.lock``.
-
-    Raises:
-        UserError: the directory cannot be created or opened, or another process holds it for so many seconds.
+    Raises UserError if the directory cannot be created or opened, or another process holds it for so many seconds.
     """
     make_directory(directory)
     try:
@@ -148,7 +135,9 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _write_temporary(directory: Path, data: bytes) -> str:
+@contextlib.contextmanager
+def _temporary(directory: Path, data: bytes) -> Iterator[str]:
+    """A file with this content, which is on the disk; it is removed afterwards where it was not renamed."""
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}{TEMPORARY_SUFFIX}"
     temporary = os.path.join(directory, name)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -160,10 +149,9 @@ def _write_temporary(directory: Path, data: bytes) -> str:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except BaseException:
+        yield temporary
+    finally:
         _remove(temporary)
-        raise
-    return temporary
 
 
 def _name_once(temporary: str, path: Path) -> None:
@@ -196,26 +184,20 @@ def _sync_directory(directory: Path) -> None:
 
 def _locked(directory: Path, deadline: float) -> int | None:
     """A descriptor that holds the lock, or None if another process has it until the deadline."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _flock(descriptor, deadline):
-            return descriptor
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
-    else:
-        os.close(descriptor)
-        return None
-    # On NFS an exclusive lock needs a file that is open for writing.
-    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    held = False
-    try:
-        held = _flock(descriptor, deadline)
-    finally:
-        if not held:
-            os.close(descriptor)
-    return descriptor if held else None
+    lock_file = directory / ".lock"  # on NFS an exclusive lock needs a file that is open for writing
+    for path, flags in ((directory, os.O_RDONLY | os.O_DIRECTORY), (lock_file, os.O_RDWR | os.O_CREAT)):
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        held = False
+        try:
+            held = _flock(descriptor, deadline)
+            return descriptor if held else None
+        except OSError as error:
+            if path == lock_file or error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+        finally:
+            if not held:
+                os.close(descriptor)
+    return None
 
 
 def _flock(descriptor: int, deadline: float) -> bool:

@@ -68,7 +68,7 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
     index = frame.index.repeat([len(latencies) for latencies in rounds])
     repeated: pandas.DataFrame = frame.loc[index].reset_index(drop=True)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "round": [index for latencies in rounds for index in range(len(latencies))],
         "latency_s": list(itertools.chain.from_iterable(rounds)),
         "probe_s": list(itertools.chain.from_iterable(probes)),
@@ -92,9 +92,7 @@ def write_csv(path: Path, frame: pandas.DataFrame) -> None:
 
 def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
     """Write a frame as Parquet; columns have the same types in every file.
-
-    Raises:
-        UserError: pyarrow is not installed, or the file cannot be written; an older one is kept.
+    Raises UserError if pyarrow is not installed, or the file cannot be written; an older one is kept.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError(f"{path}: Parquet needs pyarrow: pip install 'gaudi-perf[parquet]', or write CSV")

@@ -90,9 +90,7 @@ class HistoryRead(RunsRead):
 
 def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
     """All runs under a results directory, or one session's; a run that is there twice (a copy) counts once.
-
-    Raises:
-        UserError: there is no such directory.
+    Raises UserError if there is no such directory.
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: there is no such results directory")

@@ -96,16 +96,14 @@ class _BenchmarkFile(msgspec.Struct):
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
 
-    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each
-    test and device. Only the models of this suite are imported.
+    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
+    and device. Only the models of this suite are imported.
+    Raises UserError if there is no such file, or one is malformed.
 
     Args:
         path: the directory, or one of its files.
         stack: the SynapseAI release that they are taken to be of; the files do not say.
         read_on: the day of the files' commit, for instance ``2026-01-31``.
-
-    Raises:
-        UserError: there is no such file, or one is malformed.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
@@ -143,9 +141,7 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
 
 def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
     """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
-
-    Raises:
-        UserError: the file cannot be read or is malformed.
+    Raises UserError if the file cannot be read or is malformed.
     """
     throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
     if not throughput > 0:
@@ -160,9 +156,7 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
 
     The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``), and
     says when they were measured. The host class is made of the processor that it names.
-
-    Raises:
-        UserError: the file cannot be read or is malformed.
+    Raises UserError if the file cannot be read or is malformed.
     """
     document = decode(read_bytes(path), _BenchmarkFile, str(path))
     measured_at = f"{document.datetime[:19]}Z"  # pytest-benchmark writes UTC
@@ -204,10 +198,8 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
 
     None takes the place of another, for levels are changed by a refresh; one that is there in the same words is left
     alone.
-
-    Raises:
-        UserError: an entry of the same case is there with other numbers, or a file is malformed: then nothing has been
-            written; or a file cannot be written: then it is kept as it was.
+    Raises UserError if an entry of the same case is there with other numbers, or a file is malformed: then nothing has
+    been written; or a file cannot be written: then it is kept as it was.
     """
     merged: list[Baseline] = []
     with store.locked():

@@ -38,9 +38,7 @@ def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore
 
 def kept_text(log: Path, environment: Mapping[str, str]) -> str:
     """What is kept of a worker's log: not the values of its variables that are called TOKEN, SECRET and the like.
-
-    Raises:
-        OSError: the log cannot be read.
+    Raises OSError if the log cannot be read.
     """
     with log.open("rb") as file:
         size = file.seek(0, 2)

@@ -14,11 +14,6 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind
 from gaudi_perf.vocabulary.versions import parse_version
 
-FORMS = (
-    "write a version (1.22.0), a stack (synapse-1.22.0), a device and a stack (gaudi2/synapse-1.22.0), or a results "
-    "directory (./results)"
-)
-
 
 @dataclass(frozen=True)
 class Place:
@@ -78,9 +73,7 @@ def check_device_name(name: str, source: str) -> None:
 
 def places_of_device(directory: Path, device: str) -> list[Place]:
     """The baseline files of a device, by kind and version; empty if it has none.
-
-    Raises:
-        UserError: a JSON file there does not have the name of a stack, or the directory cannot be read.
+    Raises UserError if a JSON file there does not have the name of a stack, or the directory cannot be read.
     """
     folder = directory / device
     try:
@@ -96,9 +89,7 @@ def places_of_device(directory: Path, device: str) -> list[Place]:
 
 def device_names(directory: Path) -> list[str]:
     """The devices that have a directory, in alphabetical order; empty if there is no such directory at all.
-
-    Raises:
-        UserError: a directory there does not have the name of a device, or it cannot be read.
+    Raises UserError if a directory there does not have the name of a device, or it cannot be read.
     """
     try:
         with os.scandir(directory) as entries:
@@ -119,14 +110,12 @@ def all_places(directory: Path) -> list[Place]:
 
 def baselines_named(directory: Path, text: str, source: str) -> list[Place] | Path:
     """The baselines that people name, on any device, or a results directory; a baseline goes before a directory.
+    Raises UserError if there is nothing of this name; the sentence says what there is.
 
     Args:
         directory: where the baselines lie.
         text: a version, a stack, a device and a stack, or a results directory.
         source: what to call the text in an error, for instance ``--against 1.22.0``.
-
-    Raises:
-        UserError: there is nothing of this name; the sentence says what there is.
     """
     found = _named(directory, text, source)
     if found:
@@ -134,7 +123,10 @@ def baselines_named(directory: Path, text: str, source: str) -> list[Place] | Pa
     if os.path.exists(text):
         return Path(text)
     if found is None:
-        raise UserError(f"{source}: there is no such results directory, and no such baseline: {FORMS}")
+        raise UserError(
+            f"{source}: there is no such results directory, and no such baseline: write a version (1.22.0), a stack "
+            "(synapse-1.22.0), a device and a stack (gaudi2/synapse-1.22.0), or a results directory (./results)"
+        )
     there = ", ".join(place.label for place in all_places(directory)) or "none"
     raise UserError(f"{source}: there is no such baseline in {directory}; there are: {there}")
 

@@ -84,13 +84,11 @@ def plan_refresh(
     judged: Mapping[Case, JudgedLevel] | None = None,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses; see ``Refresh``. Nothing is written.
+    Raises UserError if an option makes no sense, or a baseline file that is concerned is malformed.
 
     Args:
         runs: of any cases, devices and stacks; a run that is there twice counts once.
         now: the present by default.
-
-    Raises:
-        UserError: an option makes no sense, or a baseline file that is concerned is malformed.
     """
     if minimum_runs < 1:
         raise UserError(f"a baseline needs at least 1 run, and {minimum_runs} was asked for: give a larger number")
@@ -120,10 +118,8 @@ def apply(plan: RefreshPlan) -> RefreshPlan:
     """Write what a plan says, merged with what is there by now; returns what was done.
 
     That differs from ``plan`` only where another process wrote after ``plan`` was made.
-
-    Raises:
-        UserError: the directory cannot be locked or written, or a file has become malformed. Every file is whole: the
-            old one or the new one.
+    Raises UserError if the directory cannot be locked or written, or a file has become malformed. Every file is whole:
+    the old one or the new one.
     """
     if not plan.accepted:
         return plan

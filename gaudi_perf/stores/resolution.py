@@ -88,9 +88,7 @@ def resolve(run: Run, store: BaselineStore, against: str | None) -> Resolution:
 
 def check_against(against: str, directory: Path) -> None:
     """Refuse what ``against`` (empty if nothing was named) means on no device, before anything is measured.
-
-    Raises:
-        UserError: there is nothing of this name, or a results directory that cannot be read.
+    Raises UserError if there is nothing of this name, or a results directory that cannot be read.
     """
     if against in ("", PUBLISHED):
         return

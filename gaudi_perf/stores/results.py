@@ -58,9 +58,7 @@ class ResultsStore:
 
     def write_run(self, run: Run) -> Path:
         """Store a run; its file, which is returned, never changes afterwards.
-
-        Raises:
-            UserError: it is there already, holds what no reader accepts, or cannot be written.
+        Raises UserError if it is there already, holds what no reader accepts, or cannot be written.
         """
         return self._write(run.session_id, f"{RUN_PREFIX}{_safe(run.run_id, 'run id')}.json", run)
 
@@ -107,10 +105,6 @@ class ResultsStore:
             raise UserError(problems[0])
         return SessionRead(session, tuple(in_order(runs)))
 
-    def read_runs(self) -> RunsRead:
-        """All runs of all sessions; what is malformed is told, and does not hide the rest."""
-        return read_runs(self.directory)
-
 
 def read_run(path: Path) -> Run:
     """Read one run document; ``UserError`` if it is malformed or cannot be read."""
@@ -122,9 +116,7 @@ def read_runs(path: Path) -> RunsRead:
 
     A malformed document is one of the problems and does not hide the rest. A run that is there twice (a directory that
     was copied) counts once.
-
-    Raises:
-        UserError: there is nothing of this name.
+    Raises UserError if there is nothing of this name.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such results directory")

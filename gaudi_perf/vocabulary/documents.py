@@ -41,13 +41,11 @@ def decode(
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> DocumentT:
     """Decode JSON as one document.
+    Raises UserError if the data is not JSON, or is not such a document; the sentence names the source and the field.
 
     Args:
         source: what to call the data in an error, usually the file's path.
         upgrade: makes plain values of this version of those of an earlier version.
-
-    Raises:
-        UserError: the data is not JSON, or is not such a document; the sentence names the source and the field.
     """
     try:
         if upgrade is None:

@@ -9,9 +9,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 def parse_version(text: str) -> Version:
     """A stack's version by PEP 440's order: ``1.8.0`` < ``1.10.0``, and ``1.9.0-preview`` comes before ``1.9.0``.
-
-    Raises:
-        UserError: the text is no version.
+    Raises UserError if the text is no version.
     """
     try:
         if text != text.strip():

@@ -18,7 +18,7 @@ import pytest
 from gaudi_perf.stores import files
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
-from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
 
@@ -202,7 +202,7 @@ def test_a_really_full_disk_keeps_the_old_files(tiny_disk: Path) -> None:
     with pytest.raises(UserError, match=r"run-.*json: cannot be written \(No space left.*nothing was written: free"):
         for _ in range(10):
             results.write_run(make_run([0.123456789] * 2000))
-    assert results.read_runs().problems == ()
+    assert read_runs(results.directory).problems == ()
     after = {
         path: path.read_bytes() for path in tiny_disk.rglob("*") if path.is_file() and path.parent.name == "gaudi2"
     }

@@ -12,7 +12,7 @@ import pytest
 
 from gaudi_perf.stores import history
 from gaudi_perf.stores.history import INDEX_FILE, read_history
-from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
@@ -37,7 +37,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def truth(results: Path) -> list[object]:
-    return [run.without_details() for run in ResultsStore(results).read_runs().runs]
+    return [run.without_details() for run in read_runs(results).runs]
 
 
 def test_the_index_says_what_the_documents_say(results: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_is_malformed_is_told_as_everywhere(results: Path, old: bytes, new:
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new))
-    expected = ResultsStore(results).read_runs()
+    expected = read_runs(results)
     for _ in range(2):
         read = read_history(results)
         assert read.problems == expected.problems and len(read.problems) == 1

@@ -84,7 +84,7 @@ def test_runs_of_all_sessions_in_the_order_of_time(results: ResultsStore) -> Non
     for run in runs:
         results.write_run(run)
     assert results.sessions() == ["s0", "s1", "s2"]
-    assert results.read_runs().runs == tuple(reversed(runs))
+    assert read_runs(results.directory).runs == tuple(reversed(runs))
     assert len(read_runs(results.directory / "s0").runs) == 2
     assert read_runs(results.directory / "s0" / f"run-{runs[0].run_id}.json").runs == (runs[0],)
 
@@ -94,7 +94,7 @@ def test_a_malformed_run_is_told_and_does_not_hide_the_rest(results: ResultsStor
     folder = results.write_run(good).parent
     (folder / "run-torn.json").write_text('{"schema": "gaudi-perf/run/1", ')
     (folder / ".gaudi-perf-1-2.tmp").write_text("of a writer that was killed")
-    read = results.read_runs()
+    read = read_runs(results.directory)
     assert read.runs == (good,)
     (problem,) = read.problems
     assert problem.startswith(f"{folder / 'run-torn.json'}: not a valid run document")
@@ -148,7 +148,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: py
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    read = store.read_runs()
+    read = read_runs(store.directory)
     assert [run.session_id for run in read.runs] == ["monday"]
     assert read.problems == (f"{tmp_path / 'tuesday'}: cannot be read (Permission denied)",)
     history = read_history(tmp_path, use_index=False)
