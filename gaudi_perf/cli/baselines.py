@@ -127,7 +127,7 @@ baselines.add_command(waive)
 
 
 def _reached(until: str, place: Place) -> bool:
-    from gaudi_perf.vocabulary.versions import parse_version
+    from gaudi_perf.vocabulary.stack import parse_version
 
     return place.order >= parse_version(until)
 

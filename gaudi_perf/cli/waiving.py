@@ -104,7 +104,7 @@ def echo_waivers(directory: Path) -> bool:
 
 
 def _state(waiver: Waiver, places: Sequence[Place]) -> tuple[str, str]:
-    from gaudi_perf.vocabulary.versions import parse_version
+    from gaudi_perf.vocabulary.stack import parse_version
 
     over = [
         place.stack_name

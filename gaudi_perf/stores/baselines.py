@@ -10,14 +10,12 @@ from pathlib import Path
 from gaudi_perf.stores import resolution
 from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
 from gaudi_perf.stores.places import Place, all_places, device_names, place_of, places_of_device
-from gaudi_perf.stores.resolution import Incomparable, Match, Resolution
+from gaudi_perf.stores.resolution import Resolution
 from gaudi_perf.stores.results import RunsRead, read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
-
-__all__ = ["BaselineStore", "Incomparable", "Match", "Place", "Resolution"]
 
 
 class BaselineStore:

@@ -149,18 +149,13 @@ def decide(
         return replace(change, judged=None)
     if current.own and current.case.evidence == entry.evidence:
         return replace(change, kind="unchanged")
-    kind = _kind(entry.level_s / current.case.level_s, margin, judged)
+    ratio = entry.level_s / current.case.level_s
+    kind: ChangeKind = "slower" if ratio > 1 + margin else "better" if ratio < 1 - margin else "unchanged"
+    if judged is not None:
+        kind = _KINDS.get(judged.latency.kind, kind)
     accepted_ratio = change.ratio if kind == "slower" else None
     if kind != "slower" and entry.level_s > current.accepted_s * (1 + CREEP_MARGINS * margin):
         kind, accepted_ratio = "slower", entry.level_s / current.accepted_s  # step by step
     tokens = current.case.token_ids, entry.token_ids
     notes = ("the generated tokens have changed",) if all(tokens) and tokens[0] != tokens[1] else ()
     return replace(change, kind=kind, accepted_ratio=accepted_ratio, notes=notes)
-
-
-def _kind(ratio: float, margin: float, judged: JudgedLevel | None) -> ChangeKind:
-    if judged is not None and judged.latency.kind in _KINDS:
-        return _KINDS[judged.latency.kind]
-    if ratio > 1 + margin:
-        return "slower"
-    return "better" if ratio < 1 - margin else "unchanged"

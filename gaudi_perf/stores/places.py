@@ -11,8 +11,7 @@ from packaging.version import Version
 from gaudi_perf.stores.files import failure_sentence
 from gaudi_perf.vocabulary.documents import Slug, fits
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind
-from gaudi_perf.vocabulary.versions import parse_version
+from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind, parse_version
 
 
 @dataclass(frozen=True)

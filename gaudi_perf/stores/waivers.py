@@ -40,9 +40,7 @@ class WaiverStore:
             self._write([*others, waiver])
 
     def remove(self, case_id: str, device_name: str) -> tuple[Waiver, ...]:
-        """Remove the waivers of a case on a device, and return them; ``UserError`` lists those there are if there is
-        none.
-        """
+        """Remove the waivers of a case on a device, and return them; if there is none, ``UserError`` says what is."""
         with exclusive(self.directory):
             before = self.list()
             gone = tuple(waiver for waiver in before if (waiver.case, waiver.device) == (case_id, device_name))

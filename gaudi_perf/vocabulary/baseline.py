@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode_value
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode
 from gaudi_perf.vocabulary.run import (
     COMPARED,
     Comparability,
@@ -171,7 +171,7 @@ def encode_baseline(baseline: Baseline) -> bytes:
         for name in ("published", "anchor", "stack"):
             if entry[name] is None:
                 del entry[name]
-    return encode_value(value)
+    return encode(value)
 
 
 def decode_baseline(data: bytes, source: str) -> Baseline:

@@ -51,23 +51,26 @@ def decode(
         if upgrade is None:
             return msgspec.json.decode(data, type=kind)
         value = msgspec.json.decode(data)
-        return msgspec.convert(upgrade(value) if isinstance(value, dict) else value, kind)
+        return msgspec.convert(_upgraded(value, upgrade) if isinstance(value, dict) else value, kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
         reason = _other_schema(data, kind, upgrade) or sentence(error)
-        raise UserError(f"{source}: not a valid {_title(kind)} document: {reason}") from None
+        title = str(getattr(kind, "__name__", "message")).lower()
+        raise UserError(f"{source}: not a valid {title} document: {reason}") from None
 
 
-def encode(document: msgspec.Struct) -> bytes:
-    """Encode a document as JSON for people, in the order of its fields, with a last newline.
+def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return upgrade(value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # of the document, which is malformed
+        raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} lacks {error}") from None
+
+
+def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:
+    """Encode a document, or its plain values, as JSON for people, in the order of its fields, with a last newline.
 
     What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
     """
-    return encode_value(msgspec.to_builtins(document))
-
-
-def encode_value(value: Any) -> bytes:
-    """Encode what ``msgspec.to_builtins`` gives in the form of ``encode``."""
-    return (_block(value, 0) + "\n").encode()
+    return (_block(msgspec.to_builtins(document), 0) + "\n").encode()
 
 
 def encode_line(document: msgspec.Struct) -> bytes:
@@ -97,8 +100,7 @@ class _AnySchema(msgspec.Struct):
 
 def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None) -> str:
     """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
-    ours = getattr(kind, "__struct_fields__", ())
-    if "schema" not in ours:
+    if "schema" not in getattr(kind, "__struct_fields__", ()):
         return ""
     try:
         theirs = msgspec.json.decode(data, type=_AnySchema).schema
@@ -112,10 +114,6 @@ def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, An
     return f"schema is {theirs[:80]!r}, and this release of gaudi-perf reads {expected!r} - `$.schema`"
 
 
-def _title(kind: Any) -> str:
-    return str(getattr(kind, "__name__", "message")).lower()
-
-
 def sentence(error: Exception) -> str:
     """What is wrong with a document, on a line; what the document holds of control characters is shown as escapes."""
     text = " ".join(str(error).split())[:400]
@@ -123,15 +121,7 @@ def sentence(error: Exception) -> str:
 
 
 def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
 def _block(value: Any, indent: int, before: int = 0) -> str:
@@ -141,12 +131,12 @@ def _block(value: Any, indent: int, before: int = 0) -> str:
         return inline
     deeper = indent + 2
     if isinstance(value, dict):
-        names = {_scalar(key): item for key, item in value.items()}
+        names = {_inline(key): item for key, item in value.items()}
         lines = [f"{name}: {_block(item, deeper, len(name) + 2)}" for name, item in names.items()]
     elif any(isinstance(item, (dict, list)) for item in value):
         lines = [_block(item, deeper) for item in value]
     else:
-        lines = _filled([_scalar(item) for item in value], _WIDTH - deeper)
+        lines = _filled([_inline(item) for item in value], _WIDTH - deeper)
     separator = f",\n{' ' * deeper}"
     return f"{inline[0]}\n{' ' * deeper}{separator.join(lines)}\n{' ' * indent}{inline[-1]}"
 

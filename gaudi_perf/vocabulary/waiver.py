@@ -10,8 +10,7 @@ import msgspec
 from gaudi_perf.vocabulary.baseline import Date
 from gaudi_perf.vocabulary.documents import Document, Name, Slug
 from gaudi_perf.vocabulary.formats import percent_set
-from gaudi_perf.vocabulary.stack import Stack, StackKind
-from gaudi_perf.vocabulary.versions import parse_version, require_version
+from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
 
 
 class Waiver(Document, frozen=True, kw_only=True):

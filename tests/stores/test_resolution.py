@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.stores.baselines import BaselineStore, Resolution
+from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
-from gaudi_perf.stores.resolution import check_against
+from gaudi_perf.stores.resolution import Resolution, check_against
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs

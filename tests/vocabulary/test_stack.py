@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.versions import parse_version
+from gaudi_perf.vocabulary.stack import parse_version
 
 
 def test_the_order_of_releases() -> None:
