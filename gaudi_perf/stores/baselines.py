@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gaudi_perf.stores import resolution
 from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
 from gaudi_perf.stores.places import Place, all_places, device_names, place_of, places_of_device
 from gaudi_perf.stores.resolution import Resolution
-from gaudi_perf.stores.results import RunsRead, read_runs
+from gaudi_perf.stores.results import read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
@@ -23,7 +24,7 @@ class BaselineStore:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
-        self._results: dict[Path, RunsRead] = {}
+        self.read_results = functools.cache(read_runs)  # a session asks once a case
 
     def list(self) -> list[Place]:
         """All baseline files, by device, kind and version; see ``all_places``. Only names are read, so it is fast."""
@@ -79,12 +80,6 @@ class BaselineStore:
                 a stack, of a device and a stack, ``published``, or a results directory.
         """
         return resolution.resolve(run, self, against)
-
-    def read_results(self, directory: Path) -> RunsRead:
-        """The runs of a results directory, read once, for a session asks once a case."""
-        if directory not in self._results:
-            self._results[directory] = read_runs(directory)
-        return self._results[directory]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

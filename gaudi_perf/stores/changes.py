@@ -26,12 +26,8 @@ _KINDS: dict[VerdictKind, ChangeKind] = {
 
 @dataclass(frozen=True)
 class JudgedLevel:
-    """How new runs compare with the level that a refresh would replace.
-
-    Attributes:
-        latency: the verdict; where it is clear, it takes the margin's place.
-        worse: what else that gates REGRESSED; it needs a reason, too.
-        noted: what else REGRESSED and does not gate.
+    """How new runs compare with the level that a refresh would replace: the verdict on the latency, which takes the
+    margin's place where it is clear; what ``worse`` gates and needs a reason, too; what is ``noted`` does not gate.
     """
 
     latency: Verdict
@@ -77,7 +73,6 @@ class CaseChange:
         label: the baseline, for instance ``gaudi2/synapse-1.24.0``.
         level_s: the new level in seconds; None if there is none.
         current: the level that it is held against; None if the case is new.
-        judged: how it compares with that, where somebody has judged it.
         accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
         reason: why what is worse is accepted; None if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
@@ -138,11 +133,7 @@ def decide(
     judged: JudgedLevel | None,
 ) -> CaseChange:
     """Decide what a new entry is to the current level (None if the case is new), and whether it may take its place.
-
-    Args:
-        reason: why a slower level is accepted, or None.
-        margin: 0.05 if up to 5 % slower counts as unchanged.
-        judged: how the new runs compare with the current ones, where that was judged.
+    See ``Refresh`` for the reason and the margin.
     """
     change = CaseChange(entry.id, label, "new", entry.level_s, current, judged, reason=reason)
     if current is None:

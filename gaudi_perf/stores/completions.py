@@ -84,11 +84,18 @@ class CompletionsFile:
                         raise UserError(f"{self.path}: is there, and holds no completions: name another --output")
                     break
                 if lines == 0:
-                    _same(self.path, _decode(self.path, 1, line, CompletionHeader), header)
+                    self._require_same(_decode(self.path, 1, line, CompletionHeader), header)
                 elif _decode(self.path, lines + 1, line, Batch).batch != lines:
                     raise UserError(f"{self.path}, line {lines + 1}: is not batch {lines}: delete the file, or mend it")
                 whole, lines = whole + len(line), lines + 1
         return whole, max(lines - 1, 0)
+
+    def _require_same(self, there: CompletionHeader, wanted: CompletionHeader) -> None:
+        fields = ((name, getattr(there, name), getattr(wanted, name)) for name in wanted.__struct_fields__)
+        differing = "; ".join(f"{name} {mine!r}, not {other!r}" for name, mine, other in fields if mine != other)
+        if differing:
+            remedy = "name another --output, or delete the file"
+            raise UserError(f"{self.path}: holds other completions ({differing}): {remedy}")
 
 
 def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
@@ -100,7 +107,14 @@ def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
             first = file.readline()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    return _decode(path, 1, first, CompletionHeader), _batches(path)
+
+    def batches() -> Iterator[Batch]:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if number > 1 and line.endswith(b"\n"):
+                    yield _decode(path, number, line, Batch)
+
+    return _decode(path, 1, first, CompletionHeader), batches()
 
 
 def layout_path(path: Path) -> Path:
@@ -129,24 +143,6 @@ def write_layout(path: Path) -> Path:
     texts = (f"{_SEPARATOR}\nBatch n°{one.batch}\nInput: {one.inputs}\nOutput: {one.outputs}\n" for one in batches)
     write_atomic(target, "".join(texts).encode())
     return target
-
-
-def _batches(path: Path) -> Iterator[Batch]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if number > 1 and line.endswith(b"\n"):
-                yield _decode(path, number, line, Batch)
-
-
-def _same(path: Path, there: CompletionHeader, wanted: CompletionHeader) -> None:
-    differing = [
-        f"{name} {getattr(there, name)!r}, not {getattr(wanted, name)!r}"
-        for name in wanted.__struct_fields__
-        if getattr(there, name) != getattr(wanted, name)
-    ]
-    if differing:
-        what = f"holds other completions ({'; '.join(differing)})"
-        raise UserError(f"{path}: {what}: name another --output, or delete the file")
 
 
 def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:

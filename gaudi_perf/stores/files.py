@@ -46,7 +46,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     target = Path(os.path.realpath(path))
     kept = "nothing was written"
     try:
-        mode = _mode(path)
+        mode = None
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.stat().st_mode
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             kept = "some of it may be written"
             path.write_bytes(data)
@@ -126,13 +128,6 @@ def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
     """One sentence on a failed system call: the path, the reason, what was kept, the remedy."""
     remedy = _REMEDIES.get(error.errno or 0, "mend this and try again")
     return f"{path}: {what} ({error.strerror or error}); {kept}: {remedy}"
-
-
-def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import os
 import sqlite3
 import time
 import zlib
@@ -20,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from gaudi_perf.stores.results import RunsRead, read_run, run_files
+from gaudi_perf.stores.results import RunsRead, collected, read_run, run_files
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Name
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema, in_order
+from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
 
 INDEX_FILE = ".history-index"
@@ -106,38 +107,32 @@ def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
 def _read(directory: Path, use_index: bool) -> HistoryRead:
     index = _Index(directory / INDEX_FILE if use_index else None)
     newest = time.time_ns() - _FRESH_NS
-    found: dict[str, Run] = {}
     new: list[tuple[str, _Mark, Run]] = []
     problems: list[str] = []
     seen: set[str] = set()
     root = str(directory)
-    for file in run_files(root, problems):
-        path, relative = file.path, file.path[len(root) + 1 :]
+
+    def read(file: os.DirEntry[str]) -> Run | None:
+        relative = file.path[len(root) + 1 :]
         try:
             status = file.stat()
         except FileNotFoundError:
-            continue
+            return None
         except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror})")
-            continue
+            raise UserError(f"{file.path}: cannot be read ({error.strerror})") from None
         mark = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         known = index.runs.get(relative)
         if known is not None and known[0] == mark:
-            run = known[1]
             seen.add(relative)
-        else:
-            try:
-                run = index.decode(path)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            if max(mark[1:]) < newest:
-                new.append((relative, mark, run))
-        there = found.setdefault(run.run_id, run)
-        if there is not run and there != run:
-            problems.append(f"{path}: another document has the same run id {run.run_id!r}: remove one of them")
+            return known[1]
+        run = index.decode(file.path)
+        if max(mark[1:]) < newest:
+            new.append((relative, mark, run))
+        return run
+
+    runs = collected(run_files(root, problems), read, problems)
     index.update(new, gone=index.runs.keys() - seen - {relative for relative, _, _ in new})
-    return HistoryRead(tuple(in_order(found.values())), tuple(problems), len(seen))
+    return HistoryRead(runs, tuple(problems), len(seen))
 
 
 class _Index:

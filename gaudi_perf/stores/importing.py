@@ -94,16 +94,12 @@ class _BenchmarkFile(msgspec.Struct):
 
 
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
-    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``.
+    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``, or one of them.
 
     They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
-    and device. Only the models of this suite are imported.
+    and device. Only the models of this suite are imported. The files say neither the SynapseAI release nor the day of
+    their commit.
     Raises UserError if there is no such file, or one is malformed.
-
-    Args:
-        path: the directory, or one of its files.
-        stack: the SynapseAI release that they are taken to be of; the files do not say.
-        read_on: the day of the files' commit, for instance ``2026-01-31``.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 from gaudi_perf.vocabulary.secrecy import SECRET_NAME
 
 _HEAD, _TAIL = 64 * 1024, 960 * 1024
@@ -23,9 +24,7 @@ _HIDDEN = "***"
 
 def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore, session_id: str, name: str) -> str:
     """Keep the whole log of a worker that failed beside the session's runs, under the name of a case.
-
-    Returns:
-        A sentence that says where it is, or why it is not kept; empty without a log.
+    Returns a sentence that says where it is, or why it is not kept; empty without a log.
     """
     if log is None:
         return ""
@@ -56,7 +55,4 @@ def kept_text(log: Path, environment: Mapping[str, str]) -> str:
             text = text.replace(value, _HIDDEN)
     for pattern in _SECRETS:
         text = pattern.sub(_HIDDEN, text)
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return escaped(text, keep="\n\t")

@@ -108,13 +108,9 @@ def all_places(directory: Path) -> list[Place]:
 
 
 def baselines_named(directory: Path, text: str, source: str) -> list[Place] | Path:
-    """The baselines that people name, on any device, or a results directory; a baseline goes before a directory.
-    Raises UserError if there is nothing of this name; the sentence says what there is.
-
-    Args:
-        directory: where the baselines lie.
-        text: a version, a stack, a device and a stack, or a results directory.
-        source: what to call the text in an error, for instance ``--against 1.22.0``.
+    """The baselines of a name that people wrote (a version, a stack, a device and a stack), on any device, or a results
+    directory; a baseline goes before a directory.
+    Raises UserError, which starts with ``source``, if there is nothing of this name; the sentence says what there is.
     """
     found = _named(directory, text, source)
     if found:

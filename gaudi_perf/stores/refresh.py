@@ -35,9 +35,9 @@ class Refresh:
     Attributes:
         minimum_runs: how many valid runs of a case it takes.
         accept_regression: why slower levels are accepted; None if they are not.
-        now: the time of the refresh, with a time zone.
+        now: with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
-        judged: how the new runs compare with the current ones, where somebody has judged that.
+        judged: how the new runs compare with the current ones, where that was judged.
     """
 
     runs: tuple[Run, ...]
@@ -172,8 +172,13 @@ def _case(
     change = dataclasses.replace(change, notes=(*change.notes, *left_out))
     if not change.written:
         return change, None
-    if current is not None and current.own and _stands_already(current.case, entry):
-        return change, (current.case, stack)
+    own = current.case if current is not None and current.own else None
+    if (
+        own is not None
+        and own.anchor is not None
+        and (own.evidence, own.token_ids) == (entry.evidence, entry.token_ids)
+    ):
+        return change, (own, stack)
     return change, (_entry(entry, stack, current, change, request), stack)
 
 
@@ -234,10 +239,6 @@ def _current(
             if case.key == entry.key:
                 return Level(case, place.stack_name, own=False)
     return None
-
-
-def _stands_already(case: CaseBaseline, entry: CaseBaseline) -> bool:
-    return case.evidence == entry.evidence and case.token_ids == entry.token_ids and case.anchor is not None
 
 
 def _entry(

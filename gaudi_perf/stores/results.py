@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_new
 from gaudi_perf.vocabulary.documents import decode, encode
@@ -21,6 +22,7 @@ from gaudi_perf.vocabulary.verdict import Session, decode_session
 
 SESSION_FILE = "session.json"
 RUN_PREFIX = "run-"
+FileT = TypeVar("FileT", bound=os.PathLike[str])
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 
 
@@ -120,18 +122,25 @@ def read_runs(path: Path) -> RunsRead:
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such results directory")
-    runs: dict[str, Run] = {}
     problems: list[str] = []
-    files = [str(path)] if path.is_file() else (file.path for file in run_files(str(path), problems))
+    files: Iterable[os.PathLike[str]] = [path] if path.is_file() else run_files(str(path), problems)
+    runs = collected(files, lambda file: read_run(Path(file)), problems)
+    return RunsRead(runs, tuple(problems))
+
+
+def collected(files: Iterable[FileT], read: Callable[[FileT], Run | None], problems: list[str]) -> tuple[Run, ...]:
+    """The runs of files by the time that they started, each once; a sentence is added for what cannot be read."""
+    runs: dict[str, Run] = {}
     for file in files:
         try:
-            run = read_run(Path(file))
+            run = read(file)
         except UserError as error:
             problems.append(str(error))
             continue
-        if runs.setdefault(run.run_id, run) != run:
-            problems.append(f"{file}: another document has the same run id {run.run_id!r}: remove one of them")
-    return RunsRead(tuple(in_order(runs.values())), tuple(problems))
+        if run is not None and runs.setdefault(run.run_id, run) is not run and runs[run.run_id] != run:
+            name = os.fspath(file)
+            problems.append(f"{name}: another document has the same run id {run.run_id!r}: remove one of them")
+    return tuple(in_order(runs.values()))
 
 
 def run_files(root: str, problems: list[str]) -> Iterator[os.DirEntry[str]]:

@@ -11,9 +11,7 @@ from gaudi_perf.vocabulary.run import Run
 
 def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) -> tuple[list[str], list[str]]:
     """Hold the tokens of runs of one case against those of a baseline or of another stack; none if not known.
-
-    Returns:
-        Why the runs must not be judged, and what is to be noted; sentences, each once.
+    Returns why the runs must not be judged, and what is to be noted; sentences, each once.
     """
     problems: dict[str, None] = {}
     notes: dict[str, None] = {}
@@ -34,14 +32,10 @@ def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) ->
 
 
 def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]:
-    """Ids of the cases whose outputs put those of a case in doubt, in their session and on their stack.
+    """Ids of the cases whose outputs put those of a case (``usable``) in doubt, in their session and on their stack.
 
     A case is held against the first one of its model. That first one is in doubt if any contradicts it; one that agrees
     with it is, too, unless those that agree are more than those that contradict.
-
-    Args:
-        runs: everything that was measured.
-        usable: the runs of one case among them.
     """
     of = {(run.session_id, run.stack_label, run.case.id) for run in usable}
     named = {

@@ -168,9 +168,7 @@ def encode_baseline(baseline: Baseline) -> bytes:
         if entry["runs"]:
             entry["host"] = {name: entry["runs"][0]["host"][name] for name in _OF_HOST}
         entry["runs"] = [_stored_run(run) for run in entry["runs"]]
-        for name in ("published", "anchor", "stack"):
-            if entry[name] is None:
-                del entry[name]
+    value["cases"] = [{name: item for name, item in entry.items() if item is not None} for entry in value["cases"]]
     return encode(value)
 
 

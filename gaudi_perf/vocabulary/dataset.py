@@ -25,7 +25,7 @@ class Dataset(Document, frozen=True):
     Attributes:
         source: a dataset of the hub, or a local CSV, JSON Lines, Parquet or text file.
         configuration: the hub's name for one of several configurations of a dataset; empty for the only one.
-        column: the column with the prompts; empty for the first that holds strings.
+        column: empty for the first that holds strings.
         split: empty for the first of ``SPLITS`` that is there.
     """
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 
 LARGEST_INT = 2**63 - 1
 """What readers in other languages, and pandas, can hold."""
@@ -116,8 +117,7 @@ def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, An
 
 def sentence(error: Exception) -> str:
     """What is wrong with a document, on a line; what the document holds of control characters is shown as escapes."""
-    text = " ".join(str(error).split())[:400]
-    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in text)
+    return escaped(" ".join(str(error).split())[:400])
 
 
 def _inline(value: Any) -> str:

@@ -77,6 +77,11 @@ def span(texts: Iterable[str], unit: str = "") -> str:
     return f"{words} {unit}".rstrip()
 
 
+def escaped(text: str, keep: str = "") -> str:
+    """A text whose control characters, other than those to keep, are shown as escapes."""
+    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+
+
 def _digits(share: float) -> str:
     value = share * 100
     return f"{round(value, 1) + 0.0:.1f}" if abs(value) < 99.95 else f"{value:.0f}"  # + 0.0: no -0.0

@@ -43,14 +43,7 @@ class Shape(Document, frozen=True):
 
 
 class Model(Document, frozen=True):
-    """A model of the suite.
-
-    Attributes:
-        name: as in case ids.
-        shape: the published shape.
-        standin: the shape that stands in on machines without an accelerator; heads divide by 8.
-        on_by_default: whether it is measured without being asked for.
-    """
+    """A model of the suite: its published shape, and one for machines without an accelerator (heads divide by 8)."""
 
     name: Name
     title: Name

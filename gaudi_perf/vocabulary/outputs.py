@@ -9,13 +9,11 @@ class TokenTrace(Document, frozen=True):
     """The logits of one generation that was led along given tokens; every list has an entry for each step.
 
     Attributes:
-        token_ids: the tokens that it was led along.
-        likeliest: the few likeliest tokens of each step, the likeliest first; ``logits`` are theirs.
+        likeliest: the few likeliest tokens, the likeliest first; ``logits`` are theirs.
         followed: the logit of the token that it was led along.
-        spread: the standard deviation of the step's logits over the sampled vocabulary; ``magnitude`` their mean
-            absolute value.
-        sample: the logits of evenly spaced token ids, the same ones in every configuration of a model; not kept in
-            documents.
+        spread: the standard deviation of the logits over the sampled vocabulary; ``magnitude`` their mean absolute
+            value.
+        sample: the logits of evenly spaced token ids, the same in every configuration of a model; not in documents.
     """
 
     token_ids: list[TokenId]

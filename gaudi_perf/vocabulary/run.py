@@ -53,12 +53,8 @@ class GraphCompilation(Document, frozen=True):
 
 
 class RankSkew(Document, frozen=True):
-    """How far apart the ranks of a group ended their rounds.
-
-    Attributes:
-        median_s: the median, over rounds, of the slowest rank's duration less the fastest's.
-        lagging_rank: the rank that was slowest most often.
-        lagging_share: in which share of the rounds it was.
+    """How far apart the ranks of a group ended their rounds: the median, over rounds, of the slowest rank's duration
+    less the fastest's, which rank was slowest most often, and in which share of the rounds.
     """
 
     median_s: Annotated[float, msgspec.Meta(ge=0)]
@@ -78,15 +74,13 @@ class Measurement(Document, frozen=True):
         rank_passes_s: per rank, the durations of forward passes of its part of the model by itself, after the rounds.
             In rounds all ranks wait for the slowest; here none does.
         peak_memory_bytes: the most memory in use during the rounds: of the fullest device, on the CPU of the process.
-        graph_compilation: what ``graphs`` cost once.
-        token_ids: the new tokens that came out of every round.
-        trace: the logits along those tokens, from a generation of its own after the rounds.
+        trace: the logits along ``token_ids``, from a generation of its own after the rounds.
         problems: why this measurement must not be judged (then it is INVALID); empty for a valid one.
         contradicts: ids of the session's cases from whose outputs these differ by more than rounding; which of the two
             is wrong is not known.
         notes: what is worth knowing and no problem, for instance tokens that differ by rounding.
         memory_bandwidth: bytes a second that the worker read from a block as large as the model's weights.
-        phases_s: seconds spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...).
+        phases_s: time spent per phase of the worker group (start, load, prepare, warm-up, rounds, ...).
         earlier_cases: ids of the cases that the worker group measured before, oldest first; None where unknown.
     """
 
@@ -235,11 +229,7 @@ def _fields(one: Comparability) -> dict[str, object]:
         "configuration": case.configuration.id,
         "scale": case.scale,
         "weights": case.weights,
-        "dtype": workload.dtype,
-        "new tokens": workload.new_tokens,
-        "batch size": workload.batch_size,
-        "prompt tokens": workload.prompt_tokens,
-        "prompt": workload.prompt,
+        **{name.replace("_", " "): getattr(workload, name) for name in reversed(workload.__struct_fields__)},
         "kind of stack": one.stack_kind,
         "stack label": one.stack_label,
         "host class": one.host_class,

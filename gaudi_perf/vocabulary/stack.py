@@ -59,8 +59,8 @@ class Stack(Document, frozen=True):
 
     Attributes:
         kind: whose version orders baselines: SynapseAI on Gaudi, CUDA or DeepSpeed on GPUs, PyTorch on the CPU.
-        components: every other version, by component: driver, firmware, pytorch, optimum-habana, ...
-        settings: effective values of the settings that the latency depends on, by name.
+        components: every other version: driver, firmware, pytorch, optimum-habana, ...
+        settings: effective values of the settings that the latency depends on.
         mismatches: what does not go together in it, by what its makers validated, each with its remedy.
     """
 
@@ -111,7 +111,6 @@ class Host(Document, frozen=True):
 
     Attributes:
         cores: logical cores that this process may use.
-        governor: the frequency governor of the first core.
         load: load average over one minute when the measurement began.
         steal_percent: share of the time that the hypervisor gave to others during the measurement.
         hosts: over how many hosts like this one the ranks were spread.

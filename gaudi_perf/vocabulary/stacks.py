@@ -21,12 +21,10 @@ class StackEntry(Document, frozen=True):
     """A stack: how its workers are started.
 
     Attributes:
-        name: what it is called on the command line and in reports.
         python: the path of its Python interpreter, relative to the file; or
         command: words that run its Python interpreter, for instance in a container. ``{directory}`` stands for the
             private directory that the worker must see under the same path, ``{environment}`` for a file in it with the
             variables, one ``NAME=VALUE`` a line.
-        environment: variables of its workers.
     """
 
     name: StackName

@@ -15,10 +15,10 @@ Reading = Annotated[float, msgspec.Meta(ge=-300, le=1e9)]
 
 
 class DeviceSample(Document, frozen=True):
-    """One device at one moment; a reading that the device does not give is None.
+    """One device (its index on this host, as the vendor's tools count) at one moment; None is a reading that it does
+    not give.
 
     Attributes:
-        device: its index on this host, as the vendor's tools count.
         clock_mhz: clock of the compute engines.
         memory_used_bytes: by all processes.
         throttle_reasons: why the device runs slower than it could (``power``, ``thermal``), reasons that are no fault

@@ -116,23 +116,21 @@ class Verdict(Document, frozen=True):
 
     Attributes:
         text: what the reason names: differences, problems, or the sentence of an earlier version.
-        ratio: the estimate, candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
+        ratio: candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
         low: lower end of the ratio's interval of that ``confidence``, for instance 0.99; ``high`` is the upper end.
         tolerance: the slowdown that nobody minds, 0.05 for 5 %.
         smallest_visible_slowdown: what this comparison would have detected, 0.031 for 3.1 %.
         baseline_median_s: the baseline's level, where the metric is a duration.
-        published: whether the baseline is a published number of unknown spread.
         run_spread: spread between runs that was found, as a share; beyond what covariates explain.
         uncorrected_run_spread: the same before that, where the reference probes explain much of it.
         session_spread: spread between sessions that was reckoned with; None side by side, where it cancels.
         learned_noise: None where a quiet server was assumed.
-        false_alarms: the permitted probability of a REGRESSED by chance, 0.005 for 0.5 %.
-        p_slower: p value of "not slower", to be held against that; ``p_faster`` of "not faster".
+        false_alarms: the permitted probability of a REGRESSED by chance, against which ``p_slower`` is held.
         comparisons: among how many comparisons of the session it was not significant.
         more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
         few_rounds: whether most of the spread between runs comes from their having few rounds.
         probe_change: by what share the reference probes changed from the baseline's, where that is the obstacle.
-        tail_spread_change: by what share the rounds' tail spread is larger than the baseline's, where that is.
+        tail_spread_change: the same of the rounds' tail spread.
     """
 
     kind: VerdictKind
@@ -174,14 +172,12 @@ class CaseReport(Document, frozen=True):
     """What a session says of one case.
 
     Attributes:
-        run_ids: its runs in this session; ``baseline_run_ids`` those of the baseline's stack, side by side.
+        baseline_run_ids: the runs of the baseline's stack in this session, side by side.
         verdicts: one for each baseline that it was held against and each metric that gates, the worst first; at least
-            one if it was measured.
-        others: the same of the metrics that do not gate.
+            one if it was measured. ``others`` are of metrics that do not gate.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.
         waived: why a regression passes: for now, and until when, or accepted; empty if none does.
-        notes: what else is to be known, for instance why a metric was not judged.
     """
 
     case: Case
@@ -207,7 +203,6 @@ class Session(Document, frozen=True, kw_only=True):
 
     Attributes:
         candidate_stack: what the stacks' file calls the stack in question, side by side; else empty.
-        baseline_stack: the same of the stack that it was held against.
         error_rate: None if nothing was compared.
         waivers: all waivers there are, expired ones too, a sentence each.
         refreshed: whether the session was asked to store its levels as baselines.

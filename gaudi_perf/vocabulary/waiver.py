@@ -14,14 +14,11 @@ from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require
 
 
 class Waiver(Document, frozen=True, kw_only=True):
-    """A known regression of a case, which passes on stacks before a version.
+    """A known regression of a case, which passes on stacks of a kind before a version.
 
     Attributes:
-        reason: why it may pass, for people.
         until: the version from which it fails again, for instance ``1.26.0``: on 1.25.1 it passes, on 1.26.0 it fails.
-        kind: whose version that is.
-        up_to_ratio: the worst ratio, candidate to baseline, that passes: 1.10 waives up to 10 % slower. None waives
-            any.
+        up_to_ratio: the worst ratio, candidate to baseline, that passes: 1.10 is 10 % slower. None waives any.
     """
 
     case: Name
