@@ -1,7 +1,6 @@
-"""Completions of a dataset, kept as JSON Lines: a header, then a line for each batch, in order.
-
-A batch is a single write, so that whatever ends the run leaves whole lines and at most one torn at the end, which the
-next run takes away before it goes on.
+"""Completions of a dataset as JSON Lines: a header, then a line for each batch. A batch is a single write, so that at
+most one
+torn line is at the end, which the next run takes away before it goes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Writing whole files: a reader sees the old file or the new one, whatever happens to the writer.
-
-A file is written under a temporary name in the same directory, flushed to the disk, and renamed; POSIX makes the
-rename atomic, and flushing the directory makes it last (see ``rename(2)`` and ``fsync(2)``).
+"""Writing whole files: written under a temporary name beside, flushed, and renamed, which POSIX makes atomic; flushing
+the
+directory makes it last (``rename(2)``, ``fsync(2)``). A reader sees the old file or the new one, whatever happens.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ LOCK_SECONDS = 60.0
 _REMEDIES = {
     errno.ENOSPC: "free some space on this disk and try again",
     errno.EDQUOT: "free some of your quota on this disk and try again",
-    errno.EACCES: "make the directory writable for this user, or name another one",
-    errno.EPERM: "make the directory writable for this user, or name another one",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "make the directory writable for this user, or name another one"),
     errno.EROFS: "the file system is read-only: name another directory",
     errno.ENOTDIR: "a part of this path is a file: name another directory",
     errno.EEXIST: "there is something else of this name: name another directory",

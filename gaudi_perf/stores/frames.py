@@ -102,9 +102,8 @@ def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
 
 
 def spreadsheet_safe(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before a text that begins like one.
-
-    OWASP, "CSV Injection": texts that begin with ``=``, ``+``, ``-``, ``@``, a tab or a line's end are evaluated.
+    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): an apostrophe goes before a text that
+    begins like one.
     """
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 

@@ -1,8 +1,7 @@
 """Every run that was ever measured, read quickly: 100,000 documents in seconds, from an index that is only a cache.
 
-The documents are the truth. Each is created once and never changes, so that what the index keeps of one holds as long
-as its file is the same by name, size and times. Whatever is new or has changed is read from the documents; an index
-that is damaged, of another release, or cannot be written is as good as none.
+The documents never change: what the index keeps of one holds as long as its file is the same by name, size and times.
+An index that is damaged, of another release, or cannot be written is as good as none.
 """
 
 from __future__ import annotations

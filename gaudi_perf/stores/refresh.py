@@ -173,11 +173,8 @@ def _case(
     if not change.written:
         return change, None
     own = current.case if current is not None and current.own else None
-    if (
-        own is not None
-        and own.anchor is not None
-        and (own.evidence, own.token_ids) == (entry.evidence, entry.token_ids)
-    ):
+    same = own is not None and own.evidence == entry.evidence and own.token_ids == entry.token_ids
+    if own is not None and same and own.anchor is not None:
         return change, (own, stack)
     return change, (_entry(entry, stack, current, change, request), stack)
 

@@ -144,9 +144,8 @@ def collected(files: Iterable[FileT], read: Callable[[FileT], Run | None], probl
 
 
 def run_files(root: str, problems: list[str]) -> Iterator[os.DirEntry[str]]:
-    """The run documents below a directory, in the order of their names.
-
-    A sentence is added for each directory that cannot be read; it does not hide the others.
+    """The run documents below a directory, in the order of their names; a sentence is added for each directory that
+    cannot be read.
     """
     try:
         with os.scandir(root) as listing:

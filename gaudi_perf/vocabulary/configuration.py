@@ -15,9 +15,8 @@ WeightsKind = Literal["dummy", "hub", "path"]
 
 
 class Configuration(Document, frozen=True):
-    """A model, on a number of devices, with graphs or eager, with the KV cache or without.
-
-    ``graphs`` means HPU graphs, CUDA graphs, or the static-shape compiled path on the CPU.
+    """A model, on a number of devices, with graphs (HPU graphs, CUDA graphs, or the static-shape compiled path on the
+    CPU) or eager, with the KV cache or without.
     """
 
     model: Name
@@ -45,9 +44,8 @@ class Case(Document, frozen=True):
 
     @property
     def id(self) -> str:
-        """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``.
-
-        It shows what is not the default of the workload; scale and weights it does not, so compare whole cases.
+        """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``: scale and
+        weights are not in it, and of the workload only what is not the default, so compare whole cases.
         """
         return "-".join((self.configuration.id, *self.workload.differing))
 

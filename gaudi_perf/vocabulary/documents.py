@@ -67,9 +67,8 @@ def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[st
 
 
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:
-    """Encode a document, or its plain values, as JSON for people, in the order of its fields, with a last newline.
-
-    What fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
+    """Encode a document, or its plain values, as JSON for people, in the order of its fields, with a last newline. What
+    fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
     """
     return (_block(msgspec.to_builtins(document), 0) + "\n").encode()
 

@@ -40,9 +40,8 @@ class Workload(Document, frozen=True):
 
     @property
     def differing(self) -> list[str]:
-        """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``.
-
-        Another prompt shows as ``prompt`` with eight digits of its SHA-256.
+        """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``, and ``prompt`` with
+        eight digits of the prompt's SHA-256.
         """
         other = [] if self.prompt == PROMPT else [f"prompt{hashlib.sha256(self.prompt.encode()).hexdigest()[:8]}"]
         parts = [] if self.dtype == "bfloat16" else [_SHORT[self.dtype]]
