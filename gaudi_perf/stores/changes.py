@@ -26,8 +26,9 @@ _KINDS: dict[VerdictKind, ChangeKind] = {
 
 @dataclass(frozen=True)
 class JudgedLevel:
-    """How new runs compare with the level that a refresh would replace: the verdict on the latency, which takes the
-    margin's place where it is clear; what ``worse`` gates and needs a reason, too; what is ``noted`` does not gate.
+    """How new runs compare with the level that a refresh would replace. A clear verdict on the latency takes the
+    margin's place; ``worse`` are other metrics that gate and REGRESSED, which need a reason, too, ``noted`` those that
+    do not gate.
     """
 
     latency: Verdict
@@ -42,7 +43,7 @@ class JudgedLevel:
 
 @dataclass(frozen=True)
 class Level:
-    """The stored level that a new one is held against, with the stack of its file; its own stack, or an earlier one."""
+    """The stored level that a new one is held against: of the new level's own stack, or of an earlier one."""
 
     case: CaseBaseline
     stack_name: str

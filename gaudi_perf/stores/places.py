@@ -47,7 +47,7 @@ def place_of(directory: Path, device: str, stack_name: str) -> Place:
 
 
 def parse_stack_name(name: str, source: str) -> tuple[StackKind, str]:
-    """Kind and version of a stack's name like ``synapse-1.24.0``; ``UserError``, which starts with ``source``."""
+    """Kind and version of a stack's name like ``synapse-1.24.0``; a ``UserError`` starts with ``source``."""
     kind, dash, version = name.partition("-")
     if not fits(kind, StackKind) or not dash or "/" in version:
         raise UserError(

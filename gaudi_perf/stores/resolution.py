@@ -24,7 +24,9 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Match:
-    """A baseline (``gaudi2/synapse-1.24.0``, or a results directory) that a run is held against; its stack in full."""
+    """A baseline (``gaudi2/synapse-1.24.0``, or a results directory) that a run is held against, and its case's own
+    stack.
+    """
 
     role: BaselineRole
     label: str

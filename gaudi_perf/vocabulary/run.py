@@ -29,7 +29,7 @@ COMPARED = ("latencies_s", "token_times", "probes_s", "peak_memory_bytes", "grap
 
 
 class WarmUp(Document, frozen=True):
-    """The rounds before those that count; not steady if warm-up ended by its limit; why it ended."""
+    """The rounds before those that count; not ``steady`` if they ended by their limit. The reason says why."""
 
     latencies_s: list[Seconds]
     steady: bool
@@ -140,18 +140,16 @@ class Run(Document, frozen=True, kw_only=True):
 
     def values(self, metric: Metric) -> list[float]:
         """What was measured of a metric: seconds of each round, or one value of the run; bytes for memory."""
-        measured, times, compilation = (
-            self.measurement,
-            self.measurement.token_times or TokenTimes(first_token_s=[], per_output_token_s=[]),
-            self.measurement.graph_compilation or GraphCompilation(),
-        )
-        return {
-            "latency": measured.latencies_s,
-            "first-token": times.first_token_s,
-            "per-token": times.per_output_token_s,
-            "compilation": [compilation.seconds] if compilation.seconds else [],
-            "memory": [float(measured.peak_memory_bytes)] if measured.peak_memory_bytes else [],
-        }[metric]
+        measured = self.measurement
+        times, compilation = measured.token_times, measured.graph_compilation
+        if metric == "latency":
+            return measured.latencies_s
+        if metric in ("first-token", "per-token"):
+            if times is None:
+                return []
+            return times.first_token_s if metric == "first-token" else times.per_output_token_s
+        value = measured.peak_memory_bytes if metric == "memory" else compilation.seconds if compilation else None
+        return [float(value)] if value else []
 
     @property
     def stack_title(self) -> str:
