@@ -13,7 +13,7 @@ from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample, Sides, by_session
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.formats import counted
-from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TOLERANCES
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 _SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
@@ -24,7 +24,7 @@ class Design:
     """The comparison that is replayed: runs of the candidate (pairs, side by side) and of the baseline."""
 
     candidates: int = 3
-    baselines: int = 5
+    baselines: int = RUNS_FOR_BASELINES
     side_by_side: bool = False
 
 
