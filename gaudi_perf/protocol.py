@@ -294,7 +294,7 @@ MISTAKE_STATUS = 78  # EX_CONFIG of sysexits.h
 """Exit status of a rank whose last line is a sentence about a mistake that a person can mend."""
 
 
-# ---- the environment of a group's processes: names of variables
+# ---- the environment of a group's processes: names of variables, and of a pipe
 
 MARK = "_GAUDI_PERF_WORKER_GROUP"
 """The private directory of the group: by it all that a group started is found again."""

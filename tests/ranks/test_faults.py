@@ -137,7 +137,7 @@ SESSION = [
     *("-m", "pytest", "perf_tests", "-q", "-p", "no:cacheprovider", "-k", "bloomz7b-2x-eager-kvcache"),
     *("--accelerator", "cpu", "--devices", "2", "--new-tokens", "4", "--rounds", "400", "--time-budget", "60"),
 ]
-AT = {"load": "bloomz7b-2x: importing", "warm-up": "bloomz7b-2x-eager-kvcache: warm-up round", "rounds": ": round "}
+AT = {"load": "bloomz7b-2x: importing", "warm-up": "bloomz7b-2x-eager-kvcache-n4: warm-up round", "rounds": ": round "}
 """What a session notes of the moment that it is at."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -72,15 +73,13 @@ class Passes:
         try:
             for one in steps:
                 next(one)  # until it is warm
-            turn = 0
+            turns = itertools.cycle((0, 1, 1, 0))
             while len(runs) < len(steps):
-                for number in (0, 1) if turn % 2 == 0 else (1, 0):
-                    if number not in runs:
-                        try:
-                            next(steps[number])
-                        except StopIteration as done:
-                            runs[number] = done.value
-                turn += 1
+                if (number := next(turns)) not in runs:
+                    try:
+                        next(steps[number])
+                    except StopIteration as done:
+                        runs[number] = done.value
         except GroupFailure as failure:
             self.failures[case] = failure
             self._end_groups()  # the other one is in the midst of its run

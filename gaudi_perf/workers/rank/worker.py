@@ -173,13 +173,13 @@ class Worker:
                 engine.synchronize()
                 begin = time.perf_counter_ns()
                 if not engine.pass_alone(self.prompt_ids):
-                    return protocol.PassesAloneDone(rank_passes_s=[])
+                    break
                 engine.synchronize()
                 seconds.append(_seconds_since(begin))
         except Exception:  # a run that is measured already is not lost for want of it
             traceback.print_exc()
-            return protocol.PassesAloneDone(rank_passes_s=[])
-        return protocol.PassesAloneDone(rank_passes_s=[seconds[1:]])
+            seconds = []
+        return protocol.PassesAloneDone(rank_passes_s=[seconds[1:]] if seconds else [])
 
     def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
         try:
