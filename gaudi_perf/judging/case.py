@@ -35,7 +35,7 @@ class Rules:
     """By which rules cases are judged.
 
     Attributes:
-        tolerances: the slowdown that nobody minds, for each metric; 0.05 is 5 %.
+        tolerances: the largest slowdown that is accepted, for each metric; 0.05 is 5 %.
         gates: the metrics whose verdicts decide a test. The others are judged for information.
         false_alarms: permitted rate of each kind of mistake in each comparison by itself.
         slower_level: permitted rate of a false REGRESSED of this case among all ``cases`` of the session; its

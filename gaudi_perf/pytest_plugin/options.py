@@ -107,7 +107,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a "
              "directory of results. Default: the same stack version if stored, and the newest earlier one."),
             ("--tolerance", "SHARE", values.tolerances,
-             f"The slowdown that nobody minds, as 0.05 or 5%% (default: {TOLERANCES[LATENCY] * 100:g}%%); that of "
+             f"Largest slowdown that is accepted, as 0.05 or 5%% (default: {TOLERANCES[LATENCY] * 100:g}%%); that of "
              f"other metrics by name, as latency=5%%,memory=2%% (defaults: {defaults})."),
             ("--gate", "METRIC[,METRIC...]", values.gates,
              f"Metrics whose regression fails a test: {listed(TITLES)}, or 'all' (default: latency). The others "

@@ -61,7 +61,7 @@ class Settings:
         rounds_in_turns: whether both stacks live at once and take their rounds in turns.
         against: the baseline that was named, or empty.
         accept_regression: why slower levels are stored, or empty.
-        tolerances: the slowdown that nobody minds, for each metric, 0.05 for 5 %.
+        tolerances: the largest slowdown that is accepted, for each metric, 0.05 for 5 %.
         gates: the metrics whose regression fails a test.
         html_file: where the page of the session goes.
         markdown_file: where its short summary goes.

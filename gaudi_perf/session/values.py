@@ -76,7 +76,7 @@ def share(text: str, most: float = 1.0) -> float:
     if value is not None and percent:
         value /= 100
     if value is None or not 0 < value < (most if percent else 1):
-        what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most:.0%}"
+        what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most * 100:g} %"
         meant = value if value is not None and not percent and 1 <= value < 100 else 5
         raise ValueError(f"it takes {what}: write {meant:g}% or {meant / 100:g}")
     return round(value, 12)

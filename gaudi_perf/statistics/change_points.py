@@ -52,7 +52,7 @@ def change_points(
         levels_s: the level of each session in seconds, in order.
         runs_of: the valid runs of a session, by its index. Asked only near possible changes: a history can be long.
         suspects: sessions at which something is known to have changed, the stack for instance.
-        tolerance: the slowdown that nobody minds; changes below half of it are not reported.
+        tolerance: the largest slowdown that is accepted; changes below half of it are not reported.
 
     Raises:
         ValueError: a session has no runs, or the tolerance is not a share above 0.

@@ -62,8 +62,10 @@ def decode(
 def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     try:
         return upgrade(value)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:  # of the document, which is malformed
+    except KeyError as error:
         raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} lacks {error}") from None
+    except (TypeError, AttributeError, ValueError, OverflowError):
+        raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} has a field of another type") from None
 
 
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:

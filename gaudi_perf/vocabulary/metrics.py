@@ -24,8 +24,8 @@ TOLERANCES: dict[Metric, float] = {
     "compilation": 0.25,
     "memory": 0.05,
 }
-"""The slowdowns that nobody minds by default, as shares. The time to first token is taken in few rounds; a compiler's
-time depends on more than the compiler."""
+"""The largest slowdowns that are accepted by default, as shares. The time to first token is taken in few rounds; a
+compiler's time depends on more than the compiler."""
 
 RUNS_FOR_BASELINES = 5
 """How many valid runs of a case a baseline is made of by default."""

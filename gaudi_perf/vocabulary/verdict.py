@@ -118,7 +118,7 @@ class Verdict(Document, frozen=True):
         text: what the reason names: differences, problems, or the sentence of an earlier version.
         ratio: candidate to baseline; 1.10 is 10 % slower. None if nothing was compared.
         low: lower end of the ratio's interval of that ``confidence``, for instance 0.99; ``high`` is the upper end.
-        tolerance: the slowdown that nobody minds, 0.05 for 5 %.
+        tolerance: the largest slowdown that is accepted, 0.05 for 5 %.
         smallest_visible_slowdown: what this comparison would have detected, 0.031 for 3.1 %.
         baseline_median_s: the baseline's level, where the metric is a duration.
         run_spread: spread between runs that was found, as a share; beyond what covariates explain.

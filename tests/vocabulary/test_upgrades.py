@@ -84,3 +84,9 @@ def test_what_is_malformed_gives_a_sentence(lacking: str) -> None:
     del tree["cases"][0][lacking]
     with pytest.raises(UserError, match=f"x: not a valid baseline document: .*{lacking}"):
         decode_baseline(json.dumps(tree).encode(), "x")
+
+
+@pytest.mark.parametrize("cases", [7, [7], {"a": 1}, None])
+def test_a_field_of_another_type_gives_a_sentence(cases: object) -> None:
+    with pytest.raises(UserError, match=r"has a field of another type$"):
+        decode_baseline(json.dumps({**MEASURED, "cases": cases}).encode(), "x")
