@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.run import Run, level_of
+from gaudi_perf.vocabulary.run import Run, level_of, median_of
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,14 @@ def figures(runs: Sequence[Run]) -> Figures:
     """The figures of the runs of one case; there is at least one."""
     rounds = [latency for run in runs for latency in run.measurement.latencies_s]
     latency = level_of(runs)
-    first = [value for run in runs for value in run.values("first-token")]
-    following = [value for run in runs for value in run.values("per-token")]
     workload = runs[0].case.workload
     limit = roofline_of(runs[0])
     return Figures(
         latency_s=latency,
         spread=_spread(rounds),
         tokens_per_s=workload.new_tokens * workload.batch_size / latency,
-        first_token_s=statistics.median(first) if first else None,
-        per_output_token_s=statistics.median(following) if following else None,
+        first_token_s=median_of(runs, "first-token"),
+        per_output_token_s=median_of(runs, "per-token"),
         limit_share=None if limit is None else limit.share(latency),
         peak_memory_bytes=max((int(value) for run in runs for value in run.values("memory")), default=None),
         rounds=len(rounds),

@@ -9,13 +9,12 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run, median_of
 
 if TYPE_CHECKING:
     import pandas
@@ -43,10 +42,10 @@ def runs_frame(runs: Iterable[Run]) -> pandas.DataFrame:
             "latency_median_s": run.level_s,
             "latency_min_s": min(run.measurement.latencies_s),
             "latency_max_s": max(run.measurement.latencies_s),
-            "first_token_median_s": _median(run.values("first-token")),
-            "per_output_token_median_s": _median(run.values("per-token")),
+            "first_token_median_s": median_of([run], "first-token"),
+            "per_output_token_median_s": median_of([run], "per-token"),
             "peak_memory_bytes": run.measurement.peak_memory_bytes,
-            "graph_compilation_s": _median(run.values("compilation")),
+            "graph_compilation_s": median_of([run], "compilation"),
             "warm_up_rounds": len(run.measurement.warm_up.latencies_s),
             "steady": run.steady,
             "valid": run.valid,
@@ -121,10 +120,6 @@ def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
 def _texts(frame: pandas.DataFrame) -> list[str]:
     """Columns of texts, whatever type this version of pandas gives them."""
     return [str(name) for name, kind in frame.dtypes.items() if kind.name in ("object", "str", "category")]
-
-
-def _median(values: list[float]) -> float | None:
-    return float(median(values)) if values else None
 
 
 def _identity(run: Run) -> dict[str, Any]:

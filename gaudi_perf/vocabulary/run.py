@@ -239,6 +239,12 @@ def level_of(runs: Sequence[Run]) -> float:
     return float(median(run.level_s for run in runs))
 
 
+def median_of(runs: Sequence[Run], metric: Metric) -> float | None:
+    """The median of all that runs of one case measured of a metric, in its unit; None if they measured nothing."""
+    values = [value for run in runs for value in run.values(metric)]
+    return float(median(values)) if values else None
+
+
 def in_order(runs: Iterable[Run]) -> list[Run]:
     """Runs by the time that they started."""
     return sorted(runs, key=lambda run: (run.started_at, run.run_id))

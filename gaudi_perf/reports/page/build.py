@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
 
 import msgspec
 
@@ -33,7 +32,7 @@ from gaudi_perf.reports.wording import (
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.formats import interval, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
-from gaudi_perf.vocabulary.run import Comparability, Run
+from gaudi_perf.vocabulary.run import Comparability, Run, median_of
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
 _DIGITS = 5
@@ -264,9 +263,8 @@ def _key(verdict: Verdict) -> str:
 
 
 def _split(runs: Sequence[Run]) -> tuple[float, float] | None:
-    first = [value for run in runs for value in run.values("first-token")]
-    following = [value for run in runs for value in run.values("per-token")]
-    return (_rounded(median(first)), _rounded(median(following))) if first and following else None
+    first, following = median_of(runs, "first-token"), median_of(runs, "per-token")
+    return None if first is None or following is None else (_rounded(first), _rounded(following))
 
 
 def _limit(run: Run, facts: Figures) -> data.Limit | None:
