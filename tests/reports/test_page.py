@@ -20,10 +20,10 @@ from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample, Telemetry
-from gaudi_perf.vocabulary.verdict import Advice, CaseReport, Reason, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
-from tests.reports.factories import EVERY_RUN, EVERYTHING
+from tests.reports.factories import EVERY_RUN, EVERYTHING, SLOWER
 from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
@@ -105,25 +105,8 @@ def page_of(directory: Path, runs: Sequence[Run], *verdicts: Verdict, **more: ob
     return Page(session_page(session, {runs[0].case.id: runs}, ResultsStore(directory), directory))
 
 
-REGRESSED = Verdict(
-    kind=VerdictKind.REGRESSED,
-    reason=Reason.SLOWER,
-    p_slower=0.0001,
-    candidate_runs=1,
-    baseline_runs=5,
-    run_spread=0.004,
-    session_spread=0.01,
-    role="release",
-    baseline="gaudi2/synapse-1.21.0",
-    baseline_stack=Stack(kind="synapse", version="1.21.0", components={"driver": "1.21.0"}),
-    ratio=1.1,
-    low=1.06,
-    high=1.14,
-    confidence=0.99,
-    tolerance=0.05,
-    smallest_visible_slowdown=0.04,
-    baseline_median_s=0.9,
-    advice=Advice.ACCEPT_OR_WAIVE,
+REGRESSED = msgspec.structs.replace(
+    SLOWER, baseline_stack=Stack(kind="synapse", version="1.21.0", components={"driver": "1.21.0"})
 )
 
 
