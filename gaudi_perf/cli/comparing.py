@@ -14,11 +14,11 @@ from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Entry, Pair, entries_of
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import baselines_named
-from gaudi_perf.stores.results import read_runs
+from gaudi_perf.stores.results import read_runs, require_one_stack
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Comparability, Run
 from gaudi_perf.vocabulary.verdict import Verdict
 
 
@@ -101,26 +101,20 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
 
 def _results(path: Path) -> NamedSide:
     read = read_runs(path)
-    groups: dict[tuple[Case, str, str, str], list[Run]] = {}
+    cases: dict[tuple[str, Case], list[Run]] = {}
+    groups: dict[Comparability, list[Run]] = {}
     left_out = list(read.problems)
     for run in read.runs:
         if run.not_usable:
             left_out.append(f"run {run.run_id} {run.not_usable}")
         else:
-            key = (run.case, run.device.name, run.stack.name, run.host.host_class)
-            groups.setdefault(key, []).append(run)
+            cases.setdefault((run.device.name, run.case), []).append(run)
+            groups.setdefault(run.comparability, []).append(run)
     if not groups:
         why = f": {left_out[0]}" if left_out else ""
         raise UserError(f"{path}: holds no run that can be compared{why}")
-    stacks: dict[tuple[str, Case], str] = {}
-    for runs in groups.values():
-        for run in runs:
-            other = stacks.setdefault((run.device.name, run.case), run.stack.name)
-            if run.stack != runs[0].stack or other != run.stack.name:
-                raise UserError(
-                    f"{path}: holds runs of {run.case.id} on several stacks ({other}, {run.stack.name}, or one with "
-                    "differing components): name the directory of one session"
-                )
+    for runs in cases.values():
+        require_one_stack(runs, str(path))
     entries = tuple(Entry(str(path), runs[0].device, runs[0].stack, CaseBaseline.of(runs)) for runs in groups.values())
     return NamedSide(str(path), entries, tuple(left_out))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaudi_perf.stores.places import Place, baselines_named, places_of_device
-from gaudi_perf.stores.results import RunsRead, read_runs
+from gaudi_perf.stores.results import RunsRead, read_runs, require_one_stack
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, differences
@@ -128,13 +128,8 @@ def _in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
     if not comparable:
         incomparable = [Incomparable("named", str(directory), tuple(reasons))] if reasons else []
         return _resolution(incomparable, f"{directory} has no runs of {run.case.id} of another session")
+    require_one_stack(comparable, f"--against {directory}")
     first = comparable[0]
-    if any(other.stack != first.stack for other in comparable):
-        stacks = ", ".join(sorted({other.stack.name for other in comparable}))
-        raise UserError(
-            f"--against {directory}: holds runs of {run.case.id} on several stacks ({stacks}, or "
-            "one with differing components): name the directory of one session"
-        )
     return _resolution([Match("named", str(directory), first.device, first.stack, CaseBaseline.of(comparable))])
 
 

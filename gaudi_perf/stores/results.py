@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -111,6 +111,16 @@ class ResultsStore:
 def read_run(path: Path) -> Run:
     """Read one run document; ``UserError`` if it is malformed or cannot be read."""
     return decode(read_bytes(path), Run, str(path))
+
+
+def require_one_stack(runs: Sequence[Run], source: str) -> None:
+    """Raise UserError if runs of one case are of several stacks; the sentence begins with the source."""
+    first = runs[0]
+    if any((run.stack, run.stack_label) != (first.stack, first.stack_label) for run in runs):
+        titles = sorted({run.stack_title for run in runs})
+        several = ", ".join(titles) if len(titles) > 1 else f"{titles[0]} with differing components"
+        what = f"holds runs of {first.case.id} on several stacks ({several})"
+        raise UserError(f"{source}: {what}: name a directory with runs of one stack")
 
 
 def read_runs(path: Path) -> RunsRead:

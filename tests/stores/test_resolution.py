@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.resolution import Resolution, check_against
-from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.stores.results import ResultsStore, require_one_stack
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
 from tests.stores.test_published import DIRECTORY as PUBLISHED
@@ -175,8 +176,17 @@ def test_against_results_of_several_stacks_is_refused(store: BaselineStore, tmp_
     results = ResultsStore(tmp_path / "results")
     results.write_run(make_run(session="monday", version="1.21.0"))
     results.write_run(make_run(session="monday", version="1.22.0"))
-    with pytest.raises(UserError, match=r"on several stacks \(synapse-1.21.0, synapse-1.22.0"):
+    with pytest.raises(UserError, match=r"on several stacks \(synapse-1.21.0, synapse-1.22.0\): name a directory"):
         store.resolve(make_run(session="tuesday"), str(results.directory))
+
+
+def test_stacks_of_one_version_are_several_where_labels_or_components_differ() -> None:
+    old, new = (replace(make_run(), stack_label=label) for label in ("old", "new"))
+    require_one_stack([old, old], "x")
+    with pytest.raises(UserError, match=r"^x: holds .* \(synapse-1.22.0 \(new\), synapse-1.22.0 \(old\)\)"):
+        require_one_stack([old, new], "x")
+    with pytest.raises(UserError, match=r"\(synapse-1.22.0 with differing components\)"):
+        require_one_stack([make_run(), make_run(components={"driver": "9"})], "x")
 
 
 def test_against_results_that_cannot_all_be_read_is_refused_before_anything_is_measured(
