@@ -93,7 +93,7 @@ def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
     assert "accepted: graphs check for overflows since 1.24" in refused
     history = " ".join(outputs["gaudi-perf history --last 0"].split())
     assert re.search(rf"{ONE}: \d+\.\d % slower .* since .*synapse-1\.24\.0.*synapse 1\.23\.0 -> 1\.24\.0", history)
-    assert "no change of level was found in 1 of 2 cases" in history
+    assert "no change of level: 1 of 2 cases, 2 sessions" in history
     assert "1 refused" in outputs["gaudi-perf baselines diff results"]
     compared = outputs["gaudi-perf compare synapse-1.24.0 synapse-1.23.0"]
     assert [line.split()[0] for line in compared.splitlines() if line.endswith(" REGRESSED")] == [ONE], compared
