@@ -18,6 +18,7 @@ from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
+from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Session, decode_session
 
 SESSION_FILE = "session.json"
@@ -114,12 +115,14 @@ def read_run(path: Path) -> Run:
 
 
 def require_one_stack(runs: Sequence[Run], source: str) -> None:
-    """Raise UserError if runs of one case are of several stacks; the sentence begins with the source."""
-    first = runs[0]
-    if any((run.stack, run.stack_label) != (first.stack, first.stack_label) for run in runs):
-        titles = sorted({run.stack_title for run in runs})
+    """Raise UserError if runs of one case are of several stacks; the sentence begins with the source.
+    Components may differ from one host class to another, whose runs are never compared.
+    """
+    stacks: dict[str, Stack] = {}
+    titles = sorted({run.stack_title for run in runs})
+    if len(titles) > 1 or any(stacks.setdefault(run.host.host_class, run.stack) != run.stack for run in runs):
         several = ", ".join(titles) if len(titles) > 1 else f"{titles[0]} with differing components"
-        what = f"holds runs of {first.case.id} on several stacks ({several})"
+        what = f"holds runs of {runs[0].case.id} on several stacks ({several})"
         raise UserError(f"{source}: {what}: name a directory with runs of one stack")
 
 

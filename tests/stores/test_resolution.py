@@ -187,6 +187,8 @@ def test_stacks_of_one_version_are_several_where_labels_or_components_differ() -
         require_one_stack([old, new], "x")
     with pytest.raises(UserError, match=r"\(synapse-1.22.0 with differing components\)"):
         require_one_stack([make_run(), make_run(components={"driver": "9"})], "x")
+    elsewhere = make_run(components={"driver": "9"})
+    require_one_stack([make_run(), replace(elsewhere, host=replace(elsewhere.host, cpu="another"))], "x")
 
 
 def test_against_results_that_cannot_all_be_read_is_refused_before_anything_is_measured(
