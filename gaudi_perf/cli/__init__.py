@@ -33,8 +33,8 @@ def main() -> None:
       gaudi-perf history                                  since when is it slower?
       gaudi-perf audit                                    how often verdicts are wrong here
 
-    Exit status: 0 for success, 1 where the answer is no (unfit, refused, a problem found), 2 for a mistake in the call
-    or in a file.
+    Exit status of every command: 0 if all is well, 1 if there is something to look at (unfit, refused, slower, a
+    problem found), 2 for a mistake in the call or in a file. NO_COLOR and FORCE_COLOR are heeded.
     """
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +13,10 @@ import click
 from gaudi_perf.cli.common import (
     Command,
     chosen_runs,
+    echo_json,
     echo_table,
     filter_options,
+    json_option,
     results_option,
     share,
     shown,
@@ -19,10 +24,14 @@ from gaudi_perf.cli.common import (
 )
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, percent, percent_set
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 
 if TYPE_CHECKING:
     from gaudi_perf.judging.auditing import Audited, History
+    from gaudi_perf.reports.answers import AuditAnswer
     from gaudi_perf.statistics.audit import Audit, Design
+
+    Replayed = tuple[History, Design, Audited]
 
 _FEW = 3
 _MANY_ALARMS = 0.05
@@ -48,6 +57,7 @@ _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNC
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=400, show_default=True, help="Comparisons per slowdown and case."
 )
+@json_option
 @results_option
 def audit(
     case: str,
@@ -58,6 +68,7 @@ def audit(
     side_by_side: bool,
     tolerance: str,
     repeats: int,
+    as_json: bool,
     results_dir: Path,
 ) -> None:
     """Report how often the verdicts of this installation are wrong, and the smallest slowdown that they find.
@@ -74,6 +85,8 @@ def audit(
     stretches. It takes more runs than a comparison has, better ten times as many: a short history is few runs, drawn
     again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
 
+    Exit status 1 if a case has more than 5 % false alarms, or every history is too short.
+
     Examples:
       gaudi-perf audit
       gaudi-perf audit --case bloomz7b-8x --candidates 5 --baselines 5
@@ -87,7 +100,7 @@ def audit(
         click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
-    replayed: list[tuple[History, Design, Audited]] = []
+    replayed: list[Replayed] = []
     too_short: list[str] = []
     for history in found:
         design = usual_design(history.samples, candidates, baselines, side_by_side)
@@ -97,21 +110,75 @@ def audit(
             too_short.append(f"{history.device} {history.stack} {history.case_id}: {size}: {outcome}")
         else:
             replayed.append((history, design, outcome))
-    if not replayed:
-        raise UserError(
-            f"{results_dir}: the history is too short to audit: {too_short[0]}; measure the same stack in more "
-            "sessions, or replay smaller comparisons with --candidates and --baselines"
-        )
-    _show(replayed, minded, repeats)
-    for sentence in too_short:
-        click.echo(shown(f"too short: {sentence}"))
+    if as_json:
+        echo_json(_answer(replayed, too_short, unusable, minded, repeats))
+    else:
+        if replayed:
+            _show(replayed, minded, repeats)
+        for sentence in too_short:
+            click.echo(shown(f"too short: {sentence}"))
+        if not replayed:
+            click.echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
+            if spare := max(_spare(history) for history in found):
+                words = ["gaudi-perf", "audit", "--candidates", "1", "--baselines", str(min(spare, RUNS_FOR_BASELINES))]
+                words += [] if results_dir == Path("results") else ["--results-dir", str(results_dir)]
+                click.echo(shown(f"or replay smaller comparisons: {shlex.join(words)}"))
+    if not replayed or _many_alarms(replayed):
+        raise click.exceptions.Exit(1)
 
 
-def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, repeats: int) -> None:
+def _spare(history: History) -> int:
+    """How many runs can be baselines if a single one is the candidate."""
+    sizes = Counter(sample.session for sample in history.samples).values()
+    return len(history.samples) - (max(sizes) if len(sizes) > 1 else 1)
+
+
+def _many_alarms(replayed: Sequence[Replayed]) -> bool:
+    return any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed)
+
+
+def _answer(
+    replayed: Sequence[Replayed], too_short: list[str], left_out: int, tolerance: float, repeats: int
+) -> AuditAnswer:
+    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
     from gaudi_perf.statistics.verdict import ComparisonSettings
     from gaudi_perf.vocabulary.verdict import VerdictKind
 
-    hosts: dict[tuple[str, str, str], list[tuple[History, Design, Audited]]] = {}
+    cases = [
+        ReplayedCase(
+            device=history.device,
+            stack=history.stack,
+            host=history.host,
+            case=history.case_id,
+            runs=len(history.samples),
+            sessions=history.sessions,
+            candidates=design.candidates,
+            baselines=design.candidates if design.side_by_side else design.baselines,
+            side_by_side=design.side_by_side,
+            false_alarms=audited.audit.false_alarms,
+            false_alarms_high=audited.audit.false_alarms_high,
+            detects=audited.audit.smallest_detectable_slowdown,
+            wrongly_unchanged=audited.audit.wrong_unchanged,
+            inconclusive=audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE],
+            noise_estimated=audited.learned,
+        )
+        for history, design, audited in replayed
+    ]
+    return AuditAnswer(
+        tolerance=tolerance,
+        repeats=repeats,
+        permitted_false_alarms=ComparisonSettings.false_alarms,
+        left_out=left_out,
+        cases=cases,
+        too_short=too_short,
+    )
+
+
+def _show(replayed: Sequence[Replayed], tolerance: float, repeats: int) -> None:
+    from gaudi_perf.statistics.verdict import ComparisonSettings
+    from gaudi_perf.vocabulary.verdict import VerdictKind
+
+    hosts: dict[tuple[str, str, str], list[Replayed]] = {}
     for one in replayed:
         hosts.setdefault((one[0].device, one[0].stack, one[0].host), []).append(one)
     for host, own in hosts.items():
@@ -150,7 +217,7 @@ def _show(replayed: list[tuple[History, Design, Audited]], tolerance: float, rep
     if assumed:
         whose = f" for {', '.join(assumed)}" if estimated else ""
         click.echo(shown(f"noise: assumed (fewer than 10 other sessions){whose}"))
-    if any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed):
+    if _many_alarms(replayed):
         click.echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"

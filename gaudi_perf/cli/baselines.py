@@ -6,10 +6,20 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, Group, baselines_option, echo_table, echo_words, existing_store, shown
+from gaudi_perf.cli.common import (
+    Command,
+    Group,
+    baselines_option,
+    echo_json,
+    echo_table,
+    echo_words,
+    existing_store,
+    json_option,
+    shown,
+)
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
-from gaudi_perf.cli.waiving import echo_waivers, over, waive
+from gaudi_perf.cli.waiving import echo_waivers, listed_waivers, waive
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -30,8 +40,9 @@ def baselines() -> None:
 
 @baselines.command("list", cls=Command)
 @click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
+@json_option
 @baselines_option
-def list_command(device: str | None, baselines_dir: Path) -> None:
+def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None:
     """List the baselines, by device and version, and all waivers.
 
     Examples:
@@ -45,16 +56,23 @@ def list_command(device: str | None, baselines_dir: Path) -> None:
     if not chosen:
         there = ", ".join(sorted({place.device for place in places})) or "none"
         raise UserError(f"--device {device}: {baselines_dir} has no baselines of it; there are: {there}")
+    waivers = listed_waivers(baselines_dir, places)
+    if as_json:
+        from gaudi_perf.reports.answers import BaselinesAnswer, ListedBaseline
+
+        listed = [ListedBaseline(device=one.device, stack=one.stack_name, file=str(one.path)) for one in chosen]
+        echo_json(BaselinesAnswer(baselines=listed, waivers=waivers))
+        return
     echo_table(
         [(title, "left") for title in ("device", "stack", "file")],
         [(place.device, place.stack_name, str(place.path)) for place in chosen],
     )
-    echo_waivers(baselines_dir)
+    echo_waivers(waivers)
 
 
 @baselines.command(cls=Command)
 @click.argument("baseline", metavar="DEVICE/STACK")
-@click.option("--json", "as_json", is_flag=True, help="The document as it is stored.")
+@json_option
 @baselines_option
 def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
     """Show one baseline: its stack, and every case with its level and where it came from.
@@ -64,7 +82,6 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines show gaudi2/synapse-1.10.0 --json
     """
     from gaudi_perf.reports.baselines import description
-    from gaudi_perf.vocabulary.baseline import encode_baseline
 
     device, slash, stack_name = baseline.partition("/")
     store = existing_store(baselines_dir)
@@ -73,14 +90,15 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
         raise UserError(f"{baseline!r}: write a device and a stack, as gaudi2/synapse-1.24.0; there are: {there}")
     document = store.read(device, stack_name)
     if as_json:
-        click.echo(encode_baseline(document).decode(), nl=False)
+        echo_json(document)
     else:
         echo_words(description(document))
 
 
 @baselines.command(cls=Command)
+@json_option
 @baselines_option
-def verify(baselines_dir: Path) -> None:
+def verify(as_json: bool, baselines_dir: Path) -> None:
     """Read every baseline and the waivers, and say everything that is wrong.
 
     Exit status 1 if anything is. For a pull request that changes baselines, and after a merge.
@@ -89,27 +107,31 @@ def verify(baselines_dir: Path) -> None:
       gaudi-perf baselines verify
       gaudi-perf baselines verify --baselines-dir /srv/baselines
     """
-    from gaudi_perf.stores.waivers import WaiverStore
+    from gaudi_perf.reports.answers import VerifyAnswer
 
     store = existing_store(baselines_dir)
     problems = list(store.problems())
+    places = [] if problems else store.list()
     try:
-        waivers = WaiverStore(baselines_dir).list()
+        waivers = listed_waivers(baselines_dir, places)
     except UserError as error:
         problems.append(str(error))
-        waivers = ()
-    for problem in problems:
-        click.echo(shown(problem))
+        waivers = []
+    ended = [
+        f"the waiver of {one.waiver.case} on {one.waiver.device} ends at {one.waiver.until_stack}, and there is a "
+        f"baseline of {one.expired_on}: it fails again there; remove the waiver when it is mended"
+        for one in waivers
+        if one.expired_on
+    ]
+    if as_json:
+        echo_json(VerifyAnswer(baselines=len(places), waivers=len(waivers), problems=problems, notes=ended))
+    else:
+        for line in (*problems, *(f"note: {text}" for text in ended)):
+            click.echo(shown(line))
+        whole = f"well-formed: {counted(len(places), 'baseline')} and {counted(len(waivers), 'waiver')}"
+        click.echo(counted(len(problems), "problem") if problems else whole)
     if problems:
-        click.echo(counted(len(problems), "problem"))
         raise click.exceptions.Exit(1)
-    places = store.list()
-    for waiver in waivers:
-        if stack := over(waiver, places):
-            which = f"the waiver of {waiver.case} on {waiver.device} ends at {waiver.until_stack}"
-            ends = f"{which}, and there is a baseline of {stack}: it fails again there"
-            click.echo(shown(f"note: {ends}; remove the waiver when it is mended"))
-    click.echo(f"well-formed: {counted(len(places), 'baseline')} and {counted(len(waivers), 'waiver')}")
 
 
 for command in (diff, refresh, import_command, waive):

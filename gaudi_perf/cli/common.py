@@ -20,6 +20,7 @@ from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 if TYPE_CHECKING:
     from gaudi_perf.reports.tabular import Cell, Words
     from gaudi_perf.stores.baselines import BaselineStore
+    from gaudi_perf.vocabulary.documents import Document
     from gaudi_perf.vocabulary.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,6 +107,18 @@ tolerance_option = click.option(
 )
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="As a JSON document; docs/scripting.md has its schema."
+)
+
+
+def echo_json(document: Document) -> None:
+    """Print a document for programs."""
+    from gaudi_perf.vocabulary.documents import encode
+
+    click.echo(encode(document), nl=False)
+
+
 def filter_options(command: F) -> F:
     """``--case``, ``--device`` and ``--stack``."""
     stack = click.option("--stack", metavar="NAME", help="Only this stack, as synapse-1.24.0 or 1.24.0.")
@@ -182,8 +195,8 @@ def share(text: str, option: str) -> float:
 
 
 def colored() -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR is set (no-color.org)."""
-    return _on_terminal() and not os.environ.get("NO_COLOR")
+    """Whether to colour: on a terminal or with FORCE_COLOR (force-color.org), never with NO_COLOR (no-color.org)."""
+    return (_on_terminal() or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
 
 
 def _on_terminal() -> bool:
@@ -204,7 +217,7 @@ def shown(text: str) -> str:
 
 def echo_styled(text: str, color: str | None) -> None:
     """Print a line, coloured on a terminal."""
-    click.echo(click.style(shown(text), fg=color) if colored() else shown(text))
+    click.echo(click.style(shown(text), fg=color) if colored() else shown(text), color=colored())
 
 
 def echo_words(words: Words) -> None:

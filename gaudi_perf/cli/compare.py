@@ -10,7 +10,9 @@ from gaudi_perf.cli.common import (
     Command,
     baselines_option,
     case_option,
+    echo_json,
     echo_words,
+    json_option,
     left_out,
     results_option,
     share,
@@ -25,7 +27,8 @@ from gaudi_perf.vocabulary.errors import UserError
 @case_option
 @tolerance_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for an issue or a job summary.")
-@click.option("--exit-code", is_flag=True, help="Exit status 1 if a case REGRESSED.")
+@json_option
+@click.option("--exit-code", is_flag=True, hidden=True, help="It is always so: exit status 1 if a case REGRESSED.")
 @baselines_option
 @results_option
 def compare(
@@ -34,6 +37,7 @@ def compare(
     case: str,
     tolerance: str,
     as_markdown: bool,
+    as_json: bool,
     exit_code: bool,
     baselines_dir: Path,
     results_dir: Path,
@@ -43,12 +47,12 @@ def compare(
     A side is a device and a stack (gaudi2/synapse-1.24.0), a stack on every device that has it (synapse-1.24.0, or just
     1.24.0), or a results directory. "9.6 % slower" means that A takes 9.6 % longer than B. Entries of another workload,
     scale, weights or host class are incomparable, and the differing fields are named. Where both are published numbers,
-    no spread is known: there is a ratio and no verdict.
+    no spread is known: there is a ratio and no verdict. Exit status 1 if a case REGRESSED.
 
     Examples:
       gaudi-perf compare gaudi/synapse-1.10.0 gaudi/synapse-1.8.0
       gaudi-perf compare 1.24.0 1.23.0 --case bloomz7b
-      gaudi-perf compare results gaudi2/synapse-1.23.0 --exit-code
+      gaudi-perf compare results gaudi2/synapse-1.23.0 --json
     """
     from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
     from gaudi_perf.judging.noise import NoiseHistory
@@ -67,7 +71,13 @@ def compare(
         of_case = f" whose id has {case!r}" if case else ""
         some = f" ({'; '.join(alone[:4])})" if alone else ""
         raise UserError(f"{candidate} and {baseline} have no case of the same device in common{of_case}{some}")
-    words = comparison(chosen, [line for line in alone if case in line], f"{candidate} against {baseline}")
-    click.echo(markdown(words)) if as_markdown else echo_words(words)
-    if exit_code and any(pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED for pair in chosen):
+    others = [line for line in alone if case in line]
+    if as_json:
+        from gaudi_perf.reports.answers import compare_answer
+
+        echo_json(compare_answer(chosen, others, candidate, baseline))
+    else:
+        words = comparison(chosen, others, f"{candidate} against {baseline}")
+        click.echo(markdown(words)) if as_markdown else echo_words(words)
+    if any(pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED for pair in chosen):
         raise click.exceptions.Exit(1)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, dtype_option, parsed, results_option, shown
+from gaudi_perf.cli.common import (
+    Command,
+    baselines_option,
+    dtype_option,
+    echo_json,
+    json_option,
+    parsed,
+    results_option,
+    shown,
+)
 from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -60,10 +69,18 @@ _LINE_EVERY_SECONDS = 10.0
 )
 @dtype_option
 @click.option("--against", metavar="BASELINE", default="", help="The baseline to hold the throughput against.")
+@json_option
 @baselines_option
 @results_option
 def complete(
-    output: Path, model: str, graphs: bool, kv_cache: bool, baselines_dir: Path, results_dir: Path, **asked: Any
+    output: Path,
+    model: str,
+    graphs: bool,
+    kv_cache: bool,
+    as_json: bool,
+    baselines_dir: Path,
+    results_dir: Path,
+    **asked: Any,
 ) -> None:
     """Complete the prompts of a dataset, and hold the throughput against its baselines.
 
@@ -114,8 +131,16 @@ def complete(
         session.notes += [f"{one.kind.value}: {full_text(one)}" for one in report.verdicts]
         session.notes += [f"waived: {report.waived}"] if report.waived else []
     session.finish()
-    for line in last_lines(session, Path()):
-        click.echo(shown(line))
+    lines = last_lines(session, Path())
+    if as_json:
+        from gaudi_perf.reports.answers import report_answer
+        from gaudi_perf.reports.closing import next_commands
+
+        commands = next_commands(session.document, str(results_dir), str(baselines_dir))
+        echo_json(report_answer(session.document, session.runs_by_id, commands))
+    else:
+        for line in lines:
+            click.echo(shown(line))
     if session.failed or (report is not None and session.fails(report)):
         raise click.exceptions.Exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_table, shown
+from gaudi_perf.cli.common import Command, echo_json, echo_table, json_option, shown
 
 _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "cyan"}
 
@@ -19,7 +19,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "
     "software is installed, else a GPU, else the CPU.",
 )
 @click.option("--strict", is_flag=True, help="Exit status 1 for warnings, too.")
-@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+@json_option
 def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
     """Say whether this machine is fit to measure, and what to do where it is not.
 
@@ -35,7 +35,6 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
     """
     from gaudi_perf.accelerators import accelerator_named, preferred
     from gaudi_perf.accelerators.health import diagnose
-    from gaudi_perf.vocabulary.documents import encode
 
     auto = accelerator == "auto"
     diagnosis = diagnose(
@@ -43,7 +42,7 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
     )
     warnings = sum(item.status == "warning" for item in diagnosis.findings)
     if as_json:
-        click.echo(encode(diagnosis).decode(), nl=False)
+        echo_json(diagnosis)
     else:
         echo_table(
             [(title, "left") for title in ("check", "status", "found")],

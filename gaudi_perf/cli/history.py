@@ -12,9 +12,11 @@ from gaudi_perf.cli.common import (
     DEFAULT_TOLERANCE,
     Command,
     chosen_runs,
+    echo_json,
     echo_styled,
     echo_table,
     filter_options,
+    json_option,
     results_option,
     share,
 )
@@ -41,6 +43,7 @@ _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 )
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")
+@json_option
 @click.option("--rounds", is_flag=True, help="With --csv or --parquet: a row for every round instead of every run.")
 @results_option
 def history(
@@ -52,6 +55,7 @@ def history(
     tolerance: str,
     csv_file: str | None,
     parquet_file: str | None,
+    as_json: bool,
     rounds: bool,
     results_dir: Path,
 ) -> None:
@@ -61,6 +65,7 @@ def history(
     the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are ordered by
     version, and by time within a version. A change is reported if two methods agree: ruptures, which splits the whole
     series, and the comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
+    Exit status 1 if the last change of a case made it slower.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
     .history-index in the results directory, so that the next time is faster; it may be deleted.
@@ -78,12 +83,53 @@ def history(
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return
-    if last:
-        _list(runs[-last:])
-    if len(runs) > last:
-        click.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
-    if changes:
-        _changes(runs, minded)
+    newest = runs[-last:] if last else []
+    found = _found(runs, minded) if changes else []
+    if as_json:
+        _echo_document(runs, newest, found)
+    else:
+        if newest:
+            _list(newest)
+        if len(runs) > last:
+            click.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
+        if found:
+            _changes(found)
+    if any(own and own[-1].point.ratio > 1 for _, own in found):
+        raise click.exceptions.Exit(1)
+
+
+def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, list[Change]]]:
+    from gaudi_perf.judging.trends import changes_of, trends
+
+    return [(trend, changes_of(trend, tolerance=tolerance)) for trend in trends(runs).values()]
+
+
+def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, list[Change]]]) -> None:
+    from msgspec import json
+
+    from gaudi_perf.reports.answers import HistoryAnswer, LevelShift
+    from gaudi_perf.stores.frames import runs_frame
+
+    shifts = [
+        LevelShift(
+            device=trend.key.device,
+            case=trend.key.case.id,
+            stack_label=trend.key.stack_label,
+            kind="REGRESSED" if one.point.ratio > 1 else "IMPROVED",
+            ratio=one.point.ratio,
+            low=one.point.low,
+            high=one.point.high,
+            session_id=one.since.session_id,
+            started_at=one.since.started_at,
+            stack=one.since.stack.name,
+            stack_changes=list(one.stack_changes),
+            newest=one is changes[-1],
+        )
+        for trend, changes in found
+        for one in changes
+    ]
+    rows = json.decode(runs_frame(newest).to_json(orient="records", double_precision=15)) if newest else []
+    echo_json(HistoryAnswer(runs_in_all=len(runs), runs=rows, trends=len(found), changes=shifts))
 
 
 def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
@@ -127,14 +173,11 @@ def _state(run: Run) -> tuple[str, str]:
     return ("", "") if run.steady else ("never steady", "yellow")
 
 
-def _changes(runs: Sequence[Run], tolerance: float) -> None:
-    from gaudi_perf.judging.trends import changes_of, trends
+def _changes(found: Sequence[tuple[Trend, list[Change]]]) -> None:
     from gaudi_perf.vocabulary.formats import span
 
-    found = list(trends(runs).values())
     quiet: list[int] = []
-    for trend in found:
-        changes = changes_of(trend, tolerance=tolerance)
+    for trend, changes in found:
         for change in changes:
             echo_styled(_sentence(trend, change), _STYLES[change.point.kind.value])
         if not changes:

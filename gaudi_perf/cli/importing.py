@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, dtype_option, shown
+from gaudi_perf.cli.common import Command, baselines_option, dtype_option, echo_json, json_option, shown
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch":
 )
 @click.option("--weights", default="hub", show_default=True, help="dummy, hub, or path:NAME.")
 @click.option("--dry-run", is_flag=True, help="Show what would be added, and write nothing.")
+@json_option
 @baselines_option
 def import_command(
     path: Path,
@@ -46,6 +47,7 @@ def import_command(
     scale: str,
     weights: str,
     dry_run: bool,
+    as_json: bool,
     baselines_dir: Path,
 ) -> None:
     r"""Add numbers of other suites to the baselines; none takes the place of another.
@@ -63,6 +65,7 @@ def import_command(
     """
     from msgspec import convert
 
+    from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
     from gaudi_perf.stores import importing
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.places import check_device_name
@@ -99,14 +102,28 @@ def import_command(
         click.echo(shown(f"passed over: {clause}"), err=True)
     if not imported.baselines:
         raise UserError(f"{path}: holds nothing of this suite's models")
-    for baseline in imported.baselines:
-        for entry in baseline.cases:
-            label = f"{baseline.device.name}/{baseline.stack.name}"
-            click.echo(shown(f"{label} {entry.id}: {entry.level_s:.4g} s, {entry.provenance}"))
-    if dry_run:
+    added = [] if dry_run else importing.add_imported(BaselineStore(baselines_dir), imported.baselines)
+    answer = ImportAnswer(
+        cases=[
+            ImportedCase(
+                baseline=f"{baseline.device.name}/{baseline.stack.name}",
+                case=entry.id,
+                level_s=entry.level_s,
+                provenance=entry.provenance,
+            )
+            for baseline in imported.baselines
+            for entry in baseline.cases
+        ],
+        passed_over=list(imported.passed_over),
+        written=[str(place.path) for place in added],
+    )
+    if as_json:
+        echo_json(answer)
         return
-    for place in importing.add_imported(BaselineStore(baselines_dir), imported.baselines):
-        click.echo(f"written: {place.path}")
+    for one in answer.cases:
+        click.echo(shown(f"{one.baseline} {one.case}: {one.level_s:.4g} s, {one.provenance}"))
+    for file in answer.written:
+        click.echo(f"written: {file}")
 
 
 def _stack(name: str) -> Stack:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, case_option, echo_styled, left_out, results_option
+from gaudi_perf.cli.common import (
+    Command,
+    baselines_option,
+    case_option,
+    echo_json,
+    echo_styled,
+    json_option,
+    left_out,
+    results_option,
+)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
@@ -28,27 +38,30 @@ _minimum_runs = click.option(
 
 @click.command(cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
+@json_option
 @case_option
 @_minimum_runs
 @baselines_option
 @results_option
-def diff(results: Path, case: str, minimum_runs: int, baselines_dir: Path, results_dir: Path) -> None:
+def diff(results: Path, as_json: bool, case: str, minimum_runs: int, baselines_dir: Path, results_dir: Path) -> None:
     """Say what a refresh from RESULTS would change; nothing is written.
 
     RESULTS is a results directory, the directory of one session, or one run document. Every case gets a line: its new
-    level against the current one and against the best one ever accepted, or why it would be refused.
+    level against the current one and against the best one ever accepted, or why it would be refused. Exit status 1 if
+    one would be, as of refresh.
 
     Examples:
       gaudi-perf baselines diff results
       gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
     """
-    _echo(_plan(results, case, minimum_runs, None, baselines_dir, results_dir), "would accept")
+    _conclude(_plan(results, case, minimum_runs, None, baselines_dir, results_dir), [], "would accept", as_json)
 
 
 @click.command(cls=Command)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@json_option
 @case_option
 @_minimum_runs
 @baselines_option
@@ -57,6 +70,7 @@ def refresh(
     results: Path,
     accept_regression: str | None,
     dry_run: bool,
+    as_json: bool,
     case: str,
     minimum_runs: int,
     baselines_dir: Path,
@@ -79,12 +93,8 @@ def refresh(
     plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir, results_dir)
     if not dry_run:
         plan = apply(plan)
-    _echo(plan, "would accept" if dry_run else "accepted")
-    if not dry_run:
-        for baseline in plan.files:
-            click.echo(f"written: {plan.store.directory / baseline.device.name / baseline.stack.name}.json")
-    if plan.refused:
-        raise click.exceptions.Exit(1)
+    files = [f"{plan.store.directory / one.device.name / one.stack.name}.json" for one in plan.files]
+    _conclude(plan, [] if dry_run else files, "would accept" if dry_run else "accepted", as_json)
 
 
 def _plan(
@@ -105,6 +115,20 @@ def _plan(
         raise UserError(f"--case {case}: no run in {results} is of such a case; there are: {there}")
     judged = refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store))
     return plan_refresh(store, runs, minimum_runs=minimum_runs, accept_regression=accept_regression, judged=judged)
+
+
+def _conclude(plan: RefreshPlan, written: Sequence[str], verb: str, as_json: bool) -> None:
+    """Print what became, or would become, of each case; exit status 1 if one is refused."""
+    if as_json:
+        from gaudi_perf.reports.answers import refresh_answer
+
+        echo_json(refresh_answer(plan.changes, written))
+    else:
+        _echo(plan, verb)
+        for file in written:
+            click.echo(f"written: {file}")
+    if plan.refused:
+        raise click.exceptions.Exit(1)
 
 
 def _echo(plan: RefreshPlan, verb: str) -> None:

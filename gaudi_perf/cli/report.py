@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, colored, results_option, shown, width
+from gaudi_perf.cli.common import (
+    Command,
+    baselines_option,
+    colored,
+    echo_json,
+    json_option,
+    results_option,
+    shown,
+    width,
+)
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ _WIDEST = 140
 @click.option("--html", "html_file", metavar="FILE", help="Write one page that needs no network; - for stdout.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write a short summary as Markdown; - for stdout.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write a row for every verdict; - for stdout.")
+@json_option
 @baselines_option
 @results_option
 def report(
@@ -31,13 +41,16 @@ def report(
     html_file: str | None,
     markdown_file: str | None,
     csv_file: str | None,
+    as_json: bool,
     baselines_dir: Path,
     results_dir: Path,
 ) -> None:
     """Print the summary of SESSION again: a row for every case, worst first.
 
     SESSION is its id, or its directory; without it, the newest session that came to its end. The page also shows what
-    earlier sessions of the results directory measured, and the rounds of the baselines where they are stored.
+    earlier sessions of the results directory measured, and the rounds of the baselines where they are stored. Exit
+    status 1 if a case is REGRESSED and not waived, INVALID or not measured; with --html, --markdown and --csv, which
+    only write a file, it is 0.
 
     Examples:
       gaudi-perf report
@@ -46,6 +59,7 @@ def report(
       gaudi-perf report 20260131T235959.123456Z-1a2b3c4d --csv verdicts.csv
       gaudi-perf report --results-dir /srv/nightly/results
     """
+    from gaudi_perf.judging.outcome import fails
     from gaudi_perf.reports.closing import next_commands
     from gaudi_perf.stores.results import ResultsStore
 
@@ -63,6 +77,8 @@ def report(
     runs = _runs(read)
     commands = next_commands(read.session, str(results_dir), str(baselines_dir))
     asked = [html_file, markdown_file, csv_file]
+    if as_json and any(asked):
+        raise UserError("--json: goes to stdout alone: call the command again for --html, --markdown or --csv")
     if asked.count("-") > 1:
         raise UserError("--html, --markdown, --csv: only one of them can go to stdout: give the others a file")
     if html_file is not None:
@@ -79,7 +95,14 @@ def report(
 
         _write(csv_file, csv_text(verdicts_frame(read.session, runs)).encode("utf-8", "backslashreplace"))
     if not any(asked):
-        _print(read.session, runs, commands)
+        if as_json:
+            from gaudi_perf.reports.answers import report_answer
+
+            echo_json(report_answer(read.session, runs, commands))
+        else:
+            _print(read.session, runs, commands)
+        if any(report.failed or fails(report.verdicts, report.waived) for report in read.session.cases):
+            raise click.exceptions.Exit(1)
 
 
 def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_words, existing_store
+from gaudi_perf.cli.common import Command, baselines_option, echo_json, echo_words, existing_store
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -24,11 +24,12 @@ from gaudi_perf.vocabulary.errors import UserError
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["terminal", "markdown", "html"]),
+    type=click.Choice(["terminal", "markdown", "html", "json"]),
     default="terminal",
     help="How it is written.",
 )
 @click.option("--markdown", "form", flag_value="markdown", help="The same as --format markdown.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json; docs/scripting.md has its schema.")
 @baselines_option
 def table(
     devices: tuple[str, ...],
@@ -73,11 +74,16 @@ def table(
         if entry.device.name == reference
         or ((not devices or entry.device.name in devices) and (not stacks or _is(entry.stack.name, stacks)))
     ]
-    words = article_table(chosen, reference=reference, prices=prices, newest=newest, everything=everything)
-    if not words.rows:
+    article = article_table(chosen, reference=reference, prices=prices, newest=newest, everything=everything)
+    if not article.rows:
         there = ", ".join(dict.fromkeys(entry.label for entry in entries)) or "none"
         raise UserError(f"{baselines_dir}: no baseline of a full-size model is left; there are: {there}")
-    if form == "markdown":
+    words = article.words
+    if form == "json":
+        from gaudi_perf.reports.answers import TableAnswer
+
+        echo_json(TableAnswer(rows=list(article.rows), notes=list(article.notes)))
+    elif form == "markdown":
         click.echo(markdown(words))
     elif form == "html":
         from gaudi_perf.reports.page.render import render_words

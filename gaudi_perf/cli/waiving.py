@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_table, existing_store, shown, value_of
+from gaudi_perf.cli.common import (
+    Command,
+    baselines_option,
+    echo_json,
+    echo_table,
+    existing_store,
+    json_option,
+    results_option,
+    shown,
+    value_of,
+)
 from gaudi_perf.session.values import share
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
 
 if TYPE_CHECKING:
+    from gaudi_perf.reports.answers import ListedWaiver
+    from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.places import Place
     from gaudi_perf.vocabulary.waiver import Waiver
 
@@ -30,9 +42,12 @@ _MOST = 100.0  # the largest slowdown that can be waived
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
 )
+@click.option("--unmeasured", is_flag=True, help="Also a device of which neither a baseline nor a run is there.")
 @click.option("--list", "list_all", is_flag=True, help="List all waivers, expired ones too.")
 @click.option("--remove", is_flag=True, help="Remove the waivers of the case on the device.")
+@json_option
 @baselines_option
+@results_option
 def waive(
     case: str | None,
     device: str | None,
@@ -40,13 +55,17 @@ def waive(
     reason: str | None,
     up_to: str | None,
     kind: str,
+    unmeasured: bool,
     list_all: bool,
     remove: bool,
+    as_json: bool,
     baselines_dir: Path,
+    results_dir: Path,
 ) -> None:
     r"""Let a known regression of CASE pass until a version, or list or remove waivers.
 
-    A case has one waiver per device and kind of stack; a new one takes the place of the old one.
+    A case has one waiver per device and kind of stack; a new one takes the place of the old one. A device that
+    nobody has measured is refused, since a waiver with a slip of the pen waives nothing.
 
     Examples:
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --until 1.25.0 \
@@ -54,48 +73,85 @@ def waive(
       gaudi-perf baselines waive --list
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --remove
     """
-    existing_store(baselines_dir)
-    if list_all:
-        if not echo_waivers(baselines_dir):
-            click.echo("there are no waivers")
-    elif case is None:
-        raise UserError("waive: name the case, for instance bloomz7b-8x-graphs-kvcache, or ask for --list")
-    elif device is None:
-        raise UserError("waive: --device is missing: name the device, for instance --device gaudi2")
-    elif remove:
-        from gaudi_perf.stores.waivers import WaiverStore
-
-        for gone in WaiverStore(baselines_dir).remove(case, device):
-            click.echo(shown(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}"))
-    else:
-        _add(baselines_dir, case, device, until, reason, up_to, kind)
-
-
-def echo_waivers(directory: Path) -> bool:
-    """Print all waivers, expired ones too; whether there are any."""
-    from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.waivers import WaiverStore
 
-    waivers = WaiverStore(directory).list()
+    store, waivers = existing_store(baselines_dir), WaiverStore(baselines_dir)
+    added: list[Waiver] = []
+    removed: tuple[Waiver, ...] = ()
+    if not list_all:
+        if case is None:
+            raise UserError("waive: name the case, for instance bloomz7b-8x-graphs-kvcache, or ask for --list")
+        if device is None:
+            raise UserError("waive: --device is missing: name the device, for instance --device gaudi2")
+        if remove:
+            removed = waivers.remove(case, device)
+        else:
+            added.append(_waiver(case, device, until, reason, up_to, kind))
+            if not unmeasured:
+                _require_measured(device, store, results_dir)
+            waivers.add(added[0])
+    there = listed_waivers(baselines_dir, store.list()) if list_all or as_json else []
+    if as_json:
+        from gaudi_perf.reports.answers import WaiversAnswer
+
+        echo_json(WaiversAnswer(added=added, removed=list(removed), waivers=there))
+        return
+    for one in added:
+        limit = "" if one.up_to_ratio is None else f" up to {percent_set(one.up_to_ratio - 1)} slower"
+        click.echo(shown(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}"))
+    for gone in removed:
+        click.echo(shown(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}"))
+    if list_all and not echo_waivers(there):
+        click.echo("there are no waivers")
+
+
+def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaiver]:
+    """All waivers, expired ones too, held against the baselines that are stored.
+
+    Raises:
+        UserError: the file of waivers is malformed.
+    """
+    from gaudi_perf.reports.answers import ListedWaiver
+    from gaudi_perf.stores.waivers import WaiverStore
+
+    return [ListedWaiver(waiver=waiver, expired_on=over(waiver, places)) for waiver in WaiverStore(directory).list()]
+
+
+def echo_waivers(waivers: Sequence[ListedWaiver]) -> bool:
+    """Print waivers as a table; whether there are any."""
     if not waivers:
         return False
-    places = BaselineStore(directory).list()
     echo_table(
         [(title, "left") for title in ("waived case", "device", "until", "up to", "added", "state", "reason")],
         [
             (
-                waiver.case,
-                waiver.device,
-                waiver.until_stack,
-                "-" if waiver.up_to_ratio is None else percent_set(waiver.up_to_ratio - 1),
-                waiver.added_on,
-                (f"expired on {stack}", "yellow") if (stack := over(waiver, places)) else ("in effect", ""),
-                waiver.reason,
+                one.waiver.case,
+                one.waiver.device,
+                one.waiver.until_stack,
+                "-" if one.waiver.up_to_ratio is None else percent_set(one.waiver.up_to_ratio - 1),
+                one.waiver.added_on,
+                (f"expired on {one.expired_on}", "yellow") if one.expired_on else ("in effect", ""),
+                one.waiver.reason,
             )
-            for waiver in waivers
+            for one in waivers
         ],
     )
     return True
+
+
+def _require_measured(device: str, store: BaselineStore, results: Path) -> None:
+    """Refuse a device of which neither a baseline nor a run is there."""
+    from gaudi_perf.stores.history import read_history
+
+    known = {place.device for place in store.list()}
+    if device not in known and results.is_dir():
+        known |= {run.device.name for run in read_history(results).runs}
+    if device not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise UserError(
+            f"--device {device}: nobody has measured this device: {store.directory} and {results} have: {there}; with "
+            "--unmeasured it is waived all the same"
+        )
 
 
 def over(waiver: Waiver, places: Sequence[Place]) -> str:
@@ -107,14 +163,11 @@ def over(waiver: Waiver, places: Sequence[Place]) -> str:
     return ended[-1] if ended else ""
 
 
-def _add(
-    directory: Path, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
-) -> None:
+def _waiver(case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str) -> Waiver:
     from datetime import datetime, timezone
 
     import msgspec
 
-    from gaudi_perf.stores.waivers import WaiverStore
     from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.models import model_named
     from gaudi_perf.vocabulary.stack import STACK_KINDS
@@ -139,9 +192,6 @@ def _add(
         "added_on": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     try:
-        waiver = msgspec.convert(fields, Waiver)
+        return msgspec.convert(fields, Waiver)
     except msgspec.ValidationError as error:
         raise UserError(f"waive: {error}") from None
-    WaiverStore(directory).add(waiver)
-    limit = "" if waiver.up_to_ratio is None else f" up to {(waiver.up_to_ratio - 1) * 100:.3g} % slower"
-    click.echo(shown(f"waived: {case} on {device}{limit}, on versions before {waiver.until_stack}: {reason}"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gaudi_perf.reports.baselines import Entry
 from gaudi_perf.reports.tabular import Cell, Words
+from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, seconds
 from gaudi_perf.vocabulary.models import MODELS
@@ -28,6 +30,64 @@ _SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens"]
 """What must be equal for a speed-up: the model, the device count, and what is generated."""
 
 
+class TableRow(Document, frozen=True, kw_only=True):
+    """A row: a latency in seconds, and what it means.
+
+    Attributes:
+        speed_up: over the reference; null where it has no such latency.
+        usd_per_million_tokens: null without a price.
+    """
+
+    model: str
+    devices: int
+    device: str
+    stack: str
+    graphs: bool
+    kv_cache: bool
+    latency_s: float
+    speed_up: float | None = None
+    usd_per_million_tokens: float | None = None
+
+
+@dataclass(frozen=True)
+class Article:
+    """The table; ``priced`` if it has a column of costs."""
+
+    rows: tuple[TableRow, ...]
+    notes: tuple[str, ...]
+    priced: bool
+
+    @property
+    def words(self) -> Words:
+        """The table as people read it."""
+        rows: list[Sequence[Cell]] = []
+        for row in self.rows:
+            cells: list[Cell] = [
+                MODELS[row.model].title if row.model in MODELS else row.model,
+                f"{row.devices}x",
+                row.device,
+                row.stack,
+                ("graphs" if row.graphs else "eager") + ("" if row.kv_cache else ", no cache"),
+                f"{row.latency_s:.3f} s" if row.latency_s >= 0.1 else seconds(row.latency_s),  # as the article has them
+                _UNKNOWN if row.speed_up is None else f"{row.speed_up:.2f}x",
+            ]
+            if self.priced:
+                dollars = row.usd_per_million_tokens
+                cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
+            rows.append(cells)
+        columns = [
+            ("model", "left"),
+            ("devices", "right"),
+            ("device", "left"),
+            ("stack", "left"),
+            ("mode", "left"),
+            ("latency", "right"),
+            ("speed-up", "right"),
+            *([("$/M", "right")] if self.priced else []),
+        ]
+        return Words("", columns, rows, self.notes)
+
+
 def article_table(
     entries: Sequence[Entry],
     *,
@@ -35,7 +95,7 @@ def article_table(
     prices: Prices | None = None,
     newest: bool = False,
     everything: bool = False,
-) -> Words:
+) -> Article:
     """A row for each model, device count, device and stack.
 
     A speed-up is the latency of the reference device by this one's: 1.2x takes the reference 1.2 times as long. The
@@ -59,36 +119,28 @@ def article_table(
     if not everything:
         chosen = chosen.loc[chosen.groupby(["device", "stack", *_SAME])["level_s"].idxmin()]
     chosen = chosen.sort_values(["place", "model", "count_down", "device", "kind", "order", "level_s"])
-    rows: list[Sequence[Cell]] = []
+    rows = []
     for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True):
         configuration = entries[index].case.case.configuration
         best = fastest_reference.get(tuple(row[name] for name in _SAME))
-        cells: list[Cell] = [
-            MODELS[row["model"]].title if row["model"] in MODELS else row["model"],
-            f"{row['devices']}x",
-            row["device"],
-            row["stack"],
-            ("graphs" if configuration.graphs else "eager") + ("" if configuration.kv_cache else ", no cache"),
-            f"{row['level_s']:.3f} s" if row["level_s"] >= 0.1 else seconds(row["level_s"]),  # as the article has them
-            _UNKNOWN if best is None else f"{best / row['level_s']:.2f}x",
-        ]
-        if prices:
-            price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
-            dollars = usd_per_million_tokens(price or 0.0, row["devices"], row["level_s"], tokens)
-            cells.append(_UNKNOWN if price is None else f"{dollars:.2f}")
-        rows.append(cells)
-    columns = [
-        ("model", "left"),
-        ("devices", "right"),
-        ("device", "left"),
-        ("stack", "left"),
-        ("mode", "left"),
-        ("latency", "right"),
-        ("speed-up", "right"),
-        *([("$/M", "right")] if prices else []),
-    ]
+        price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
+        rows.append(
+            TableRow(
+                model=row["model"],
+                devices=row["devices"],
+                device=row["device"],
+                stack=row["stack"],
+                graphs=configuration.graphs,
+                kv_cache=configuration.kv_cache,
+                latency_s=row["level_s"],
+                speed_up=None if best is None else best / row["level_s"],
+                usd_per_million_tokens=None
+                if price is None
+                else usd_per_million_tokens(price, row["devices"], row["level_s"], tokens),
+            )
+        )
     notes = _notes([entries[index] for index in chosen.index], len(frame) - len(real), reference, prices)
-    return Words("", columns, rows, notes)
+    return Article(tuple(rows), notes, bool(prices))
 
 
 def parse_price(text: str) -> tuple[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 from gaudi_perf.vocabulary.verdict import Session, VerdictKind
 
 
@@ -21,6 +22,9 @@ def next_commands(session: Session, results: str, baselines: str) -> list[str]:
         words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
         if baselines != "baselines":
             words += ["--baselines-dir", baselines]
+        fewest = min((len(one.run_ids) for one in session.cases if one.run_ids), default=RUNS_FOR_BASELINES)
+        if fewest < RUNS_FOR_BASELINES:  # a refresh asks for more, and these are what there is
+            words += ["--minimum-runs", str(fewest)]
         if VerdictKind.REGRESSED in kinds:
             words += ["--accept-regression", "REASON"]
         lines.append(f"new level:   {shlex.join(words)}")

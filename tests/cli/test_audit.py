@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 from pathlib import Path
 
 from gaudi_perf.vocabulary.run import Run
@@ -67,7 +68,10 @@ def test_what_cannot_be_audited(invoke: Invoke, store_runs: StoreRuns, here: Pat
     """Runs of other stacks and INVALID runs are kept apart; a history that is too short is one sentence."""
     invoke.mistake("audit")
     store_runs(nights(1, runs=3, devices=8))
-    invoke.mistake("audit")
+    done = invoke("audit", "--repeats", 5)
+    assert done.exit_code == 1  # nothing is wrong with the call
+    hint = done.output.strip().splitlines()[-1].partition(": gaudi-perf ")[2]
+    assert invoke(*shlex.split(hint), "--repeats", 5).exit_code == 0
     invoke.mistake("audit", "--case", "bloomz176b")
     store_runs([*nights(10), make_run(version="1.21.0"), make_run(problems=["throttled"])])
     assert invoke("audit", "--repeats", 20).exit_code == 0

@@ -21,7 +21,7 @@ def _row(output: str, *parts: str) -> str:
 
 def test_published_releases(invoke: Invoke, project: Path, golden: Golden) -> None:
     """No spread is known, so nothing is called REGRESSED; the slowest change comes first."""
-    assert invoke("compare", "gaudi/synapse-1.10.0", "gaudi/synapse-1.8.0", "--exit-code").exit_code == 0
+    assert invoke("compare", "gaudi/synapse-1.10.0", "gaudi/synapse-1.8.0").exit_code == 0
     assert invoke("compare", "gaudi2/synapse-1.10.0", "gaudi2/synapse-1.8.0").exit_code == 0
     invoke("compare", "gaudi2/synapse-1.9.0-preview", "gaudi2/synapse-1.8.0")
     invoke("compare", "1.10", "1.8", "--markdown")
@@ -44,7 +44,7 @@ def test_only_a_regression_has_exit_status_1(
 ) -> None:
     apply(plan_refresh(BaselineStore(here / "baselines"), make_runs(1.0, probes=PROBES)))
     store_runs(make_runs(level, session="later", version="1.23.0", probes=PROBES))
-    done = invoke("compare", "results", "gaudi2/synapse-1.22.0", "--exit-code")
+    done = invoke("compare", "results", "gaudi2/synapse-1.22.0")
     assert words in _row(done.output, "bloomz7b-1x-graphs-kvcache")
     assert done.exit_code == status
 
@@ -66,7 +66,7 @@ def test_runs_against_a_baseline(invoke: Invoke, store_runs: StoreRuns, here: Pa
     runs += make_runs(1.0, cpu="EPYC 7763", graphs=False, new_tokens=50, **new)
     runs += [make_run(9.0, problems=["a graph was compiled"], **new), make_run(9.0, steady=False, **new)]  # type: ignore[arg-type]
     store_runs(runs)
-    assert invoke("compare", "results", "gaudi2/synapse-1.22.0", "--exit-code").exit_code == 1
+    assert invoke("compare", "results", "gaudi2/synapse-1.22.0").exit_code == 1
     golden("compare/runs.txt", invoke.transcript)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,9 +45,9 @@ def test_every_form_is_made_without_torch(made: Demonstration, tmp_path: Path) -
     options = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
     command = [sys.executable, "-c", WITHOUT_TORCH, "report", *where(made)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    for more in ([], options):
+    for more, status in (([], 1), (options, 0)):  # some cases are slower, and files are only written
         done = subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
     assert all((tmp_path / name).stat().st_size > 500 for name in files.values())
     table = subprocess.run(
         [*command[:3], "table", "--format", "html"], env=environment, cwd=PROJECT, capture_output=True, timeout=120
@@ -60,8 +62,14 @@ def there(made: Demonstration, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made.results.directory.parent
 
 
+def test_the_hint_of_a_session_with_few_runs_works_as_it_is_pasted(there: Path, invoke: Invoke) -> None:
+    hint = re.search(r"^new level: +gaudi-perf (.*)$", invoke("report").output, re.M)
+    assert hint is not None
+    assert invoke(*shlex.split(hint[1]), "--dry-run").exit_code == 0
+
+
 def test_the_demonstration(made: Demonstration, there: Path, invoke: Invoke, golden: Golden) -> None:
-    assert invoke("report").exit_code == 0
+    assert invoke("report").exit_code == 1  # some are slower
     golden("report/demonstration.txt", invoke.transcript)
     golden("report/demonstration.md", invoke("report", "--markdown", "-").output)
     golden("report/demonstration.csv", invoke("report", "--csv", "-").output)

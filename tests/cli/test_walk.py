@@ -27,7 +27,7 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     assert (here / "baselines/gaudi2/synapse-1.22.0.json").read_bytes() == stored
 
     store_runs(make_runs(1.08, devices=8, version="1.23.0", session="b"))
-    assert invoke("baselines", "diff", "results/b").exit_code == 0
+    assert invoke("baselines", "diff", "results/b").exit_code == 1
     assert invoke("baselines", "refresh", "results/b").exit_code == 1
     assert not (here / "baselines/gaudi2/synapse-1.23.0.json").exists()
     assert invoke("baselines", "refresh", "results/b", "--accept-regression", "collectives").exit_code == 0
@@ -38,6 +38,10 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     invoke("baselines", "waive", "--list")
     waiver = ("--device", "gaudi2", "--until", "1.23.0", "--reason", "known; mended in 1.24", "--up-to", "10%")
     assert invoke("baselines", "waive", CASE, *waiver).exit_code == 0
+    other = ("--device", "gaudi3", *waiver[2:])
+    assert invoke("baselines", "waive", CASE, *other).exit_code == 2  # nobody has measured a gaudi3
+    assert invoke("baselines", "waive", CASE, *other, "--unmeasured").exit_code == 0
+    assert invoke("baselines", "waive", CASE, "--device", "gaudi3", "--remove").exit_code == 0
     invoke("baselines", "waive", "--list")
     invoke("baselines", "list")
     assert invoke("baselines", "verify").exit_code == 0  # 1.23.0 is stored already: that is told

@@ -17,7 +17,10 @@ from gaudi_perf.stores.baselines import BaselineStore
 PROJECT = Path(__file__).parents[2]
 EXPECTED = {
     'pytest perf_tests -k "bloomz7b-1x and kvcache" --emulated-synapse 1.24.0': 1,
+    "gaudi-perf history": 1,
+    "gaudi-perf baselines diff": 1,
     "gaudi-perf baselines refresh results  ": 1,
+    "gaudi-perf compare": 1,
 }
 # Three runs instead of five, of four rounds: the device's time is simulated, so these are as good.
 MORE = {

@@ -93,7 +93,7 @@ def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> lis
 
     ``versions`` are those of ``installed_components``, ``drivers`` what hl-smi calls the devices' driver.
     """
-    return [_driver(versions, drivers), _pytorch(versions, drivers), _optimum_habana(versions)]
+    return [_driver(versions, drivers), _pytorch(versions, drivers), _optimum_habana(versions, drivers)]
 
 
 def mismatches(versions: Mapping[str, str], drivers: Collection[str]) -> list[str]:
@@ -142,7 +142,7 @@ def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     return Finding("PyTorch", "ok", torch)
 
 
-def _optimum_habana(versions: Mapping[str, str]) -> Finding:
+def _optimum_habana(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     check, optimum, synapse = (
         "optimum-habana",
         versions.get("optimum-habana"),
@@ -150,6 +150,8 @@ def _optimum_habana(versions: Mapping[str, str]) -> Finding:
     )
     if optimum is None:
         return Finding(check, "unfit", "is not installed", 'pip install -e ".[hpu]"')
+    if is_emulated(drivers):
+        return Finding(check, "ok", f"{optimum}; the emulated Gaudi takes any")
     release = None if synapse is None else validated_with(synapse)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"

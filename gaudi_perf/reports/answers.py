@@ -1,0 +1,333 @@
+"""What commands print with ``--json``: a document each, for programs. docs/schemas/ has their JSON Schemas.
+
+Durations are in seconds, ratios are candidate to baseline (1.10 is 10 % slower), shares are 0.05 for 5 %. Texts
+that are neither ids nor kinds are the sentences that people read; they may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from gaudi_perf.reports.article import TableRow
+from gaudi_perf.reports.baselines import Pair
+from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.wording import level_change, stack_differences, title
+from gaudi_perf.stores.changes import CaseChange, ChangeKind
+from gaudi_perf.vocabulary.documents import Document
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session, Verdict
+from gaudi_perf.vocabulary.waiver import Waiver
+
+
+class ReplayedCase(Document, frozen=True, kw_only=True):
+    """What the verdicts of a case are worth; ``detects`` is null where no slowdown that was replayed is detected.
+
+    Attributes:
+        false_alarms_high: the upper end of its 95 % interval.
+        wrongly_unchanged: the share of UNCHANGED at a slowdown of twice the tolerance.
+        noise_estimated: the share of comparisons whose noise was estimated; else it was assumed.
+    """
+
+    device: str
+    stack: str
+    host: str
+    case: str
+    runs: int
+    sessions: int
+    candidates: int
+    baselines: int
+    side_by_side: bool
+    false_alarms: float
+    false_alarms_high: float
+    detects: float | None
+    wrongly_unchanged: float
+    inconclusive: float
+    noise_estimated: float
+
+
+class AuditAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf audit --json``."""
+
+    schema: Literal["gaudi-perf/audit/1"] = "gaudi-perf/audit/1"
+    tolerance: float
+    repeats: int
+    permitted_false_alarms: float
+    left_out: int
+    cases: list[ReplayedCase]
+    too_short: list[str]
+
+
+class ListedBaseline(Document, frozen=True, kw_only=True):
+    """A stored baseline."""
+
+    device: str
+    stack: str
+    file: str
+
+
+class ListedWaiver(Document, frozen=True, kw_only=True):
+    """A waiver, and the newest stored stack on which it has ended; empty while it is in effect."""
+
+    waiver: Waiver
+    expired_on: str = ""
+
+
+class BaselinesAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf baselines list --json``."""
+
+    schema: Literal["gaudi-perf/baselines/1"] = "gaudi-perf/baselines/1"
+    baselines: list[ListedBaseline]
+    waivers: list[ListedWaiver]
+
+
+class WaiversAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf baselines waive --json``: what was added or removed, and all waivers there are now."""
+
+    schema: Literal["gaudi-perf/waive/1"] = "gaudi-perf/waive/1"
+    added: list[Waiver] = []
+    removed: list[Waiver] = []
+    waivers: list[ListedWaiver]
+
+
+class VerifyAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf baselines verify --json``: problems, and what else is to be known."""
+
+    schema: Literal["gaudi-perf/verify/1"] = "gaudi-perf/verify/1"
+    baselines: int
+    waivers: int
+    problems: list[str]
+    notes: list[str]
+
+
+class RefreshedCase(Document, frozen=True, kw_only=True):
+    """What a refresh does to a case.
+
+    Attributes:
+        baseline: for instance ``gaudi2/synapse-1.24.0``.
+        level_s: the new level; null if there is none.
+        ratio: new level to the level before; null where there is none to compare with.
+        accepted: whether it is written, or stands already as it is.
+        text: the same as a sentence.
+    """
+
+    baseline: str
+    case: str
+    kind: ChangeKind
+    level_s: float | None
+    ratio: float | None
+    accepted: bool
+    text: str
+
+
+class RefreshAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf baselines diff --json`` and ``refresh --json``; nothing was written if ``written`` is empty."""
+
+    schema: Literal["gaudi-perf/refresh/1"] = "gaudi-perf/refresh/1"
+    cases: list[RefreshedCase]
+    written: list[str]
+
+
+class ImportedCase(Document, frozen=True, kw_only=True):
+    """A number that was taken over."""
+
+    baseline: str
+    case: str
+    level_s: float
+    provenance: str
+
+
+class ImportAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf baselines import --json``; nothing was written if ``written`` is empty."""
+
+    schema: Literal["gaudi-perf/import/1"] = "gaudi-perf/import/1"
+    cases: list[ImportedCase]
+    passed_over: list[str]
+    written: list[str]
+
+
+class ComparedCase(Document, frozen=True, kw_only=True):
+    """A case that is on both sides.
+
+    Attributes:
+        ratio: the estimate, else the ratio of the levels.
+        incomparable: why they cannot be compared; then there is no verdict.
+        verdict: null as well where both are published numbers.
+        changed: components and settings of the stack.
+    """
+
+    device: str
+    case: str
+    candidate_s: float
+    baseline_s: float
+    ratio: float
+    incomparable: list[str]
+    verdict: Verdict | None
+    changed: list[str]
+
+
+class CompareAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf compare --json``; ``alone`` are cases that are on one side only."""
+
+    schema: Literal["gaudi-perf/compare/1"] = "gaudi-perf/compare/1"
+    candidate: str
+    baseline: str
+    cases: list[ComparedCase]
+    alone: list[str]
+
+
+class LevelShift(Document, frozen=True, kw_only=True):
+    """A change of level; ``newest`` if no other followed."""
+
+    device: str
+    case: str
+    stack_label: str
+    kind: Literal["REGRESSED", "IMPROVED"]
+    ratio: float
+    low: float
+    high: float
+    session_id: str
+    started_at: str
+    stack: str
+    stack_changes: list[str]
+    newest: bool
+
+
+class HistoryAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf history --json``: rows of the CSV, column by name, of the newest runs, and changes of level.
+
+    Attributes:
+        runs_in_all: how many runs the filters left.
+        trends: how many trends were searched; 0 with ``--no-changes``.
+    """
+
+    schema: Literal["gaudi-perf/history/1"] = "gaudi-perf/history/1"
+    runs_in_all: int
+    runs: list[dict[str, Any]]
+    trends: int
+    changes: list[LevelShift]
+
+
+class JudgedCase(Document, frozen=True, kw_only=True):
+    """A case of a session; figures are null where nothing was measured. ``others`` do not gate."""
+
+    case: str
+    device: str | None
+    stack: str | None
+    latency_s: float | None
+    spread: float | None
+    first_token_s: float | None
+    per_output_token_s: float | None
+    peak_memory_bytes: int | None
+    runs: int
+    verdicts: list[Verdict]
+    others: list[Verdict]
+    skipped: str
+    failed: str
+    waived: str
+    notes: list[str]
+
+
+class ReportAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf report --json`` and ``complete --json``: a session; ``next_commands`` can be pasted."""
+
+    schema: Literal["gaudi-perf/report/1"] = "gaudi-perf/report/1"
+    session_id: str
+    started_at: str
+    ended_at: str
+    title: str
+    cases: list[JudgedCase]
+    next_commands: list[str]
+
+
+class TableAnswer(Document, frozen=True, kw_only=True):
+    """``gaudi-perf table --json``."""
+
+    schema: Literal["gaudi-perf/table/1"] = "gaudi-perf/table/1"
+    rows: list[TableRow]
+    notes: list[str]
+
+
+ANSWERS: dict[str, type[Document]] = {
+    "audit": AuditAnswer,
+    "baselines": BaselinesAnswer,
+    "compare": CompareAnswer,
+    "history": HistoryAnswer,
+    "import": ImportAnswer,
+    "refresh": RefreshAnswer,
+    "report": ReportAnswer,
+    "table": TableAnswer,
+    "verify": VerifyAnswer,
+    "waive": WaiversAnswer,
+}
+"""By the name in their schema; ``doctor`` and ``baselines show`` print documents that have a home of their own."""
+
+
+def refresh_answer(changes: Sequence[CaseChange], written: Sequence[str]) -> RefreshAnswer:
+    """What a refresh does, or would do."""
+    cases = [
+        RefreshedCase(
+            baseline=one.label,
+            case=one.case_id,
+            kind=one.kind,
+            level_s=one.level_s,
+            ratio=one.ratio,
+            accepted=one.written,
+            text=level_change(one),
+        )
+        for one in changes
+    ]
+    return RefreshAnswer(cases=cases, written=list(written))
+
+
+def compare_answer(pairs: Sequence[Pair], alone: Sequence[str], candidate: str, baseline: str) -> CompareAnswer:
+    """Two sides, case by case."""
+    cases = [
+        ComparedCase(
+            device=pair.candidate.device.name,
+            case=pair.candidate.case.id,
+            candidate_s=pair.candidate.case.level_s,
+            baseline_s=pair.baseline.case.level_s,
+            ratio=pair.ratio,
+            incomparable=list(pair.differing),
+            verdict=pair.judged,
+            changed=stack_differences(pair.baseline.stack, pair.candidate.stack),
+        )
+        for pair in pairs
+    ]
+    return CompareAnswer(candidate=candidate, baseline=baseline, cases=cases, alone=list(alone))
+
+
+def report_answer(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str]) -> ReportAnswer:
+    """A session; commands are lines like ``look closer: gaudi-perf report ...``."""
+    cases = []
+    for report in session.cases:
+        own = runs.get(report.case.id, ())
+        facts = figures(own) if own else None
+        cases.append(
+            JudgedCase(
+                case=report.case.id,
+                device=own[0].device.name if own else None,
+                stack=own[0].stack.name if own else None,
+                latency_s=None if facts is None else facts.latency_s,
+                spread=None if facts is None else facts.spread,
+                first_token_s=None if facts is None else facts.first_token_s,
+                per_output_token_s=None if facts is None else facts.per_output_token_s,
+                peak_memory_bytes=None if facts is None else facts.peak_memory_bytes,
+                runs=len(own),
+                verdicts=report.verdicts,
+                others=report.others,
+                skipped=report.skipped,
+                failed=report.failed,
+                waived=report.waived,
+                notes=report.notes,
+            )
+        )
+    return ReportAnswer(
+        session_id=session.session_id,
+        started_at=session.started_at,
+        ended_at=session.ended_at,
+        title=title(session),
+        cases=cases,
+        next_commands=[line.partition(": ")[2].strip() for line in commands],
+    )
