@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, dtype_option, echo_json, json_option, shown
+from gaudi_perf.cli.common import Command, baselines_option, echo_json, json_option, shown
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import seconds
 
 if TYPE_CHECKING:
     from gaudi_perf.vocabulary.stack import Stack
 
 _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
+_COUNT = click.IntRange(min=1, max=1_000_000)
+_DTYPE = click.Choice(["bfloat16", "float16", "float32"])
+_SCALE = click.Choice(["full", "standin"])
 _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
 
 
@@ -24,13 +28,11 @@ _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch":
 @click.option("--day", metavar="YYYY-MM-DD", help="When it was measured, or the day of the files' commit.")
 @click.option("--device", metavar="NAME", help="On which device, as gaudi2 (optimum-habana's own files say it).")
 @click.option("--case", metavar="ID", help="For run-generation: the case, as bloomz7b-1x-graphs-kvcache.")
-@click.option("--new-tokens", type=click.IntRange(min=1), default=100, show_default=True, help="New tokens.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Prompts at once.")
-@dtype_option
-@click.option(
-    "--scale", type=click.Choice(["full", "standin"]), default="full", show_default=True, help="Shapes of the model."
-)
-@click.option("--weights", default="hub", show_default=True, help="dummy, hub, or path:NAME.")
+@click.option("--new-tokens", type=_COUNT, help="New tokens, 100 unless the file or a case id says otherwise.")
+@click.option("--batch-size", type=_COUNT, help="Prompts at once, 1 unless the file or a case id says otherwise.")
+@click.option("--dtype", type=_DTYPE, help="Of weights and cache, bfloat16 unless the file or an id says otherwise.")
+@click.option("--scale", type=_SCALE, help="Shapes of the model, full unless the file says otherwise.")
+@click.option("--weights", metavar="NAME", help="dummy, hub or path:NAME; hub unless the file says otherwise.")
 @click.option("--dry-run", is_flag=True, help="Show what would be added, and write nothing.")
 @json_option
 @baselines_option
@@ -41,20 +43,17 @@ def import_command(
     day: str | None,
     device: str | None,
     case: str | None,
-    new_tokens: int,
-    batch_size: int,
-    dtype: str,
-    scale: str,
-    weights: str,
     dry_run: bool,
     as_json: bool,
     baselines_dir: Path,
+    **said: object,
 ) -> None:
     r"""Add numbers of other suites to the baselines; none takes the place of another.
 
     Formats: optimum-habana (its tests/baselines/fixture, a directory or a file), run-generation (the results.json of
-    its run_generation.py), pytest-benchmark (--benchmark-json). The files do not say what they were measured on, so
-    the options do.
+    its run_generation.py), pytest-benchmark (--benchmark-json: each test with a case id in its brackets is a run). The
+    files do not say what they were measured on, so the options do; those of this suite say it, and options must not
+    contradict them. What is passed over is named.
 
     Examples:
       gaudi-perf baselines import optimum-habana/tests/baselines/fixture --format optimum-habana \
@@ -63,15 +62,11 @@ def import_command(
           --device gaudi2 --stack synapse-1.22.0 --day 2026-01-31
       gaudi-perf baselines import benchmark.json --format pytest-benchmark --device gaudi2 --stack synapse-1.22.0
     """
-    from msgspec import convert
-
     from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
     from gaudi_perf.stores import importing
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.places import check_device_name
-    from gaudi_perf.vocabulary.configuration import configuration_of
     from gaudi_perf.vocabulary.stack import Device
-    from gaudi_perf.vocabulary.workload import Workload
 
     stack_document = _stack(stack)
     if kind != "pytest-benchmark" and day is None:
@@ -82,22 +77,16 @@ def import_command(
         raise UserError(f"--device is missing: a file of {kind} does not say what it was measured on")
     else:
         check_device_name(device, f"--device {device}")
-        workload = {"dtype": dtype, "new_tokens": new_tokens, "batch_size": batch_size}
         circumstances = importing.Circumstances(
-            device=convert({"name": device, "accelerator": _ACCELERATORS[stack_document.kind]}, Device),
+            device=Device(name=device, accelerator=_ACCELERATORS[stack_document.kind]),
             stack=stack_document,
-            workload=convert(workload, Workload),
             measured_on=day or "",
-            scale="full" if scale == "full" else "standin",
-            weights=weights,
+            said={name: value for name, value in said.items() if value is not None},
         )
-        configuration = configuration_of(case or "")
         if kind == "pytest-benchmark":
             imported = importing.import_pytest_benchmark(path, circumstances)
-        elif configuration is None:
-            raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
         else:
-            imported = importing.import_run_generation(path, configuration, circumstances)
+            imported = importing.import_run_generation(path, case or "", circumstances)
     for clause in imported.passed_over:
         click.echo(shown(f"passed over: {clause}"), err=True)
     if not imported.baselines:
@@ -121,9 +110,11 @@ def import_command(
         echo_json(answer)
         return
     for one in answer.cases:
-        click.echo(shown(f"{one.baseline} {one.case}: {one.level_s:.4g} s, {one.provenance}"))
+        click.echo(shown(f"{one.baseline} {one.case}: {seconds(one.level_s)}, {one.provenance}"))
     for file in answer.written:
         click.echo(f"written: {file}")
+    if not (answer.written or dry_run):
+        click.echo("nothing changes: all of it is there already")
 
 
 def _stack(name: str) -> Stack:

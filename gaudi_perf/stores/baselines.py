@@ -16,6 +16,7 @@ from gaudi_perf.stores.results import read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import MODELS
 from gaudi_perf.vocabulary.run import Run
 
 
@@ -66,9 +67,12 @@ class BaselineStore:
                 continue
             for place in places:
                 try:
-                    self.load(place)
+                    cases = self.load(place).cases
                 except UserError as error:
                     yield str(error)
+                    continue
+                for model in sorted({case.case.configuration.model for case in cases} - MODELS.keys()):
+                    yield f"{place.path}: this suite has no model {model!r}: nothing is held against its cases"
 
     def resolve(self, run: Run, against: str | None = None) -> Resolution:
         """Find the baselines that a run is held against.

@@ -18,6 +18,8 @@ from gaudi_perf.vocabulary.errors import UserError
 
 TEMPORARY_PREFIX = ".gaudi-perf-"
 TEMPORARY_SUFFIX = ".tmp"
+LARGEST_BYTES = 64 << 20
+"""Of a document. A run of 100,000 rounds on 8 ranks takes 20 MiB."""
 LOCK_SECONDS = 60.0
 """How long to wait for another writer; a refresh takes milliseconds."""
 
@@ -83,9 +85,21 @@ def make_directory(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; ``UserError`` if it cannot be read."""
+    """The content of a file; ``UserError`` if it cannot be read, is no file (a pipe, a device: reading one may never
+    end), or has more than ``LARGEST_BYTES``.
+    """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path}: is no regular file: remove it, or name another")
+            if status.st_size > LARGEST_BYTES:
+                raise UserError(f"{path}: has more than {LARGEST_BYTES >> 20} MiB, as no document has: name another")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(LARGEST_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -20,9 +20,10 @@ from typing import Any
 
 import msgspec
 
+from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.results import RunsRead, collected, read_run, run_files
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Name
+from gaudi_perf.vocabulary.documents import Name, require_unique_keys
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema
 from gaudi_perf.vocabulary.stack import Device, Host, Stack
@@ -153,11 +154,12 @@ class _Index:
 
     def decode(self, path: str) -> Run:
         try:
-            with open(path, "rb") as file:
-                document = self._decoder.decode(file.read())
+            data = read_bytes(Path(path))
+            document = self._decoder.decode(data)
+            require_unique_keys(data)
             parts = (self._part(kind, getattr(document, kind)) for kind in _PART_KINDS)
             return document.run(parts).without_details()
-        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        except (UserError, msgspec.MsgspecError, ValueError, RecursionError):
             return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
     def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:

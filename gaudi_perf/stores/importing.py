@@ -1,13 +1,15 @@
-"""Importing what other suites measured: levels, or (of pytest-benchmark) the rounds of one run, become baselines."""
+"""Importing what other suites measured: levels, or (of pytest-benchmark) the rounds of runs, become baselines."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -15,23 +17,29 @@ from msgspec.structs import replace
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.places import Place, place_of
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Date, Published
-from gaudi_perf.vocabulary.configuration import Case, Configuration, configuration_in
-from gaudi_perf.vocabulary.documents import Seconds, decode, fits
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published, require_day
+from gaudi_perf.vocabulary.configuration import Case, Configuration, case_id_in, configuration_of, workload_of
+from gaudi_perf.vocabulary.documents import Count, Name, Seconds, decode, sentence
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import MODELS, Scale
-from gaudi_perf.vocabulary.run import Measurement, Run, require_timestamp
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.models import MODELS, model_named
+from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.workload import Workload
 
 OPTIMUM_HABANA = "https://github.com/huggingface/optimum-habana/tree/main/tests/baselines/fixture"
 _DEVICES = {"gaudi1": "gaudi", "gaudi2": "gaudi2", "gaudi3": "gaudi3"}
+_TEST = re.compile(r".*::test_text_generation(?:_(?P<kind>\w+))?\[(?P<parameters>.*)\]\Z")
 _ONE_DEVICE = re.compile(
-    r".*::test_text_generation_bf16_1x\[(?P<model>.+)-(?P<batch>[0-9]+)-(True|False)-(True|False)\]\Z"
+    r"(?P<model>.+)-(?P<batch>[1-9][0-9]{0,5})-(?P<reuse_cache>True|False)-(?P<check_output>True|False)"
+    r"(?:-(?P<flex_attention>True|False))?"  # there since September 2025
 )
-_DEEPSPEED = re.compile(r".*::test_text_generation_deepspeed\[(?P<model>.+)-(?P<devices>[0-9]+)-(?P<batch>[0-9]+)\]\Z")
+_DEEPSPEED = re.compile(r"(?P<model>.+)-(?P<devices>[1-9][0-9]{0,3})-(?P<batch>[1-9][0-9]{0,5})")
+_PARAMETERS = {"bf16_1x": _ONE_DEVICE, "deepspeed": _DEEPSPEED}
 _NEW_TOKENS = 100
 """optimum-habana's text generation tests ask for 100 new tokens, with HPU graphs and the KV cache."""
+_LONGEST_NAME = 500
+"""No test has a longer one."""
 _KEY = attrgetter("key")
 
 
@@ -45,42 +53,87 @@ class Imported:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a file does not say of its numbers; ``measured_on`` is a day, for instance ``2026-01-31``."""
+    """What was said of a file's numbers.
+
+    Attributes:
+        measured_on: a day, for instance ``2026-01-31``; empty where the file says when.
+        said: the other options that were given: fields of the workload, ``scale``, ``weights``.
+    """
 
     device: Device
     stack: Stack
-    workload: Workload
-    measured_on: str
-    scale: Scale = "full"
-    weights: str = "hub"
+    measured_on: str = ""
+    said: Mapping[str, object] = field(default_factory=dict)
 
-    def case_of(self, configuration: Configuration) -> Case:
-        """The case of a configuration."""
-        return Case(
-            configuration=configuration,
-            accelerator=self.device.accelerator,
-            workload=self.workload,
-            scale=self.scale,
-            weights=self.weights,
-        )
+    def case_of(self, configuration: Configuration, file_says: Mapping[str, object], what: str) -> Case:
+        """The case of a configuration, by what the file says of it, what was said, and the defaults.
+
+        Raises:
+            UserError: what was said contradicts the file; the sentence starts with ``what``.
+        """
+        said = {**self.said, "device": self.device.name, "stack": self.stack.name}
+        for name, theirs in file_says.items():
+            if said.get(name, theirs) != theirs:
+                raise UserError(
+                    f"{what}: it says {name.replace('_', ' ')} {theirs!r}, and --{name.replace('_', '-')} says "
+                    f"{said[name]!r}: leave the option out, or name what was measured"
+                )
+        fields = {**said, **file_says}
+        workload = {name: fields[name] for name in Workload.__struct_fields__ if name in fields}
+        case = {
+            "configuration": configuration,
+            "accelerator": self.device.accelerator,
+            "workload": workload,
+            "scale": fields.get("scale", "full"),
+            "weights": fields.get("weights", "hub"),
+        }
+        try:
+            return msgspec.convert(case, Case)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{what}: {sentence(error)}") from None
 
 
 class _Throughput(msgspec.Struct):
     throughput: float
 
 
-class _BenchmarkStats(msgspec.Struct):
+class _Stats(msgspec.Struct):
     data: Annotated[list[Seconds], msgspec.Meta(min_length=1)] | None = None
 
 
 class _Benchmark(msgspec.Struct):
     name: str
-    stats: _BenchmarkStats
+    stats: _Stats
+    extra_info: dict[str, Any] = {}
+
+
+class _OfRuns(msgspec.Struct):
+    """What this suite's ``show_runs`` says of the rounds of a benchmark; earlier releases did not say as much."""
+
+    case: Name
+    scale: Name
+    weights: Name
+    runs: Annotated[list[Name], msgspec.Meta(min_length=1)]
+    device: Name
+    stack: Name
+    dtype: Name
+    new_tokens: Count
+    batch_size: Count | None = None
+    prompt_tokens: Count | None = None
+    session: Name | None = None
+    rounds: list[Count] = []
+    not_usable: list[str] = []
+
+    @property
+    def said(self) -> dict[str, object]:
+        """What it says of the case and of what that was measured on."""
+        names = ("scale", "weights", "device", "stack", "dtype", "new_tokens", "batch_size", "prompt_tokens")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 class _Cpu(msgspec.Struct):
-    brand_raw: str = ""
-    count: int = 0
+    brand_raw: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    count: Count = 0
 
 
 class _Machine(msgspec.Struct):
@@ -97,103 +150,210 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``, or one of them.
 
     They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
-    and device. Only the models of this suite are imported. The files say neither the SynapseAI release nor the day of
-    their commit.
-    Raises UserError if there is no such file, or one is malformed.
+    and device. Only the models of this suite are imported; every other id of a text generation test is named. The files
+    say neither the SynapseAI release nor the day of their commit.
+    Raises UserError if there is no such file, or one is no JSON.
     """
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
     _check_day(read_on)
-    entries: dict[str, list[CaseBaseline]] = {}
+    entries: dict[tuple[str, ...], CaseBaseline] = {}
     passed_over: list[str] = []
+    others = 0
     for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
-        tests = decode(read_bytes(file), dict[str, dict[str, dict[str, msgspec.Raw]]], str(file))
+        tests = decode(read_bytes(file), dict[str, Any], str(file))
         for test, devices in tests.items():
-            match = _ONE_DEVICE.match(test) or _DEEPSPEED.match(test)
-            model = next((model for model in MODELS.values() if match and model.hub_id == match["model"]), None)
-            if match is None or model is None:
+            match = _TEST.match(test) if len(test) <= _LONGEST_NAME else None
+            if match is None and len(test) <= _LONGEST_NAME:
+                others += 1
                 continue
-            count = int(match.groupdict().get("devices") or 1)
-            configuration = Configuration(model=model.name, devices=count, graphs=True, kv_cache=True)
-            workload = Workload(new_tokens=_NEW_TOKENS, batch_size=int(match["batch"]))
-            for name, values in devices.items():
-                raw = bytes(values.get("throughput", b"0"))  # without a number there is a "baseline to set"
-                throughput = decode(raw, float, f"{file}: throughput of {test}")
-                if name not in _DEVICES or throughput <= 0:
-                    passed_over.append(f"{test} on {name}: no throughput of a device that is known")
+            understood = _understood(match) if match else "its name is too long"
+            if isinstance(understood, str):
+                passed_over.append(f"{_short(test)}: {understood}")
+                continue
+            configuration, batch = understood
+            for device, throughput in _throughputs(devices):
+                where = f"{test} on {_short(device)}"
+                if device not in _DEVICES or throughput is None:
+                    passed_over.append(f"{where}: no throughput of a device that is known")
                     continue
-                device = Device(name=_DEVICES[name], accelerator="hpu")
-                circumstances = Circumstances(device, stack, workload, read_on)
-                entry = _published(
-                    throughput, configuration, circumstances, f"optimum-habana, {file.name}", OPTIMUM_HABANA
-                )
-                entries.setdefault(device.name, []).append(entry)
+                circumstances = Circumstances(Device(name=_DEVICES[device], accelerator="hpu"), stack, read_on)
+                workload = {"new_tokens": _NEW_TOKENS, "batch_size": batch}
+                case = circumstances.case_of(configuration, workload, where)
+                source = f"optimum-habana, {file.name[:150]}"
+                entry = _published(throughput, case, circumstances, source, OPTIMUM_HABANA, f"{file}: {where}")
+                if entries.setdefault((_DEVICES[device], *entry.key), entry) is not entry:
+                    passed_over.append(f"{where}: another test of this case was imported")
+    if others:
+        passed_over.append(f"{counted(others, 'test')} of {path} without text generation")
+    by_device: dict[str, list[CaseBaseline]] = {}
+    for (device, *_), entry in entries.items():
+        by_device.setdefault(device, []).append(entry)
     baselines = tuple(
         Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_KEY))
-        for name, cases in sorted(entries.items())
+        for name, cases in sorted(by_device.items())
     )
     return Imported(baselines, tuple(passed_over))
 
 
-def import_run_generation(path: Path, configuration: Configuration, circumstances: Circumstances) -> Imported:
-    """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
-    Raises UserError if the file cannot be read or is malformed.
+def _understood(test: re.Match[str]) -> tuple[Configuration, int] | str:
+    """The configuration and the batch size of one of optimum-habana's text generation tests, or why it has none."""
+    kind, parameters = test["kind"] or "", test["parameters"]
+    pattern = _PARAMETERS.get(kind)
+    if pattern is None:
+        return f"tests of the kind {kind!r} are not imported"
+    match = pattern.fullmatch(parameters)
+    if match is None:
+        return "its parameters are not understood"
+    named = match.groupdict()
+    model = next((model for model in MODELS.values() if model.hub_id == named["model"]), None)
+    if model is None:
+        return "this suite does not have its model"
+    if named.get("flex_attention") == "True":
+        return "it is with flex attention, which this suite does not measure"
+    devices, batch = int(named.get("devices") or 1), int(named["batch"])
+    return Configuration(model=model.name, devices=devices, graphs=True, kv_cache=True), batch
+
+
+def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:
+    """What a test's entry has for each device: tokens per second, or None where there is no such number (a text, or 0
+    for a baseline that is still to be set).
     """
+    for device, values in devices.items() if isinstance(devices, dict) else ():
+        number = values.get("throughput") if isinstance(values, dict) else None
+        known = isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
+        yield device, float(number) if known and number is not None else None
+
+
+def import_run_generation(path: Path, case_id: str, circumstances: Circumstances) -> Imported:
+    """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
+    Raises UserError if the file cannot be read or is malformed, or the case is none of this suite's.
+    """
+    configuration = configuration_of(case_id)
+    if configuration is None:
+        raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
+    model_named(configuration.model)
     throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
     if not throughput > 0:
         raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
     _check_day(circumstances.measured_on)
-    entry = _published(throughput, configuration, circumstances, "optimum-habana's run_generation.py", path.name)
+    case = circumstances.case_of(configuration, workload_of(case_id), f"--case {case_id}")
+    source = "optimum-habana's run_generation.py"
+    entry = _published(throughput, case, circumstances, source, path.name[:150], str(path))
     return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
 
 
 def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Imported:
-    """Import a JSON file of pytest-benchmark: every benchmark whose name holds a case id becomes one run.
+    """Import a JSON file of pytest-benchmark: every benchmark whose name has a case id in its brackets becomes one run,
+    or the runs that this suite showed.
 
     The file must hold all rounds (``--benchmark-json``, or ``--benchmark-save-data`` with ``--benchmark-save``), and
     says when they were measured. The host class is made of the processor that it names.
-    Raises UserError if the file cannot be read or is malformed.
+    Raises UserError if the file cannot be read or is malformed, or contradicts the circumstances.
     """
     document = decode(read_bytes(path), _BenchmarkFile, str(path))
-    measured_at = f"{document.datetime[:19]}Z"  # pytest-benchmark writes UTC
-    try:
-        require_timestamp(measured_at, "datetime")
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+    measured_at = _utc(document.datetime, path)
     cpu = document.machine_info.cpu
     known = bool(cpu.brand_raw and cpu.count)
     host = Host(cpu=cpu.brand_raw if known else UNKNOWN_CPU, cores=cpu.count if known else 1, memory_bytes=0)
-    cases: dict[str, CaseBaseline] = {}
+    cases: dict[tuple[str, ...], CaseBaseline] = {}
     passed_over: list[str] = []
     for benchmark in document.benchmarks:
-        configuration = configuration_in(benchmark.name)
-        if configuration is None:
-            passed_over.append(f"{benchmark.name}: its name holds no case id")
-        elif benchmark.stats.data is None:
-            passed_over.append(f"{benchmark.name}: the file holds no rounds: store it with --benchmark-save-data")
-        elif configuration.id in cases:
-            passed_over.append(f"{benchmark.name}: the file has another benchmark of this case")
-        else:
-            run = Run(
-                run_id=f"{path.stem[:150]}-{configuration.id}"[:200],
-                session_id=measured_at[:10],
+        what = f"{path}: {_short(benchmark.name)}"
+        own = _runs_shown(benchmark, what)
+        try:
+            case = _case_in(benchmark, own, circumstances, what)
+            rounds = _rounds(benchmark, own, passed_over)
+            if case.key in cases:
+                raise ValueError("the file has another benchmark of this case")
+        except ValueError as error:
+            passed_over.append(f"{_short(benchmark.name)}: {error}")
+            continue
+        runs = [
+            Run(
+                run_id=f"{path.stem[:100]}-{case.id}"[:200] if own is None else run_id,
+                session_id=(None if own is None else own.session) or measured_at[:10],
                 started_at=measured_at,
-                case=circumstances.case_of(configuration),
+                case=case,
                 device=circumstances.device,
                 stack=circumstances.stack,
                 host=host,
-                measurement=Measurement(latencies_s=benchmark.stats.data),
+                measurement=Measurement(latencies_s=latencies),
             )
-            cases[configuration.id] = CaseBaseline.of([run])
+            for run_id, latencies in rounds.items()
+        ]
+        cases[case.key] = CaseBaseline.of(runs)
     baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_KEY))
     return Imported((baseline,) if cases else (), tuple(passed_over))
+
+
+def _runs_shown(benchmark: _Benchmark, what: str) -> _OfRuns | None:
+    """What this suite said of the benchmark; None if it is another's."""
+    if not {"case", "runs", "stack"} <= benchmark.extra_info.keys():
+        return None
+    try:
+        return msgspec.convert(benchmark.extra_info, _OfRuns)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{what}: extra_info: {sentence(error)}") from None
+
+
+def _case_in(benchmark: _Benchmark, own: _OfRuns | None, circumstances: Circumstances, what: str) -> Case:
+    """The case of a benchmark; ValueError if it is not known, UserError if it is another than the options say."""
+    case_id = case_id_in(benchmark.name) if own is None else own.case
+    configuration = configuration_of(case_id)
+    if configuration is None:
+        raise ValueError("its name has no case id, and nothing else, in brackets")
+    if configuration.model not in MODELS:
+        raise ValueError(f"this suite has no model {configuration.model!r}")
+    says = {**({} if own is None else own.said), **workload_of(case_id)}
+    case = circumstances.case_of(configuration, says, what)
+    if case.id not in (case_id, configuration.id):
+        raise ValueError(f"with the options it is {case.id}, or its prompt is not known")
+    return case
+
+
+def _rounds(benchmark: _Benchmark, own: _OfRuns | None, passed_over: list[str]) -> dict[str, list[float]]:
+    """The rounds of each run of a benchmark; ValueError if there are none, or nobody knows whose they are."""
+    data = benchmark.stats.data
+    if data is None:
+        raise ValueError("the file holds no rounds: store it with --benchmark-save-data")
+    if own is None:
+        return {"": data}
+    counts = own.rounds or ([len(data)] if len(own.runs) == 1 else [])
+    if len(counts) != len(own.runs) or sum(counts) != len(data) or 0 in counts or len(set(own.runs)) != len(own.runs):
+        raise ValueError(
+            f"{counted(len(own.runs), 'run')} of {counted(len(data), 'round')}, and the file does not say which are "
+            "whose: use gaudi-perf baselines refresh with the session's results"
+        )
+    found: dict[str, list[float]] = {}
+    at = 0
+    for number, (run_id, count) in enumerate(zip(own.runs, counts, strict=True)):
+        reason = own.not_usable[number] if number < len(own.not_usable) else ""
+        if reason:
+            passed_over.append(f"{own.case}: run {run_id} {reason}")
+        else:
+            found[run_id] = data[at : at + count]
+        at += count
+    if not found:
+        raise ValueError("none of its runs can be used")
+    return found
+
+
+def _utc(text: str, path: Path) -> str:
+    """When a file was written, as documents write it. pytest-benchmark names the offset, or means UTC."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        there = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+        return f"{there.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S}Z"
+    except (ValueError, OverflowError):
+        raise UserError(f"{path}: datetime is {text[:80]!r}, which is no time like 2026-01-31T23:59:59+00:00") from None
 
 
 def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Place]:
     """Add imported entries to the baselines; returns the files that were written.
 
-    None takes the place of another, for levels are changed by a refresh; one that is there in the same words is left
-    alone.
+    None takes the place of another, for levels are changed by a refresh; one that is there with the same numbers, of
+    whatever day and file, is left alone.
     Raises UserError if an entry of the same case is there with other numbers, or a file is malformed: then nothing has
     been written; or a file cannot be written: then it is kept as it was.
     """
@@ -206,32 +366,47 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
             for case in imported.cases:
                 new = replace(case, stack=None if before.stack == imported.stack else imported.stack)
                 old = cases.setdefault(case.key, new)
-                if old != new:
-                    raise UserError(
-                        f"{place.path}: {case.id} is there already at {old.level_s:.4g} s, and the import says "
-                        f"{new.level_s:.4g} s: remove the entry first if it is wrong"
-                    )
+                if differing := _differing(old, new):
+                    raise UserError(f"{place.path}: {case.id} is there already, {differing}: remove it if it is wrong")
             after = replace(before, cases=[cases[key] for key in sorted(cases)])
             if after.cases != before.cases:
                 merged.append(after)
         return [store.write(baseline) for baseline in merged]
 
 
+def _differing(old: CaseBaseline, new: CaseBaseline) -> str:
+    """How the numbers of an imported entry differ from those that are there; empty if they do not."""
+    same = old.evidence == new.evidence if old.published is None else old.level_s == new.level_s
+    if same:
+        return ""
+    if old.published is None:
+        return "with other runs"
+    return f"at {old.level_s:.9g} s, and the import says {new.level_s:.9g} s"
+
+
 def _published(
-    throughput: float, configuration: Configuration, circumstances: Circumstances, source: str, address: str
+    throughput: float, case: Case, circumstances: Circumstances, source: str, address: str, what: str
 ) -> CaseBaseline:
     """A number of ``run_generation.py``, which is tokens per second."""
-    workload = circumstances.workload
+    latency = case.workload.new_tokens * case.workload.batch_size / throughput
+    if not (math.isfinite(latency) and latency > 0):
+        raise UserError(f"{what}: throughput is {throughput!r}, which is no number of tokens per second")
     published = Published(
-        latency_s=workload.new_tokens * workload.batch_size / throughput,
+        latency_s=latency,
         source=source,
         address=address,
         published_on=circumstances.measured_on,
         note=f"from {throughput:.6g} tokens per second, tokenization included",
     )
-    return CaseBaseline(case=circumstances.case_of(configuration), published=published)
+    return CaseBaseline(case=case, published=published)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:80]}... ({len(text)} letters)"
 
 
 def _check_day(day: str) -> None:
-    if not fits(day, Date):
-        raise UserError(f"{day!r} is not a day: write it like 2026-01-31")
+    try:
+        require_day(day)
+    except ValueError as error:
+        raise UserError(f"--day: {error}") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode, fits
 from gaudi_perf.vocabulary.run import (
     COMPARED,
     Comparability,
@@ -24,7 +25,17 @@ from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_baseline
 
 Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
-"""A day in UTC, like ``2023-03-28``."""
+"""A day in UTC, like ``2023-03-28``; ``require_day`` refuses a 31st of February."""
+
+
+def require_day(text: str) -> None:
+    """Raise ValueError if a text is no day like ``2026-01-31``."""
+    if not fits(text, Date):
+        raise ValueError(f"{text[:80]!r} is not a day: write it like 2026-01-31")
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day of the calendar: write it like 2026-01-31") from None
 
 
 class Published(Document, frozen=True):
@@ -36,6 +47,9 @@ class Published(Document, frozen=True):
     published_on: Date
     note: str = ""
 
+    def __post_init__(self) -> None:
+        require_day(self.published_on)
+
 
 class Anchor(Document, frozen=True):
     """The best level ever accepted (``level_of`` its runs), on this stack or the earlier one that is named, kept so
@@ -45,6 +59,9 @@ class Anchor(Document, frozen=True):
     latency_s: Seconds
     accepted_on: Date
     stack: str = ""
+
+    def __post_init__(self) -> None:
+        require_day(self.accepted_on)
 
 
 class AcceptedRegression(Document, frozen=True):
@@ -57,6 +74,9 @@ class AcceptedRegression(Document, frozen=True):
     reason: Annotated[str, msgspec.Meta(min_length=1)]
     latency_s: Seconds | None = None
     against: str = ""
+
+    def __post_init__(self) -> None:
+        require_day(self.accepted_on)
 
 
 class CaseBaseline(Document, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt, Slug
 from gaudi_perf.vocabulary.models import Scale
-from gaudi_perf.vocabulary.workload import Workload
+from gaudi_perf.vocabulary.workload import Workload, fields_of
 
 Accelerator = Slug
 """The kind of accelerator: hpu, cuda, cpu, or that of another package's accelerator."""
@@ -59,19 +59,30 @@ class Case(Document, frozen=True):
 
 _CASE_ID = re.compile(
     r"(?P<model>[a-z0-9]+)-(?P<devices>[1-9][0-9]{0,5})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache"
-    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]*|prompt[0-9a-f]{8}))*)"
+    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]{0,8}|prompt[0-9a-f]{8}))*)"
 )
+_IN_NAME = re.compile(r"\[([^][]{1,200})\]\Z")
 
 
 def configuration_of(case_id: str) -> Configuration | None:
     """The configuration of a case id like ``bloomz7b-8x-graphs-kvcache-n4``; None if it is none."""
-    return configuration_in(case_id) if _CASE_ID.fullmatch(case_id) else None
-
-
-def configuration_in(text: str) -> Configuration | None:
-    """The configuration whose id is in a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]``."""
-    match = _CASE_ID.search(text)
+    match = _CASE_ID.fullmatch(case_id)
     if match is None:
         return None
     graphs, kv_cache = match["mode"] == "graphs", match["cache"] == "kv"
     return Configuration(model=match["model"], devices=int(match["devices"]), graphs=graphs, kv_cache=kv_cache)
+
+
+def workload_of(case_id: str) -> dict[str, object]:
+    """The fields of a workload that a case id names, other than a prompt, of which an id has only a digest."""
+    match = _CASE_ID.fullmatch(case_id)
+    return fields_of((match["workload"] if match else "").split("-"))
+
+
+def case_id_in(name: str) -> str:
+    """The case id that a test's name like ``test_generation[bloomz7b-8x-graphs-kvcache]`` has in its brackets, or is;
+    empty if anything else stands there, too: it could be part of the workload.
+    """
+    match = _IN_NAME.search(name)
+    text = match.group(1) if match else name
+    return text if len(text) <= 200 and _CASE_ID.fullmatch(text) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -42,7 +43,8 @@ def decode(
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> DocumentT:
     """Decode JSON as one document.
-    Raises UserError if the data is not JSON, or is not such a document; the sentence names the source and the field.
+    Raises UserError if the data is not JSON, is not such a document, or has a key twice; the sentence names the source
+    and the field or the line.
 
     Args:
         source: what to call the data in an error, usually the file's path.
@@ -50,11 +52,14 @@ def decode(
     """
     try:
         if upgrade is None:
-            return msgspec.json.decode(data, type=kind)
-        value = msgspec.json.decode(data)
-        return msgspec.convert(_upgraded(value, upgrade) if isinstance(value, dict) else value, kind)
+            document = msgspec.json.decode(data, type=kind)
+        else:
+            value = msgspec.json.decode(data)
+            document = msgspec.convert(_upgraded(value, upgrade) if isinstance(value, dict) else value, kind)
+        require_unique_keys(data)
+        return document
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        reason = _other_schema(data, kind, upgrade) or sentence(error)
+        reason = _conflict(data) or _other_schema(data, kind, upgrade) or sentence(error)
         title = str(getattr(kind, "__name__", "message")).lower()
         raise UserError(f"{source}: not a valid {title} document: {reason}") from None
 
@@ -66,6 +71,35 @@ def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[st
         raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} lacks {error}") from None
     except (TypeError, AttributeError, ValueError, OverflowError):
         raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} has a field of another type") from None
+
+
+def require_unique_keys(data: bytes | str) -> None:
+    """Raise ValidationError where an object of valid JSON has a key twice, of which a decoder takes the last: a merge
+    that kept both lines.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    if msgspec.json.format(raw, indent=-1) == msgspec.json.encode(msgspec.json.decode(raw)):
+        return  # as most documents are: a key that is there twice would make the first longer
+    objects: list[dict[str, int] | None] = []  # the keys so far of those that are open, with their lines; None: a list
+    key = False
+    for match in _TOKEN.finditer(raw):
+        token = match.group()
+        keys = objects[-1] if objects else None
+        if token in b"{[":
+            objects.append({} if token == b"{" else None)
+            key = token == b"{"
+        elif token in b"}]":
+            objects.pop()
+            key = False
+        elif token in b",:":
+            key = token == b"," and keys is not None
+        elif key and keys is not None:
+            name, line = msgspec.json.decode(token, type=str), _line(raw, match.start())
+            if name in keys:
+                raise msgspec.ValidationError(
+                    f"line {line}: the key {name[:80]!r} stands on line {keys[name]} already: keep one of them"
+                )
+            keys[name] = line
 
 
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:
@@ -94,6 +128,24 @@ def require_finite(values: list[float], field: str) -> None:
     for value in values:
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{field} has {value!r}, and a duration is a finite number above 0")
+
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]')
+_CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
+
+
+def _line(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+def _conflict(data: bytes | str) -> str:
+    """Where the first marker of an unfinished merge stands; empty without one. No line of JSON begins like that."""
+    raw = data.encode(errors="replace") if isinstance(data, str) else data
+    match = _CONFLICT.search(raw)
+    if match is None:
+        return ""
+    marker = match.group().decode()
+    return f"line {_line(raw, match.start())} is a conflict marker of a merge ({marker}): resolve the conflict"
 
 
 class _AnySchema(msgspec.Struct):

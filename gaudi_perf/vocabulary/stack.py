@@ -17,12 +17,15 @@ STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
 """Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
 
 
+_LONGEST_VERSION = 100
+
+
 def parse_version(text: str) -> Version:
     """A stack's version by PEP 440's order: ``1.8.0`` < ``1.10.0``, and ``1.9.0-preview`` comes before ``1.9.0``.
     Raises UserError if the text is no version.
     """
     try:
-        if text != text.strip():
+        if text != text.strip() or len(text) > _LONGEST_VERSION:
             raise InvalidVersion(text)  # packaging would forgive it, but a version is also part of a file's name
         return Version(text)
     except ValueError:  # InvalidVersion is one; a number of thousands of digits is another

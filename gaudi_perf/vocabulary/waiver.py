@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gaudi_perf.vocabulary.baseline import Date
+from gaudi_perf.vocabulary.baseline import Date, require_day
 from gaudi_perf.vocabulary.documents import Document, Name, Slug
 from gaudi_perf.vocabulary.formats import percent_set
 from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
@@ -31,6 +31,7 @@ class Waiver(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require_version(self.until)
+        require_day(self.added_on)
         if not self.reason.strip():
             raise ValueError("the reason is empty: say why the regression may pass")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
@@ -49,3 +50,16 @@ class Workload(Document, frozen=True):
         parts += [] if self.prompt_tokens == PROMPT_TOKENS else [f"p{self.prompt_tokens}"]
         parts += [] if self.new_tokens == NEW_TOKENS else [f"n{self.new_tokens}"]
         return parts + other
+
+
+def fields_of(parts: Iterable[str]) -> dict[str, object]:
+    """The fields that parts as of ``Workload.differing`` name; of a prompt they have only a digest."""
+    dtypes = {short: dtype for dtype, short in _SHORT.items()}
+    sizes = {"b": "batch_size", "p": "prompt_tokens", "n": "new_tokens"}
+    fields: dict[str, object] = {}
+    for part in parts:
+        if part in dtypes:
+            fields["dtype"] = dtypes[part]
+        elif part[1:].isdecimal() and part[0] in sizes:
+            fields[sizes[part[0]]] = int(part[1:])
+    return fields

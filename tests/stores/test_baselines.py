@@ -110,6 +110,12 @@ def test_problems_are_all_told(store: BaselineStore) -> None:
     assert "synapse-1.10.0.json: not a valid baseline document" in problems[2]
 
 
+def test_an_unknown_model_is_a_problem(store: BaselineStore) -> None:
+    path = store.list()[0].path
+    path.write_text(path.read_text().replace('"bloomz7b"', '"bloomz9b"'))
+    assert list(store.problems()) == [f"{path}: this suite has no model 'bloomz9b': nothing is held against its cases"]
+
+
 def test_a_baseline_in_the_wrong_place_is_a_problem(store: BaselineStore) -> None:
     """Nothing reads it, so its cases would be NO BASELINE, and pass."""
     (store.directory / "waivers.json").write_text('{"waivers": []}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -150,6 +151,30 @@ def test_a_copied_directory_counts_once(results: Path) -> None:
     (results / "copy" / path.name).write_bytes(encode(twin))
     for _ in range(2):
         assert "another document has the same run id" in read_history(results).problems[0]
+
+
+def test_what_is_no_regular_file_is_named_at_once(results: Path) -> None:
+    before = read_runs(results).runs
+    folder = results / "strange"
+    folder.mkdir()
+    for number in range(500):
+        os.mkfifo(folder / f"run-pipe-{number}.json")
+        (folder / f"run-zero-{number}.json").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as one:
+        here = os.getcwd()
+        os.chdir(folder)  # a socket's path is short
+        one.bind("run-socket.json")
+        os.chdir(here)
+    (folder / "run-directory.json").mkdir()
+    (folder / "run-nowhere.json").symlink_to(folder / "nowhere")
+    with (folder / "run-large.json").open("wb") as large:
+        large.truncate(200 << 30)  # takes no room on the disk
+    os.mkfifo(results / "session.json")
+    for read in (read_runs(results), read_history(results)):
+        assert read.runs and len(read.runs) == len(before)
+        assert len(read.problems) in (1003, 1004)  # of a link to nowhere the history says nothing
+        assert sum("is no regular file" in problem for problem in read.problems) >= 1001
+        assert any("run-large.json: has more than 64 MiB" in problem for problem in read.problems)
 
 
 def test_no_directory(tmp_path: Path) -> None:

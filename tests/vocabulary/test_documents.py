@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -52,6 +53,41 @@ def test_documents_are_the_same_after_a_trip(document: Document) -> None:
 def test_what_people_read_is_what_a_machine_reads(document: Document) -> None:
     assert json.loads(encode(document)) == json.loads(encode_line(document))
     assert encode(decode(encode(document), type(document), SOURCE)) == encode(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "first"),
+    [
+        ('{"a": 1, "a": 2}', 1, 1),
+        ('{"a": 1,\n"b": 2,\n"a": 1}', 3, 1),
+        ('{"a": {"x": [{"y": 1}, "}{,:"]},\n"\\u0061": 2}', 2, 1),
+        ('[[], {"\\"": "\\\\",\n\n"\\"": 1.00}]', 3, 1),
+    ],
+)
+def test_a_key_that_is_there_twice(text: str, line: int, first: int) -> None:
+    with pytest.raises(UserError, match=rf"line {line}: the key '.' stands on line {first} already: keep one of them"):
+        decode(text, Any, SOURCE)
+
+
+@given(JSON)
+def test_keys_that_are_there_once(value: Any) -> None:
+    text = json.dumps(value, allow_nan=False, indent=1, default=str) if not _has_nan(value) else "{}"
+    with contextlib.suppress(UserError):  # of numbers that msgspec does not hold
+        decode(text, Any, SOURCE)
+        decode(f'{{"a": {text}, "b": {{"a": {text}}}}}', Any, SOURCE)
+        return
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(text)
+
+
+def _has_nan(value: Any) -> bool:
+    return "NaN" in (text := json.dumps(value)) or "Infinity" in text
+
+
+@pytest.mark.parametrize("marker", ["<<<<<<< HEAD", "=======", ">>>>>>> theirs"])
+def test_conflict_markers_are_called_that(marker: str) -> None:
+    with pytest.raises(UserError, match=rf"document: line 3 is a conflict marker of a merge \({marker[:7]}\): resolve"):
+        decode(f'{{\n"a": 1,\n{marker}\n"b": 2}}', Any, SOURCE)
 
 
 @given(st.binary(max_size=300), st.sampled_from([Baseline, Run, Session]))
