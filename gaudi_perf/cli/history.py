@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
-    from gaudi_perf.judging.trends import Change, Trend
+    from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges
     from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
@@ -63,8 +63,8 @@ def history(
 
     First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each case,
     the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are ordered by
-    version, and by time within a version. A change is reported if two methods agree: ruptures, which splits the whole
-    series, and the comparison that verdicts are made with; where the stack changed, the comparison alone is enough.
+    version, and by time within a version. A single session that lies apart is no change of level: it is listed as odd,
+    and of the newest it is too early to say.
     Exit status 1 if the last change of a case made it slower.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
@@ -94,20 +94,20 @@ def history(
             click.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
         if found:
             _changes(found)
-    if any(own and own[-1].point.ratio > 1 for _, own in found):
+    if any(own.changes and own.changes[-1].point.ratio > 1 for _, own in found):
         raise click.exceptions.Exit(1)
 
 
-def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, list[Change]]]:
+def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, TrendChanges]]:
     from gaudi_perf.judging.trends import changes_of, trends
 
     return [(trend, changes_of(trend, tolerance=tolerance)) for trend in trends(runs).values()]
 
 
-def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, list[Change]]]) -> None:
+def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, TrendChanges]]) -> None:
     from msgspec import json
 
-    from gaudi_perf.reports.answers import HistoryAnswer, LevelShift
+    from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
     from gaudi_perf.stores.frames import runs_frame
 
     shifts = [
@@ -123,13 +123,27 @@ def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[t
             started_at=one.since.started_at,
             stack=one.since.stack.name,
             stack_changes=list(one.stack_changes),
-            newest=one is changes[-1],
+            newest=one is happened.changes[-1],
         )
-        for trend, changes in found
-        for one in changes
+        for trend, happened in found
+        for one in happened.changes
+    ]
+    apart = [
+        SessionApart(
+            device=trend.key.device,
+            case=trend.key.case.id,
+            stack_label=trend.key.stack_label,
+            ratio=one.ratio,
+            session_id=one.session.session_id,
+            started_at=one.session.started_at,
+            stack=one.session.stack.name,
+            newest=one.newest,
+        )
+        for trend, happened in found
+        for one in happened.odd
     ]
     rows = json.decode(runs_frame(newest).to_json(orient="records", double_precision=15)) if newest else []
-    echo_json(HistoryAnswer(runs_in_all=len(runs), runs=rows, trends=len(found), changes=shifts))
+    echo_json(HistoryAnswer(runs_in_all=len(runs), runs=rows, trends=len(found), changes=shifts, odd_sessions=apart))
 
 
 def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
@@ -173,14 +187,16 @@ def _state(run: Run) -> tuple[str, str]:
     return ("", "") if run.steady else ("never steady", "yellow")
 
 
-def _changes(found: Sequence[tuple[Trend, list[Change]]]) -> None:
+def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
     from gaudi_perf.vocabulary.formats import span
 
     quiet: list[int] = []
-    for trend, changes in found:
-        for change in changes:
+    for trend, happened in found:
+        for change in happened.changes:
             echo_styled(_sentence(trend, change), _STYLES[change.point.kind.value])
-        if not changes:
+        for line in _of_odd(trend, happened.odd):
+            click.echo(line)
+        if not happened.changes:
             quiet.append(len(trend.sessions))
     if quiet:
         sessions = span(str(count) for count in sorted(quiet)) + (" session" if max(quiet) == 1 else " sessions")
@@ -196,5 +212,21 @@ def _sentence(trend: Trend, change: Change) -> str:
     when = f"since {since.started_at[:10]} ({since.stack.name}, session {since.session_id})"
     changed = ", ".join(change.stack_changes)
     what = f"changed in the stack: {changed}" if changed else "no recorded stack change"
+    return f"{_name(trend)}: {ratio} {when}; {what}"
+
+
+def _of_odd(trend: Trend, odd: Sequence[OddSession]) -> Iterator[str]:
+    from gaudi_perf.vocabulary.formats import slower_or_faster
+
+    apart = [one for one in odd if not one.newest]
+    if apart:
+        each = ", ".join(f"{one.session.started_at[:10]} {slower_or_faster(one.ratio)}" for one in apart)
+        yield f"{_name(trend)}: odd sessions, no change of level: {each}"
+    for one in odd[len(apart) :]:
+        where = f"{one.session.started_at[:10]}, {one.session.stack.name}, session {one.session.session_id}"
+        yield f"{_name(trend)}: the newest session ({where}) is {slower_or_faster(one.ratio)}: too early to say"
+
+
+def _name(trend: Trend) -> str:
     label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
-    return f"{trend.key.device} {trend.key.case.id}{label}: {ratio} {when}; {what}"
+    return f"{trend.key.device} {trend.key.case.id}{label}"

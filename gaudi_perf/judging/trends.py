@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.change_points import ChangePoint, change_points
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Comparability, Run, level_of
@@ -82,6 +81,23 @@ class Change:
     stack_changes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class OddSession:
+    """A session that lies apart from the level around it by a ratio; of the ``newest`` it is too early to say."""
+
+    session: SessionLevel
+    ratio: float
+    newest: bool
+
+
+@dataclass(frozen=True)
+class TrendChanges:
+    """What changed in a trend, each in the order of its sessions."""
+
+    changes: list[Change] = field(default_factory=list)
+    odd: list[OddSession] = field(default_factory=list)
+
+
 def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
     """Put runs together that may be compared; INVALID ones and those that never became steady are left out."""
     groups: dict[Comparability, dict[tuple[str, str], list[Run]]] = {}
@@ -95,20 +111,19 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
     )
 
 
-def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> list[Change]:
-    """The changes of level of a trend, in the order of its sessions."""
+def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> TrendChanges:
+    """The changes of level of a trend and its odd sessions, in the order of its sessions."""
     sessions = trend.sessions
     suspects = [index for index in range(1, len(sessions)) if sessions[index].stack != sessions[index - 1].stack]
-    points = change_points(
-        [session.level_s for session in sessions],
-        lambda index: [sample_of(run) for run in sessions[index].runs],
-        suspects=suspects,
-        tolerance=tolerance,
+    found = change_points([session.level_s for session in sessions], suspects=suspects, tolerance=tolerance)
+    ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in found.points]
+    return TrendChanges(
+        [
+            Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
+            for point, before, since in ends
+        ],
+        [OddSession(sessions[one.index], one.ratio, one.newest) for one in found.odd],
     )
-    ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in points]
-    return [
-        Change(point, before, since, tuple(stack_changes(before.stack, since.stack))) for point, before, since in ends
-    ]
 
 
 def _trend(key: Comparability, groups: Sequence[Sequence[Run]]) -> Trend:

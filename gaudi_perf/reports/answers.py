@@ -193,6 +193,19 @@ class LevelShift(Document, frozen=True, kw_only=True):
     newest: bool
 
 
+class SessionApart(Document, frozen=True, kw_only=True):
+    """A session apart from the level around it: no change of level; of the ``newest`` it is too early to say."""
+
+    device: str
+    case: str
+    stack_label: str
+    ratio: float
+    session_id: str
+    started_at: str
+    stack: str
+    newest: bool
+
+
 class HistoryAnswer(Document, frozen=True, kw_only=True):
     """``gaudi-perf history --json``: rows of the CSV, column by name, of the newest runs, and changes of level.
 
@@ -206,6 +219,7 @@ class HistoryAnswer(Document, frozen=True, kw_only=True):
     runs: list[dict[str, Any]]
     trends: int
     changes: list[LevelShift]
+    odd_sessions: list[SessionApart]
 
 
 class JudgedCase(Document, frozen=True, kw_only=True):

@@ -1,31 +1,37 @@
-"""Since when is it slower: the sessions at which a level changed.
+"""Since when is it slower: the sessions at which a level changed, and those that are odd by themselves.
 
-Two voters. ruptures proposes the splits of the whole series that pay for themselves (PELT with a linear kernel, which
-is exact: Killick, Fearnhead and Eckley 2012, doi:10.1080/01621459.2012.737745). The engine's own comparison, of the
-sessions behind a split with those before it, must agree. Where the stack changed a change of level is likely: there the
-comparison alone is enough.
+A single session is no level: one that lies apart from both neighbours is odd, and of the newest it is too early to
+say. Without these, ruptures proposes the splits that pay for themselves (PELT with a linear kernel, which is exact:
+Killick, Fearnhead and Eckley 2012, doi:10.1080/01621459.2012.737745). A split stays if all sessions between it and the
+splits beside it differ by a t-test with unequal variances (Welch 1947), each variance moderated by that of the whole
+series (Smyth 2004).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample, robust_spread
-from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, compare
+from gaudi_perf.statistics.noise import NoisePrior
+from gaudi_perf.statistics.sample import FloatArray, robust_spread
+from gaudi_perf.statistics.verdict import ComparisonSettings, material
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
-NEAREST_SESSIONS = 10
-"""How many sessions on each side of a split are compared: older ones say little of what changed there."""
-
 _PENALTY = 3.0
 """In units of variance times log(sessions): the usual choice is between 2 (BIC for a known place) and 4."""
-_SMALLEST_SPREAD = 1e-4
-_CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+_ODD = 4.0
+"""An odd session lies at least so many standard deviations from the nearer one of its neighbours."""
+_SHORTEST = 2
+_PRIOR_FREEDOM, _SERIES_FREEDOM = 1.0, 10.0
+"""Degrees of freedom that the assumed variation between sessions is worth in a series, and the series' in a segment
+(benchmarks/changes.py: with 20 there is twice as much that is found where nothing changed but the noise grew, with 4
+fewer changes of the last sessions are found)."""
 
 
 @dataclass(frozen=True)
@@ -39,78 +45,132 @@ class ChangePoint:
     high: float
 
 
+@dataclass(frozen=True)
+class OddLevel:
+    """A session that lies apart from the level around it by a ratio; of the ``newest`` it is too early to say."""
+
+    index: int
+    ratio: float
+    newest: bool
+
+
+@dataclass(frozen=True)
+class LevelChanges:
+    """The changes of level of a series and its odd sessions, each in order."""
+
+    points: list[ChangePoint] = field(default_factory=list)
+    odd: list[OddLevel] = field(default_factory=list)
+
+
 def change_points(
-    levels_s: Sequence[float],
-    runs_of: Callable[[int], Sequence[RunSample]],
-    *,
-    suspects: Sequence[int] = (),
-    tolerance: float = TOLERANCES[LATENCY],
-) -> list[ChangePoint]:
-    """Find the sessions at which the level of a case changed, in order.
+    levels_s: Sequence[float], *, suspects: Iterable[int] = (), tolerance: float = TOLERANCES[LATENCY]
+) -> LevelChanges:
+    """Find the sessions at which the level of a case changed, and those that are odd by themselves.
 
     Args:
         levels_s: the level of each session in seconds, in order.
-        runs_of: the valid runs of a session, by its index. Asked only near possible changes: a history can be long.
-        suspects: sessions at which something is known to have changed, the stack for instance.
+        suspects: sessions at which something is known to have changed, the stack for instance. They share a permitted
+            error rate, and all sessions another one.
         tolerance: the largest slowdown that is accepted; changes below half of it are not reported.
 
     Raises:
-        ValueError: a session has no runs, or the tolerance is not a share above 0.
+        ValueError: a level is no duration, or the tolerance is not a share above 0.
     """
-    count = len(levels_s)
-    if count < 2:
-        return []
-    level = np.log(np.asarray(levels_s, dtype=np.float64))
-    known: dict[int, list[RunSample]] = {}
-
-    def runs(first: int, end: int) -> list[RunSample]:
-        for session in range(first, end):
-            if session not in known:  # labels make sessions different, whatever the caller calls them
-                known[session] = [replace(sample, session=str(session)) for sample in runs_of(session)]
-        return [sample for session in range(first, end) for sample in known[session]]
-
-    worth = {index for index in suspects if 0 < index < count and abs(_step(level, index)) > tolerance / 4}
-    splits = sorted(worth.union(_proposals(level)))
-    # All possible splits share the permitted probability of a change in a series without any.
-    settings = ComparisonSettings(false_alarms=ComparisonSettings.false_alarms / (count - 1))
-    compared: dict[tuple[int, int, int], Comparison] = {}
-    while splits:
-        bounds = [0, *splits, count]
-        found = []
-        for left, split, right in zip(bounds[:-2], splits, bounds[2:], strict=True):
-            key = (max(left, split - NEAREST_SESSIONS), split, min(right, split + NEAREST_SESSIONS))
-            if key not in compared:
-                compared[key] = compare(
-                    runs(split, key[2]), runs(key[0], split), tolerance=tolerance, settings=settings
-                )
-            found.append(compared[key])
-        doubtful = [place for place, one in enumerate(found) if one.kind not in _CHANGED]
-        if not doubtful:
-            return [
-                ChangePoint(split, one.kind, one.ratio, one.low, one.high)
-                for split, one in zip(splits, found, strict=True)
-            ]
-        # The weakest goes first: its sessions then speak for its neighbours.
-        del splits[max(doubtful, key=lambda place: min(found[place].p_slower, found[place].p_faster))]
-    return []
-
-
-def _step(level: FloatArray, index: int) -> float:
-    """About how much a split changes the logarithm of the level."""
-    return float(
-        np.median(level[index : index + NEAREST_SESSIONS]) - np.median(level[max(0, index - NEAREST_SESSIONS) : index])
+    values = np.asarray(levels_s, dtype=np.float64)
+    if not np.all(np.isfinite(values) & (values > 0)):
+        raise ValueError("levels must be finite seconds above 0")
+    if not (math.isfinite(tolerance) and tolerance > 0):
+        raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
+    if values.size < 2:
+        return LevelChanges()
+    level, least = np.log(values / values.mean()), material(tolerance)
+    steps = np.diff(level)
+    # Of two neighbours on one level the difference has twice the variance; the median ignores the few real steps.
+    usual = robust_spread(steps - np.median(steps)) ** 2 / 2
+    variance = _moderated(steps.size * usual, steps.size, NoisePrior.session**2, _PRIOR_FREEDOM)
+    smooth, odd = _without_odd(level, max(_ODD * math.sqrt(variance), least))
+    first, last = int(odd[0]), level.size - int(odd[-1])
+    kept = smooth[first:last]
+    expected = {index - first for index in suspects} & set(range(_SHORTEST, kept.size - _SHORTEST + 1))
+    permitted = dict.fromkeys(_proposals(kept, variance), ComparisonSettings.false_alarms / level.size)
+    permitted |= dict.fromkeys(expected, ComparisonSettings.false_alarms / max(len(expected), 1))
+    points, around = _tested(kept, permitted, least, variance)
+    around = np.pad(around, (first, level.size - last), mode="edge")
+    return LevelChanges(
+        [replace(point, index=point.index + first) for point in points],
+        [
+            OddLevel(int(index), math.exp(level[index] - around[index]), newest=bool(index == level.size - 1))
+            for index in np.flatnonzero(odd)
+        ],
     )
 
 
-def _proposals(level: FloatArray) -> list[int]:
-    """The splits that ruptures proposes, of log levels by session."""
-    if level.size < 3:
-        return list(range(1, level.size))
+def _moderated(squares: Any, freedom: Any, expected: float, worth: float) -> Any:
+    """Variances by sums of squares with so many degrees of freedom, and an expected one that is worth some more."""
+    return (worth * expected + squares) / (worth + freedom)
+
+
+def _without_odd(level: FloatArray, reach: float) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The levels with odd sessions put where the nearer of their neighbours is, and which those are."""
+    smooth, odd = level.copy(), np.zeros(level.size, dtype=np.bool_)
+    if level.size > 2:
+        middle = np.median([level[:-2], level[1:-1], level[2:]], axis=0)
+        odd[1:-1] = np.abs(level[1:-1] - middle) > reach
+        smooth[1:-1] = np.where(odd[1:-1], middle, level[1:-1])
+        odd[0] = abs(smooth[0] - smooth[1]) > reach
+    odd[-1] = abs(smooth[-1] - smooth[-2]) > reach
+    return smooth, odd
+
+
+def _proposals(level: FloatArray, variance: float) -> list[int]:
+    """The splits that ruptures proposes."""
+    if level.size < 2 * _SHORTEST:
+        return []
     from ruptures import KernelCPD  # takes a third of a second to import
 
-    steps = np.diff(level)
-    # Of two neighbours on one level the difference has twice the variance; the median ignores the few real steps.
-    spread = max(robust_spread(steps - np.median(steps)) / math.sqrt(2), _SMALLEST_SPREAD)
-    penalty = _PENALTY * math.log(level.size) * spread**2
-    found = KernelCPD(kernel="linear", min_size=1).fit(level[:, None]).predict(pen=penalty)
-    return [int(index) for index in found[:-1]]
+    search = KernelCPD(kernel="linear", min_size=_SHORTEST).fit(level[:, None])
+    return [int(index) for index in search.predict(pen=_PENALTY * math.log(level.size) * variance)[:-1]]
+
+
+def _tested(
+    level: FloatArray, permitted: Mapping[int, float], least: float, variance: float
+) -> tuple[list[ChangePoint], FloatArray]:
+    """The splits that are changes of level, by the error that each is permitted; and the level around each session."""
+    from scipy.special import stdtr, stdtrit
+
+    splits = np.array(sorted(permitted), dtype=np.intp)
+    errors = np.array([permitted[int(split)] for split in splits])
+    sums, squares = (np.concatenate([[0.0], np.cumsum(values)]) for values in (level, level**2))
+    while True:
+        bounds = np.concatenate([[0], splits, [level.size]])
+        counts = np.diff(bounds)
+        means = np.diff(sums[bounds]) / counts
+        scatter = np.maximum(np.diff(squares[bounds]) - counts * means**2, 0.0)
+        series = max(
+            variance, _moderated(scatter.sum(), level.size - counts.size, NoisePrior.session**2, _PRIOR_FREEDOM)
+        )
+        worth_series = min(_SERIES_FREEDOM, _PRIOR_FREEDOM + level.size - counts.size)
+        freedom = worth_series + counts - 1
+        parts = _moderated(scatter, counts - 1, series, worth_series) / counts
+        both = parts[:-1] + parts[1:]
+        worth = both**2 / (parts[:-1] ** 2 / freedom[:-1] + parts[1:] ** 2 / freedom[1:])
+        changes, deviations = np.diff(means), np.sqrt(both)
+        excess = stdtr(worth, -np.abs(changes) / deviations) / errors
+        # The weakest goes first: its sessions then speak for its neighbours.
+        if np.any(np.abs(changes) < least):
+            weakest = int(np.argmin(np.abs(changes)))
+        elif np.any(excess > 1):
+            weakest = int(np.argmax(excess))
+        else:
+            break
+        splits, errors = np.delete(splits, weakest), np.delete(errors, weakest)
+    reach = -stdtrit(worth, errors) * deviations
+    points = [
+        ChangePoint(
+            int(split),
+            VerdictKind.REGRESSED if change > 0 else VerdictKind.IMPROVED,
+            *(math.exp(value) for value in (change, change - to, change + to)),
+        )
+        for split, change, to in zip(splits, changes, reach, strict=True)
+    ]
+    return points, np.repeat(means, counts)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from gaudi_perf.cli import main
-from gaudi_perf.judging.trends import changes_of, trends
+from gaudi_perf.judging.trends import TrendChanges, changes_of, trends
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
@@ -87,7 +87,7 @@ def test_two_stacks_side_by_side_are_two_trends_and_no_change(tmp_path: Path) ->
         ("new", [2.0]),
         ("old", [1.0]),
     ]
-    assert all(changes_of(trend) == [] for trend in found.values())
+    assert all(changes_of(trend) == TrendChanges() for trend in found.values())
     told = CliRunner().invoke(main, ["history", "--results-dir", str(tmp_path)])
     assert told.exit_code == 0 and "since" not in told.output, told.output
     assert "synapse-1.22.0 (old)" in told.output

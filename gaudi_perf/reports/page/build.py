@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.judging.trends import Change, SessionLevel, Trend, changes_of
+from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, Trend, changes_of
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
 from gaudi_perf.reports.page.environments import Environments
@@ -36,8 +36,6 @@ from gaudi_perf.vocabulary.run import Comparability, Run, median_of
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
 _DIGITS = 5
-MOST_SEARCHED = 100
-"""Changes of level are looked for in so many of the worst cases: that takes some 30 ms a case of 50 nights."""
 _STATES = {
     "failed": "not measured",
     "invalid": "INVALID",
@@ -77,7 +75,6 @@ class PageBuilder:
         """Order cases and stacks."""
         self._environments = Environments()
         self._reports = sorted(self.session.cases, key=_worst_first)
-        self._searched = {report.case.id for report in self._reports[:MOST_SEARCHED]}
         stacks = {one.stack.name: one.stack for trend in self.trends.values() for one in trend.sessions}
         for baseline in self.baselines.by_label.values():
             stacks.setdefault(baseline.stack.name, baseline.stack)
@@ -89,9 +86,6 @@ class PageBuilder:
     def page(self) -> data.Page:
         """The data of the page; cases are sorted worst first."""
         session, notes = self.session, list(self.notes)
-        if len(self._searched) < len(session.cases):
-            found = f"changes of level were looked for in the {len(self._searched)} worst cases"
-            notes.append(f"{found}: gaudi-perf history --case reports those of the others")
         cases = [self._case(report) for report in self._reports]
         counts = Counter(case.state for case in cases)
         return data.Page(
@@ -213,16 +207,16 @@ class PageBuilder:
     def _trend(self, trend: Trend, report: CaseReport) -> data.ShownTrend:
         """The trend by time; one session can measure several versions, so that its changes are found by version."""
         sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
-        searched = report.case.id in self._searched
         tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
+        happened = changes_of(trend, tolerance=tolerance)
         return data.ShownTrend(
             at=[int(datetime.fromisoformat(one.started_at[:19] + "+00:00").timestamp() // 60) for one in sessions],
             level=[_rounded(one.level_s) for one in sessions],
             low=[_rounded(one.quartiles_s[0]) for one in sessions],
             high=[_rounded(one.quartiles_s[1]) for one in sessions],
             stack=[self._places[one.stack.name] for one in sessions],
-            changes=[_change(sessions, one) for one in changes_of(trend, tolerance=tolerance)] if searched else [],
-            searched=searched,
+            changes=[_change(sessions, one) for one in happened.changes],
+            odd=[_odd(one) for one in happened.odd],
         )
 
     def _levels(self, trend: Trend | None, run: Run, facts: Figures) -> list[tuple[int, float]]:
@@ -243,6 +237,11 @@ def _change(sessions: Sequence[SessionLevel], found: Change) -> data.LevelChange
         f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}",
         changed=[harmless(line) for line in found.stack_changes],
     )
+
+
+def _odd(found: OddSession) -> str:
+    standing = "the newest session: too early to say" if found.newest else "an odd session, no change of level"
+    return f"{found.session.started_at[:10]} ({found.session.stack.name}): {slower_or_faster(found.ratio)}, {standing}"
 
 
 def _worst_first(report: CaseReport) -> tuple[int, float]:

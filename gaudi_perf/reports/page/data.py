@@ -85,7 +85,7 @@ class ShownTrend(Shown, frozen=True, kw_only=True):
         low: lower quartile of the rounds.
         high: upper quartile.
         stack: index of the stack's name.
-        searched: whether changes of level were looked for.
+        odd: sentences on sessions that are no change of level.
     """
 
     at: list[int]
@@ -94,7 +94,7 @@ class ShownTrend(Shown, frozen=True, kw_only=True):
     high: list[float]
     stack: list[int]
     changes: list[LevelChange] = []
-    searched: bool = False
+    odd: list[str] = []
 
 
 class Limit(Shown, frozen=True, kw_only=True):

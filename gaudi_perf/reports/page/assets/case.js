@@ -45,9 +45,10 @@ function caseView(index, withCrumbs = true) {
 }
 function trendFigure(c) {
   const t = c.trend, shifts = t.changes || [];
-  const words = shifts.length ? "Numbered lines are changes of level." : t.searched ? "No change of level was found." : "";
+  const words = shifts.length ? "Numbered lines are changes of level." : "No change of level was found.";
+  const odd = (t.odd || []).map((text) => el("p", { class: "notes" }, `${text}.`));
   const list = shifts.length ? el("ol", { class: "reasons" }, ...shifts.map((shift) => el("li", {}, `${shift.text}. ${shift.changed && shift.changed.length ? `Changed in the stack: ${shift.changed.join(", ")}.` : "No recorded stack change."}`))) : null;
-  return figure("Sessions and versions", [`Medians with the middle half of their rounds; bands are versions of the stack. ${words}`], trendPlot(c), list, numbers(["Session (UTC)", "Stack", "Median", "Middle half"], () => t.at.map((at, i) => [moment(at), data.stacks[t.stack[i]], seconds(t.level[i], 4), `${seconds(t.low[i])} to ${seconds(t.high[i])}`])));
+  return figure("Sessions and versions", [`Medians with the middle half of their rounds; bands are versions of the stack. ${words}`], trendPlot(c), list, ...odd, numbers(["Session (UTC)", "Stack", "Median", "Middle half"], () => t.at.map((at, i) => [moment(at), data.stacks[t.stack[i]], seconds(t.level[i], 4), `${seconds(t.low[i])} to ${seconds(t.high[i])}`])));
 }
 function factsOf(c) {
   const groups = Object.entries(c.facts || {}).map(([heading, pairs]) => el("div", {}, el("h3", {}, heading), el("dl", {}, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))))));
