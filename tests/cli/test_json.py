@@ -117,7 +117,8 @@ def test_a_mistake_is_a_sentence_on_the_error_stream(invoke: Invoke, here: Path)
 
 
 def test_colours(store_runs: StoreRuns, here: Path) -> None:
-    store_runs([*make_runs(1.0), *make_runs(2.0, version="1.23.0", session="b", started_at="2026-02-02T12:00:00Z")])
+    for day, level, version in ((1, 1.0, "1.22.0"), (2, 1.0, "1.22.0"), (3, 2.0, "1.23.0"), (4, 2.0, "1.23.0")):
+        store_runs(make_runs(level, version=version, session=f"{day}", started_at=f"2026-02-0{day}T12:00:00Z"))
     command = [sys.executable, "-m", "gaudi_perf", "history"]
     for variables, colored in (
         ({}, False),

@@ -66,8 +66,8 @@ def test_an_odd_session_beside_a_step_hides_nothing() -> None:
 
 def test_all_sessions_of_a_segment_speak() -> None:
     """A change of 5 % where sessions lie 2.5 % apart takes more than ten on either side."""
-    found = [change_points(series([1.0] * 20 + [1.05] * 20, seed, apart=0.025)) for seed in range(30)]
-    assert sum(any(abs(index - 20) <= 5 for index in indices(one)) for one in found) >= 27
+    found = [change_points(series([1.0] * 30 + [1.05] * 30, seed, apart=0.025)) for seed in range(30)]
+    assert sum(any(abs(index - 30) <= 5 for index in indices(one)) for one in found) >= 28
 
 
 def test_a_suspect_needs_no_proposal() -> None:
