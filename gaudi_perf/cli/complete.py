@@ -95,6 +95,7 @@ def complete(
     from gaudi_perf.accelerators import accelerator_named
     from gaudi_perf.reports.wording import full_text
     from gaudi_perf.session.dataset import complete_dataset
+    from gaudi_perf.session.interrupts import ending_orderly
     from gaudi_perf.session.session import CannotRunError, PerfSession
     from gaudi_perf.session.settings import DatasetSettings, Settings
     from gaudi_perf.session.writing import last_lines
@@ -120,7 +121,7 @@ def complete(
     case = settings.dataset_case(Configuration(model=model, devices=asked["devices"], graphs=graphs, kv_cache=kv_cache))
     session = PerfSession(settings, [case])
     try:
-        with _shown_progress() as progress:
+        with ending_orderly(lambda text: click.echo(text, err=True)), _shown_progress() as progress:
             runs = complete_dataset(session, case, dataset, output, progress)
     except CannotRunError as error:
         raise UserError(f"{case.id} cannot run here: {error}") from None

@@ -23,7 +23,6 @@ from gaudi_perf.vocabulary.errors import UserError
 if TYPE_CHECKING:
     from gaudi_perf.stores.results import ResultsStore, SessionRead
     from gaudi_perf.vocabulary.run import Run
-    from gaudi_perf.vocabulary.verdict import Session
 
 _WIDEST = 140
 
@@ -47,8 +46,8 @@ def report(
 ) -> None:
     """Print the summary of SESSION again: a row for every case, worst first.
 
-    SESSION is its id, or its directory; without it, the newest session that came to its end. The page also shows what
-    earlier sessions of the results directory measured, and the rounds of the baselines where they are stored. Exit
+    SESSION is its id, or its directory; without it, the newest session, as far as it came. The page also shows what earlier
+    sessions of the results directory measured, and the rounds of the baselines where they are stored. Exit
     status 1 if a case is REGRESSED and not waived, INVALID or not measured; with --html, --markdown and --csv, which
     only write a file, it is 0.
 
@@ -72,7 +71,7 @@ def report(
     read = _newest(store) if session is None else store.read_session(session.rstrip("/"))
     if read.session is None:
         raise UserError(
-            f"{session}: this session never came to its end, so it has no verdicts; gaudi-perf history lists its runs"
+            f"{session}: this session was killed before it had a document; gaudi-perf history lists its runs"
         )
     runs = _runs(read)
     commands = next_commands(read.session, str(results_dir), str(baselines_dir))
@@ -100,21 +99,28 @@ def report(
 
             echo_json(report_answer(read.session, runs, commands))
         else:
-            _print(read.session, runs, commands)
+            _print(read, runs, commands)
         if any(report.failed or fails(report.verdicts, report.waived) for report in read.session.cases):
             raise click.exceptions.Exit(1)
 
 
-def _print(session: Session, runs: dict[str, list[Run]], commands: list[str]) -> None:
+def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -> None:
     from gaudi_perf.reports.terminal import summary
     from gaudi_perf.reports.text import encodable, harmless
-    from gaudi_perf.reports.wording import verdict_counts
+    from gaudi_perf.reports.wording import ended_early, verdict_counts
 
+    session = read.session
+    assert session is not None
     color, columns = colored(), min(width(), _WIDEST)
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
     counts = verdict_counts(session)
     lines += [f"verdicts: {counts}"] if counts else []
-    last = [*commands, f"session {session.session_id}, {session.started_at} to {session.ended_at}"]
+    early = ended_early(session, finished=read.finished)
+    last = [
+        *([early] if early else []),
+        *commands,
+        f"session {session.session_id}, {session.started_at} to {session.ended_at}",
+    ]
     lines += [harmless(line) for line in last]
     click.echo(encodable("\n".join(line for line in lines if line), getattr(sys.stdout, "encoding", None)), color=color)
 
@@ -131,17 +137,14 @@ def _write(file: str, data: bytes) -> None:
 
 
 def _newest(store: ResultsStore) -> SessionRead:
-    from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
+    from gaudi_perf.stores.results import RUN_PREFIX
 
     for name in reversed(store.sessions()):
-        folder = store.session_directory(name)
-        if (folder / SESSION_FILE).is_file():
+        if store.has_document(name):
             return store.read_session(name)
-        if any(folder.glob(f"{RUN_PREFIX}*.json")):
-            click.echo(
-                shown(f"left out: session {name} is newer, and never came to its end: it has no verdicts"), err=True
-            )
-    raise UserError(f"{store.directory}: holds no session that came to its end: measure first")
+        if any(store.session_directory(name).glob(f"{RUN_PREFIX}*.json")):
+            click.echo(shown(f"left out: session {name} is newer, and was killed before it had a document"), err=True)
+    raise UserError(f"{store.directory}: holds no session: measure first")
 
 
 def _runs(read: SessionRead) -> dict[str, list[Run]]:

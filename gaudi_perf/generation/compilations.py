@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -9,14 +10,28 @@ from pathlib import Path
 from gaudi_perf.vocabulary.run import GraphCompilation
 
 
-def compiler_environment() -> dict[str, str]:
-    """Variables of a worker that compiles: steps are kept between runs in the user's cache directory alone."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def compiler_environment(directory: Path) -> dict[str, str]:
+    """Variables of a worker that compiles; what it compiles is kept between runs.
+
+    ``directory`` is private to the worker group: it is used where the user has no cache directory.
+    """
     return {
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
-        "TORCHINDUCTOR_CACHE_DIR": str(Path(home) / "gaudi-perf" / "inductor"),
+        "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(user_cache(directory) / "inductor"),
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else a pool of processes
     }
+
+
+def user_cache(otherwise: Path) -> Path:
+    """The suite's part of XDG_CACHE_HOME, else of HOME's .cache; another directory where neither can be written."""
+    home = os.environ.get("HOME")
+    for base in filter(None, (os.environ.get("XDG_CACHE_HOME"), home and f"{home}/.cache")):
+        directory = Path(base, "gaudi-perf")
+        with contextlib.suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            if os.access(directory, os.W_OK):
+                return directory
+    return otherwise
 
 
 class Compilations:

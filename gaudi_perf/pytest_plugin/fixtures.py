@@ -138,6 +138,7 @@ def cases_of(item: pytest.Item) -> list[Case]:
 
 def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -> PerfSession:
     """A session for the tests that take a fixture."""
+    from gaudi_perf.session.interrupts import ending_orderly
     from gaudi_perf.session.session import PerfSession
 
     config = request.config
@@ -150,6 +151,10 @@ def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -
         more=sum(not those for those in cases),
         notify=TerminalProgress(config),
     )
+    if SESSIONS_KEY not in config.stash:
+        signals = contextlib.ExitStack()
+        signals.enter_context(ending_orderly(session.doing))
+        config.add_cleanup(signals.close)
     config.stash.setdefault(SESSIONS_KEY, {})[fixture] = session
     return session
 

@@ -49,19 +49,19 @@ def _print(
 ) -> None:
     from gaudi_perf.reports.terminal import summary
     from gaudi_perf.reports.text import encodable, harmless
-    from gaudi_perf.reports.wording import verdict_counts
+    from gaudi_perf.reports.wording import ended_early, verdict_counts
     from gaudi_perf.session.writing import last_lines
 
-    if not session.reports and not session.notes:
+    document, writer = session.document, terminal._tw
+    if not document.cases and not session.notes:
         return
     terminal.section(title, sep="=")
-    document, writer = session.document, terminal._tw
     encoding = getattr(writer._file, "encoding", None)
     table = summary(document, session.runs_by_id, width=writer.fullwidth, color=bool(writer.hasmarkup))
     terminal.write(encodable(table, encoding))
     if counts := verdict_counts(document):
         terminal.write_line(f"verdicts: {counts}")
-    if session.reports and session.ended_early:
-        terminal.write_line(session.ended_early)
+    if early := ended_early(document, finished=True):
+        terminal.write_line(early)
     for line in last_lines(session, config.invocation_params.dir, ending=ending):
         terminal.write_line(encodable(harmless(line), encoding))

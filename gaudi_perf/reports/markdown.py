@@ -12,6 +12,7 @@ from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.reports.wording import (
     error_rate,
+    failed_case,
     full_text,
     of_metric,
     other_regressions,
@@ -62,7 +63,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
     warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
     others = [
-        *(f"not measured: {report.case.id}: {report.failed}" for report in session.cases if report.failed),
+        *(failed_case(report) for report in session.cases if report.failed),
         *skipped(session),
         *(f"waived: {report.case.id}: {report.waived}" for report in session.cases if report.waived),
         *(f"waiver: {sentence}" for sentence in session.waivers),

@@ -16,6 +16,7 @@ from gaudi_perf.reports.wording import (
     against_baseline,
     error_rate,
     estimate,
+    failed_case,
     full_text,
     grounds,
     limit_note,
@@ -75,7 +76,7 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     lines += [(f"waived: {report.case.id}: {report.waived}", "yellow") for report in session.cases if report.waived]
     lines += [(f"waiver: {text}", "yellow" if "EXPIRED" in text else None) for text in session.waivers]
     lines += [(line, None) for line in skipped(session)]
-    lines += [(f"not measured: {report.case.id}: {report.failed}", "red") for report in session.cases if report.failed]
+    lines += [(failed_case(report), "red") for report in session.cases if report.failed]
     for line, style in [*lines, (error_rate(session), None)]:
         if line:
             console.print(harmless(line, 10_000), style=style)

@@ -348,6 +348,20 @@ def verdict_counts(session: Session) -> str:
     return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
 
 
+def failed_case(report: CaseReport) -> str:
+    """Why a case has no verdict."""
+    return f"{'not judged' if report.run_ids else 'not measured'}: {report.case.id}: {report.failed}"
+
+
+def ended_early(session: Session, *, finished: bool) -> str:
+    """That a session did not come to its end, and how far it came; empty if it did."""
+    total = len(session.cases) + session.left
+    begun = f"{session.left} of {counted(total, 'case')} {'was' if session.left == 1 else 'were'} not begun"
+    if not finished:
+        return "this session was ended early, or goes on" + (f": {begun}" if session.left else "")
+    return f"ended early: {begun}" if session.left else ""
+
+
 def smallest_visible(session: Session) -> str:
     """The smallest slowdown that the session could have detected; empty if nothing was compared."""
     of_latency = [

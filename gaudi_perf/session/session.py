@@ -16,6 +16,7 @@ from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.judging.outcome import fails, waived, with_added
 from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.reports.wording import common_slowdown, level_change
+from gaudi_perf.session.interrupts import undisturbed
 from gaudi_perf.session.judge import SessionJudge
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
@@ -101,21 +102,22 @@ class PerfSession:
         return {case.id: runs for case, runs in self.runs.items()}
 
     @property
-    def ended_early(self) -> str:
-        """How many of the cases that were known from the beginning are done, in words; empty if all are."""
-        done = sum(case in self.reports for case in self._selected)
-        return "" if done == len(self._selected) else f"ended early: {done} of {len(self._selected)} cases are done"
-
-    @property
     def document(self) -> Session:
         """The session as a document."""
         baseline = self.settings.baseline
-        order = dict.fromkeys([*self._selected, *self.reports])
+        unjudged = {
+            case: CaseReport(case=case, run_ids=[run.run_id for run in runs], failed="ended before it was judged")
+            for case, runs in self.runs.items()
+            if runs
+        }
+        reports = {**unjudged, **self.reports}
+        order = dict.fromkeys([*self._selected, *reports])
         return Session(
             session_id=self.session_id,
             started_at=self._started_at,
             ended_at=self._ended_at or utc_now(),
-            cases=[self.reports[case] for case in order if case in self.reports],
+            cases=[reports[case] for case in order if case in reports],
+            left=len(order) - len(reports),
             candidate_stack=self.settings.candidate.name,
             baseline_stack="" if baseline is None else baseline.name,
             error_rate=self._error_rate,
@@ -144,6 +146,7 @@ class PerfSession:
             passes = self._passes_now()
             if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
                 raise self._stopped[case]
+            self._write_so_far()
             if case not in self.runs and case not in passes.failures:
                 several = self.settings.runs > 1 or len(passes.sides) > 1
                 sharing = self._sharing(case) if several else [case]
@@ -178,6 +181,7 @@ class PerfSession:
                 notes=list(judgement.notes),
             )
         self.reports[case] = report
+        self._write_so_far()
         return report
 
     def fails(self, report: CaseReport) -> bool:
@@ -270,7 +274,8 @@ class PerfSession:
     def close(self) -> None:
         """End what was started, and nothing else."""
         self._notify("")
-        self._resources.close()
+        with undisturbed():
+            self._resources.close()
 
     def finish(self, *, interrupted: bool = False) -> None:
         """End what was started, judge all cases together, store baselines if asked, and write the session's document.
@@ -280,16 +285,21 @@ class PerfSession:
         """
         self.close()
         self._ended_at = utc_now()
-        if not self.reports:
+        if not self.reports and not self.runs:
             return
         try:
             self._conclude()
             if self.settings.refresh_baselines and self.runs:
                 self._refresh(interrupted)
-            self.results.write_session(self.document)
+            self.results.write_session(self.document, finished=not interrupted)
         except UserError as error:
             self.failed = True
             self.notes.append(str(error))
+
+    def _write_so_far(self) -> None:
+        """Have the session readable should this process be killed; what cannot be written is reported at the end."""
+        with contextlib.suppress(UserError):
+            self.results.write_session(self.document, finished=False)
 
     def _refresh(self, interrupted: bool) -> None:
         """Store what was measured as baselines, and say what was done; what is refused makes the session fail."""
@@ -379,3 +389,4 @@ class PerfSession:
 
     def _keep(self, run: Run) -> None:
         self.results.write_run(run)
+        self._write_so_far()

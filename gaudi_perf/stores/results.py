@@ -1,11 +1,13 @@
 """What every session leaves: one immutable file a run, written as soon as the run exists, and a session document.
 
 ``<directory>/<session id>/run-<run id>.json``, and ``session.json`` at the end. Every file has one writer and is
-created once, so nothing is ever locked; a session that was killed lacks only its ``session.json``.
+created once, so nothing is ever locked. Until its end a session has ``session-unfinished.json``, which is written anew
+after every run and verdict: a session that was interrupted or killed is read from it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_new
+from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_atomic, write_new
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
@@ -22,6 +24,7 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Session, decode_session
 
 SESSION_FILE = "session.json"
+_UNFINISHED_FILE = "session-unfinished.json"
 RUN_PREFIX = "run-"
 FileT = TypeVar("FileT", bound=os.PathLike[str])
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
@@ -43,10 +46,14 @@ class RunsRead:
 
 @dataclass(frozen=True)
 class SessionRead:
-    """One session's runs, by the time that they started, and its document: None if it never came to its end."""
+    """One session's runs, by the time that they started, and its document: None if there is none.
+
+    ``finished`` is false if it was interrupted or killed, or goes on: the document says how far it came.
+    """
 
     session: Session | None
     runs: tuple[Run, ...]
+    finished: bool = True
 
 
 class ResultsStore:
@@ -65,9 +72,22 @@ class ResultsStore:
         """
         return self._write(run.session_id, f"{RUN_PREFIX}{_safe(run.run_id, 'run id')}.json", run)
 
-    def write_session(self, session: Session) -> Path:
-        """Store a session's document, when it has ended; like ``write_run``."""
-        return self._write(session.session_id, SESSION_FILE, session)
+    def write_session(self, session: Session, *, finished: bool = True) -> Path:
+        """Store a session's document, when it has ended; like ``write_run``. Before, what there is of it so far."""
+        unfinished = self.session_directory(session.session_id) / _UNFINISHED_FILE
+        if not finished:
+            make_directory(unfinished.parent)
+            write_atomic(unfinished, encode(session))
+            return unfinished
+        path = self._write(session.session_id, SESSION_FILE, session)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        return path
+
+    def has_document(self, session_id: str) -> bool:
+        """Whether a session has a document, finished or not."""
+        folder = self.session_directory(session_id)
+        return any((folder / name).is_file() for name in (SESSION_FILE, _UNFINISHED_FILE))
 
     def write_log(self, session_id: str, name: str, text: str) -> Path:
         """Store the ``logs.kept_text`` of a worker beside its runs as ``<name>.log``; like ``write_run``."""
@@ -100,13 +120,13 @@ class ResultsStore:
         folder = self.session_directory(session_id)
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such session in {self.directory}")
-        path = folder / SESSION_FILE
-        session = decode_session(read_bytes(path), str(path)) if path.exists() else None
+        path = next((folder / name for name in (SESSION_FILE, _UNFINISHED_FILE) if (folder / name).exists()), None)
+        session = decode_session(read_bytes(path), str(path)) if path is not None else None
         problems: list[str] = []
         runs = [read_run(Path(file.path)) for file in run_files(str(folder), problems)]
         if problems:
             raise UserError(problems[0])
-        return SessionRead(session, tuple(in_order(runs)))
+        return SessionRead(session, tuple(in_order(runs)), path is None or path.name == SESSION_FILE)
 
 
 def read_run(path: Path) -> Run:

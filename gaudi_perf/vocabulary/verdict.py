@@ -206,6 +206,7 @@ class Session(Document, frozen=True, kw_only=True):
         error_rate: None if nothing was compared.
         waivers: all waivers there are, expired ones too, a sentence each.
         refreshed: whether the session was asked to store its levels as baselines.
+        left: how many cases were to be measured, and have no run and no report: it ended early, or goes on.
     """
 
     schema: Literal["gaudi-perf/session/2"] = "gaudi-perf/session/2"
@@ -218,6 +219,7 @@ class Session(Document, frozen=True, kw_only=True):
     error_rate: SharedErrorRate | None = None
     waivers: list[str] = []
     refreshed: bool = False
+    left: Count = 0
 
     def __post_init__(self) -> None:
         require_timestamp(self.started_at, "started_at")

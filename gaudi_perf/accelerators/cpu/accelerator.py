@@ -37,7 +37,8 @@ class CpuAccelerator(Accelerator):
         """
         alone = 1 if group.scale == "standin" else max(1, _physical_cores() // group.devices)
         threads = group.threads or _users_threads() or alone
-        return {**super().environment(group, directory), **compiler_environment(), "OMP_NUM_THREADS": str(threads)}
+        own = {**compiler_environment(directory), "OMP_NUM_THREADS": str(threads)}
+        return {**super().environment(group, directory), **own}
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
         if not variant_graphs or compiler() is not None:

@@ -44,7 +44,7 @@ class CudaAccelerator(Accelerator):
         Raises:
             UserError: the environment variable of the step names none.
         """
-        own = {**compiler_environment(), STEP: step_name(), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        own = {**compiler_environment(directory), STEP: step_name(), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**super().environment(group, directory), **own}
 
     def cannot_run(self, variant_graphs: bool, devices: int) -> str:
