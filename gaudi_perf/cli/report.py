@@ -115,12 +115,8 @@ def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
     counts = verdict_counts(session)
     lines += [f"verdicts: {counts}"] if counts else []
-    early = ended_early(session, finished=read.finished)
-    last = [
-        *([early] if early else []),
-        *commands,
-        f"session {session.session_id}, {session.started_at} to {session.ended_at}",
-    ]
+    session_line = f"session {session.session_id}, {session.started_at} to {session.ended_at}"
+    last = [ended_early(session, finished=read.finished), *commands, session_line]
     lines += [harmless(line) for line in last]
     click.echo(encodable("\n".join(line for line in lines if line), getattr(sys.stdout, "encoding", None)), color=color)
 
@@ -139,12 +135,14 @@ def _write(file: str, data: bytes) -> None:
 def _newest(store: ResultsStore) -> SessionRead:
     from gaudi_perf.stores.results import RUN_PREFIX
 
+    remedy = "measure first"
     for name in reversed(store.sessions()):
         if store.has_document(name):
             return store.read_session(name)
         if any(store.session_directory(name).glob(f"{RUN_PREFIX}*.json")):
             click.echo(shown(f"left out: session {name} is newer, and was killed before it had a document"), err=True)
-    raise UserError(f"{store.directory}: holds no session: measure first")
+            remedy = "gaudi-perf history lists its runs"
+    raise UserError(f"{store.directory}: holds no session with a document: {remedy}")
 
 
 def _runs(read: SessionRead) -> dict[str, list[Run]]:

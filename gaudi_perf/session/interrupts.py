@@ -15,7 +15,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @contextlib.contextmanager
 def ending_orderly(say: Callable[[str], None]) -> Iterator[None]:
-    """Until it is left, the first of these signals raises KeyboardInterrupt, the second is answered, the third is obeyed.
+    """The first of these signals raises KeyboardInterrupt, the second is answered, the third is obeyed.
 
     A signal that is ignored on entry (nohup) stays ignored. ``say`` takes a line for people.
     """

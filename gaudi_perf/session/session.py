@@ -146,7 +146,6 @@ class PerfSession:
             passes = self._passes_now()
             if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
                 raise self._stopped[case]
-            self._write_so_far()
             if case not in self.runs and case not in passes.failures:
                 several = self.settings.runs > 1 or len(passes.sides) > 1
                 sharing = self._sharing(case) if several else [case]

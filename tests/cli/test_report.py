@@ -123,4 +123,4 @@ def test_a_newer_session_that_was_killed_is_told(invoke: Invoke, tmp_path: Path)
     shutil.copy(run, killed)
     done = invoke("report", *where(made), "--markdown", "-")
     assert done.exit_code == 0 and "### gaudi-perf: " in done.output
-    assert f"left out: session {killed.name} is newer, and never came to its end" in done.output
+    assert f"left out: session {killed.name} is newer, and was killed before it had a document" in done.output
