@@ -258,6 +258,7 @@ class PerfSession:
         """Store a run that was measured otherwise, and have it judged with those of its case."""
         self.results.write_run(run)
         self.runs.setdefault(run.case, []).append(run)
+        self._write_so_far()
 
     def doing(self, text: str) -> None:
         """Show what is being done, and note it for the next session, should this one be killed."""
@@ -383,9 +384,10 @@ class PerfSession:
                 Side(self._resources.enter_context(self.measurer(launch)), runs)
                 for launch, runs in zip(self._launches, self._runs, strict=True)
             ]
-            self._passes = Passes(sides, self._keep, rounds_in_turns=self.settings.rounds_in_turns)
+            self._passes = Passes(
+                sides,
+                self.results.write_run,
+                counted=self._write_so_far,
+                rounds_in_turns=self.settings.rounds_in_turns,
+            )
         return self._passes
-
-    def _keep(self, run: Run) -> None:
-        self.results.write_run(run)
-        self._write_so_far()

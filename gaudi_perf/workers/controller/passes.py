@@ -27,15 +27,23 @@ class Passes:
 
     Args:
         sides: the stacks; the first is the one in question.
-        keep: stores a run.
+        keep: stores a run; it counts when it is stored.
+        counted: called when another run counts.
         rounds_in_turns: whether the worker groups of two stacks live at once and take their rounds in turns, in the
             order ABBA, too.
     """
 
-    def __init__(self, sides: Sequence[Side], keep: Callable[[Run], None], *, rounds_in_turns: bool = False) -> None:
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        keep: Callable[[Run], object],
+        *,
+        counted: Callable[[], object] = lambda: None,
+        rounds_in_turns: bool = False,
+    ) -> None:
         self.sides = list(sides)
         self.failures: dict[Case, GroupFailure] = {}
-        self._keep = keep
+        self._keep, self._counted = keep, counted
         self._rounds_in_turns = rounds_in_turns and len(self.sides) == 2
 
     def measure(self, cases: Sequence[Case], enough: Callable[[Case, int], bool]) -> None:
@@ -90,6 +98,7 @@ class Passes:
     def _add(self, side: Side, run: Run) -> None:
         self._keep(run)
         side.runs.setdefault(run.case, []).append(run)
+        self._counted()
 
     def _end_groups(self) -> None:
         for side in self.sides:
