@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
 from tests.golden_files import Golden
+
+
+def pytest_configure() -> None:
+    if importlib.util.find_spec("hypothesis") is None:
+        raise pytest.UsageError('the suite\'s own tests need more than the suite: pip install -e ".[dev]"')
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

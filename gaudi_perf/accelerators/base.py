@@ -100,6 +100,7 @@ class Accelerator(ABC):
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
         telemetry: the library that its telemetry is read with, as in ``Telemetry.source``; empty if there is none.
+        emulated: whether its devices are pretended, as an ``Emulation`` says.
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
         backend: the backend of torch.distributed by which several devices talk.
     """
@@ -111,6 +112,7 @@ class Accelerator(ABC):
     shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
     telemetry: ClassVar[str] = ""
+    emulated: ClassVar[bool] = False
     batches_with_graphs: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
 

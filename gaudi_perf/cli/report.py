@@ -46,8 +46,8 @@ def report(
 ) -> None:
     """Print the summary of SESSION again: a row for every case, worst first.
 
-    SESSION is its id, or its directory; without it, the newest session, as far as it came. The page also shows what earlier
-    sessions of the results directory measured, and the rounds of the baselines where they are stored. Exit
+    SESSION is its id, or its directory; without it, the newest session, as far as it came. The page also shows what
+    earlier sessions of the results directory measured, and the rounds of the baselines where they are stored. Exit
     status 1 if a case is REGRESSED and not waived, INVALID or not measured; with --html, --markdown and --csv, which
     only write a file, it is 0.
 

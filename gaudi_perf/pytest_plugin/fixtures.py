@@ -121,6 +121,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         one.finish(interrupted=not ended)
         if one.failed and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK and nothing_measured(session.config):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def nothing_measured(config: pytest.Config) -> bool:
+    """Whether cases were asked for and this machine could run none of them, nor did another test pass."""
+    reports = [report for one in config.stash.get(SESSIONS_KEY, {}).values() for report in one.reports.values()]
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    passed = terminal is not None and "passed" in terminal.stats
+    return bool(reports) and not passed and all(report.skipped for report in reports)
 
 
 def take_accelerator(config: pytest.Config, mine: PerfSession) -> None:

@@ -272,6 +272,10 @@ def _settings(given: Given, project: Path) -> Settings:
     hosts = read_hosts(given("--hostfile"), given("--launcher", Hosts.launcher))
     processes = hosts.devices if hosts is not None else max(devices or (1,))
     accelerator = accelerator_named(given("--accelerator", "auto"), emulation, processes)
+    if not accelerator.emulated:
+        for flag in ("--emulated-synapse", "--emulated-faults"):
+            if given(flag):
+                raise given.mistake(flag, f"{accelerator.name} is not emulated: add --accelerator emulated-gaudi2")
     if rounds_in_turns and not accelerator.shared:
         raise UserError(f"--turns rounds: {accelerator.name} is held by one worker group at a time: leave it out")
     if auto or runs is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gaudi_perf.pytest_plugin.fixtures import SESSIONS_KEY, VERDICT_PROPERTY, WAIVED
+from gaudi_perf.pytest_plugin.fixtures import SESSIONS_KEY, VERDICT_PROPERTY, WAIVED, nothing_measured
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def pytest_terminal_summary(
             if (session := sessions.get(fixture)) is not None:
                 others = [one for name, one in sessions.items() if name == "measure" != fixture and one.reports]
                 _print(terminalreporter, config, session, title, "-dataset" if others else "")
+        if nothing_measured(config):
+            terminalreporter.write_line(f"nothing was measured: exit status {pytest.ExitCode.NO_TESTS_COLLECTED:d}")
 
 
 def _print(

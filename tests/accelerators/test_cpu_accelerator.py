@@ -45,6 +45,26 @@ def test_whatever_the_user_s_variable_holds_the_worker_gets_a_number(
     assert threads(monkeypatch, users=users, asked=None) == expected
 
 
+def cache_of(monkeypatch: pytest.MonkeyPatch, private: Path, **variables: str) -> str:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype="bfloat16")
+    return CpuAccelerator().environment(group, private)["TORCHINDUCTOR_CACHE_DIR"]
+
+
+def test_compiled_steps_are_kept_where_this_user_can_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``/proc`` is a home in which nobody can make a directory, root included."""
+    home, xdg, private = str(tmp_path / "home"), str(tmp_path / "xdg"), tmp_path / "private"
+    own = {"TORCHINDUCTOR_CACHE_DIR": "/their/own"}
+    assert cache_of(monkeypatch, private, HOME=home, XDG_CACHE_HOME=xdg, **own) == "/their/own"
+    assert cache_of(monkeypatch, private, HOME=home, XDG_CACHE_HOME=xdg) == f"{xdg}/gaudi-perf/inductor"
+    assert cache_of(monkeypatch, private, HOME=home, XDG_CACHE_HOME="/proc") == f"{home}/.cache/gaudi-perf/inductor"
+    for variables in ({}, {"HOME": "/proc"}, {"HOME": "", "XDG_CACHE_HOME": ""}):
+        assert cache_of(monkeypatch, private, **variables) == f"{private}/inductor"
+
+
 def test_graphs_need_a_compiler_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -30,6 +30,11 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--accept-regression", "why not"], "it needs --refresh-baselines"),
         (["--baselines-dir", "mistyped"], "--baselines-dir is 'mistyped': there is no such directory"),
         (["--baselines-dir", "README.md", "--refresh-baselines"], "is 'README.md': there is no such directory"),
+        (
+            ["--accelerator", "cpu", "--emulated-synapse", "1.22.0"],
+            "is '1.22.0': cpu is not emulated: add --accelerator",
+        ),
+        (["--emulated-faults", "README.md"], "--emulated-faults is 'README.md': cpu is not emulated: add"),
         (["--results-dir", "README.md"], "--results-dir is 'README.md': there is no such directory"),
         (["--against", "gaudi2/synapse-1.99"], "there is no such results directory, and no such baseline"),
         (["--against", "1.99"], "--against 1.99: there is no such baseline in"),

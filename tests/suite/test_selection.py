@@ -63,13 +63,16 @@ def test_cases_of_a_worker_group_come_together(suite: Suite) -> None:
 def test_skips_say_why_in_numbers(suite: Suite, scripted: Scripted) -> None:
     outcome = suite("-k", "bloomz7b-8x-graphs-kvcache", "-rs", injected=scripted())
     assert "needs 8 devices, found 1" in outcome.output
-    assert "1 skipped" in outcome.output
+    assert "1 skipped" in outcome.output and outcome.status == 5
+    both = suite("-k", "graphs-kvcache and bloomz7b", injected=scripted())
+    assert both.status == 0 and "1 skipped, " in both.output, "what could be measured was"
 
 
 def test_where_no_device_is_found_a_clear_verdict_can_be_required(suite: Suite) -> None:
     arguments = ["-k", "bloomz7b-1x-eager-kvcache", "--accelerator", "hpu"]
     shown = suite(*arguments, PATH="/nowhere")
-    assert shown.status == 0 and "skipped: 1 case: no hpu device found" in shown.output
+    assert shown.status == 5 and "skipped: 1 case: no hpu device found" in shown.output
+    assert "nothing was measured: exit status 5\n" in shown.output
     required = suite(*arguments, "--require-baseline", PATH="/nowhere")
     assert required.status == 1 and "not measured: bloomz7b-1x-eager-kvcache: no hpu device found" in required.output
 

@@ -35,6 +35,7 @@ class EmulatedGaudi(HpuAccelerator):
     generation: ClassVar[Generation] = "gaudi"
     default_scale = "standin"
     preference = 0
+    emulated = True
     _faults: Path | None = None
 
     def find(self) -> Found:
