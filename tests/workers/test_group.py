@@ -12,9 +12,10 @@ import pytest
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.protocol import Variant
+from gaudi_perf.protocol import RankReport, Variant
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.plan import Deadlines
+from gaudi_perf.workers.controller.rank_monitor import RankMonitor
 from tests.workers.conftest import MakeGroup
 
 VARIANT = Variant(graphs=False, kv_cache=True, new_tokens=4)
@@ -188,6 +189,33 @@ def test_silence_ends_at_the_deadline(make_group: MakeGroup) -> None:
     with pytest.raises(GroupFailure, match="gave no answer in ping within 1 s"):
         ask(group, deadline=1.0)
     assert time.monotonic() - begin >= 1
+
+
+def test_an_answer_that_came_while_this_process_was_stopped_is_read(
+    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a process that is stopped for a minute (SIGSTOP, then SIGCONT) the clock jumps by it, wherever it was."""
+    group = make_group(
+        program("connection.recv(1000)", "say(reply='progress', text='half')", "time.sleep(0.3); say(reply='pong')")
+    )
+    group.start()
+    slept, monotonic = [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + slept[0])
+    group.progress = lambda text: slept.__setitem__(0, 60.0)
+    ask(group, deadline=2.0)
+
+
+def test_a_pause_of_this_process_is_no_silence_of_the_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, now = RankMonitor(tmp_path / "log", silence_s=10.0), 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monitor._take(RankReport(0, "elsewhere", 7))
+    assert monitor.failure("rounds") is None
+    now += 60.0
+    assert monitor.failure("rounds") is None, "its reports are yet to be read"
+    for _ in range(6):
+        now += 2.0
+        failure = monitor.failure("rounds")
+    assert failure is not None and "nothing was heard of rank 0" in failure.sentence
 
 
 def test_progress_does_not_put_the_deadline_off(make_group: MakeGroup) -> None:

@@ -26,11 +26,26 @@ from gaudi_perf.workers.controller.telemetry import TelemetryWatch
 
 _STOP_SECONDS = 2.0  # that sending the last request may take
 _POLL_SECONDS = 0.2  # how often the ranks of a group are checked while one of them is waited for
+_LONGEST_PAUSE = 5.0  # seconds between two checks of a deadline; more of them passed while this process was stopped
 _LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is no reply
 
 _REPLIES = msgspec.json.Decoder(protocol.AnyReply)
 
 ReplyT = TypeVar("ReplyT", bound=protocol.Reply)
+
+
+class Patience:
+    """What is left of a deadline, in seconds; none of it passes while this process is stopped (SIGSTOP)."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = self._left = seconds
+        self._last = time.monotonic()
+
+    def left(self) -> float:
+        """Called at least every ``_LONGEST_PAUSE`` while this process runs."""
+        passed, self._last = time.monotonic() - self._last, time.monotonic()
+        self._left -= passed if passed < _LONGEST_PAUSE else 0.0
+        return self._left
 
 
 @dataclass(eq=False, repr=False)
@@ -90,7 +105,7 @@ class WorkerGroup:
 
     def _start(self) -> None:
         begin, self._began = time.monotonic(), time.time()
-        until = begin + self.deadlines.start
+        patience = Patience(self.deadlines.start)
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         added = {
             **self.accelerator.environment(self.spec, self.directory),
@@ -107,14 +122,14 @@ class WorkerGroup:
                 of_stack = {name: value for name, value in self.launch.environment if not name.startswith("PYTHON")}
                 environment = {**os.environ, **added, **of_stack}
                 self.telemetry = TelemetryWatch(self.accelerator, environment, self.directory / "telemetry.log")
-            self._connection = self._accept(listener, until)
+            self._connection = self._accept(listener, patience)
         if self._processes.meeting is not None:
             try:
                 socket.send_fds(self._connection, [b"\n"], [self._processes.meeting.fileno()])
             except OSError:
                 raise self._processes.disconnected("start") from None
             self._processes.leave_meeting()
-        self._receive("start", until, protocol.Hello)
+        self._receive("start", patience, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin
 
     def load(self) -> protocol.Loaded:
@@ -143,17 +158,17 @@ class WorkerGroup:
             GroupFailure: the worker failed, died, went silent or answered something else.
         """
         seconds = deadline if deadline is not None else self.deadlines.round
-        until = time.monotonic() + seconds
+        patience = Patience(seconds)
         if self._processes.monitor is not None:
             self._processes.monitor.begin_request()
             request = msgspec.structs.replace(request, patience_s=seconds)
         assert self._connection is not None, "start() comes first"
         try:
-            self._connection.settimeout(max(0.1, until - time.monotonic()))
+            self._connection.settimeout(seconds)
             self._connection.sendall(encode_line(request))
         except OSError:
             raise self._processes.disconnected(phase) from None
-        return self._receive(phase, until, kind)
+        return self._receive(phase, patience, kind)
 
     def prepare(self, case: Case) -> None:
         """Have the model generate as a case does from now on."""
@@ -187,9 +202,9 @@ class WorkerGroup:
             self._connection.sendall(encode_line(protocol.Stop()))
             self._connection.shutdown(socket.SHUT_WR)
 
-    def _accept(self, listener: socket.socket, until: float) -> socket.socket:
+    def _accept(self, listener: socket.socket, patience: Patience) -> socket.socket:
         listener.settimeout(0.05)
-        while time.monotonic() < until:
+        while patience.left() > 0:
             with contextlib.suppress(TimeoutError):
                 return listener.accept()[0]
             self._processes.check("start")
@@ -197,10 +212,9 @@ class WorkerGroup:
                 raise self._processes.disconnected("start")
         raise self._processes.silent("start", self.deadlines.start)
 
-    def _receive(self, phase: str, until: float, kind: type[ReplyT]) -> ReplyT:
-        begin = time.monotonic()
+    def _receive(self, phase: str, patience: Patience, kind: type[ReplyT]) -> ReplyT:
         while True:
-            line = self._line(phase, until, begin)
+            line = self._line(phase, patience)
             try:
                 reply = _REPLIES.decode(line)
             except msgspec.DecodeError as error:
@@ -210,6 +224,8 @@ class WorkerGroup:
                 return reply
             if isinstance(reply, protocol.Progress):
                 self.progress(reply.text)
+                if patience.left() <= 0:
+                    raise self._processes.silent(phase, patience.seconds)
             elif isinstance(reply, protocol.Failed):
                 if reply.mistake:
                     raise GroupFailure(phase, reply.message, mistake=True)
@@ -220,23 +236,20 @@ class WorkerGroup:
             else:
                 raise GroupFailure(phase, f"the worker answered {type(reply).__name__}, not {kind.__name__}")
 
-    def _line(self, phase: str, until: float, begin: float) -> bytes:
+    def _line(self, phase: str, patience: Patience) -> bytes:
         assert self._connection is not None
         while b"\n" not in self._buffer:
-            remaining = until - time.monotonic()
-            if remaining <= 0:
-                raise self._processes.silent(phase, until - begin)
-            several = self._processes.monitor is not None
-            self._connection.settimeout(min(remaining, _POLL_SECONDS) if several else remaining)
+            self._connection.settimeout(min(max(patience.left(), 0.001), _POLL_SECONDS))
             try:
-                chunk = self._connection.recv(1 << 16)
+                chunk = self._connection.recv(1 << 16)  # first, for an answer that is there counts
+                if not chunk or len(self._buffer) > _LINE_LIMIT:
+                    raise self._processes.disconnected(phase)
+                self._buffer += chunk
             except TimeoutError:
                 self._processes.check(phase)
-                continue
             except OSError:
-                chunk = b""
-            if not chunk or len(self._buffer) > _LINE_LIMIT:
-                raise self._processes.disconnected(phase)
-            self._buffer += chunk
+                raise self._processes.disconnected(phase) from None
+            if b"\n" not in self._buffer and patience.left() <= 0:
+                raise self._processes.silent(phase, patience.seconds)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line

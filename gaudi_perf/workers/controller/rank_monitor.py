@@ -25,6 +25,8 @@ from gaudi_perf.workers.controller.processes import GroupFailure, status_text
 _LAST_LINES = 12
 _LONGEST_LINE = 1 << 16  # bytes that are read at once
 _SETTLE_SECONDS = 0.6
+_PAUSE_SECONDS = 5.0
+"""Longer between two questions for a failure: nothing was asked, or this process was stopped, and reports wait."""
 _CAUSE_SECONDS = 5.0
 """How long to wait for the end of the rank that is the cause, where those that ended did so because of another."""
 _LOST_PEER = re.compile(
@@ -58,6 +60,7 @@ class RankMonitor:
         self._reports: dict[int, RankReport] = {}  # the newest of each rank
         self._heard: dict[int, float] = {}  # when, of those that have not ended
         self._stopped: dict[int, float] = {}  # since when
+        self._asked = 0.0  # when, for a failure
         self._ended: list[RankReport] = []
         self._first_end = float("inf")
         self._lines: deque[str] = deque(maxlen=400)
@@ -100,6 +103,10 @@ class RankMonitor:
         self._poll_children()
         now = time.monotonic()
         with self._lock:
+            if now - self._asked > _PAUSE_SECONDS:
+                self._heard = dict.fromkeys(self._heard, now)
+                self._stopped = dict.fromkeys(self._stopped, now)
+            self._asked = now
             ended = list(self._ended)
             stopped = [rank for rank, since in self._stopped.items() if now - since > _STOPPED_SECONDS]
             quiet = [rank for rank, heard in self._heard.items() if now - heard > _CAUSE_SECONDS]
