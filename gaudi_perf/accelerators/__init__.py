@@ -31,7 +31,12 @@ def accelerator_named(name: str, emulation: Emulation | None = None, processes: 
         UserError: there is none of that name, or the package that has it is broken.
     """
     if name == "auto":
-        return next(one for one in preferred(emulation, processes) if one.find() is not None)
+        failures: list[str] = []
+        for one in preferred(emulation, processes):
+            if one.find() is not None:
+                one.passed_over = tuple(failures)
+                return one
+            failures += filter(None, [one.driver_failure()])
     entries = _entries()
     if name not in entries:
         raise UserError(f"unknown accelerator {name!r}: --accelerator takes {', '.join(accelerator_names())}")

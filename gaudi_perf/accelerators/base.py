@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from gaudi_perf.accelerators.host import failure_of
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
@@ -99,6 +100,8 @@ class Accelerator(ABC):
         preference: ``--accelerator auto`` takes the highest one that has devices; 0: it is taken by name only.
         shared: whether worker groups of two stacks may hold it at once.
         none_found: why nothing can be measured where ``find`` finds nothing.
+        lists_devices: the vendor's command that lists devices, if there is one; where it fails, the driver is broken.
+        passed_over: the drivers that fail, in a clause each, where ``auto`` took this accelerator instead of theirs.
         telemetry: the library that its telemetry is read with, as in ``Telemetry.source``; empty if there is none.
         emulated: whether its devices are pretended, as an ``Emulation`` says.
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
@@ -111,6 +114,8 @@ class Accelerator(ABC):
     preference: ClassVar[int] = 0
     shared: ClassVar[bool] = False
     none_found: ClassVar[str] = ""
+    lists_devices: ClassVar[tuple[str, ...]] = ()
+    passed_over: tuple[str, ...] = ()
     telemetry: ClassVar[str] = ""
     emulated: ClassVar[bool] = False
     batches_with_graphs: ClassVar[bool] = True
@@ -124,6 +129,14 @@ class Accelerator(ABC):
     @abstractmethod
     def find(self) -> Found | None:
         """The devices of this machine, or None if there are none."""
+
+    def driver_failure(self) -> str:
+        """How the vendor's command fails, in a clause; empty if it does not, or there is none."""
+        return failure_of(*self.lists_devices) if self.lists_devices else ""
+
+    def why_none(self) -> str:
+        """Why nothing can be measured where ``find`` finds nothing, in a clause."""
+        return self.driver_failure() or self.none_found or f"no {self.name} device found"
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Environment variables that must be set before the worker imports anything.
@@ -167,7 +180,7 @@ class Accelerator(ABC):
         """The checks of ``gaudi-perf doctor`` beside those of every host; one of the same name replaces the host's."""
         found = self.find()
         if found is None:
-            return [Finding("devices", "unfit", self.none_found or f"no {self.name} device found")]
+            return [Finding("devices", "unfit", self.why_none())]
         return [Finding("devices", "ok", f"{found.count} x {found.name}")]
 
 

@@ -92,6 +92,21 @@ def output_of(program: str, *arguments: str) -> str:
     return ""
 
 
+def failure_of(program: str, *arguments: str) -> str:
+    """How a program that is there fails, in a clause; empty if it succeeds, or is not there."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, errors="replace", timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{program} cannot be run ({error})"
+    if done.returncode == 0:
+        return ""
+    said = next((line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()), "")
+    return f"{program} fails with exit status {done.returncode}" + (f" ({said[:200]})" if said else "")
+
+
 def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
     """The same as rows of so many cells; other lines, which are messages, are left out."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(output_of(program, *arguments).splitlines())]

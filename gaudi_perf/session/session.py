@@ -80,6 +80,12 @@ class PerfSession:
         self._notify = notify
         self._started_at = utc_now()
         self.found = found_on(settings.hosts, settings.accelerator.find())
+        self._why_none = "" if self.found else settings.accelerator.why_none()
+        self._broken = [
+            f"--accelerator auto took {settings.accelerator.name}, since a driver is broken: {failure}"
+            for failure in settings.accelerator.passed_over
+        ]
+        self.notes += self._broken
         self._resources = contextlib.ExitStack()
         self._launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
         self._runs: list[dict[Case, list[Run]]] = [{} for _ in self._launches]
@@ -127,6 +133,8 @@ class PerfSession:
 
     def why_not(self, case: Case) -> str:
         """Why this machine cannot run a case, in numbers; empty if it can."""
+        if self.found is None:
+            return self._why_none
         of_dataset = case.workload.prompt.startswith("dataset ")
         return why_not(case, self.settings.accelerator, self.found, batches=of_dataset)
 
@@ -248,6 +256,8 @@ class PerfSession:
 
     def require_runnable(self, case: Case) -> None:
         """Raise CannotRunError where this machine cannot run a case; UserError where a clear verdict is required."""
+        if self.settings.require_baseline and self._broken:
+            raise UserError(self._broken[0])
         reason = self.why_not(case)
         if reason and self.found is None and self.settings.require_baseline:
             raise UserError(reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -75,6 +76,24 @@ def test_where_no_device_is_found_a_clear_verdict_can_be_required(suite: Suite) 
     assert "nothing was measured: exit status 5\n" in shown.output
     required = suite(*arguments, "--require-baseline", PATH="/nowhere")
     assert required.status == 1 and "not measured: bloomz7b-1x-eager-kvcache: no hpu device found" in required.output
+
+
+def test_a_broken_driver_is_no_missing_device(suite: Suite, scripted: Scripted) -> None:
+    tool = suite.place / "bin" / "hl-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'hlml: no driver' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    path = f"{tool.parent}:{os.environ['PATH']}"
+    arguments = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
+    said = "hl-smi fails with exit status 1 (hlml: no driver)"
+    auto = suite(*arguments, injected=scripted(), PATH=path)
+    assert auto.status == 0 and f"--accelerator auto took cpu, since a driver is broken: {said}\n" in auto.output
+    required = suite(*arguments, "--require-baseline", injected=scripted(), PATH=path)
+    assert required.status == 1 and f"-n4: --accelerator auto took cpu, since a driver is broken: {said}" in " ".join(
+        required.output.split()
+    )
+    named = suite(*arguments, "--accelerator", "hpu", PATH=path)
+    assert named.status == 5 and f"skipped: 1 case: {said}" in named.output
 
 
 def test_a_model_that_does_not_fit_is_skipped_with_its_size(suite: Suite, scripted: Scripted) -> None:

@@ -41,7 +41,6 @@ GB = 10**9
 @pytest.mark.parametrize(
     ("wanted", "found", "sentence"),
     [
-        (case(), None, "no abacus device found"),
         (case(devices=8), Found("a", 1, None), "needs 8 devices, found 1"),
         (case(devices=8), Found("a", 7, None), "needs 8 devices, found 7"),
         (case(), Found("a", 0, None), "needs 1 device, found 0"),
@@ -58,8 +57,9 @@ GB = 10**9
         (case("bloomz176b", 7, scale="standin"), Found("a", 8), "16 attention heads do not divide among 7 devices"),
     ],
 )
-def test_why_not_in_numbers(wanted: Case, found: Found | None, sentence: str) -> None:
+def test_why_not_in_numbers(wanted: Case, found: Found, sentence: str) -> None:
     assert why_not(wanted, AnyGraphs(), found) == sentence
+    assert AnyGraphs().why_none() == "no abacus device found"
 
 
 def test_the_accelerator_has_the_last_word() -> None:

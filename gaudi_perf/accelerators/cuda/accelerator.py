@@ -24,6 +24,7 @@ class CudaAccelerator(Accelerator):
     kind = "cuda"
     preference = 20
     telemetry = "nvml"
+    lists_devices = ("nvidia-smi", "-L")
     batches_with_graphs = False
     backend = "nccl"
     none_found = (

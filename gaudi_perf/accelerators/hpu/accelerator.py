@@ -24,6 +24,7 @@ class HpuAccelerator(Accelerator):
     kind = "hpu"
     preference = 30
     telemetry = "pyhlml"
+    lists_devices = ("hl-smi", "-Q", "name", "-f", "csv,noheader,nounits")
     backend = "hccl"
 
     def find(self) -> Found | None:

@@ -16,11 +16,9 @@ def configurations(devices: Iterable[int]) -> Iterator[Configuration]:
         yield Configuration(model=model, devices=count, graphs=graphs, kv_cache=kv_cache)
 
 
-def why_not(case: Case, accelerator: Accelerator, found: Found | None, *, batches: bool = False) -> str:
+def why_not(case: Case, accelerator: Accelerator, found: Found, *, batches: bool = False) -> str:
     """Why this machine cannot run a case, or complete batches of a dataset as it does; in numbers; empty if it can."""
     configuration = case.configuration
-    if found is None:
-        return accelerator.none_found or f"no {accelerator.name} device found"
     if configuration.devices > found.count:
         wanted = f"{configuration.devices} devices" if configuration.devices > 1 else "1 device"
         return f"needs {wanted}, found {found.count}"
