@@ -12,6 +12,7 @@ from gaudi_perf.cli.compare import compare
 from gaudi_perf.cli.complete import complete
 from gaudi_perf.cli.doctor import doctor
 from gaudi_perf.cli.history import history
+from gaudi_perf.cli.releases import releases
 from gaudi_perf.cli.report import report
 from gaudi_perf.cli.table import table
 
@@ -38,5 +39,5 @@ def main() -> None:
     """
 
 
-for command in (audit, baselines, compare, complete, doctor, history, report, table):
+for command in (audit, baselines, compare, complete, doctor, history, releases, report, table):
     main.add_command(command)

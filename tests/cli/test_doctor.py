@@ -16,7 +16,7 @@ from gaudi_perf.accelerators.cuda.devices import nvidia_smi
 from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
-from gaudi_perf.accelerators.hpu.releases import RELEASES, release_of, synapse_version, validated_with
+from gaudi_perf.accelerators.hpu.releases import release_of, releases, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
@@ -179,7 +179,7 @@ def test_tools_that_write_other_bytes_than_text(tool: str, tmp_path: Path, monke
 
 
 def test_releases() -> None:
-    for release in RELEASES:
+    for release in releases():
         assert decode(encode(release), type(release), "release") == release
     version = synapse_version("1.18.0-ee698fb")
     assert version is not None and version == synapse_version("1.18.0.524")
@@ -187,7 +187,7 @@ def test_releases() -> None:
     newest = synapse_version("1.24.2.481")
     assert newest is not None
     assert release_of(newest).synapse == "1.24.2"  # type: ignore[union-attr]
-    assert validated_with(newest).optimum_habana_to == "1.21.2"  # type: ignore[union-attr]
+    assert validated_with(newest).optimum_habana == ("1.21.0", "1.21.2")  # type: ignore[union-attr]
     unknown = synapse_version("2.0.0")
     assert unknown is not None and release_of(unknown) is None
     assert synapse_version("N/A") is None and synapse_version("1.x.0") is None

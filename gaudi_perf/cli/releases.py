@@ -1,0 +1,210 @@
+"""``gaudi-perf releases``: the file of SynapseAI's releases, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, Group, echo_table, shown
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+
+if TYPE_CHECKING:
+    from gaudi_perf.vocabulary.releases import Release, ReleasesFile
+
+_TOX_SECTION = re.compile(r"^\[testenv:synapse\{[^}]*\}\]$", re.M)
+_TOX_DEPS = re.compile(r"(?:^    synapse\d+: optimum-habana.*\n)+", re.M)
+_IN_A_CONTAINER = ("docker", "run", "--rm", "--init", "--runtime=habana", "--ipc=host", "--cap-add=sys_nice")
+
+releases_option = click.option(
+    "--releases",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="GAUDI_PERF_RELEASES",
+    show_envvar=True,
+    metavar="FILE",
+    help="The file of releases; default: the suite's own, gaudi_perf/accelerators/hpu/releases.toml.",
+)
+day_option = click.option("--day", metavar="DATE", help="What is measured on this day; default: today, in UTC.")
+
+
+@click.group(cls=Group)
+def releases() -> None:
+    """SynapseAI's releases: what was validated together, and what the nightly measures.
+
+    They stand in one file, releases.toml. The nightly's jobs, tox's environments, the stacks that are measured side by
+    side and doctor's versions come from it.
+
+    Examples, when a release is out and has its line in the file:
+      gaudi-perf releases check --write
+      gaudi-perf releases plan
+    """
+
+
+@releases.command(cls=Command)
+@click.option("--write", is_flag=True, help="Write into tox.ini what follows from the file.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    default=Path("."),
+    show_default=True,
+    metavar="DIR",
+    help="Where tox.ini is.",
+)
+@releases_option
+@day_option
+def check(write: bool, project: Path, path: Path | None, day: str | None) -> None:
+    """Check the file of releases, and that tox.ini agrees with it.
+
+    Exit status 1 if tox.ini does not; --write mends that.
+
+    Examples:
+      gaudi-perf releases check
+      gaudi-perf releases check --write && git diff tox.ini
+    """
+    file, day = _read(path), _day(day)
+    columns = ("release", "PyTorch", "optimum-habana", "runner", "since", "until", "tonight")
+    echo_table([(title, "left") for title in columns], [_row(one, day) for one in file.release])
+    tonight = file.measured_on(day)
+    pair = " against ".join(one.stack_name for one in tonight[:-3:-1])
+    click.echo(f"the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
+    tox = project / "tox.ini"
+    if not tox.is_file():
+        return
+    text = tox.read_text(encoding="utf-8")
+    wanted = _tox(text, file)
+    if wanted is None:
+        click.echo(shown(f"{tox}: has no environments of releases"))
+    elif wanted == text:
+        click.echo(shown(f"{tox}: agrees"))
+    elif write:
+        from gaudi_perf.stores.files import write_atomic
+
+        write_atomic(tox, wanted.encode())
+        click.echo(shown(f"written: {tox}"))
+    else:
+        click.echo(shown(f"{tox}: its environments of releases are others: gaudi-perf releases check --write"))
+        raise click.exceptions.Exit(1)
+
+
+@releases.command(cls=Command)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "github", "gitlab", "lines"]),
+    default="json",
+    show_default=True,
+    help="json; github: outputs of a step; gitlab: a pipeline of jobs that extend .measure; lines: release, "
+    "tox's environment, container and optimum-habana of each.",
+)
+@releases_option
+@day_option
+def plan(form: str, path: Path | None, day: str | None) -> None:
+    """Say what the nightly measures, for workflows and scripts.
+
+    Examples:
+      gaudi-perf releases plan
+      gaudi-perf releases plan --format github >> "$GITHUB_OUTPUT"
+      gaudi-perf releases plan --format lines --day 2026-12-24
+    """
+    file, day = _read(path), _day(day)
+    found = [_job(file, one) for one in file.measured_on(day)]
+    candidate, baseline = (found[-1]["stack"], found[-2]["stack"]) if len(found) > 1 else ("", "")
+    if form == "json":
+        click.echo(json.dumps({"measure": found, "candidate": candidate, "baseline": baseline}, indent=2))
+    elif form == "github":
+        click.echo(f"measure={json.dumps(found)}\ncandidate={candidate}\nbaseline={baseline}")
+    elif form == "gitlab":  # JSON is YAML
+        jobs = {
+            f"measure {one['stack']}": {
+                "extends": ".measure",
+                "image": one["image"],
+                "tags": ["gaudi", one["runner"]],
+                "variables": {"RELEASE": one["synapse"], "TOX_ENVIRONMENT": one["environment"]},
+            }
+            for one in found
+        }
+        click.echo(json.dumps(jobs, indent=2))
+    else:
+        for one in found:
+            click.echo(f"{one['synapse']} {one['environment']} {one['image']} {one['optimum_habana']}")
+
+
+@releases.command(cls=Command)
+@click.option("--image", metavar="NAME", default="gaudi-perf", show_default=True, help="Images are NAME:<release>.")
+@releases_option
+@day_option
+def stacks(image: str, path: Path | None, day: str | None) -> None:
+    """Write the file of stacks for the releases, each in an image of its own, for measuring side by side or bisecting.
+
+    Examples:
+      gaudi-perf releases stacks > stacks.toml
+      gaudi-perf releases stacks --image registry.example.com/gaudi-perf > stacks.toml
+    """
+    for one in reversed(_read(path).measured_on(_day(day))):
+        command = [
+            *_IN_A_CONTAINER,
+            "--volume={directory}:{directory}",
+            "--env-file={environment}",
+            f"{image}:{one.synapse}",
+            "python3",
+        ]
+        click.echo(f"[[stack]]\nname = {json.dumps(one.stack_name)}\ncommand = {json.dumps(command)}")
+        click.echo('environment = { HABANA_VISIBLE_DEVICES = "all", PT_HPU_LAZY_MODE = "1" }\n')
+
+
+def _read(path: Path | None) -> ReleasesFile:
+    from gaudi_perf.stores.files import read_bytes
+    from gaudi_perf.vocabulary.releases import decode_releases
+
+    if path is None:
+        from gaudi_perf.accelerators.hpu.releases import FILE as path
+    return decode_releases(read_bytes(path), str(path))
+
+
+def _day(text: str | None) -> str:
+    try:
+        moment = datetime.now(timezone.utc) if text is None else datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise UserError(f"--day {text}: write a day like 2026-01-31") from None
+    return f"{moment:%Y-%m-%d}"
+
+
+def _row(release: Release, day: str) -> tuple[str, ...]:
+    first, last = release.optimum_habana or ("-", "-")
+    return (
+        release.synapse,
+        release.pytorch or "-",
+        first if first == last else f"{first} to {last}",
+        release.runner or "-",
+        release.since or "-",
+        release.until or "-",
+        "measured" if release.measured_on(day) else "-",
+    )
+
+
+def _job(file: ReleasesFile, release: Release) -> dict[str, str]:
+    return {
+        "synapse": release.synapse,
+        "stack": release.stack_name,
+        "runner": release.runner,
+        "environment": release.environment,
+        "image": file.image(release),
+        "optimum_habana": release.requirement,
+    }
+
+
+def _tox(text: str, file: ReleasesFile) -> str | None:
+    """What tox.ini should be; None where it has no environments of releases."""
+    if not (_TOX_SECTION.search(text) and _TOX_DEPS.search(text)):
+        return None
+    known = file.in_containers
+    numbers = ",".join(one.environment.removeprefix("synapse") for one in known)
+    deps = "".join(f"    {one.environment}: optimum-habana{one.requirement}\n" for one in known)
+    text = _TOX_SECTION.sub(f"[testenv:synapse{{{numbers}}}]", text)
+    return _TOX_DEPS.sub(deps, text, count=1)
