@@ -61,6 +61,13 @@ def diff(results: Path, as_json: bool, case: str, minimum_runs: int, baselines_d
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a table of the levels that changed or were refused as Markdown, for a pull request.",
+)
 @json_option
 @case_option
 @_minimum_runs
@@ -70,6 +77,7 @@ def refresh(
     results: Path,
     accept_regression: str | None,
     dry_run: bool,
+    markdown_file: Path | None,
     as_json: bool,
     case: str,
     minimum_runs: int,
@@ -93,6 +101,13 @@ def refresh(
     plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir, results_dir)
     if not dry_run:
         plan = apply(plan)
+    if markdown_file is not None:
+        from gaudi_perf.reports.baselines import changed_levels
+        from gaudi_perf.reports.tabular import markdown
+        from gaudi_perf.stores.files import write_atomic
+
+        words = changed_levels(plan.changes)
+        write_atomic(markdown_file, f"{markdown(words)}\n\n".encode() if words.rows else b"")
     files = [f"{plan.store.directory / one.device.name / one.stack.name}.json" for one in plan.files]
     _conclude(plan, [] if dry_run else files, "would accept" if dry_run else "accepted", as_json)
 

@@ -163,7 +163,9 @@ def _read(path: Path | None) -> ReleasesFile:
     from gaudi_perf.vocabulary.releases import decode_releases
 
     if path is None:
-        from gaudi_perf.accelerators.hpu.releases import FILE as path
+        from gaudi_perf.accelerators.hpu.releases import FILE
+
+        path = FILE
     return decode_releases(read_bytes(path), str(path))
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, stack_differences
+from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, level_reason, stack_differences
+from gaudi_perf.stores.changes import CaseChange
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published, comparability_of
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
 from gaudi_perf.vocabulary.run import Comparability, differences
@@ -67,6 +68,34 @@ class Pair:
 def entries_of(baseline: Baseline, label: str) -> list[Entry]:
     """The entries of a file."""
     return [Entry(label, baseline.device, baseline.stack_of(case), case) for case in baseline.cases]
+
+
+def changed_levels(changes: Sequence[CaseChange]) -> Words:
+    """The levels that a refresh changed or refused, and why; unchanged ones are left out."""
+    rows: list[Sequence[Cell]] = []
+    for found in changes:
+        if found.kind == "unchanged" and found.written:
+            continue
+        current = found.current
+        rows.append(
+            (
+                found.case_id,
+                found.label,
+                _UNKNOWN if current is None else f"{seconds(current.case.level_s)} ({current.stack_name})",
+                _UNKNOWN if found.level_s is None else seconds(found.level_s),
+                _UNKNOWN if found.ratio is None else change(found.ratio),
+                level_reason(found),
+            )
+        )
+    columns = [
+        ("case", "left"),
+        ("baseline", "left"),
+        ("level before", "right"),
+        ("level", "right"),
+        ("change", "right"),
+        ("what and why", "left"),
+    ]
+    return Words("", columns, rows)
 
 
 def description(baseline: Baseline) -> Words:

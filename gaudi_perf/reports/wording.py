@@ -269,12 +269,24 @@ def _sentence(text: str) -> str:
 
 def level_change(change: CaseChange) -> str:
     """What a refresh does to a case, or why it does not, on a line."""
-    parts = [_level(change)] if change.level_s is not None else []
+    level = [_level(change)] if change.level_s is not None else []
+    return f"{change.label} {change.case_id}: {'; '.join([*level, *_outcome(change), *change.notes])}"
+
+
+def level_reason(change: CaseChange) -> str:
+    """What a refresh makes of a case's level and why, beside the numbers of the levels."""
+    interval = estimate(change.judged.latency) if change.judged is not None and change.judged.ratio else ""
+    parts = [change.kind if change.written else "", interval, *_outcome(change), *change.notes]
+    return "; ".join(part for part in parts if part)
+
+
+def _outcome(change: CaseChange) -> list[str]:
+    parts = []
     if change.refused:
         parts.append(f"refused: {change.refused}")
     elif not change.written:
         slower = change.accepted_ratio
-        said = slower is None or slower_or_faster(slower) in parts[0]
+        said = slower is None or slower_or_faster(slower) in _level(change)
         what = [] if said or slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
         what += [change.worse] if change.worse else []
         parts.append(": ".join(["refused", *what, 'give the reason with --accept-regression "..."']))
@@ -282,7 +294,7 @@ def level_change(change: CaseChange) -> str:
         parts.append(f"accepted: {change.stored_reason}")
     if change.judged is not None and change.judged.noted:
         parts.append(f"{regressions(change.judged.noted)} (it does not gate)")
-    return f"{change.label} {change.case_id}: {'; '.join([*parts, *change.notes])}"
+    return parts
 
 
 def _level(found: CaseChange) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import Annotated
@@ -73,7 +74,7 @@ class Release(Document, frozen=True):
 
     @property
     def environment(self) -> str:
-        """tox's environment: ``synapse124``; a patch release has its third number, too."""
+        """The environment of tox: ``synapse124``; a patch release has its third number, too."""
         version = parse_version(self.synapse)
         return f"synapse{version.major}{version.minor}{version.micro or ''}"
 
@@ -88,7 +89,7 @@ class Release(Document, frozen=True):
 
 
 class ReleasesFile(Document, frozen=True):
-    """The file: its releases, oldest first, and the name of their containers with ``{synapse}``, ``{os}``, ``{pytorch}``."""
+    """The file: its releases, oldest first, and what their containers are called, with ``_FIELDS`` to be filled in."""
 
     container: Name
     release: Annotated[list[Release], msgspec.Meta(min_length=1)]
@@ -99,13 +100,12 @@ class ReleasesFile(Document, frozen=True):
             rest = rest.replace(name, "")
         if "{" in rest or "}" in rest or not self.container.isprintable() or " " in self.container:
             raise ValueError(f"container: {self.container!r}: write a name with {', '.join(_FIELDS)}")
-        orders = [parse_version(one.synapse) for one in self.release]
         name, count = Counter(one.synapse for one in self.release).most_common(1)[0]
         if count > 1:
             raise ValueError(f"release {name} is there twice")
-        if orders != sorted(orders):
-            late = next(one.synapse for one, order, before in zip(self.release[1:], orders[1:], orders) if order < before)
-            raise ValueError(f"release {late} stands after a newer one: write the oldest first")
+        for before, one in itertools.pairwise(self.release):
+            if parse_version(one.synapse) < parse_version(before.synapse):
+                raise ValueError(f"release {one.synapse} stands after a newer one: write the oldest first")
 
     def image(self, release: Release) -> str:
         """The container of a release."""

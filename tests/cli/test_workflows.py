@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from configparser import ConfigParser
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gaudi_perf.accelerators.hpu.releases import RELEASES
+from gaudi_perf.accelerators.hpu.releases import FILE
 from gaudi_perf.vocabulary.stacks import decode_stacks
+from tests.cli.conftest import PROJECT, Invoke
+from tests.golden_files import Golden
 
 yaml = pytest.importorskip("yaml")
-PROJECT = Path(__file__).parents[2]
-NIGHTLY = PROJECT / ".github/workflows/nightly.yml"
-STACKS = PROJECT / ".github/gaudi/stacks.toml"
+NIGHTLY = PROJECT / ".github/workflows/measured_nightly.yml"
 
 OF_THE_CONTAINER = (
     *("GC_KERNEL_PATH", "HABANA_LOGS", "HABANA_SCAL_BIN_PATH", "HABANA_PLUGINS_LIB_PATH", "MPI_ROOT", "OPAL_PREFIX"),
@@ -29,33 +30,71 @@ OF_THE_CONTAINER = (
 by whoever starts the container). tox passes on LD_LIBRARY_PATH and PATH by itself."""
 
 
-def _matrix() -> list[dict[str, Any]]:
-    # The base loader leaves versions as they are written: 2.10 is not 2.1.
-    jobs = yaml.load(NIGHTLY.read_text(), Loader=yaml.BaseLoader)["jobs"]
-    entries: list[dict[str, Any]] = jobs["measure"]["strategy"]["matrix"]["include"]
-    return entries
-
-
-def test_every_release_has_a_job_and_an_environment() -> None:
-    released = {item.synapse: item for item in RELEASES}
+def _tox() -> tuple[ConfigParser, str]:
     tox = ConfigParser(interpolation=None)
     tox.read(PROJECT / "tox.ini")
-    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
-    numbers = name.partition("{")[2].rstrip("}").split(",")
-    deps = dict(re.findall(r"(synapse\d+): optimum-habana>=(\S+),", tox[name]["deps"]))
-    assert [entry["environment"] for entry in _matrix()] == [f"synapse1{number}" for number in numbers] == list(deps)
-    for entry in _matrix():
-        release = released[entry["synapse"]]
-        assert f"synapse{entry['synapse'].rpartition('.')[0].replace('.', '')}" == entry["environment"]
-        assert entry["torch"].startswith(release.pytorch) and entry["torch"].count(".") == 2
-        assert release.optimum_habana_from.startswith(deps[entry["environment"]])
-        assert entry["runner"] == f"synapse-{entry['synapse'].rpartition('.')[0]}"
+    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse{"))
+    return tox, name
+
+
+def test_the_nightly_and_tox_follow_the_file_of_releases(invoke: Invoke, project: Path) -> None:
+    checked = invoke("releases", "check")
+    assert checked.exit_code == 0 and "tox.ini: agrees" in checked.output
+    plan = json.loads(invoke("releases", "plan", "--day", "2026-12-24").output)
+    tox, name = _tox()
+    deps = dict(re.findall(r"(synapse\d+): optimum-habana(\S+)", tox[name]["deps"]))
+    assert {one["environment"]: one["optimum_habana"] for one in plan["measure"]} == deps
+    stacks = decode_stacks(invoke("releases", "stacks", "--day", "2026-12-24").output.encode(), "stacks")
+    assert [entry.name for entry in stacks.stack][:2] == [plan["candidate"], plan["baseline"]]
+    text = NIGHTLY.read_text()
+    for one in plan["measure"]:  # none of it is written there again
+        assert one["synapse"] not in text and one["image"] not in text and one["environment"] not in text
+    for argument in re.findall(r"--build-arg (\w+)=", text):
+        assert f"ARG {argument}" in (PROJECT / ".github/gaudi/Dockerfile").read_text()
+
+
+def test_a_new_release_is_one_line(invoke: Invoke, here: Path, golden: Golden) -> None:
+    """It is in the nightly from its day on, side by side with the one before, and tox has an environment of it."""
+    line = (
+        '  { synapse = "1.25.0", released = "2026-12-01", pytorch = "2.11.0", optimum_habana = ["1.22.0", "1.22.1"], '
+        'os = "ubuntu24.04", runner = "synapse-1.25", since = "2026-12-02" },\n]\n'
+    )
+    (here / "releases.toml").write_text(FILE.read_text().rpartition("]")[0] + line)
+    shutil.copy(PROJECT / "tox.ini", here)
+    options = ("--releases", "releases.toml", "--day", "2026-12-02")
+    assert invoke("releases", "check", *options).exit_code == 1
+    assert invoke("releases", "check", "--write", *options).exit_code == 0
+    assert "    synapse125: optimum-habana>=1.22.0,<1.23\n" in (here / "tox.ini").read_text()
+    for form in ("json", "github", "gitlab", "lines"):
+        assert invoke("releases", "plan", "--format", form, *options).exit_code == 0
+    assert invoke("releases", "stacks", *options).exit_code == 0
+    assert "1.25.0" not in invoke("releases", "plan", *options[:2], "--day", "2026-12-01").output
+    golden("releases.txt", invoke.transcript)
+
+
+def test_mistakes_in_the_file_of_releases(invoke: Invoke, here: Path, golden: Golden) -> None:
+    text, last = FILE.read_text(), '{ synapse = "1.24.2"'
+    for old, new in (
+        (last, '{ synapse = "1.24"'),
+        (last, '{ synapse = "1.24.1"'),
+        (last, '{ synapse = "1.23.3"'),
+        ('pytorch = "2.10.0"', 'pytorch = "2.10"'),
+        ('["1.21.0", "1.21.2"]', '["1.21.2", "1.21.0"]'),
+        (', runner = "synapse-1.24"', ""),
+        ('runner = "synapse-1.24", since = "2026-11-23"', 'runner = "x", since = "2026-11-23", until = "2026-11-22"'),
+        ("/{os}/", "/{system}/"),
+        ("release = [", "release ="),
+    ):
+        assert old in text
+        (here / "releases.toml").write_text(text.replace(old, new))
+        invoke.mistake("releases", "check", "--releases", "releases.toml")
+    invoke.mistake("releases", "plan", "--releases", "nowhere.toml")
+    invoke.mistake("releases", "plan", "--day", "today")
+    golden("releases_mistakes.txt", invoke.transcript)
 
 
 def test_tox_leaves_workers_the_environment_of_the_vendors_container() -> None:
-    tox = ConfigParser(interpolation=None)
-    tox.read(PROJECT / "tox.ini")
-    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
+    tox, name = _tox()
     passed = tox[name].get("pass_env", "").replace("{[testenv]pass_env}", tox["testenv"]["pass_env"]).split()
     assert "GAUDI_PERF_*" in passed
     for variable in OF_THE_CONTAINER:
@@ -64,20 +103,9 @@ def test_tox_leaves_workers_the_environment_of_the_vendors_container() -> None:
 
 def test_cases_of_eight_devices_have_what_starts_their_ranks() -> None:
     """The vendor's containers come without DeepSpeed."""
-    tox = ConfigParser(interpolation=None)
-    tox.read(PROJECT / "tox.ini")
-    (name,) = (section for section in tox.sections() if section.startswith("testenv:synapse1{"))
+    tox, name = _tox()
     assert "deepspeed" in tox[name].get("extras", "").split()
-    assert "/opt/gaudi-perf[deepspeed]" in (STACKS.parent / "Dockerfile").read_text()
-
-
-def test_the_newest_two_are_measured_side_by_side() -> None:
-    newest = [entry["runner"] for entry in _matrix()][-1:-3:-1]
-    assert [entry.name for entry in decode_stacks(STACKS.read_bytes(), str(STACKS)).stack] == newest
-    text = NIGHTLY.read_text()
-    assert f"--candidate-stack {newest[0]} --baseline-stack {newest[1]}" in text
-    for entry in _matrix()[-2:]:
-        assert f"{entry['synapse']}/{entry['os']}/habanalabs/pytorch-installer-{entry['torch']}:latest" in text
+    assert "/opt/gaudi-perf[deepspeed]" in (PROJECT / ".github/gaudi/Dockerfile").read_text()
 
 
 def test_scripts_get_inputs_from_their_environment_only() -> None:
@@ -85,7 +113,7 @@ def test_scripts_get_inputs_from_their_environment_only() -> None:
         workflow = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
         assert workflow["permissions"] == {"contents": "read"}
         for job in workflow["jobs"].values():
-            for step in job["steps"]:
+            for step in job.get("steps", ()):
                 assert "${{" not in step.get("run", ""), path
                 assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), path
 
@@ -95,7 +123,7 @@ def test_options_of_pytest_that_workflows_and_pages_name_are_there(pytestconfig:
         step["run"]
         for path in (PROJECT / ".github/workflows").glob("*.yml")
         for job in yaml.load(path.read_text(), Loader=yaml.BaseLoader)["jobs"].values()
-        for step in job["steps"]
+        for step in job.get("steps", ())
         if "run" in step
     ]
     pages = [
@@ -162,6 +190,6 @@ def test_what_a_refresh_refused_is_reported_and_what_broke_it_fails(tmp_path: Pa
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "measured" / "results-synapse-1.24.0" / "results").mkdir(parents=True)
-    assert _run(_script("refresh", "refresh"), tmp_path) == 0, "what the others did can be proposed"
-    assert _run(_script("refresh", "no refresh broke"), tmp_path) == outcome
+    assert _run(_script("conclude", "refresh"), tmp_path) == 0, "what the others did can be proposed"
+    assert _run(_script("conclude", "no refresh broke"), tmp_path) == outcome
     assert "said of measured/results-synapse-1.24.0/results" in (tmp_path / "summary.md").read_text()
