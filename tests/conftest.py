@@ -1,4 +1,8 @@
-"""Golden files for all tests; see ``tests/golden_files.py``."""
+"""The lanes of the tests, and golden files (``tests/golden_files.py``).
+
+``pytest tests`` runs the fast lane: what has none of the markers of ``LANES``. ``pytest tests --all`` runs everything;
+``-m browser`` runs a lane alone, and a test that is named by its id always runs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ import pytest
 
 from tests.golden_files import Golden
 
+LANES = ("slow", "ranks", "emulation", "browser", "statistics")
+LEFT_OUT = pytest.StashKey[int]()
+
 
 def pytest_configure() -> None:
     if importlib.util.find_spec("hypothesis") is None:
@@ -17,13 +24,26 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="Write tests/golden anew; runs no other tests.")
+    parser.addoption("--all", action="store_true", help=f"Run all tests, those marked {', '.join(LANES)} too.")
 
 
+@pytest.hookimpl(trylast=True)  # after those that mark
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--update-golden"):
         chosen = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[*set(items) - set(chosen)])
         items[:] = chosen
+    elif not (config.getoption("--all") or config.getoption("-m") or any("::" in word for word in config.args)):
+        left_out = [item for item in items if any(item.get_closest_marker(lane) for lane in LANES)]
+        config.stash[LEFT_OUT] = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"{left_out} slower tests were left out: --all runs them, too")
 
 
 @pytest.fixture

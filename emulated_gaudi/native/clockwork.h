@@ -24,6 +24,28 @@ namespace emulated {
 
 using Clock = std::chrono::steady_clock;
 
+// The machine's clock, or, for tests, one that only the simulated time of operations advances: then no other load of the
+// machine shows in a latency, and nobody waits.
+struct DeviceClock {
+  bool simulated = false;
+
+  Clock::time_point now() const { return simulated ? now_ : Clock::now(); }
+  // Asleep but for the end: other load takes the core from a busy process sooner than from one that wakes.
+  void wait(Clock::time_point until) {
+    if (simulated) {
+      now_ = std::max(now_, until);
+      return;
+    }
+    std::this_thread::sleep_until(until - std::chrono::microseconds(300));
+    while (Clock::now() < until) {
+    }
+  }
+
+ private:
+  Clock::time_point now_{};
+};
+inline DeviceClock g_clock;
+
 // ---------------------------------------------------------------- counters that hpu.metrics reads
 struct Counters {
   int64_t operations = 0, captures = 0, replays = 0, replayed_operations = 0;
@@ -52,7 +74,7 @@ struct Window {
   void operation() {
     ++operations_;
     if (open_) return;
-    const auto now = Clock::now();
+    const auto now = g_clock.now();
     start_ = now - end_ < kIdle ? end_ : now;
     open_ = true;
   }
@@ -60,14 +82,14 @@ struct Window {
 
   void synchronise() {
     const Slowness& set = replayed_ ? with_graphs : eager;
-    auto end = Clock::now();
+    auto end = g_clock.now();
     if (open_ && (set.slower > 0 || set.noise > 0 || set.operation_s > 0)) {
       const std::chrono::duration<double> real = end - start_, simulated{operations_ * set.operation_s};
       double share = set.slower;
       if (set.noise > 0) share += set.noise * std::abs(std::normal_distribution<double>()(random));
       const auto until = start_ + std::chrono::duration_cast<Clock::duration>(std::max(real, simulated) * (1 + share));
-      wait(until);
-      end = simulated > real ? until : Clock::now();
+      g_clock.wait(until);
+      end = simulated > real ? until : g_clock.now();
     }
     open_ = replayed_ = false;
     operations_ = 0;
@@ -75,13 +97,6 @@ struct Window {
   }
 
  private:
-  // Asleep but for the end: other load takes the core from a busy process sooner than from one that wakes.
-  static void wait(Clock::time_point until) {
-    std::this_thread::sleep_until(until - std::chrono::microseconds(300));
-    while (Clock::now() < until) {
-    }
-  }
-
   bool open_ = false, replayed_ = false;
   int64_t operations_ = 0;
   Clock::time_point start_{}, end_{};

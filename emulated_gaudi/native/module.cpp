@@ -173,6 +173,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     const auto& all = g_counters.defragmentations;
     return std::vector<std::pair<bool, int64_t>>(all.begin() + std::min(from, all.size()), all.end());
   });
+  m.def("simulate_clock", [] { g_clock.simulated = true; });
+  m.def("clock_ns", [] { return std::chrono::nanoseconds(g_clock.now().time_since_epoch()).count(); });
   m.def("set_slowness", [](bool graphs, double slower, double noise, double operation_s) {
     (graphs ? g_window.with_graphs : g_window.eager) = {slower, noise, operation_s};
   });

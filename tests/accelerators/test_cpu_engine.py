@@ -79,6 +79,7 @@ def test_loaded_says_what_it_is(spec: GroupSpec) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_the_four_variants_give_the_same_tokens_and_graphs_are_counted(spec: GroupSpec) -> None:
     driver = Driver()
     driver.load(spec)

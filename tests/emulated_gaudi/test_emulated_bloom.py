@@ -14,10 +14,13 @@ import pytest
 
 from .conftest import DEADLINE, INSIDE, Environment, clean_environment, results, run
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("optimum") is None or importlib.util.find_spec("deepspeed") is None,
-    reason="needs gaudi-perf[hpu]",
-)
+pytestmark = [
+    pytest.mark.emulation,
+    pytest.mark.skipif(
+        importlib.util.find_spec("optimum") is None or importlib.util.find_spec("deepspeed") is None,
+        reason="needs gaudi-perf[hpu]",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

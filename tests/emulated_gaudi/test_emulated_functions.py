@@ -26,6 +26,7 @@ def test_inside(check: str, checked: Callable[[str], dict[str, str]]) -> None:
     assert not trace, trace
 
 
+@pytest.mark.ranks
 def test_two_ranks(server: Callable[..., Environment], free_port: int) -> None:
     common = {
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2", "LOCAL_SIZE": "2"},

@@ -19,6 +19,8 @@
              with all these words have a wrong kernel, on that rank or on all
   stack_version  what the stack says of its version
   count_loads    a file to which every load adds a line
+  device_clock   whether the worker's clock is that of the emulated device, which only operations advance (each by the
+             operation_microseconds that are set)
   cuda           whether GPUs are pretended (pretended_cuda)
 """
 
@@ -46,10 +48,26 @@ def _install() -> None:
     if injected.get("engine") == "scripted" and not injected.get("sleep"):
         from injected_engine import SIMULATED_CLOCK
 
-        from gaudi_perf.workers.rank.probes import HostProbe
+        _set_clock(SIMULATED_CLOCK.now_ns)
+    if injected.get("device_clock"):
+        _set_clock(_device_ns)
 
-        time.perf_counter_ns = SIMULATED_CLOCK.now_ns
-        HostProbe.seconds = lambda self: 0.001
+
+def _set_clock(now_ns: Callable[[], int]) -> None:
+    """Rounds are timed by this clock, and the host is as fast as ever."""
+    from gaudi_perf.workers.rank.probes import HostProbe
+
+    time.perf_counter_ns = now_ns
+    HostProbe.seconds = lambda self: 0.001
+
+
+def _device_ns() -> int:
+    """The emulated device's time; 0 before there is one."""
+    device = sys.modules.get("habana_frameworks.torch._device")
+    if device is None:
+        return 0
+    device.native.simulate_clock()
+    return device.native.clock_ns()
 
 
 def _injecting(make_real: Callable[[Any], Any], injected: dict[str, Any]) -> Callable[[Any], Any]:

@@ -28,6 +28,13 @@ ROOT = Path(__file__).parents[2]
 MakeGroup = Callable[..., WorkerGroup]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What makes groups of ranks is left out of the fast lane."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and {"make_group", "two_hosts"} & set(item.fixturenames):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.ranks)
+
+
 @dataclass(frozen=True)
 class Left:
     """What a group could leave behind."""

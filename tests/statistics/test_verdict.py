@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from subprocess import run as run_process
 
@@ -10,13 +11,14 @@ import pytest
 
 from gaudi_perf.judging.case import verdict_of
 from gaudi_perf.reports.wording import reason
-from gaudi_perf.statistics.evidence import Layout
+from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.statistics.verdict import (
     ComparisonSettings,
     as_published,
     compare,
+    decide,
 )
 from gaudi_perf.vocabulary.verdict import Advice, Reason, VerdictKind
 from tests.statistics.factories import make_runs, slowed
@@ -33,29 +35,46 @@ def sessions(rng: np.random.Generator, count: int, probed: bool = True) -> list[
     return [sample for number in range(count) for sample in session(rng, f"session {number}", 1, probed)]
 
 
-def share(kind: VerdictKind, slowdown: float, repeats: int = 60, probed: bool = True) -> float:
-    rng = np.random.default_rng(40)
-    found = 0
+def shares(
+    slowdowns: list[float], repeats: int = 60, probed: bool = True, seed: int = 40
+) -> dict[float, Counter[VerdictKind]]:
+    """How often each verdict comes about at each slowdown; the same draws serve all slowdowns."""
+    rng, settings = np.random.default_rng(seed), ComparisonSettings()
+    counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in slowdowns}
     for _ in range(repeats):
-        candidate = session(rng, "candidate", 5, probed)
-        found += compare(slowed(candidate, slowdown), sessions(rng, 5, probed)).kind == kind
-    return found / repeats
+        evidence = gather(session(rng, "candidate", 5, probed), sessions(rng, 5, probed), Layout.STORED)
+        for slowdown in slowdowns:
+            counts[slowdown][decide(with_slowdown(evidence, slowdown), 0.05, settings).kind] += 1
+    return counts
 
 
 def test_a_quiet_server_against_five_sessions() -> None:
-    assert share(VerdictKind.REGRESSED, 0.0) <= 0.02
-    assert share(VerdictKind.REGRESSED, 0.05) >= 0.7
-    assert share(VerdictKind.REGRESSED, 0.10) >= 0.98
-    assert share(VerdictKind.UNCHANGED, 0.0) >= 0.9
-    assert share(VerdictKind.UNCHANGED, 0.10) == 0
-    assert share(VerdictKind.IMPROVED, -0.10) >= 0.98
+    counts = shares([-0.10, 0.0, 0.05, 0.10])
+    assert counts[0.0][VerdictKind.REGRESSED] <= 1
+    assert counts[0.05][VerdictKind.REGRESSED] >= 0.7 * 60
+    assert counts[0.10][VerdictKind.REGRESSED] >= 59
+    assert counts[0.0][VerdictKind.UNCHANGED] >= 0.9 * 60
+    assert counts[0.10][VerdictKind.UNCHANGED] == 0
+    assert counts[-0.10][VerdictKind.IMPROVED] >= 59
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize("probed", [True, False])
+def test_false_alarms_are_as_rare_as_promised(probed: bool) -> None:
+    """The permitted 0.5 % in 1,500 comparisons are 7.5. With 16 or more of them this fails: 0.5 % does so in 5 of 1,000
+    sets of draws, and 2 % fails in 99.8 %.
+    """
+    counts = shares([0.0], 1500, probed, seed=41)
+    assert counts[0.0][VerdictKind.REGRESSED] <= 15
+    assert counts[0.0][VerdictKind.IMPROVED] <= 15
 
 
 def test_without_probes_one_slow_session_is_no_regression_and_two_are() -> None:
-    assert share(VerdictKind.REGRESSED, 0.08, 40, probed=False) <= 0.1
-    assert share(VerdictKind.REGRESSED, 0.20, 40, probed=False) >= 0.98
-    assert share(VerdictKind.UNCHANGED, 0.0, 40, probed=False) >= 0.9
-    assert share(VerdictKind.UNCHANGED, 0.10, 40, probed=False) == 0
+    counts = shares([0.0, 0.08, 0.10, 0.20], 40, probed=False)
+    assert counts[0.08][VerdictKind.REGRESSED] <= 4
+    assert counts[0.20][VerdictKind.REGRESSED] >= 39
+    assert counts[0.0][VerdictKind.UNCHANGED] >= 36
+    assert counts[0.10][VerdictKind.UNCHANGED] == 0
     rng = np.random.default_rng(47)
     baseline = sessions(rng, 5, probed=False)
     once = session(rng, "monday", 3, probed=False, level=0.08)

@@ -104,18 +104,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     assert [path for path in suite.place.rglob("*") if ".tmp" in path.name] == []
 
 
-def settled(measure: Callable[[], Outcome]) -> Outcome:
-    """Measures with a real clock until no case is INCONCLUSIVE, three times at most.
-
-    On a loaded machine INCONCLUSIVE is the right verdict, and not the one that is tested; any other counts at once.
-    """
-    for _ in range(3):
-        outcome = measure()
-        if "INCONCLUSIVE" not in outcome.verdicts().values():
-            break
-    return outcome
-
-
 Scripted = Callable[..., dict[str, Any]]
 
 

@@ -7,10 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.suite.conftest import Scripted, Suite
+from gaudi_perf.pytest_plugin import settings_of
+from gaudi_perf.vocabulary.errors import UserError
+from tests.suite.conftest import ROOT, Scripted, Suite
 
 ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
 
@@ -41,17 +44,23 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--against", "mistyped"], "--against mistyped: there is no such results directory"),
     ],
 )
-def test_wrong_options(suite: Suite, arguments: list[str], sentence: str) -> None:
-    outcome = suite(*arguments)
-    assert outcome.status == 4
-    assert sentence in outcome.output
-    assert "Traceback" not in outcome.output
+def test_wrong_options(arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    given = {"--refresh-baselines": "1" if "--refresh-baselines" in arguments else None, arguments[0]: arguments[1]}
+    config = SimpleNamespace(getoption=given.get, rootpath=ROOT, stash=pytest.Stash())
+    with pytest.raises(UserError) as raised:
+        settings_of(config)  # type: ignore[arg-type]
+    assert sentence in str(raised.value)
 
 
-def test_wrong_environment_variables_are_named(suite: Suite) -> None:
-    outcome = suite(GAUDI_PERF_ROUNDS="many")
-    assert outcome.status == 4
-    assert "GAUDI_PERF_ROUNDS is 'many'" in outcome.output
+def test_a_mistake_is_a_usage_error_of_pytest(suite: Suite) -> None:
+    for outcome, sentence in (
+        (suite("--accelerator", "xpu"), "ERROR: --accelerator is 'xpu': it takes one of auto"),
+        (suite(GAUDI_PERF_ROUNDS="many"), "ERROR: GAUDI_PERF_ROUNDS is 'many'"),
+    ):
+        assert outcome.status == 4
+        assert sentence in outcome.output
+        assert "Traceback" not in outcome.output
 
 
 def test_malformed_baseline(suite: Suite, scripted: Scripted) -> None:

@@ -22,7 +22,10 @@ needs_gaudi = pytest.mark.skipif(
     importlib.util.find_spec("optimum") is None or bool(CpuAccelerator().cannot_run(True, 1)),
     reason="the emulated Gaudi needs gaudi-perf[hpu] and a compiler",
 )
-CPU, EMULATED = pytest.param([], marks=needs_compiler, id="cpu"), pytest.param(GAUDI, marks=needs_gaudi, id="gaudi")
+CPU, EMULATED = (
+    pytest.param([], marks=needs_compiler, id="cpu"),
+    pytest.param(GAUDI, marks=[needs_gaudi, pytest.mark.emulation], id="gaudi"),
+)
 
 
 def wrong(kind: str, *when: str) -> dict[str, Any]:
@@ -40,7 +43,10 @@ def wrong_cases(outcome: Outcome) -> set[str]:
 @pytest.mark.parametrize("accelerator", [CPU, EMULATED])
 @pytest.mark.parametrize(
     ("kind", "when", "others"),
-    [("alibi", ["graphs", "nocache"], "nocache"), ("stale", ["eager", "kvcache"], "eager")],
+    [
+        pytest.param("alibi", ["graphs", "nocache"], "nocache", marks=pytest.mark.slow),
+        ("stale", ["eager", "kvcache"], "eager"),
+    ],
 )
 def test_a_wrong_kernel_is_found_in_its_variant_alone(
     suite: Suite, accelerator: list[str], kind: str, when: list[str], others: str
@@ -60,6 +66,7 @@ def test_a_wrong_kernel_is_found_in_its_variant_alone(
 
 
 @pytest.mark.parametrize("accelerator", [CPU, EMULATED])
+@pytest.mark.slow
 def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, accelerator: list[str]) -> None:
     injected = {"wrong": {"kind": "slopes", "when": ["eager", "kvcache"], "everywhere": True}}
     cases = ["-k", "bloomz7b-1x and eager", "--benchmark-disable", *QUICK, *accelerator]
@@ -83,6 +90,7 @@ def test_what_only_another_configuration_shows_makes_no_baseline(suite: Suite, a
         pytest.param({"everywhere": True}, "1,2", [], id="all ranks"),
     ],
 )
+@pytest.mark.ranks
 def test_a_forgotten_all_reduce_is_found(
     suite: Suite, fault: dict[str, Any], devices: str, accelerator: list[str]
 ) -> None:
@@ -124,6 +132,7 @@ def test_no_wrong_output_becomes_a_baseline_whichever_case_has_it(
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_rounding_is_noted_and_fails_nothing(suite: Suite) -> None:
     """All of the 100 tokens: compiled code is rounded elsewhere, and now and then that shows in a single step."""
     quick = ["--benchmark-disable", "--rounds", "3", "--warm-up-limit", "200", "--runs", "1"]

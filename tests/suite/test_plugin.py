@@ -159,6 +159,7 @@ def test_where_nothing_is_measured_nothing_happens(tmp_path: Path) -> None:
     assert wrong.returncode == 4 and "GAUDI_PERF_ROUNDS is 'many'" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_project_measures_with_the_plugin_of_an_installed_wheel(tmp_path: Path) -> None:
     """A wheel, in a fresh environment that sees what is installed here, but not this checkout."""
     source, wheels, environment = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"

@@ -44,6 +44,7 @@ def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scrip
     assert sentence in page.read_text() and sentence in short.read_text()
 
 
+@pytest.mark.ranks
 def test_two_stacks_of_two_ranks_each(suite: Suite) -> None:
     new = stack("new", stack_version="2.14.0", slower=[{"when": ["graphs"], "by": 0.10}])
     outcome = suite(*TWO, "-k", CASE, *QUICK, *beside(suite, new, stack("old")))
