@@ -15,6 +15,7 @@ from typing import Any
 
 from gaudi_perf.workers.controller.processes import alive, descendants, marked
 from tests.ranks.conftest import ROOT
+from tests.ranks.test_faults import GONE_WITHIN
 from tests.ranks.two_hosts import TwoHosts, run
 
 CONTROLLER = """
@@ -157,7 +158,7 @@ def test_when_pytest_is_killed_ranks_of_other_hosts_end(two_hosts: TwoHosts, tmp
         if process.ppid() == controller.pid:  # which is nsenter
             process.kill()
     controller.wait()
-    until = time.monotonic() + 5
+    until = time.monotonic() + GONE_WITHIN
     while alive([*left, *marked(str(tmp_path / "g"))]) and time.monotonic() < until:
         time.sleep(0.1)
     assert alive([*left, *marked(str(tmp_path / "g"))]) == []

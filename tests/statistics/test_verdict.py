@@ -247,9 +247,9 @@ def test_the_time_of_a_verdict_grows_no_faster_than_the_rounds() -> None:
         runs = make_runs(rng, count, rounds=100)
         times = []
         for _ in range(9):
-            begin = time.perf_counter()
+            begin = time.process_time()  # what others do meanwhile does not count
             compare(runs[: count // 2], runs[count // 2 :])
-            times.append(time.perf_counter() - begin)
+            times.append(time.process_time() - begin)
         return min(times)
 
     seconds(10)
