@@ -12,6 +12,7 @@ from gaudi_perf.cli.compare import compare
 from gaudi_perf.cli.complete import complete
 from gaudi_perf.cli.doctor import doctor
 from gaudi_perf.cli.history import history
+from gaudi_perf.cli.note import note
 from gaudi_perf.cli.releases import releases
 from gaudi_perf.cli.report import report
 from gaudi_perf.cli.table import table
@@ -39,5 +40,16 @@ def main() -> None:
     """
 
 
-for command in (audit, baselines, compare, complete, doctor, history, releases, report, table):
+for command in (
+    audit,
+    baselines,
+    compare,
+    complete,
+    doctor,
+    history,
+    note,
+    releases,
+    report,
+    table,
+):  # a line each, so that new ones do not meet
     main.add_command(command)

@@ -18,6 +18,7 @@ from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.reports.wording import common_slowdown, level_change
 from gaudi_perf.session.interrupts import undisturbed
 from gaudi_perf.session.judge import SessionJudge
+from gaudi_perf.session.origin import origin_of
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import make_directory
@@ -129,6 +130,7 @@ class PerfSession:
             error_rate=self._error_rate,
             waivers=self._all_waivers(),
             refreshed=self._refreshed,
+            origin=origin_of(os.environ),
         )
 
     def why_not(self, case: Case) -> str:

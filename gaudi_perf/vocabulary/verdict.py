@@ -10,6 +10,7 @@ import msgspec
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds, decode
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
+from gaudi_perf.vocabulary.origin import Origin
 from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_session
@@ -207,6 +208,7 @@ class Session(Document, frozen=True, kw_only=True):
         waivers: all waivers there are, expired ones too, a sentence each.
         refreshed: whether the session was asked to store its levels as baselines.
         left: how many cases were to be measured, and have no run and no report: it ended early, or goes on.
+        origin: the CI's run that started it; None where no CI that is known did.
     """
 
     schema: Literal["gaudi-perf/session/2"] = "gaudi-perf/session/2"
@@ -220,6 +222,7 @@ class Session(Document, frozen=True, kw_only=True):
     waivers: list[str] = []
     refreshed: bool = False
     left: Count = 0
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         require_timestamp(self.started_at, "started_at")

@@ -19,12 +19,13 @@ from gaudi_perf.accelerators.health import Diagnosis
 from gaudi_perf.cli import main
 from gaudi_perf.reports.answers import ANSWERS
 from gaudi_perf.vocabulary.baseline import Baseline
+from gaudi_perf.vocabulary.note import Notes
 from tests.cli.conftest import PROJECT, Invoke, StoreRuns
 from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
 from tests.stores.factories import make_runs
 
-DOCUMENTS = {**ANSWERS, "doctor": Diagnosis, "show": Baseline}
+DOCUMENTS = {**ANSWERS, "doctor": Diagnosis, "note": Notes, "show": Baseline}
 SCHEMAS = PROJECT / "docs/schemas"
 CASE = "bloomz7b-8x-graphs-kvcache"
 WAIVER = ("--until", "1.26.0", "--reason", "known")
@@ -102,6 +103,7 @@ def test_what_is_printed_is_as_the_schemas_say(
         invoke, "import", "baselines", "import", file, "--format", "run-generation", *circumstances, "--dry-run"
     )
     assert imported["cases"][0]["level_s"] == 1.0 and imported["written"] == []
+    assert answer(invoke, "note", "note", CASE, "known")["notes"][0]["text"] == "known"
     fit = invoke("doctor", "--accelerator", "cpu", "--json")
     jsonschema.validate(json.loads(fit.stdout), json.loads((SCHEMAS / "doctor.json").read_text()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,10 +33,14 @@ from gaudi_perf.reports.wording import (
 from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.formats import interval, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
-from gaudi_perf.vocabulary.run import Comparability, Run, median_of
+from gaudi_perf.vocabulary.note import Note
+from gaudi_perf.vocabulary.origin import Origin
+from gaudi_perf.vocabulary.run import Comparability, Run, differences, median_of
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
 _DIGITS = 5
+_FIELD = re.compile(r"[a-z ]+?(?= ['\"0-9])")
+"""The field that a sentence of ``differences`` begins with."""
 _STATES = {
     "failed": "not measured",
     "invalid": "INVALID",
@@ -58,6 +63,7 @@ class PageBuilder:
     Attributes:
         runs: the runs of each measured case of the session, by case id.
         trends: what all sessions measured.
+        written: what people noted.
         partners: runs of the other stack of the session, by their ids, where two were measured side by side.
         commands: what to do next.
         notes: what could not be read.
@@ -67,6 +73,7 @@ class PageBuilder:
     runs: Mapping[str, Sequence[Run]]
     trends: Mapping[Comparability, Trend]
     baselines: StoredBaselines
+    written: Sequence[Note]
     partners: Mapping[str, Run]
     commands: Sequence[str]
     notes: Sequence[str]
@@ -92,6 +99,7 @@ class PageBuilder:
             title=title(session),
             session=session.session_id,
             about=self._about(),
+            links=links_of(session.origin),
             stacks=[harmless(name) for name in self._stacks],
             counts=[(key, name, counts[key]) for key, name in _STATES.items() if counts[key]],
             environments=self._environments.all,
@@ -164,6 +172,8 @@ class PageBuilder:
             ],
             facts=facts_of(runs, facts),
             trend=None if trend is None else self._trend(trend, report),
+            alone=self._alone(first, trend),
+            written=written_about(self.written, report.case.id, first.device.name),
             stack=self._places[first.stack.name],
             levels=self._levels(trend, first, facts),
             limit=_limit(first, facts),
@@ -219,6 +229,19 @@ class PageBuilder:
             odd=[_odd(one) for one in happened.odd],
         )
 
+    def _alone(self, run: Run, trend: Trend | None) -> str:
+        """Why there is no trend, in a few words; empty if there is one."""
+        if trend is not None and len(trend.sessions) > 1:
+            return ""
+        if trend is None:
+            return "INVALID" if run.problems else "never steady"
+        others = [other for key, other in self.trends.items() if key.case.id == run.case.id and other is not trend]
+        if not others:
+            return "first session"
+        differing = differences(run.comparability, others[-1].key)
+        name = _FIELD.match(differing[0]) if differing else None
+        return f"first with this {name[0] if name else 'stack'}"
+
     def _levels(self, trend: Trend | None, run: Run, facts: Figures) -> list[tuple[int, float]]:
         """The level on every stack: of what was measured, and where nothing was, of the stored baseline."""
         levels = dict(trend.levels) if trend is not None else {}
@@ -226,6 +249,23 @@ class PageBuilder:
         for stack, level in self.baselines.levels(run):
             levels.setdefault(stack.name, level)
         return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
+
+
+def links_of(origin: Origin | None) -> list[tuple[str, str, str]]:
+    """Name, text and address (may be empty) of the commit, the CI's run and the pull request."""
+    if origin is None:
+        return []
+    found = [
+        ("Commit", origin.commit[:12], origin.commit_url),
+        ("Run", origin.system, origin.run_url),
+        ("Pull request", origin.change, origin.change_url),
+    ]
+    return [(name, harmless(text), address or "") for name, text, address in found if text]
+
+
+def written_about(notes: Sequence[Note], case_id: str, device: str) -> list[data.Pair]:
+    """Day and text of the notes on a case."""
+    return [(note.added_at[:10], harmless(note.text)) for note in notes if note.about(case_id, device)]
 
 
 def _change(sessions: Sequence[SessionLevel], found: Change) -> data.LevelChange:

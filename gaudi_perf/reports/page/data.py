@@ -118,6 +118,8 @@ class ShownCase(Shown, frozen=True, kw_only=True):
         stack: index of the stack that it was measured on.
         levels: level by stack, for the heat map: pairs of index and seconds.
         problem: why there is no measurement, or why it must not be judged.
+        alone: why there is no trend, in a few words; empty if there is one.
+        written: what people noted, with the day.
     """
 
     id: str
@@ -139,14 +141,20 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     stack: int | None = None
     levels: list[tuple[int, float]] = []
     limit: Limit | None = None
+    alone: str = ""
+    written: list[Pair] = []
 
 
 class Page(Shown, frozen=True, kw_only=True):
-    """The whole page; stacks are named oldest first, ``counts`` has key, name and number of each state, worst first."""
+    """The whole page; stacks are named oldest first, ``counts`` has key, name and number of each state, worst first.
+
+    ``links`` go to the commit, the CI's run and the pull request: name, text and address, which may be empty.
+    """
 
     title: str
     session: str
     about: list[Pair]
+    links: list[tuple[str, str, str]] = []
     stacks: list[str]
     counts: list[tuple[str, str, int]]
     environments: list[Environment]

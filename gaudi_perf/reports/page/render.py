@@ -5,19 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gaudi_perf.reports.page.data import Page, ShownComparison
+from gaudi_perf.reports.page.scripts import ASSETS, script
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.vocabulary.formats import change, interval, seconds
 
-_ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("drawing.js", "figures.js", "trend.js", "overview.js", "heat.js", "case.js", "main.js")
 _LOOK = ("failed", "invalid", "regressed", "waived")
 _MOST_CARDS = 8
 
@@ -26,10 +24,8 @@ BAR_WIDTH, BAR_HEIGHT = 132, 18
 
 def render_page(page: Page) -> bytes:
     """The page as HTML in UTF-8."""
-    parts = "\n".join((_ASSETS / name).read_text("utf-8") for name in _SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
     look = [case for case in page.cases if case.state in _LOOK][:_MOST_CARDS]
-    return _render("page.html.jinja", [script], page=page, look=look, data=embedded(page))
+    return _render("page.html.jinja", [script("main")], page=page, look=look, data=embedded(page))
 
 
 def render_words(title: str, tables: Sequence[Words]) -> bytes:
@@ -73,14 +69,14 @@ def bar(comparison: ShownComparison) -> dict[str, float]:
 
 
 def _render(template: str, scripts: list[str], **values: object) -> bytes:
-    style = (_ASSETS / "page.css").read_text("utf-8")
+    style = (ASSETS / "page.css").read_text("utf-8")
     sources = " ".join(_hash(script) for script in scripts) or "'none'"
     policy = (
         f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
     environment = Environment(
-        loader=FileSystemLoader(_ASSETS),
+        loader=FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
