@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from tests.golden_files import Golden
 
 LANES = ("slow", "ranks", "emulation", "browser", "statistics")
 LEFT_OUT = pytest.StashKey[int]()
+
+# For sessions that tests start in processes of their own: these two take a third of a session's time, and none uses them.
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:hypothesispytest -p no:anyio"
 
 
 def pytest_configure() -> None:
