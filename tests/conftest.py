@@ -17,7 +17,7 @@ from tests.golden_files import Golden
 LANES = ("slow", "ranks", "emulation", "browser", "statistics")
 LEFT_OUT = pytest.StashKey[int]()
 
-# For sessions that tests start in processes of their own: these two take a third of a session's time, and none uses them.
+# For sessions in processes of their own, none of which uses these two: they take a third of the time.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:hypothesispytest -p no:anyio"
 
 
