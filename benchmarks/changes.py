@@ -44,7 +44,7 @@ def ours(levels: list[float], suspects: list[int]) -> list[int]:
 
 
 def otava(levels: list[float], suspects: list[int], smallest: float = 0.0) -> list[int]:
-    from otava.analysis import compute_change_points  # type: ignore[import-untyped]
+    from otava.analysis import compute_change_points
 
     return [int(point.index) for point in compute_change_points(levels, min_magnitude=smallest)[0]]
 

@@ -40,7 +40,7 @@ def medians(jobs: list[Job], name: str, keep: Callable[[Job], bool]) -> list[flo
 def fastest_step(jobs: list[Job]) -> str:
     """Of the steps, the one whose graphs with the KV cache are the fastest on one GPU."""
     found = {
-        step: medians(jobs, "graphs-kvcache", lambda job, step=step: job["step"] == step and job["devices"] == 1)
+        step: medians(jobs, "graphs-kvcache", lambda job, step=step: job["step"] == step and job["devices"] == 1)  # type: ignore[misc]
         for step in STEPS
     }
     known = {step: min(values) for step, values in found.items() if values}
@@ -99,7 +99,7 @@ def limit_of(job: Job, name: str, bandwidth: float) -> float:
     """The memory's limit, in seconds."""
     workload = Workload(new_tokens=job["new_tokens"], dtype=job["dtype"])
     shape = model_named(job["model"]).shape_at(job["scale"])
-    return generation_bytes(shape, workload, "nocache" not in name) / (bandwidth * job["devices"])
+    return float(generation_bytes(shape, workload, "nocache" not in name) / (bandwidth * job["devices"]))
 
 
 def tokens_of(jobs: list[Job], name: str) -> list[int]:
@@ -120,7 +120,7 @@ def agreement(reference: list[int], result: dict[str, Any]) -> str:
 def bars_of(jobs: list[Job], best: str, bandwidth: float | None, suite: dict[str, Any]) -> list[Bar]:
     """Everything that is asked of CUDA on a GPU, and whether it was seen."""
     first = jobs[0]
-    here = lambda job: job["dtype"] == first["dtype"] and job["devices"] == 1  # noqa: E731
+    here: Callable[[Job], bool] = lambda job: job["dtype"] == first["dtype"] and job["devices"] == 1  # noqa: E731
     eager = medians(jobs, "eager-kvcache", here)
     graphs = medians(jobs, "graphs-kvcache", lambda job: here(job) and job["step"] == best)
     bars = [speed(eager, graphs), share(first, graphs, bandwidth), whole(jobs)]

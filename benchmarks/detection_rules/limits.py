@@ -42,7 +42,8 @@ def without_probes_part(values: FloatArray, probes: FloatArray) -> FloatArray:
     """Values less what probes explain of them, by least squares, around their mean."""
     centred, signs = values - values.mean(), probes - probes.mean()
     variance = float(signs @ signs)
-    return centred if variance == 0 else centred - float(signs @ centred) / variance * signs
+    explained = 0.0 if variance == 0 else float(signs @ centred) / variance
+    return np.asarray(centred - explained * signs)
 
 
 def _probes(samples: list[RunSample]) -> FloatArray:

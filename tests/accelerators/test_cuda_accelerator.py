@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.accelerators.cuda import accelerator as cuda
 from gaudi_perf.accelerators.cuda.accelerator import CudaAccelerator
 from gaudi_perf.accelerators.cuda.devices import device_slug, visible
 from gaudi_perf.accelerators.cuda.steps import STEP, step_name
@@ -131,7 +131,7 @@ def test_too_few_gpus_are_reported_in_one_sentence(path: Path, monkeypatch: pyte
     assert why_not(case(devices=2), accelerator, accelerator.find()) == "needs 2 devices, found 1", (
         "of parts, CUDA: one"
     )
-    monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "2 GPUs need DeepSpeed, which is not installed: pip" in accelerator.cannot_run(False, 2)
     assert accelerator.cannot_run(False, 1) == ""
 
@@ -139,7 +139,7 @@ def test_too_few_gpus_are_reported_in_one_sentence(path: Path, monkeypatch: pyte
 def test_compiled_graphs_need_triton_and_a_c_compiler(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator = CudaAccelerator()
     installed: list[str] = []
-    monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in installed else None)
     assert f"{STEP}=fused-decode-compiled need Triton" in accelerator.cannot_run(True, 1)
     installed.append("triton")
     assert "install gcc" in accelerator.cannot_run(True, 1)

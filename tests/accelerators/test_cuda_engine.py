@@ -218,7 +218,7 @@ def test_batches_are_completed_without_graphs_only(gpu: GroupSpec) -> None:
     driver = Driver()
     driver.load(gpu)
     prompts = [[11, 12, 13, 14], [21, 22]]
-    alone = []
+    alone: list[list[int]] = []
     for prompt in prompts:
         driver.prepare(graphs=False, kv_cache=True, prompt_tokens=len(prompt))
         alone += driver.worker.answer(protocol.Complete(prompts=[prompt])).token_ids  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from gaudi_perf.cli import main
-from gaudi_perf.judging.trends import TrendChanges, changes_of, trends
+from gaudi_perf.judging.trends import Trend, TrendChanges, changes_of, trends
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
@@ -125,6 +125,6 @@ def test_the_heat_map_of_the_demonstration_does_not_contradict_its_verdicts(tmp_
                 assert case["stack"] in [place for place, _ in case["levels"]]
 
 
-def only(directory: Path) -> object:
+def only(directory: Path) -> Trend:
     (trend,) = trends(read_history(directory).runs).values()
     return trend

@@ -24,7 +24,7 @@ def main(directory: str, devices: int, times: int, pause: float) -> None:
             make_run([float(count)] * 40, run_id=f"{devices}x-{count}-{index}", devices=devices) for index in range(5)
         ]
         done = apply(plan_refresh(store, runs, accept_regression=f"refresh {count}"))
-        assert not done.refused, done.text
+        assert not done.refused, done.refused
         print(count, flush=True)
         time.sleep(pause)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import signal
@@ -165,7 +166,7 @@ def test_a_full_disk_keeps_the_old_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, call, full)
+        patched.setattr(os, call, full)
         with pytest.raises(UserError) as caught:
             apply(plan)
     sentence = str(caught.value)
@@ -275,14 +276,14 @@ def test_a_lock_that_is_held_is_waited_for_and_then_told(tmp_path: Path) -> None
 def test_a_file_system_that_cannot_lock_directories_gets_a_lock_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = files.fcntl.flock
+    real = fcntl.flock
 
     def flock(descriptor: int, operation: int) -> None:
         if os.path.isdir(f"/proc/self/fd/{descriptor}"):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         real(descriptor, operation)
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with files.exclusive(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
         with pytest.raises(UserError, match="another process"), files.exclusive(tmp_path, seconds=0.05):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.stores import files
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore, new_session_id, read_runs
 from gaudi_perf.vocabulary.errors import UserError
@@ -71,7 +70,7 @@ def test_a_file_system_without_links_keeps_the_rule(results: ResultsStore, monke
     def link(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(files.os, "link", link)
+    monkeypatch.setattr(os, "link", link)
     run = make_run()
     path = results.write_run(run)
     with pytest.raises(UserError, match="is there already"):
