@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,16 +225,16 @@ def as_nobody(code: str) -> str:
 
 
 @pytest.fixture
-def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("shared")
-    apply(plan_refresh(BaselineStore(directory), make_runs(1.0)))
-    for above in (directory, *directory.parents[:2]):
-        above.chmod(0o755)
-    for path in (directory / "gaudi2", directory):
-        path.chmod(0o555)
-    yield directory
-    for path in (directory / "gaudi2", directory):
-        path.chmod(0o755)
+def read_only() -> Iterator[Path]:
+    # Not in pytest's directory for temporary files, which every other session of pytest makes private again.
+    with tempfile.TemporaryDirectory() as place:
+        directory = Path(place)
+        apply(plan_refresh(BaselineStore(directory), make_runs(1.0)))
+        for path in (directory / "gaudi2", directory):
+            path.chmod(0o555)
+        yield directory
+        for path in (directory / "gaudi2", directory):
+            path.chmod(0o755)
 
 
 CATCH = """
