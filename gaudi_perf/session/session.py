@@ -220,7 +220,7 @@ class PerfSession:
     def directory(self) -> Path:
         """A new private directory, which goes when the session ends."""
         if self._workspace is None:
-            make_directory(self.settings.results_directory)  # told now, not after the first run
+            make_directory(self.settings.results_directory, private=True)  # told now, not after the first run
             self._workspace = Workspace()
             self._resources.callback(self._workspace.close)
             self.notes += self._workspace.earlier

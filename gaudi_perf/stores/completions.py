@@ -43,7 +43,7 @@ class CompletionsFile:
         """
         layout_path(self.path)  # refused now, not when all is completed
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             whole, self.done = self._check(header)

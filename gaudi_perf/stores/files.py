@@ -76,10 +76,13 @@ def write_new(path: Path, data: bytes) -> None:
         raise UserError(failure_sentence(path, "cannot be written", error, "nothing was written")) from None
 
 
-def make_directory(path: Path) -> None:
-    """Create a directory, and those above it, unless it is there; ``UserError`` if that fails."""
+def make_directory(path: Path, *, private: bool = False) -> None:
+    """Create a directory, and those above it, unless it is there; ``UserError`` if that fails.
+
+    A ``private`` one is for this user alone; one that is there keeps its mode.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
 

@@ -76,7 +76,7 @@ class ResultsStore:
         """Store a session's document, when it has ended; like ``write_run``. Before, what there is of it so far."""
         unfinished = self.session_directory(session.session_id) / _UNFINISHED_FILE
         if not finished:
-            make_directory(unfinished.parent)
+            self._make(unfinished.parent)
             write_atomic(unfinished, encode(session))
             return unfinished
         path = self._write(session.session_id, SESSION_FILE, session)
@@ -101,9 +101,13 @@ class ResultsStore:
         else:
             data = encode(content)
             decode(data, type(content), str(path))  # what is stored can be read
-        make_directory(path.parent)
+        self._make(path.parent)
         write_new(path, data)
         return path
+
+    def _make(self, folder: Path) -> None:
+        make_directory(self.directory, private=True)
+        make_directory(folder)
 
     def sessions(self) -> list[str]:
         """The ids of all sessions, oldest first; ``UserError`` if the directory cannot be read."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,19 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     assert suite.left_processes() == []
     assert list(suite.temporary.iterdir()) == []
     assert [path for path in suite.place.rglob("*") if ".tmp" in path.name] == []
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The workers of a session that was started, when there are some."""
+    while True:
+        assert process.poll() is None, process.communicate()
+        workers = []
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # gone meanwhile
+                workers += [child] if "gaudi_perf.workers.rank.worker" in child.cmdline() else []
+        if workers:
+            return workers
+        time.sleep(0.1)
 
 
 Scripted = Callable[..., dict[str, Any]]
