@@ -46,7 +46,10 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
 )
 def test_wrong_options(arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    given = {"--refresh-baselines": "1" if "--refresh-baselines" in arguments else None, arguments[0]: arguments[1]}
+    given = {}
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if flag.startswith("--"):
+            given[flag] = "1" if value.startswith("--") or not value else value
     config = SimpleNamespace(getoption=given.get, rootpath=ROOT, stash=pytest.Stash())
     with pytest.raises(UserError) as raised:
         settings_of(config)  # type: ignore[arg-type]
