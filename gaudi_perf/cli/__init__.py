@@ -13,6 +13,7 @@ from gaudi_perf.cli.complete import complete
 from gaudi_perf.cli.doctor import doctor
 from gaudi_perf.cli.history import history
 from gaudi_perf.cli.note import note
+from gaudi_perf.cli.notify import notify
 from gaudi_perf.cli.releases import releases
 from gaudi_perf.cli.report import report
 from gaudi_perf.cli.table import table
@@ -48,6 +49,7 @@ for command in (
     doctor,
     history,
     note,
+    notify,
     releases,
     report,
     table,

@@ -68,12 +68,12 @@ def report(
     if not results_dir.is_dir():
         raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
     store = ResultsStore(results_dir)
-    read = _newest(store) if session is None else store.read_session(session.rstrip("/"))
+    read = newest_session(store) if session is None else store.read_session(session.rstrip("/"))
     if read.session is None:
         raise UserError(
             f"{session}: this session was killed before it had a document; gaudi-perf history lists its runs"
         )
-    runs = _runs(read)
+    runs = judged_runs(read)
     commands = next_commands(read.session, str(results_dir), str(baselines_dir))
     asked = [html_file, markdown_file, csv_file]
     if as_json and any(asked):
@@ -132,7 +132,8 @@ def _write(file: str, data: bytes) -> None:
         click.echo(f"written: {file}")
 
 
-def _newest(store: ResultsStore) -> SessionRead:
+def newest_session(store: ResultsStore) -> SessionRead:
+    """The newest session with a document; newer ones without are named on stderr. UserError if there is none."""
     from gaudi_perf.stores.results import RUN_PREFIX
 
     remedy = "measure first"
@@ -145,7 +146,7 @@ def _newest(store: ResultsStore) -> SessionRead:
     raise UserError(f"{store.directory}: holds no session with a document: {remedy}")
 
 
-def _runs(read: SessionRead) -> dict[str, list[Run]]:
+def judged_runs(read: SessionRead) -> dict[str, list[Run]]:
     """The runs of each judged case.
 
     Raises:

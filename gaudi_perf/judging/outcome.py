@@ -13,7 +13,8 @@ from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Verdict, VerdictKind
 
 _UNCLEAR = (VerdictKind.NO_BASELINE, VerdictKind.INCONCLUSIVE)
-_NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
+NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
+"""Verdicts that rule a regression out."""
 
 
 def fails(
@@ -77,7 +78,7 @@ def _acceptance(baselines: BaselineStore, run: Run, verdict: Verdict, verdicts: 
     if not accepted:
         return ""
     latest = accepted[-1]
-    no_worse = any(one.role == "drift" and one.metric == verdict.metric and one.kind in _NO_WORSE for one in verdicts)
+    no_worse = any(one.role == "drift" and one.metric == verdict.metric and one.kind in NO_WORSE for one in verdicts)
     # Where few runs cannot tell: a latency within the tolerance of what was accepted.
     as_accepted = (
         verdict.metric == LATENCY

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from gaudi_perf.reports.article import TableRow
 from gaudi_perf.reports.baselines import Pair
 from gaudi_perf.reports.figures import figures
+from gaudi_perf.reports.notices import NotifyAnswer
 from gaudi_perf.reports.wording import level_change, stack_differences, title
 from gaudi_perf.stores.changes import CaseChange, ChangeKind
 from gaudi_perf.vocabulary.documents import Document
@@ -268,6 +269,7 @@ ANSWERS: dict[str, type[Document]] = {
     "compare": CompareAnswer,
     "history": HistoryAnswer,
     "import": ImportAnswer,
+    "notify": NotifyAnswer,
     "refresh": RefreshAnswer,
     "report": ReportAnswer,
     "table": TableAnswer,

@@ -1,0 +1,180 @@
+"""``gaudi-perf notify``: people are told of a regression once, and once more when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gaudi_perf.cli.common import Command, echo_json, echo_styled, json_option, left_out, results_option, shown
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+
+if TYPE_CHECKING:
+    from gaudi_perf.judging.regressions import Finding, Notice
+    from gaudi_perf.vocabulary.regression import OpenRegression, RegressionKey
+    from gaudi_perf.vocabulary.run import Run
+
+_STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
+
+
+@click.command(cls=Command)
+@click.argument("sessions", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--github", is_flag=True, help="Keep an issue for each regression, by gh.")
+@click.option(
+    "--webhook",
+    type=click.Choice(["slack", "json"]),
+    help="Post what began and ended to the address in GAUDI_PERF_WEBHOOK_URL.",
+)
+@click.option("--mail", "recipients", multiple=True, metavar="ADDRESS", help="Send it by sendmail; may be repeated.")
+@click.option("--mail-from", "sender", metavar="ADDRESS", default="", help="Who sends it; default: the system's.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where open regressions are kept from night to night; with --github the open issues are.",
+)
+@click.option("--link", "links", multiple=True, metavar="NAME=URL", help="A link to add; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be told.")
+@json_option
+@results_option
+def notify(
+    sessions: Sequence[Path],
+    github: bool,
+    webhook: str | None,
+    recipients: Sequence[str],
+    sender: str,
+    state: Path | None,
+    links: Sequence[str],
+    dry_run: bool,
+    as_json: bool,
+    results_dir: Path,
+) -> None:
+    """Tell people of each regression once, and once more when it recovered or was accepted.
+
+    SESSIONS are directories of sessions, or results directories, of which the newest session counts. A regression is
+    known by device, case and stack. Issues are updated every night; a webhook and e-mail get what began and what ended.
+    Since when a case is slower is taken from the runs under the results directory, if it is there. A case that was not
+    judged changes nothing. Exit status 1 while a regression is open.
+
+    Examples:
+      gaudi-perf notify results --state open.json --mail perf@example.com
+      gaudi-perf notify results --github --webhook slack --link "run=$RUN_URL"
+      gaudi-perf notify results --github --dry-run
+    """
+    import msgspec
+
+    from gaudi_perf.judging.regressions import notices, still_open
+    from gaudi_perf.notifying import mail
+    from gaudi_perf.notifying.webhook import VARIABLE, checked, post
+    from gaudi_perf.reports.notices import document, plain, sentence, slack
+
+    named = dict(_link(text) for text in links)
+    if not (github or state or dry_run):
+        raise UserError("notify: name a file that keeps open regressions from night to night: --state open.json")
+    address = checked(os.environ.get(VARIABLE, "")) if webhook and not dry_run else ""
+    for one in (*recipients, *([sender] if sender else [])):
+        mail.checked(one)
+    tracker, known = _known(github, state)
+    found = notices(known, [finding for path in sessions for finding in _findings(path)], _history(results_dir))
+    left = still_open(known, found)
+    if as_json:
+        echo_json(document(found, len(left), named))
+    else:
+        for notice in found:
+            echo_styled(sentence(notice), _STYLES.get(notice.kind, "green"))
+        click.echo(f"{counted(len(left), 'regression')} open")
+    news = [notice for notice in found if notice.news]
+    failures: list[str] = []
+    if not dry_run:
+        with _collected(failures):
+            if tracker is not None:
+                tracker(found, named)
+        with _collected(failures):
+            if news and webhook:
+                said = slack(news, named) if webhook == "slack" else document(news, len(left), named)
+                post(address, msgspec.json.encode(said))
+        with _collected(failures):
+            if news and recipients:
+                mail.send(recipients, sender, _subject(news), plain(news, named))
+    if failures:
+        raise UserError("; ".join(failures))
+    if state is not None and not dry_run:
+        from gaudi_perf.stores.files import write_atomic
+        from gaudi_perf.vocabulary.documents import encode
+        from gaudi_perf.vocabulary.regression import OpenRegressions
+
+        write_atomic(state, encode(OpenRegressions(open=[left[key] for key in sorted(left)])))
+    if left:
+        raise click.exceptions.Exit(1)
+
+
+@contextlib.contextmanager
+def _collected(failures: list[str]) -> Iterator[None]:
+    """One way that fails does not keep the others from being used."""
+    try:
+        yield
+    except UserError as error:
+        failures.append(str(error))
+
+
+def _known(
+    github: bool, state: Path | None
+) -> tuple[Callable[[Sequence[Notice], Mapping[str, str]], None] | None, Mapping[RegressionKey, OpenRegression]]:
+    """How the tracker of issues is told, if there is one, and the regressions that are open."""
+    if github:
+        from gaudi_perf.notifying.issues import IssueTracker
+
+        tracker = IssueTracker.read()
+        left_out(tracker.problems)
+        return tracker.tell, tracker.known
+    if state is None or not state.exists():
+        return None, {}
+    from gaudi_perf.stores.files import read_bytes
+    from gaudi_perf.vocabulary.documents import decode
+    from gaudi_perf.vocabulary.regression import OpenRegressions
+
+    return None, {one.key: one for one in decode(read_bytes(state), OpenRegressions, str(state)).open}
+
+
+def _findings(path: Path) -> list[Finding]:
+    """What a session found of each case that it judged."""
+    from gaudi_perf.cli.report import judged_runs, newest_session
+    from gaudi_perf.judging.regressions import Finding
+    from gaudi_perf.stores.results import SESSION_FILE, ResultsStore
+
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such directory: name that of a session, or a results directory")
+    if (path / SESSION_FILE).is_file():
+        read = ResultsStore(path.resolve().parent).read_session(path.resolve().name)
+    else:
+        read = newest_session(ResultsStore(path))
+    runs = judged_runs(read)
+    assert read.session is not None
+    return [Finding(report, runs[report.case.id][-1]) for report in read.session.cases if report.verdicts]
+
+
+def _history(directory: Path) -> Sequence[Run]:
+    from gaudi_perf.stores.history import read_history
+
+    return read_history(directory).runs if directory.is_dir() else ()
+
+
+def _subject(news: Sequence[Notice]) -> str:
+    from gaudi_perf.reports.notices import sentence
+
+    if len(news) == 1:
+        return f"gaudi-perf: {sentence(news[0])}"
+    began = sum(notice.kind == "opened" for notice in news)
+    return f"gaudi-perf: {counted(began, 'new regression')}, {len(news) - began} over"
+
+
+def _link(text: str) -> tuple[str, str]:
+    name, equals, address = text.partition("=")
+    if not (name and equals and address.startswith(("https://", "http://")) and address.isprintable()):
+        raise UserError(f'--link {shown(text)}: write a name and an address, as "run=https://..."')
+    return name, address.replace(" ", "%20").replace(">", "%3E").replace("<", "%3C")

@@ -1,0 +1,1 @@
+"""The ways on which notices reach people: issues, a webhook, e-mail."""
