@@ -145,14 +145,12 @@ def _findings(path: Path) -> list[Finding]:
     """What a session found of each case that it judged."""
     from gaudi_perf.cli.report import judged_runs, newest_session
     from gaudi_perf.judging.regressions import Finding
-    from gaudi_perf.stores.results import SESSION_FILE, ResultsStore
+    from gaudi_perf.stores.results import ResultsStore
 
     if not path.is_dir():
         raise UserError(f"{path}: there is no such directory: name that of a session, or a results directory")
-    if (path / SESSION_FILE).is_file():
-        read = ResultsStore(path.resolve().parent).read_session(path.resolve().name)
-    else:
-        read = newest_session(ResultsStore(path))
+    whole, above = path.resolve(), ResultsStore(path.resolve().parent)
+    read = above.read_session(whole.name) if above.has_document(whole.name) else newest_session(ResultsStore(path))
     runs = judged_runs(read)
     assert read.session is not None
     return [Finding(report, runs[report.case.id][-1]) for report in read.session.cases if report.verdicts]

@@ -123,7 +123,7 @@ def _opened(finding: Finding, verdict: Verdict, history: Sequence[Run]) -> OpenR
     run = finding.run
     since, session_id = run.started_at, run.session_id
     trend = trends([one for one in history if one.comparability == run.comparability]).get(run.comparability)
-    changes = [] if trend is None else changes_of(trend)
+    changes = () if trend is None else changes_of(trend).changes
     if changes and changes[-1].point.kind is VerdictKind.REGRESSED and changes[-1].since.stack.name == run.stack.name:
         since, session_id = changes[-1].since.started_at, changes[-1].since.session_id
     device, case, stack = finding.key

@@ -279,3 +279,51 @@ def test_one_pull_request(tmp_path: Path) -> None:
     nights.git("fetch", "--quiet", "origin", at="person")
     changed = nights.git("diff", "--name-only", "HEAD", "origin/baselines/nightly", at="person").split()
     assert changed == ["baselines/gaudi2/synapse-1.24.0.json", "baselines/gaudi2/synapse-1.25.0.json"]
+
+
+SBATCH = """#!/bin/sh
+# Runs a job at once: what it is given stands in the file of submissions.
+echo "$@" >> "$SUBMITTED"
+for word; do
+  case "$word" in --export=ALL,*) export $(echo "${word#--export=ALL,}" | tr , ' ') ;; esac
+done
+case "$word" in *.sbatch) "$word" >&2 ;; "nightly/conclude "*) eval "$word" >&2 ;; esac
+echo $(wc -l < "$SUBMITTED")
+"""
+DOCKER = """#!/bin/sh
+for word; do
+  case "$before" in --env) case "$word" in *=*) export "$word" ;; esac ;; esac
+  before=$word
+done
+exec bash -euc "$word"
+"""
+
+
+def test_cron_and_slurm(tmp_path: Path) -> None:
+    """A job for each release and one that waits for all of them; a regression is in the file of those that are open."""
+    nights = Nights(tmp_path)
+    for name, text in (("sbatch", SBATCH), ("docker", DOCKER)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    work = tmp_path / "person"
+    shutil.copytree(PROJECT / "nightly", work / "nightly")
+    shutil.copytree(PROJECT / "tests", work / "tests", ignore=shutil.ignore_patterns("golden", "data"))
+    nights.push("The suite")
+
+    def night(number: int, level: float) -> subprocess.CompletedProcess[str]:
+        given = {"number": number, "release": "1.24.0", "level": {1: level}}
+        variables = {"NIGHT": json.dumps(given), "GAUDI_PERF_RELEASES": "releases.toml", "NO_DEVICE": ""}
+        variables |= {"SUBMITTED": str(tmp_path / "submitted"), "GAUDI_PERF_HISTORY": str(tmp_path / "history")}
+        return subprocess.run(
+            [work / "nightly/slurm"], env={**nights._runner(), **variables}, capture_output=True, text=True, timeout=120
+        )
+
+    assert "accepted 1 of 1 case" in (done := night(1, 1.0)).stderr, done
+    first, last = (tmp_path / "submitted").read_text().splitlines()
+    assert "--constraint=synapse-1.24" in first and "IMAGE=registry.example.com/1.24.0/ubuntu24.04/2.10.0" in first
+    assert "--dependency=afterany:1" in last
+    assert "| new |" in (work / "changes.md").read_text()
+    nights.push("First baselines")
+    night(2, 1.2)
+    (known,) = json.loads((work / "open.json").read_text())["open"]
+    assert known["case"] == "bloomz7b-1x-graphs-kvcache" and known["since"] == "2026-12-02T02:00:00Z"
