@@ -7,6 +7,7 @@ import click
 import gaudi_perf
 from gaudi_perf.cli.audit import audit
 from gaudi_perf.cli.baselines import baselines
+from gaudi_perf.cli.bisect import bisect
 from gaudi_perf.cli.common import Group
 from gaudi_perf.cli.compare import compare
 from gaudi_perf.cli.complete import complete
@@ -44,6 +45,7 @@ def main() -> None:
 for command in (
     audit,
     baselines,
+    bisect,
     compare,
     complete,
     doctor,
