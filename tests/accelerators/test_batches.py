@@ -60,6 +60,7 @@ def test_a_padded_batch_on_the_cpu(spec: GroupSpec, without_kernels: Callable[[]
     importlib.util.find_spec("optimum") is None or bool(CpuAccelerator().cannot_run(True, 1)),
     reason="the emulated Gaudi needs gaudi-perf[hpu] and a compiler",
 )
+@pytest.mark.emulation
 def test_a_padded_batch_on_the_emulated_gaudi(spec: GroupSpec, tmp_path: Path) -> None:
     gaudi = EmulatedGaudi2()
     group = GroupSpec(engine=gaudi.name, model=spec.model, devices=1, scale="standin", dtype="float32")

@@ -100,6 +100,7 @@ def test_what_replaces_alibi_is_put_back(gpu: GroupSpec) -> None:
     assert transformer.build_alibi_tensor is of_ranks and engine._generation is None
 
 
+@pytest.mark.slow
 def test_the_four_variants_give_the_same_tokens_and_captures_are_counted(gpu: GroupSpec) -> None:
     driver = Driver()
     driver.load(gpu)

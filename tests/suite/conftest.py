@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
+from gaudi_perf.pytest_plugin import settings_of
 from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.verdict import Session
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +120,18 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
         if workers:
             return workers
         time.sleep(0.1)
+
+
+def refusal(*arguments: str) -> str:
+    """The sentence with which options are refused, found in this process; how pytest shows one is tested once."""
+    given = {}
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if flag.startswith("--"):
+            given[flag] = "1" if value.startswith("--") or not value else value
+    config = SimpleNamespace(getoption=given.get, rootpath=ROOT, stash=pytest.Stash())
+    with pytest.raises(UserError) as raised:
+        settings_of(config)  # type: ignore[arg-type]
+    return str(raised.value)
 
 
 Scripted = Callable[..., dict[str, Any]]

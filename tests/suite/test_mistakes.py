@@ -7,13 +7,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from gaudi_perf.pytest_plugin import settings_of
-from gaudi_perf.vocabulary.errors import UserError
-from tests.suite.conftest import ROOT, Scripted, Suite
+from tests.suite.conftest import ROOT, Scripted, Suite, refusal
 
 ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
 
@@ -46,14 +43,7 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
 )
 def test_wrong_options(arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    given = {}
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        if flag.startswith("--"):
-            given[flag] = "1" if value.startswith("--") or not value else value
-    config = SimpleNamespace(getoption=given.get, rootpath=ROOT, stash=pytest.Stash())
-    with pytest.raises(UserError) as raised:
-        settings_of(config)  # type: ignore[arg-type]
-    assert sentence in str(raised.value)
+    assert sentence in refusal(*arguments)
 
 
 def test_a_mistake_is_a_usage_error_of_pytest(suite: Suite) -> None:

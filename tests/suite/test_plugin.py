@@ -73,8 +73,11 @@ def latency(*workloads: dict[str, int]) -> str:
 
 @pytest.mark.parametrize(
     "workloads",
-    [TOKENS, [{"batch_size": 1}, {"batch_size": 4}], [*TOKENS, TOKENS[0]]],
-    ids=["tokens", "batch", "again"],
+    [
+        pytest.param(TOKENS, id="tokens", marks=pytest.mark.slow),
+        pytest.param([{"batch_size": 1}, {"batch_size": 4}], id="batch", marks=pytest.mark.slow),
+        pytest.param([*TOKENS, TOKENS[0]], id="again"),
+    ],
 )
 def test_tests_of_one_configuration_have_the_numbers_of_their_own_workloads(
     tmp_path: Path, workloads: list[dict[str, int]]

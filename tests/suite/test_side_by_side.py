@@ -11,7 +11,7 @@ import pytest
 
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.vocabulary.verdict import SharedErrorRate
-from tests.suite.conftest import INJECTED, Suite
+from tests.suite.conftest import INJECTED, Suite, refusal
 
 CASES = ["-k", "bloomz7b-1x"]
 QUICK = ["--rounds", "6", "--time-budget", "5", "--new-tokens", "4", "--benchmark-disable"]
@@ -125,14 +125,12 @@ def test_a_stack_whose_worker_cannot_start_is_one_sentence(suite: Suite, tmp_pat
         ),
     ],
 )
-def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, reported: str) -> None:
-    file = suite.place / "mine.toml"
+def test_mistakes_in_the_file_of_stacks(tmp_path: Path, text: str | None, reported: str) -> None:
+    file = tmp_path / "mine.toml"
     if text is not None:
         file.write_text(text)
-    outcome = suite("--stacks", str(file), "--candidate-stack", "new", "--baseline-stack", "old")
-    assert outcome.status == 4
-    assert reported.format(file=file) in outcome.output, outcome.output
-    assert "Traceback" not in outcome.output
+    sentence = refusal("--stacks", str(file), "--candidate-stack", "new", "--baseline-stack", "old")
+    assert reported.format(file=file) in sentence
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,5 @@ def test_mistakes_in_the_file_of_stacks(suite: Suite, text: str | None, reported
         (["--tolerance", "latency=5%,speed=2%"], "METRIC=SHARE with each metric once"),
     ],
 )
-def test_mistakes_in_options(suite: Suite, arguments: list[str], reported: str) -> None:
-    outcome = suite(*arguments)
-    assert outcome.status == 4
-    assert reported in outcome.output, outcome.output
+def test_mistakes_in_options(arguments: list[str], reported: str) -> None:
+    assert reported in refusal(*arguments)
