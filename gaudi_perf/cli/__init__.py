@@ -17,6 +17,7 @@ from gaudi_perf.cli.note import note
 from gaudi_perf.cli.notify import notify
 from gaudi_perf.cli.releases import releases
 from gaudi_perf.cli.report import report
+from gaudi_perf.cli.site import site
 from gaudi_perf.cli.table import table
 
 
@@ -54,6 +55,7 @@ for command in (
     notify,
     releases,
     report,
+    site,
     table,
 ):  # a line each, so that new ones do not meet
     main.add_command(command)

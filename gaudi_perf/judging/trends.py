@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
-from gaudi_perf.statistics.change_points import ChangePoint, change_points
+from gaudi_perf.statistics.change_points import ChangePoint, LevelChanges, change_points
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Comparability, Run, level_of
 from gaudi_perf.vocabulary.stack import Stack, stack_changes
@@ -16,36 +15,30 @@ from gaudi_perf.vocabulary.stack import Stack, stack_changes
 
 @dataclass(frozen=True)
 class SessionLevel:
-    """What one session measured of a case on one stack, by its runs that can be judged and were steady."""
+    """What one session measured of a case on one stack.
 
-    runs: tuple[Run, ...] = field(repr=False)
+    Attributes:
+        started_at: when its first run of the case began, in UTC.
+        quartiles_s: lower and upper quartile of all its rounds.
+    """
 
-    @property
-    def session_id(self) -> str:
-        """The session."""
-        return self.runs[0].session_id
+    session_id: str
+    started_at: str
+    stack: Stack
+    level_s: float
+    quartiles_s: tuple[float, float]
 
-    @property
-    def started_at(self) -> str:
-        """When its first run of the case began, in UTC."""
-        return min(run.started_at for run in self.runs)
-
-    @property
-    def stack(self) -> Stack:
-        """The stack."""
-        return self.runs[0].stack
-
-    @cached_property
-    def level_s(self) -> float:
-        """The level of its runs, in seconds."""
-        return level_of(self.runs)
-
-    @property
-    def quartiles_s(self) -> tuple[float, float]:
-        """Lower and upper quartile of all its rounds, in seconds."""
-        rounds = [latency for run in self.runs for latency in run.measurement.latencies_s]
-        lower, upper = np.quantile(rounds, (0.25, 0.75))
-        return float(lower), float(upper)
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> SessionLevel:
+        """The level of runs that can be judged and were steady, of one session."""
+        rounds = sorted(latency for run in runs for latency in run.measurement.latencies_s)
+        return cls(
+            session_id=runs[0].session_id,
+            started_at=min(run.started_at for run in runs),
+            stack=runs[0].stack,
+            level_s=level_of(runs),
+            quartiles_s=(_quantile(rounds, 0.25), _quantile(rounds, 0.75)),
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,10 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
         if not run.not_usable:
             sessions = groups.setdefault(run.comparability, {})
             sessions.setdefault((run.session_id, run.stack.name), []).append(run)
-    found = [(key, _trend(key, list(sessions.values()))) for key, sessions in groups.items()]
+    found = [
+        (key, Trend(key, version_order(SessionLevel.of(own) for own in sessions.values())))
+        for key, sessions in groups.items()
+    ]
     return dict(
         sorted(found, key=lambda item: (item[0].device, item[0].case.key, item[0].host_class, item[0].stack_label))
     )
@@ -114,8 +110,8 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
 def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> TrendChanges:
     """The changes of level of a trend and its odd sessions, in the order of its sessions."""
     sessions = trend.sessions
-    suspects = [index for index in range(1, len(sessions)) if sessions[index].stack != sessions[index - 1].stack]
-    found = change_points([session.level_s for session in sessions], suspects=suspects, tolerance=tolerance)
+    levels, stacks = [session.level_s for session in sessions], [session.stack for session in sessions]
+    found = level_changes(levels, stacks, tolerance=tolerance)
     ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in found.points]
     return TrendChanges(
         [
@@ -126,8 +122,29 @@ def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> Trend
     )
 
 
-def _trend(key: Comparability, groups: Sequence[Sequence[Run]]) -> Trend:
-    found = [SessionLevel(tuple(runs)) for runs in groups]
+def level_changes(
+    levels_s: Sequence[float], stacks: Sequence[object], *, tolerance: float = TOLERANCES[LATENCY]
+) -> LevelChanges:
+    """The changes of the levels of sessions, in the order of a trend; where stacks differ, one is likely.
+
+    Args:
+        stacks: those of the sessions, or whatever is equal where they are.
+    """
+    suspects = [index for index in range(1, len(stacks)) if stacks[index] != stacks[index - 1]]
+    return change_points(levels_s, suspects=suspects, tolerance=tolerance)
+
+
+def version_order(sessions: Iterable[SessionLevel]) -> tuple[SessionLevel, ...]:
+    """Sessions by version of the stack, and by time within a version."""
+    found = list(sessions)
     order = {session.stack.version: session.stack.order for session in found}
     found.sort(key=lambda session: (order[session.stack.version], session.started_at, session.session_id))
-    return Trend(key, tuple(found))
+    return tuple(found)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """A quantile of ordered values, between two of them in proportion (numpy's takes ten times as long for a few)."""
+    place = (len(ordered) - 1) * share
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from gaudi_perf.judging.trends import Change
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
@@ -262,6 +263,13 @@ def _against_tolerance(low: float, high: float, tolerance: float, confidence: fl
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+def changed_since(change: Change) -> str:
+    """A change of level: ``since 2026-01-31 (synapse-1.24.0): 8.0 % slower [+6.1 %, +9.9 %]``."""
+    point, since = change.point, change.since
+    ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
+    return f"since {since.started_at[:10]} ({since.stack.name}): {ratio}"
 
 
 # ---- a refresh

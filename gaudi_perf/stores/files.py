@@ -36,8 +36,8 @@ _REMEDIES = {
 }
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put ``data`` in the place of the file, whole and lasting, or leave the file as it is.
+def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Put ``data`` in the place of the file, whole and (unless it can be made again) lasting, or leave it as it is.
 
     A symbolic link is followed. The mode of the new file is what the umask gives. What is no file (``/dev/stdout``,
     ``/dev/null``, a pipe) is written to and stays what it is.
@@ -54,10 +54,11 @@ def write_atomic(path: Path, data: bytes) -> None:
             path.write_bytes(data)
             return
         kept = "nothing was written" if mode is None else "the old file is kept whole"
-        with _temporary(target.parent, data) as temporary:
+        with _temporary(target.parent, data, lasting) as temporary:
             os.replace(temporary, target)
         kept = "the new file is in its place, but may not outlast a power failure"
-        _sync_directory(target.parent)
+        if lasting:
+            _sync_directory(target.parent)
     except OSError as error:
         raise UserError(failure_sentence(path, "cannot be written", error, kept)) from None
 
@@ -146,8 +147,8 @@ def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
 
 
 @contextlib.contextmanager
-def _temporary(directory: Path, data: bytes) -> Iterator[str]:
-    """A file with this content, which is on the disk; it is removed afterwards where it was not renamed."""
+def _temporary(directory: Path, data: bytes, lasting: bool = True) -> Iterator[str]:
+    """A file with this content, on the disk if it is to last; it is removed afterwards where it was not renamed."""
     name = f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}{TEMPORARY_SUFFIX}"
     temporary = os.path.join(directory, name)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -156,7 +157,8 @@ def _temporary(directory: Path, data: bytes) -> Iterator[str]:
             remaining = memoryview(data)
             while remaining:
                 remaining = remaining[os.write(descriptor, remaining) :]
-            os.fsync(descriptor)
+            if lasting:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         yield temporary

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,13 @@ def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
     finally:
         if collecting:
             gc.enable()
+
+
+def run_decoder() -> Callable[[str], Run]:
+    """What reads a run document by its path, without its details; parts that many runs share are decoded once.
+    It raises UserError if the document is malformed or cannot be read.
+    """
+    return _Index(None).decode
 
 
 def _read(directory: Path, use_index: bool) -> HistoryRead:

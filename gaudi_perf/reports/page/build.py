@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, Trend, changes_of
+from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, changes_of
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
 from gaudi_perf.reports.page.environments import Environments
@@ -21,6 +21,7 @@ from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.reports.wording import (
     case_headline,
+    changed_since,
     error_rate,
     explanation,
     learned_noise,
@@ -31,7 +32,7 @@ from gaudi_perf.reports.wording import (
     title,
 )
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.formats import interval, percent, rate, seconds, slower_or_faster
+from gaudi_perf.vocabulary.formats import percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.origin import Origin
@@ -41,7 +42,7 @@ from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 _DIGITS = 5
 _FIELD = re.compile(r"[a-z ]+?(?= ['\"0-9])")
 """The field that a sentence of ``differences`` begins with."""
-_STATES = {
+STATES = {
     "failed": "not measured",
     "invalid": "INVALID",
     "regressed": "REGRESSED",
@@ -53,7 +54,9 @@ _STATES = {
     "skipped": "skipped",
 }
 """Key and name of what a case can come to, worst first."""
-_ORDER = {key: index for index, key in enumerate(_STATES)}
+LOOK = ("failed", "invalid", "regressed", "waived")
+"""What needs a look."""
+_ORDER = {key: index for index, key in enumerate(STATES)}
 
 
 @dataclass
@@ -101,7 +104,7 @@ class PageBuilder:
             about=self._about(),
             links=links_of(session.origin),
             stacks=[harmless(name) for name in self._stacks],
-            counts=[(key, name, counts[key]) for key, name in _STATES.items() if counts[key]],
+            counts=[(key, name, counts[key]) for key, name in STATES.items() if counts[key]],
             environments=self._environments.all,
             cases=cases,
             commands=[harmless(command) for command in self.commands],
@@ -136,7 +139,7 @@ class PageBuilder:
 
     def _case(self, report: CaseReport) -> data.ShownCase:
         runs = self.runs.get(report.case.id, ())
-        state = _state(report)
+        state = state_of(report)
         shown = data.ShownCase(
             id=harmless(report.case.id, 300),
             state=state,
@@ -215,19 +218,8 @@ class PageBuilder:
         return () if entry is None else entry.runs
 
     def _trend(self, trend: Trend, report: CaseReport) -> data.ShownTrend:
-        """The trend by time; one session can measure several versions, so that its changes are found by version."""
-        sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
         tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
-        happened = changes_of(trend, tolerance=tolerance)
-        return data.ShownTrend(
-            at=[int(datetime.fromisoformat(one.started_at[:19] + "+00:00").timestamp() // 60) for one in sessions],
-            level=[_rounded(one.level_s) for one in sessions],
-            low=[_rounded(one.quartiles_s[0]) for one in sessions],
-            high=[_rounded(one.quartiles_s[1]) for one in sessions],
-            stack=[self._places[one.stack.name] for one in sessions],
-            changes=[_change(sessions, one) for one in happened.changes],
-            odd=[_odd(one) for one in happened.odd],
-        )
+        return shown_trend(trend, changes_of(trend, tolerance=tolerance), self._places)
 
     def _alone(self, run: Run, trend: Trend | None) -> str:
         """Why there is no trend, in a few words; empty if there is one."""
@@ -251,6 +243,20 @@ class PageBuilder:
         return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
 
 
+def shown_trend(trend: Trend, happened: TrendChanges, places: Mapping[str, int]) -> data.ShownTrend:
+    """The trend by time, stacks by their places; one session can measure several, so changes are found by version."""
+    sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
+    return data.ShownTrend(
+        at=[int(datetime.fromisoformat(one.started_at[:19] + "+00:00").timestamp() // 60) for one in sessions],
+        level=[_rounded(one.level_s) for one in sessions],
+        low=[_rounded(one.quartiles_s[0]) for one in sessions],
+        high=[_rounded(one.quartiles_s[1]) for one in sessions],
+        stack=[places[one.stack.name] for one in sessions],
+        changes=[level_change_of(sessions.index(one.since), one) for one in happened.changes],
+        odd=[odd_session_of(one) for one in happened.odd],
+    )
+
+
 def links_of(origin: Origin | None) -> list[tuple[str, str, str]]:
     """Name, text and address (may be empty) of the commit, the CI's run and the pull request."""
     if origin is None:
@@ -268,28 +274,29 @@ def written_about(notes: Sequence[Note], case_id: str, device: str) -> list[data
     return [(note.added_at[:10], harmless(note.text)) for note in notes if note.about(case_id, device)]
 
 
-def _change(sessions: Sequence[SessionLevel], found: Change) -> data.LevelChange:
-    point, since = found.point, found.since
+def level_change_of(index: int, found: Change) -> data.LevelChange:
+    """A change of level, of which the session of this index is the first."""
     return data.LevelChange(
-        index=sessions.index(since),
-        ratio=_rounded(point.ratio),
-        text=f"since {since.started_at[:10]} ({since.stack.name}): "
-        f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}",
+        index=index,
+        ratio=_rounded(found.point.ratio),
+        text=changed_since(found),
         changed=[harmless(line) for line in found.stack_changes],
     )
 
 
-def _odd(found: OddSession) -> str:
+def odd_session_of(found: OddSession) -> str:
+    """A session that is no change of level, in a clause."""
     standing = "the newest session: too early to say" if found.newest else "an odd session, no change of level"
     return f"{found.session.started_at[:10]} ({found.session.stack.name}): {slower_or_faster(found.ratio)}, {standing}"
 
 
 def _worst_first(report: CaseReport) -> tuple[int, float]:
     ratio = report.verdicts[0].ratio if report.verdicts else None
-    return _ORDER[_state(report)], -(ratio or 0.0)
+    return _ORDER[state_of(report)], -(ratio or 0.0)
 
 
-def _state(report: CaseReport) -> str:
+def state_of(report: CaseReport) -> str:
+    """The key of what a case came to."""
     if report.failed or (not report.verdicts and not report.skipped):
         return "failed"
     if report.skipped:

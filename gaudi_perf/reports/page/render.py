@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from gaudi_perf.reports.page.build import LOOK
 from gaudi_perf.reports.page.data import Page, ShownComparison
 from gaudi_perf.reports.page.scripts import ASSETS, script
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.vocabulary.formats import change, interval, seconds
 
-_LOOK = ("failed", "invalid", "regressed", "waived")
 _MOST_CARDS = 8
 
 BAR_WIDTH, BAR_HEIGHT = 132, 18
@@ -24,8 +25,8 @@ BAR_WIDTH, BAR_HEIGHT = 132, 18
 
 def render_page(page: Page) -> bytes:
     """The page as HTML in UTF-8."""
-    look = [case for case in page.cases if case.state in _LOOK][:_MOST_CARDS]
-    return _render("page.html.jinja", [script("main")], page=page, look=look, data=embedded(page))
+    look = [case for case in page.cases if case.state in LOOK][:_MOST_CARDS]
+    return _render("page.html.jinja", [script("main")], page=page, look=look, data=as_markup(msgspec.json.encode(page)))
 
 
 def render_words(title: str, tables: Sequence[Words]) -> bytes:
@@ -42,12 +43,12 @@ def render_words(title: str, tables: Sequence[Words]) -> bytes:
     return _render("table.html.jinja", [], title=title, tables=shown)
 
 
-def embedded(page: Page) -> Markup:
-    """The data as JSON that no HTML parser takes for markup: ``<``, ``>`` and ``&`` are written as escapes."""
-    data = msgspec.json.encode(page).decode()
+def as_markup(json: bytes) -> Markup:
+    """JSON that no HTML parser takes for markup: ``<``, ``>`` and ``&`` are written as escapes."""
+    text = json.decode()
     for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    return Markup(data)
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 def bar(comparison: ShownComparison) -> dict[str, float]:
@@ -75,6 +76,24 @@ def _render(template: str, scripts: list[str], **values: object) -> bytes:
         f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
+    return render(
+        template,
+        policy=policy,
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        bar=bar,
+        interval=interval,
+        **values,
+    )
+
+
+def render(template: str, **values: object) -> bytes:
+    """A template with values; texts are escaped."""
+    return _environment().get_template(template).render(**values).encode()
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -83,15 +102,7 @@ def _render(template: str, scripts: list[str], **values: object) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters.update(change=change, seconds=seconds)
-    text = environment.get_template(template).render(
-        policy=policy,
-        style=Markup(style),
-        scripts=[Markup(script) for script in scripts],
-        bar=bar,
-        interval=interval,
-        **values,
-    )
-    return text.encode()
+    return environment
 
 
 def _hash(text: str) -> str:

@@ -4,9 +4,9 @@ import { csv } from "./numbers.js";
 import { copyButton, save, savePicture } from "./taking.js";
 
 /**
- * A figure. `numbers` is `{ heads, rows }`, rows made when they are asked for; `name` is that of files.
+ * A figure. `numbers` is `{ heads, rows }`, rows made when they are asked for, listed unless told; `name` is that of files.
  */
-export function figure({ title, caption = [], name, numbers, open = false }, ...children) {
+export function figure({ title, caption = [], name, numbers, listed = true, open = false }, ...children) {
   const made = el("figure", { "aria-label": title });
   const tools = el("span", { class: "take" });
   if (children.some((child) => child?.classList.contains("plot"))) {
@@ -23,7 +23,7 @@ export function figure({ title, caption = [], name, numbers, open = false }, ...
   made.append(heading);
   if (caption.length) made.append(el("figcaption", {}, ...caption));
   made.append(...children.filter(Boolean));
-  if (numbers) made.append(numbersOf(title, numbers, open));
+  if (numbers && listed) made.append(numbersOf(title, numbers, open));
   return made;
 }
 

@@ -2,6 +2,7 @@
 import { button, el } from "./elements.js";
 
 let acts = {};
+let started = false;
 
 function typing(target) {
   return target.closest?.("input, textarea, select, dialog, [contenteditable]");
@@ -21,6 +22,8 @@ function help() {
 /** Keys and what they do: `{ j: ["next case", act] }`. `?` lists them. */
 export function startKeys(own) {
   acts = { ...own, "?": ["this list", help] };
+  if (started) return;
+  started = true;
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     const found = acts[event.key];

@@ -63,11 +63,13 @@ export function ticks(low, high, count) {
   return found;
 }
 
-/** Labels of durations; as many digits as it takes for neighbours to differ. */
+/** Labels of durations; as many digits as it takes for each to be what it says, and for neighbours to differ. */
 export function tickLabels(values) {
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : Math.abs(values[0]);
+  const meant = (label) => Number.parseFloat(label) * { s: 1, ms: 1e-3, µs: 1e-6 }[label.split(" ")[1] || "s"];
   for (let digits = 2; digits < 7; digits++) {
     const labels = values.map((value) => seconds(value, digits));
-    if (new Set(labels).size === labels.length) return labels;
+    if (labels.every((label, index) => Math.abs(meant(label) - values[index]) < 0.02 * step)) return labels;
   }
   return values.map((value) => seconds(value, 7));
 }

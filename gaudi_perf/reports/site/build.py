@@ -1,0 +1,339 @@
+"""From records to the data of the site's pages."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_changes
+from gaudi_perf.reports.page.build import STATES, level_change_of, links_of, odd_session_of, written_about
+from gaudi_perf.reports.page.data import Pair, ShownTrend
+from gaudi_perf.reports.page.stored import StoredBaselines
+from gaudi_perf.reports.site import data
+from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.wording import changed_since
+from gaudi_perf.vocabulary.baseline import comparability_of
+from gaudi_perf.vocabulary.note import Note
+from gaudi_perf.vocabulary.run import differences
+from gaudi_perf.vocabulary.stack import stack_changes
+
+SPARK = 40
+"""How many of the newest levels stand beside a case."""
+_PREVIOUS = 14
+
+
+class SiteBuilder:
+    """The data of each page; ``problems`` has a sentence for every baseline that could not be read."""
+
+    def __init__(self, records: Records, baselines: Path, notes: Sequence[Note]) -> None:
+        self.records, self._notes = records, notes
+        self._stored = StoredBaselines(baselines, {known.key.device for known in records.trends})
+        self.problems = list(self._stored.problems)
+        self._found: dict[int, TrendChanges] = {}
+        self._since: dict[int, list[int]] = {}
+        stacks = records.stacks
+        self._stack_names = [stack.name for stack in stacks]
+        self._stack_order = {stack.name: (stack.kind, stack.order) for stack in stacks}
+        ranks = {order: rank for rank, order in enumerate(sorted(set(self._stack_order.values())))}
+        self._version_rank = np.array([ranks[self._stack_order[name]] for name in self._stack_names], dtype=np.int64)
+        lengths = [len(session.points) // POINT.itemsize for session in records.sessions]
+        self._points: Points = (
+            np.concatenate([session.levels for session in records.sessions]) if lengths else np.empty(0, POINT)
+        )
+        self._session = np.repeat(np.arange(len(lengths)), lengths)
+        order = np.argsort(self._points["trend"], kind="stable")
+        edges = np.searchsorted(self._points["trend"][order], np.arange(len(records.trends) + 1))
+        self._of_trend = [order[start:end] for start, end in itertools.pairwise(edges)]
+
+    @cached_property
+    def by_time(self) -> list[KnownSession]:
+        """The sessions, oldest first."""
+        return sorted(self.records.sessions, key=lambda session: (session.at, session.session_id))
+
+    @cached_property
+    def newest(self) -> KnownSession:
+        """The newest session that came to its end; where none did, the newest."""
+        ended = [session for session in self.by_time if session.title]
+        return (ended or self.by_time)[-1]
+
+    def names(self) -> data.Names:
+        """What other data refers to."""
+        known = {name: index for index, name in enumerate(self.records.cases)}
+        cases = list(self.records.cases)
+        trends = []
+        for trend in self.records.trends:
+            key = trend.key
+            if key.case.id not in known:  # of a session that never ended
+                known[key.case.id] = len(cases)
+                cases.append(key.case.id)
+            more = [key.stack_label, "" if key.case.weights == "dummy" else key.case.weights, key.host_class]
+            words = harmless(", ".join(part for part in more if part))
+            trends.append(
+                data.TrendName(page=trend.slug, case=known[key.case.id], device=harmless(key.device), more=words)
+            )
+        return data.Names(
+            cases=[harmless(name, 300) for name in cases],
+            states=list(STATES.items()),
+            baselines=self.records.baselines,
+            stacks=[harmless(stack.name) for stack in self.records.stacks],
+            trends=trends,
+        )
+
+    def session(self, session: KnownSession) -> data.SessionTable:
+        """The page of a session."""
+        rows = session.cases
+        about: list[Pair] = [
+            ("Began", f"{session.started_at[:16].replace('T', ' ')} UTC"),
+            ("Device", ", ".join(session.devices)),
+            ("Stack", ", ".join(session.stacks)),
+        ]
+        return data.SessionTable(
+            id=session.session_id,
+            at=session.started_at[:16].replace("T", " "),
+            title=session.title or "This session never came to its end",
+            about=[(name, harmless(value)) for name, value in about if value],
+            links=links_of(session.origin),
+            headlines=session.headlines,
+            case=rows["case"].tolist(),
+            state=rows["state"].tolist(),
+            trend=rows["trend"].tolist(),
+            baseline=rows["baseline"].tolist(),
+            level=_known(rows["level"]),
+            before=_known(rows["before"]),
+            ratio=_known(rows["ratio"]),
+            low=_known(rows["low"]),
+            high=_known(rows["high"]),
+            levels=(session.levels["trend"].tolist(), [_rounded(one) for one in session.levels["level"].tolist()]),
+        )
+
+    def index(self) -> data.Index:
+        """The first page."""
+        newest = self.session(self.newest)
+        previous = [session for session in self.by_time if session is not self.newest][-_PREVIOUS:]
+        return data.Index(
+            newest=newest,
+            sparks={trend: self._spark(trend) for trend in newest.trend if trend >= 0},
+            previous=[(session.session_id, _line(session)) for session in reversed(previous)],
+            problems=[harmless(problem) for problem in self.problems],
+        )
+
+    def trends(self) -> list[data.ListedTrend]:
+        """All trends that have a level, those that were measured last first."""
+        found = []
+        for index, own in enumerate(self._of_trend):
+            if own.size:
+                changes = self._changes(index).changes
+                last = self._points[own[np.argmax(self._points["at"][own])]]
+                found.append(
+                    data.ListedTrend(
+                        trend=index,
+                        at=_moment(int(last["at"])),
+                        sessions=int(own.size),
+                        level=_rounded(float(last["level"])),
+                        ratio=_rounded(changes[-1].point.ratio) if changes else None,
+                        since=changed_since(changes[-1]) if changes else "",
+                    )
+                )
+        return sorted(found, key=lambda one: one.at, reverse=True)
+
+    def sessions(self) -> list[data.ListedSession]:
+        """All sessions, newest first."""
+        found = []
+        for session in reversed(self.by_time):
+            counts = Counter(session.cases["state"].tolist())
+            found.append(
+                data.ListedSession(
+                    id=session.session_id,
+                    at=session.started_at[:16].replace("T", " "),
+                    title=session.title or "never came to its end",
+                    devices=harmless(", ".join(session.devices)),
+                    stacks=harmless(", ".join(session.stacks)),
+                    cases=sum(counts.values()),
+                    counts=dict(sorted(counts.items())),
+                )
+            )
+        return found
+
+    def releases(self) -> list[data.Release]:
+        """The levels on each version of the stack, oldest version first."""
+        levels: dict[str, dict[int, list[float]]] = {}
+        sessions: dict[str, set[int]] = {}
+        for index, own in enumerate(self._of_trend):
+            for stack in np.unique(self._points["stack"][own]):
+                here = own[self._points["stack"][own] == stack]
+                name = self._stack_names[int(stack)]
+                levels.setdefault(name, {}).setdefault(index, []).extend(self._points["level"][here].tolist())
+                sessions.setdefault(name, set()).update(self._session[here].tolist())
+        order = dict(self._stack_order)
+        for label, baseline in self._stored.by_label.items():
+            order.setdefault(baseline.stack.name, (baseline.stack.kind, baseline.stack.order))
+            for index, level in self._stored_levels(label):
+                levels.setdefault(baseline.stack.name, {}).setdefault(index, [level])
+        return [
+            data.Release(
+                name=harmless(name),
+                sessions=len(sessions.get(name, ())),
+                trend=list(levels[name]),
+                level=[_rounded(float(np.median(values))) for values in levels[name].values()],
+            )
+            for name in sorted(levels, key=lambda name: order[name])
+        ]
+
+    def trend(self, index: int) -> data.TrendPage:
+        """The page of a trend that has a level."""
+        key = self.records.trends[index].key
+        own, happened, places = self._by_time(index), self._changes(index), self._places(index)
+        points = self._points[own]
+        names = list(dict.fromkeys(self._stack_names[stack] for stack in dict.fromkeys(points["stack"].tolist())))
+        numbers = {name: number for number, name in enumerate(names)}
+        of_stack = np.array([numbers.get(name, -1) for name in self._stack_names])
+        stacks = of_stack[points["stack"]]
+        workload = key.case.workload
+        about = [
+            ("Device", key.device),
+            ("Workload", f"{workload.new_tokens} new tokens, batch {workload.batch_size}, {workload.dtype}"),
+            ("Weights", key.case.weights + ("" if key.case.scale == "full" else ", stand-in shapes")),
+            ("Host", key.host_class),
+            ("Stack's label", key.stack_label),
+            ("Sessions", str(own.size)),
+        ]
+        by_version = sorted(names, key=lambda name: self._stack_order[name])
+        return data.TrendPage(
+            case=harmless(key.case.id, 300),
+            device=harmless(key.device),
+            about=[(name, harmless(value)) for name, value in about if value],
+            trend=ShownTrend(
+                at=points["at"].tolist(),
+                level=_all_rounded(points["level"]),
+                low=_all_rounded(points["low"]),
+                high=_all_rounded(points["high"]),
+                stack=stacks.tolist(),
+                changes=[
+                    level_change_of(place, change) for place, change in zip(places, happened.changes, strict=True)
+                ],
+                odd=[odd_session_of(odd) for odd in happened.odd],
+            ),
+            stacks=[harmless(name) for name in names],
+            sessions=self._session[own].tolist(),
+            levels=[
+                (harmless(name), _rounded(float(np.median(points["level"][here]))), int(here.sum()))
+                for name in by_version
+                for here in [stacks == numbers[name]]
+            ],
+            written=written_about(self._notes, key.case.id, key.device),
+        )
+
+    def measured(self) -> list[int]:
+        """The trends that have a level."""
+        return [index for index, own in enumerate(self._of_trend) if own.size]
+
+    def touched(self, sessions: set[str]) -> set[int]:
+        """The trends of these sessions."""
+        return {
+            int(trend)
+            for session in self.records.sessions
+            if session.session_id in sessions
+            for trend in np.unique(session.levels["trend"])
+        }
+
+    def _by_time(self, index: int) -> NDArray[np.int64]:
+        own = self._of_trend[index]
+        return own[np.lexsort((self._session[own], self._points["at"][own]))]
+
+    def _changes(self, index: int) -> TrendChanges:
+        """The changes of a trend, as ``judging.trends`` finds them: by version, and by time within a version."""
+        if index not in self._found:
+            own = self._of_trend[index]
+            points = self._points[own]
+            own = own[np.lexsort((self._session[own], points["at"], self._version_rank[points["stack"]]))]
+            stacks = self._points["stack"][own].tolist()
+            found = level_changes(self._points["level"][own].tolist(), stacks)
+            self._found[index] = TrendChanges(
+                [
+                    Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
+                    for point in found.points
+                    for before, since in [(self._level(own[point.index - 1]), self._level(own[point.index]))]
+                ],
+                [OddSession(self._level(own[odd.index]), odd.ratio, odd.newest) for odd in found.odd],
+            )
+            places = {place: number for number, place in enumerate(self._by_time(index).tolist())}
+            self._since[index] = [places[int(own[point.index])] for point in found.points]
+        return self._found[index]
+
+    def _places(self, index: int) -> list[int]:
+        """Where the changes of a trend lie, by time."""
+        self._changes(index)
+        return self._since[index]
+
+    def _level(self, place: int) -> SessionLevel:
+        point = self._points[place]
+        return SessionLevel(
+            session_id=self.records.sessions[self._session[place]].session_id,
+            started_at=f"{np.datetime64(int(point['at']), 'm')}:00Z",
+            stack=self.records.stacks[point["stack"]],
+            level_s=float(point["level"]),
+            quartiles_s=(float(point["low"]), float(point["high"])),
+        )
+
+    def _spark(self, index: int) -> data.Spark:
+        own, happened = self._by_time(index), self._changes(index)
+        first = max(own.size - SPARK, 0)
+        return data.Spark(
+            level=_all_rounded(self._points["level"][own[first:]]),
+            changes=[
+                (place - first, _rounded(change.point.ratio))
+                for place, change in zip(self._places(index), happened.changes, strict=True)
+                if place >= first
+            ],
+            since=changed_since(happened.changes[-1]) if happened.changes else "",
+        )
+
+    def _stored_levels(self, label: str) -> list[tuple[int, float]]:
+        """Levels of a baseline, with the trends that could be compared with them."""
+        baseline = self._stored.by_label[label]
+        ids: dict[str, list[int]] = {}
+        for index, known in enumerate(self.records.trends):
+            if known.key.device == baseline.device.name:
+                ids.setdefault(known.key.case.id, []).append(index)
+        return [
+            (index, case.level_s)
+            for case in baseline.cases
+            for index in ids.get(case.id, ())
+            if not differences(
+                comparability_of(case, baseline.device, baseline.stack_of(case)), self.records.trends[index].key
+            )
+        ]
+
+
+def _line(session: KnownSession) -> str:
+    when = session.started_at[:16].replace("T", " ")
+    return harmless(f"{when}, {', '.join(session.stacks)}: {session.title or 'never came to its end'}")
+
+
+def _moment(at: int) -> str:
+    return f"{datetime.fromtimestamp(at * 60, timezone.utc):%Y-%m-%d %H:%M}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _all_rounded(values: NDArray[np.floating]) -> list[float]:
+    """Values with five significant digits; those of a list are alike, so that as many decimals do for all."""
+    if not values.size:
+        return []
+    decimals = 4 - math.floor(math.log10(float(values.max())))
+    return np.round(values.astype(np.float64), decimals).tolist()  # type: ignore[no-any-return]
+
+
+def _known(values: NDArray[np.float32]) -> list[float | None]:
+    return [None if value != value else _rounded(value) for value in values.tolist()]

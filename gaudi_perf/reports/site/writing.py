@@ -1,0 +1,163 @@
+"""Writes the site's files: those that are not there, and those whose content changed."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+import msgspec
+
+import gaudi_perf
+from gaudi_perf.reports.page.render import as_markup, render
+from gaudi_perf.reports.page.scripts import ASSETS, script
+from gaudi_perf.reports.site.build import SiteBuilder
+from gaudi_perf.reports.site.records import KnownSession
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.stores.files import make_directory, write_atomic
+
+VERSION_FILE = ".site-version"
+_FEED_ENTRIES = 50
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: 'self'; base-uri 'none'; form-action 'none'"
+)
+_COLOURS = {"slower": "#c24e00", "failed": "#a8447a", "fine": "#00795a", "open": "#946200"}
+
+
+class SiteWriter:
+    """Writes a site into a directory; ``written`` counts its files."""
+
+    def __init__(self, output: Path, name: str, address: str) -> None:
+        self._output, self._name = output, name
+        self._address = address.rstrip("/")
+        self.written = 0
+        self._folders: set[Path] = set()
+
+    def write(self, builder: SiteBuilder, new: set[str]) -> None:
+        """Write everything that changed since sessions were ``new``, or all of it where another release wrote it.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        assets = {"assets/site.js": script("site").encode(), "assets/site.css": (ASSETS / "page.css").read_bytes()}
+        stamp = hashlib.sha256(b"".join(assets.values()) + f"{gaudi_perf.__version__}{self._name}".encode()).hexdigest()
+        before = self._output / VERSION_FILE
+        whole = not before.is_file() or before.read_text("utf-8", "replace") != stamp
+        touched = builder.touched(new)
+        for index in builder.measured():
+            known = builder.records.trends[index]
+            if whole or index in touched or not (self._output / f"cases/{known.slug}.html").is_file():
+                page = builder.trend(index)
+                self._page(f"cases/{known.slug}.html", f"{page.case} on {page.device}", "trend", page)
+        for session in builder.by_time:
+            own = f"sessions/{session.session_id}"
+            if whole or session.session_id in new or not (self._output / f"{own}.js").is_file():
+                self._data(f"{own}.js", f"session/{session.session_id}", builder.session(session))
+                self._page(
+                    f"{own}.html", session.title or session.session_id, "session", session.session_id, [f"{own}.js"]
+                )
+        self._data("data/names.js", "names", builder.names())
+        self._data("data/index.js", "index", builder.index())
+        self._data("data/trends.js", "trends", builder.trends())
+        self._data("data/sessions.js", "sessions", builder.sessions())
+        self._data("data/places.js", "places", [session.session_id for session in builder.records.sessions])
+        self._data("data/releases.js", "releases", builder.releases())
+        self._page("index.html", self._name, "index", None, ["data/index.js"])
+        self._page("cases.html", "Cases", "trends", None, ["data/trends.js"])
+        self._page("sessions.html", "Sessions", "sessions", None, ["data/sessions.js"])
+        self._page("compare.html", "Compare", "compare", None, ["data/sessions.js", "data/releases.js"])
+        for path, content in assets.items():
+            self._file(path, content)
+        self._file("badge.svg", badge(builder.newest).encode())
+        self._file("feed.xml", self._feed(builder).encode())
+        self._file(VERSION_FILE, stamp.encode())  # the last: a site that was not finished is written anew
+
+    def _page(self, path: str, title: str, kind: str, value: object, scripts: list[str] | None = None) -> None:
+        up = "../" * path.count("/")
+        more = ["data/places.js"] if kind == "trend" else []
+        content = render(
+            "site.html.jinja",
+            policy=_POLICY,
+            title=title,
+            name=self._name,
+            kind=kind,
+            up=up,
+            sources=[f"{up}{one}" for one in ("data/names.js", *(scripts or []), *more, "assets/site.js")],
+            data=as_markup(msgspec.json.encode(value)),
+            version=gaudi_perf.__version__,
+        )
+        self._file(path, content)
+
+    def _data(self, path: str, key: str, value: object) -> None:
+        """Data as a script, since a page from disk may load nothing else."""
+        content = as_markup(msgspec.json.encode(value))
+        self._file(path, f"(window.gaudiPerf ||= {{}})[{as_markup(msgspec.json.encode(key))}] = {content};\n".encode())
+
+    def _file(self, path: str, content: bytes) -> None:
+        file = self._output / path
+        if file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content:
+            return
+        if file.parent not in self._folders:
+            make_directory(file.parent)
+            self._folders.add(file.parent)
+        write_atomic(file, content, lasting=False)
+        self.written += 1
+
+    def _feed(self, builder: SiteBuilder) -> str:
+        """An Atom feed (RFC 4287) of the newest sessions that came to their end."""
+        sessions = [session for session in builder.by_time if session.title][-_FEED_ENTRIES:]
+        updated = sessions[-1].started_at if sessions else builder.newest.started_at
+        base = self._address or "."
+        lines = [
+            '<?xml version="1.0" encoding="utf-8"?>',
+            '<feed xmlns="http://www.w3.org/2005/Atom">',
+            f"<title>{escape(self._name)}</title>",
+            f"<id>{escape(self._address or f'urn:gaudi-perf:{_tag(self._name)}')}</id>",
+            f"<updated>{_time(updated)}</updated>",
+            f"<link href={quoteattr(f'{base}/index.html')}/>",
+            f"<generator version={quoteattr(gaudi_perf.__version__)}>gaudi-perf</generator>",
+        ]
+        if self._address:
+            lines.append(f'<link rel="self" href={quoteattr(f"{base}/feed.xml")}/>')
+        for session in reversed(sessions):
+            table = builder.session(session)
+            about = "; ".join(f"{name}: {value}" for name, value in table.about)
+            ids = builder.records.cases
+            cases = "".join(f"\n{harmless(ids[case], 300)}: {text}" for case, text in table.headlines.items())
+            lines += [
+                "<entry>",
+                f"<title>{escape(table.title)}</title>",
+                f"<id>urn:gaudi-perf:{_tag(session.session_id)}</id>",
+                f"<updated>{_time(session.started_at)}</updated>",
+                "<author><name>gaudi-perf</name></author>",
+                f"<link href={quoteattr(f'{base}/sessions/{session.session_id}.html')}/>",
+                f"<summary>{escape(about + cases)}</summary>",
+                "</entry>",
+            ]
+        return "\n".join([*lines, "</feed>", ""])
+
+
+def badge(session: KnownSession) -> str:
+    """What the newest session came to, as a small picture."""
+    words = session.title or "not finished"
+    kind = "slower" if "slower" in words and not words.startswith("No case") else "fine"
+    kind = "failed" if any(word in words for word in ("INVALID", "not measured", "not finished")) else kind
+    kind = "open" if kind == "fine" and any(word in words for word in ("undecided", "without", "Nothing")) else kind
+    left, right = 74, 14 + round(6.4 * len(words))
+    text = 'y="14" fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f"aria-label={quoteattr(f'gaudi-perf: {words}')}><title>{escape(f'gaudi-perf: {words}')}</title>"
+        f'<rect width="{left + right}" height="20" rx="3" fill="#444"/>'
+        f'<path d="M{left} 0h{right - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H{left}z" fill="{_COLOURS[kind]}"/>'
+        f'<text x="8" {text}>gaudi-perf</text><text x="{left + 7}" {text}>{escape(words)}</text></svg>\n'
+    )
+
+
+def _time(started_at: str) -> str:
+    return f"{datetime.fromisoformat(started_at[:19]):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _tag(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
