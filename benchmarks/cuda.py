@@ -29,7 +29,7 @@ from cuda_report import ALL, fastest_step, report
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS
 from gaudi_perf.stores.results import read_runs
-from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.models import shipped_model
 
 SHORTEST_S = 30.0
 """A job of less is not begun."""
@@ -94,7 +94,7 @@ class Benchmark:
     def _group_size(self) -> int:
         """The most devices among which the heads of both models divide."""
         options = self._arguments
-        heads = [model_named(name).shape_at(options.scale).heads for name in (options.model, options.small)]
+        heads = [shipped_model(name).at(options.scale).heads for name in (options.model, options.small)]
         return max(count for count in range(1, self._devices + 1) if not any(each % count for each in heads))
 
     def _do(self, what: str, **changes: Any) -> None:

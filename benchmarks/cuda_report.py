@@ -10,7 +10,7 @@ from cuda_jobs import WARM_UP, Job
 
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS
 from gaudi_perf.statistics.roofline import generation_bytes
-from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.workload import Workload
 
 ALL = ("eager-kvcache", "graphs-kvcache", "eager-nocache", "graphs-nocache")
@@ -98,7 +98,7 @@ def report(jobs: list[Job], best: str, suite: dict[str, Any]) -> str:
 def limit_of(job: Job, name: str, bandwidth: float) -> float:
     """The memory's limit, in seconds."""
     workload = Workload(new_tokens=job["new_tokens"], dtype=job["dtype"])
-    shape = model_named(job["model"]).shape_at(job["scale"])
+    shape = shipped_model(job["model"]).at(job["scale"])
     return float(generation_bytes(shape, workload, "nocache" not in name) / (bandwidth * job["devices"]))
 
 

@@ -25,7 +25,7 @@ from gaudi_perf.protocol import Weights
 from gaudi_perf.stores.completions import CompletionsFile, read_completions
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.dataset import Dataset
-from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller import completing
 from gaudi_perf.workers.controller.measuring import Measurer
@@ -91,7 +91,7 @@ def _bare(place: Path, source: Path, case: Case, count: int) -> Iterator[float]:
     from gaudi_perf.protocol import GroupSpec
 
     torch.set_num_threads(1)
-    model = dummy_model(model_named(case.configuration.model).standin, case.workload.dtype)
+    model = dummy_model(shipped_model(case.configuration.model).standin, case.workload.dtype)
     group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype=case.workload.dtype)
     ids, _ = PromptSource(Dataset(source=str(source)), PROMPT, group, str(place / "bare")).prompts(0, count)
     generation = PlainGeneration(model, NEW, kv_cache=True)

@@ -12,10 +12,11 @@ from typing import Annotated
 
 import msgspec
 
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import WeightsKind
 from gaudi_perf.vocabulary.dataset import Dataset, Tokens
 from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt, Seconds, TokenId
-from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.models import Scale, shipped_model
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -35,7 +36,10 @@ class Weights(Document, frozen=True):
 
 
 class GroupSpec(Document, frozen=True):
-    """What a worker group holds; cases that agree in this share the group."""
+    """What a worker group holds; cases that agree in this share the group.
+
+    ``architecture`` and ``hub_id`` are None and empty for the models of the suite's own catalogue.
+    """
 
     engine: Name
     model: Name
@@ -44,6 +48,18 @@ class GroupSpec(Document, frozen=True):
     dtype: Dtype
     weights: Weights = Weights()
     threads: PositiveInt | None = None
+    architecture: Architecture | None = None
+    hub_id: str = ""
+
+    @property
+    def built(self) -> Architecture:
+        """What the model is made of."""
+        return self.architecture or shipped_model(self.model).at(self.scale)
+
+    @property
+    def repository(self) -> str:
+        """The model's repository on the hub."""
+        return self.hub_id or shipped_model(self.model).hub_id
 
 
 class Variant(Document, frozen=True):

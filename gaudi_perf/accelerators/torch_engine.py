@@ -20,7 +20,6 @@ from gaudi_perf.generation.prompts import Prompt, prompt_of
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 
@@ -49,7 +48,7 @@ class Generation(Protocol):
 
 
 class TorchEngine(Engine):
-    """Holds a BLOOM model, or a rank's part of it.
+    """Holds a model, or a rank's part of it.
 
     Attributes:
         device_type: what PyTorch calls the device.
@@ -90,7 +89,7 @@ class TorchEngine(Engine):
             UserError: something is not installed.
         """
         leave_out_scikit_learn()
-        from transformers import BloomForCausalLM  # noqa: F401
+        from transformers import AutoModelForCausalLM  # noqa: F401
 
     def take_device(self) -> None:
         """See that there is a device, once everything is imported and before weights are put on it.
@@ -118,12 +117,11 @@ class TorchEngine(Engine):
 
         self._group = group
         filled_on = self.device_type if self.fills_on_device else "cpu"
-        shape = model_named(group.model).shape_at(group.scale)
-        progress(f"{group.weights.label} weights, {shape.weight_bytes(group.dtype) / 1e9:.2g} GB")
+        progress(f"{group.weights.label} weights, {group.built.weight_bytes(group.dtype) / 1e9:.2g} GB")
         if group.devices > 1:
             self._model = sharded_model(group, progress, filled_on)
         elif group.weights.kind == "dummy":
-            self._model = dummy_model(shape, group.dtype, device=filled_on).to(self.device_type)
+            self._model = dummy_model(group.built, group.dtype, device=filled_on).to(self.device_type)
         else:
             self._model = load_model(group).to(self.device_type)
         self._forward = self._model.forward
@@ -134,7 +132,7 @@ class TorchEngine(Engine):
 
     def memory_bandwidth(self) -> float | None:
         group = self._loaded()
-        weights = model_named(group.model).shape_at(group.scale).weight_bytes(group.dtype) // group.devices
+        weights = group.built.weight_bytes(group.dtype) // group.devices
         bandwidth = measured_bandwidth(self.device_type, weights, self.synchronize)
         self.release_memory()
         return bandwidth

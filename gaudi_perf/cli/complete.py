@@ -54,7 +54,7 @@ _LINE_EVERY_SECONDS = 10.0
 @click.option(
     "--batch-size", type=_COUNT, default=values.DATASET_BATCH_SIZE, show_default=True, help="Prompts at once."
 )
-@click.option("--model", default="bloomz7b", show_default=True, help="bloomz176b, bloomz7b or bloomz560m.")
+@click.option("--model", default="bloomz7b", show_default=True, help="As pytest's.")
 @click.option("--devices", type=_COUNT, default=1, show_default=True, help="Devices that share the model.")
 @click.option("--graphs/--eager", default=True, show_default=True, help="As in pytest's cases.")
 @click.option("--kv-cache/--no-kv-cache", default=True, show_default=True, help="As in pytest's cases.")
@@ -99,12 +99,13 @@ def complete(
     from gaudi_perf.session.session import CannotRunError, PerfSession
     from gaudi_perf.session.settings import DatasetSettings, Settings
     from gaudi_perf.session.writing import last_lines
+    from gaudi_perf.stores.models import Catalogue
     from gaudi_perf.stores.resolution import check_against
     from gaudi_perf.vocabulary.configuration import Configuration
     from gaudi_perf.vocabulary.dataset import Dataset
-    from gaudi_perf.vocabulary.models import model_named
 
-    model_named(model)
+    catalogue = Catalogue(Path())
+    chosen = catalogue.model(model)
     check_against(asked["against"], baselines_dir)
     accelerator = accelerator_named(asked["accelerator"], processes=asked["devices"])
     source = {name: asked[name] for name in ("configuration", "column", "split")}
@@ -116,9 +117,13 @@ def complete(
         baselines_directory=baselines_dir,
         results_directory=results_dir,
         dataset=dataset,
+        catalogue=catalogue,
+        models=(chosen,),
         **{name: asked[name] for name in ("weights", "dtype", "against")},
     )
-    case = settings.dataset_case(Configuration(model=model, devices=asked["devices"], graphs=graphs, kv_cache=kv_cache))
+    case = settings.dataset_case(
+        Configuration(model=chosen.name, devices=asked["devices"], graphs=graphs, kv_cache=kv_cache)
+    )
     session = PerfSession(settings, [case])
     try:
         with ending_orderly(lambda text: click.echo(text, err=True)), _shown_progress() as progress:

@@ -86,7 +86,7 @@ def waive(
         if remove:
             removed = waivers.remove(case, device)
         else:
-            added.append(_waiver(case, device, until, reason, up_to, kind))
+            added.append(_waiver(store, case, device, until, reason, up_to, kind))
             if not unmeasured:
                 _require_measured(device, store, results_dir)
             waivers.add(added[0])
@@ -163,13 +163,25 @@ def over(waiver: Waiver, places: Sequence[Place]) -> str:
     return ended[-1] if ended else ""
 
 
-def _waiver(case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str) -> Waiver:
+def _require_model(name: str, store: BaselineStore) -> None:
+    """Raise UserError unless a model is in the catalogue, or in a baseline."""
+    from gaudi_perf.stores.models import Catalogue
+
+    catalogue = Catalogue(Path())
+    if name in catalogue.names:
+        return
+    if not any(entry.case.configuration.model == name for place in store.list() for entry in store.load(place).cases):
+        raise UserError(f"unknown model {name!r}: the models are {', '.join(catalogue.names)}")
+
+
+def _waiver(
+    store: BaselineStore, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
+) -> Waiver:
     from datetime import datetime, timezone
 
     import msgspec
 
     from gaudi_perf.vocabulary.configuration import configuration_of
-    from gaudi_perf.vocabulary.models import model_named
     from gaudi_perf.vocabulary.stack import STACK_KINDS
     from gaudi_perf.vocabulary.waiver import Waiver
 
@@ -179,7 +191,7 @@ def _waiver(case: str, device: str, until: str | None, reason: str | None, up_to
     configuration = configuration_of(case)
     if configuration is None:
         raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
-    model_named(configuration.model)
+    _require_model(configuration.model, store)
     if kind not in STACK_KINDS:
         raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(STACK_KINDS)}")
     fields = {

@@ -11,7 +11,6 @@ from typing import Any
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.dataset import SPLITS, Dataset, Tokens
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 
 _KINDS = {
     **{".csv": "csv", ".parquet": "parquet", ".txt": "text", ".text": "text"},
@@ -34,7 +33,7 @@ class PromptSource:
             UserError: the dataset, split, column or tokenizer is not there.
         """
         self._prompt_tokens = prompt_tokens
-        self._vocabulary = model_named(group.model).shape_at(group.scale).vocabulary
+        self._vocabulary = group.built.vocabulary
         self._tokenizer: Any = None
         if group.weights.kind != "dummy":
             from gaudi_perf.generation.weights import load_tokenizer  # which imports transformers

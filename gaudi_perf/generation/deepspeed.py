@@ -17,7 +17,6 @@ import torch.distributed as dist
 
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 
 _GRAIN = 64
 _SHARED_MEMORY_OPERATOR = "deepspeed_shm_comm"
@@ -51,19 +50,17 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
         UserError: the weights are not there, or not those of the model.
     """
     import deepspeed
-    from transformers import AutoModelForCausalLM
     from transformers.models.bloom.modeling_bloom import BloomBlock
 
-    from gaudi_perf.generation.dummy import DummyValues, bloom_config
+    from gaudi_perf.generation.dummy import DummyValues, config_of, model_without_memory
     from gaudi_perf.generation.shards import Checkpoint, fill, shapes_of
     from gaudi_perf.generation.weights import checked_config, place_of, source_of
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    dummy = model_named(group.model).shape_at(group.scale) if group.weights.kind == "dummy" else None
-    config = checked_config(group) if dummy is None else bloom_config(dummy)
+    dummy = group.built if group.weights.kind == "dummy" else None
+    config = checked_config(group) if dummy is None else config_of(dummy)
     dtype = getattr(torch, group.dtype)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    model = model_without_memory(config, group.dtype)
     whole = shapes_of(model)
     with ExitStack() as files:
         if dummy is not None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from gaudi_perf.vocabulary.models import Shape
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import Dtype
 
 _BLOCK = 1_000_003
@@ -19,63 +25,102 @@ _ADDED = 1.0
 """The same of the matrices that they end with, all layers together. Much more and tokens fall into a rut; much less and
 they depend on the last token alone."""
 
-
-def bloom_config(shape: Shape) -> BloomConfig:
-    """The configuration of a BLOOM model of a shape; token ids of the published models."""
-    return BloomConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden_size,
-        n_layer=shape.layers,
-        n_head=shape.heads,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=3,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-    )
+_EMBEDDING = re.compile(r"embed|lm_head|\bwte\b|\bwpe\b")
+_ENDING = re.compile(r"\.(dense|dense_4h_to_h|[ocw]_proj|out_proj|down_proj\w*|wo|w2|fc2|fc_out)(\.weight)?$")
+"""Of the matrices that attention or MLP end with, whatever they are called."""
+_LAST_NORM = re.compile(r"^\w+\.(decoder\.)?(ln_f|norm_f|norm|final_layernorm|final_layer_norm|layer_norm)\.weight$")
 
 
-def dummy_model(shape: Shape, dtype: Dtype, seed: int = 0, device: str = "cpu") -> BloomForCausalLM:
-    """A BLOOM model whose weights are made up; they are the same on every device.
+def config_of(architecture: Architecture) -> PretrainedConfig:
+    """The configuration of transformers for an architecture.
+
+    Raises:
+        UserError: transformers does not know the family, or refuses the values.
+    """
+    try:
+        config = AutoConfig.for_model(architecture.family, **architecture.configuration)
+    except Exception as error:  # a value that does not fit raises whatever it leads to
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise UserError(f"transformers cannot make a {architecture.family} of this configuration: {reason}") from None
+    if config.pad_token_id is None:  # which is masked or never looked at
+        config.pad_token_id = 0
+    return config
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Parameters that modules make are on the meta device; their buffers are made, since nobody else knows them."""
+    register = torch.nn.Module.register_parameter
+
+    def on_meta(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
+        register(module, name, parameter)
+        if parameter is not None and not parameter.is_meta:  # else it is tied to one that is there
+            made = torch.nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+            module._parameters[name] = made
+
+    torch.nn.Module.register_parameter = on_meta
+    try:
+        yield
+    finally:
+        torch.nn.Module.register_parameter = register
+
+
+def model_without_memory(config: PretrainedConfig, dtype: Dtype) -> PreTrainedModel:
+    """A model whose parameters have shapes and types, and no memory; the class by way of Auto, which optimum-habana may
+    have replaced by its own.
+    """
+    with without_memory():
+        return AutoModelForCausalLM.from_config(config, torch_dtype=getattr(torch, dtype)).eval()
+
+
+def dummy_model(architecture: Architecture, dtype: Dtype, seed: int = 0, device: str = "cpu") -> Any:
+    """A model whose weights are made up; they are the same on every device.
 
     Memory is taken once, on the device and in the final dtype, and filled with a small random block, tiled: 7 billion
     normal numbers would take minutes.
     """
-    with torch.device("meta"):
-        # The class by way of Auto, which optimum-habana may have replaced by its own.
-        model = AutoModelForCausalLM.from_config(bloom_config(shape))
-    model = model.to(dtype=getattr(torch, dtype)).to_empty(device=device)
+    model = model_without_memory(config_of(architecture), dtype)
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                module._parameters[name] = torch.nn.Parameter(torch.empty_like(parameter, device=device))
+    model.to(device)  # the buffers
     model.tie_weights()
-    values = DummyValues(shape, seed, device)
+    values = DummyValues(architecture, seed, device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             whole = tuple(parameter.shape)
-            if parameter.dim() > 1:
+            if parameter.dim() > 1 and not _special(name):
                 _tile(parameter.view(-1), values.scaled(name, whole[-1]), 0)
             else:
-                parameter.copy_(values.read(name, whole, (slice(0, whole[0]),)))
+                parameter.copy_(values.read(name, whole, tuple(slice(0, size) for size in whole)))
     return model.eval()
 
 
 class DummyValues:
     """The made-up values in slices: a rank of several makes its own only."""
 
-    def __init__(self, shape: Shape, seed: int = 0, device: str = "cpu") -> None:
-        self._layers = shape.layers
+    def __init__(self, architecture: Architecture, seed: int = 0, device: str = "cpu") -> None:
+        self._layers = architecture.layers
+        # Gemma's norms multiply by one more than their weights.
+        self._neutral = 0.0 if architecture.family.startswith("gemma") else 1.0
         self._block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed)).to(device)
 
     def read(self, name: str, whole: tuple[int, ...], part: tuple[slice, ...]) -> torch.Tensor:
-        """Part of a weight, in float32, by its name in ``BloomForCausalLM`` and the shape of the whole."""
+        """Part of a weight, in float32, by its name in the whole model and the shape of the whole."""
         rows = part[0]
         count = rows.stop - rows.start
+        if name.endswith("A_log"):  # S4D-real, as Mamba begins
+            return torch.arange(1, whole[1] + 1, device=self._block.device).log().expand(count, -1)
         if len(whole) == 1:
-            if name.endswith("ln_f.weight"):
-                # The output head is the embedding: without random signs, the likeliest token is always the last one.
-                return self._block[-whole[0] :].sign()[rows]
-            # layer norms are neutral, biases are zero
-            return torch.full((count,), 1.0 if name.endswith("weight") else 0.0, device=self._block.device)
-        width = part[1].stop - part[1].start
+            if _LAST_NORM.match(name):
+                # An output head may be the embedding: without random signs, the likeliest token is always the last one.
+                return self._block[-whole[0] :].sign()[rows] - (1.0 - self._neutral)
+            # norms are neutral, biases are zero, Mamba's D is one
+            ones = self._neutral if name.endswith("weight") else float(name.endswith(".D"))
+            return torch.full((count,), ones, device=self._block.device)
         block = self.scaled(name, whole[-1])
+        width = part[1].stop - part[1].start
         made = torch.empty(count, width, device=block.device)
         if width == whole[-1]:
             _tile(made.view(-1), block, rows.start * width)
@@ -89,13 +134,17 @@ class DummyValues:
 
     def scaled(self, name: str, width: int) -> torch.Tensor:
         """The random block with the spread of a matrix that is so wide."""
-        if "embeddings" in name or "lm_head" in name:
+        if _EMBEDDING.search(name):
             gain = 1.0
-        elif "query_key_value" in name or "dense_h_to_4h" in name:
-            gain = _GAIN
-        else:
+        elif _ENDING.search(name):
             gain = _ADDED / self._layers**0.5
+        else:
+            gain = _GAIN
         return self._block * (gain / width**0.5)
+
+
+def _special(name: str) -> bool:
+    return name.endswith("A_log")
 
 
 def _tile(flat: torch.Tensor, block: torch.Tensor, offset: int) -> None:

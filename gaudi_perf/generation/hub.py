@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 
 # What a model and a tokenizer are read from. Beside them repositories hold other formats, evaluations and logs.
 _WANTED = [
@@ -37,7 +36,7 @@ def fetched_once_per_host(group: GroupSpec, meet: Callable[[], None], progress: 
     """
     if group.weights.kind != "hub":
         return group
-    repository = model_named(group.model).hub_id
+    repository = group.repository
     if os.environ["LOCAL_RANK"] == "0":
         progress(f"fetching {repository}")
         fetched(repository)

@@ -12,13 +12,13 @@ from transformers.generation.streamers import BaseStreamer
 from gaudi_perf.generation.tracing import Tracer
 
 if TYPE_CHECKING:
-    from transformers import BloomForCausalLM
+    from transformers import PreTrainedModel
 
 
 class PlainGeneration:
     """Greedy generation of a fixed number of tokens, whatever tokens come out."""
 
-    def __init__(self, model: BloomForCausalLM, new_tokens: int, kv_cache: bool) -> None:
+    def __init__(self, model: PreTrainedModel, new_tokens: int, kv_cache: bool) -> None:
         """Replaces the model's own generation configuration."""
         self._model, self._new_tokens = model, new_tokens
         self._arguments: dict[str, Any] = {}

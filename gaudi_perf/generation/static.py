@@ -6,6 +6,7 @@ replayed. transformers' ``generate`` is not used: it grows its inputs by a token
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from transformers.cache_utils import StaticCache
 from gaudi_perf.generation.tracing import Tracer
 
 if TYPE_CHECKING:
-    from transformers import BloomForCausalLM
+    from transformers import PreTrainedModel
 
 Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
 """One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their
@@ -33,7 +34,7 @@ class StaticGeneration(ABC):
 
     def __init__(
         self,
-        model: BloomForCausalLM,
+        model: PreTrainedModel,
         prompt_tokens: int,
         new_tokens: int,
         batch_size: int = 1,
@@ -49,6 +50,9 @@ class StaticGeneration(ABC):
             ranks: among how many ranks the attention heads are divided.
         """
         self._model, self._prompt_tokens, self._ranks = model, prompt_tokens, ranks
+        # Gemma 3 calls its base otherwise than it says.
+        self._base = model.base_model if model.base_model is not model else model.model
+        self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
         # The last token is never fed back, so no step ever sees it.
         self.mask = torch.ones(batch_size, prompt_tokens + new_tokens - 1, dtype=torch.long, device=model.device)
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=model.device)
@@ -103,6 +107,24 @@ class StaticGeneration(ABC):
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A step by transformers' forward pass."""
 
+    def _positions_in(self, positions: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The positions of a step within each sequence: padding on the left does not count."""
+        if not self._takes_positions:
+            return {}
+        return {"position_ids": (self.mask.cumsum(-1) - 1).clamp(min=0).index_select(1, positions)}
+
+    def _chosen(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next tokens and their logits, of hidden states (batch, 1, width): what DeepSpeed's head takes.
+
+        Cohere scales its logits, and Gemma caps them.
+        """
+        logits = self._model.get_output_embeddings()(hidden)[:, 0]
+        if (scale := getattr(self._model.config, "logit_scale", None)) is not None:
+            logits = logits * scale
+        if (cap := getattr(self._model.config, "final_logit_softcapping", None)) is not None:
+            logits = torch.tanh(logits / cap) * cap
+        return logits.argmax(-1, keepdim=True), logits
+
     def _decode(self, token: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The step of every token but the first."""
         return self._forward(token, position)
@@ -138,15 +160,38 @@ class CachedStaticGeneration(StaticGeneration):
         return self._step(token, self._positions[index - 1])
 
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = self._model.transformer(
+        hidden = self._base(
             input_ids=input_ids,
             past_key_values=self._cache,
             attention_mask=self.mask,
             cache_position=positions,
             use_cache=True,
+            **self._positions_in(positions),
         ).last_hidden_state
-        logits = self._model.lm_head(hidden[:, -1:])[:, 0]  # DeepSpeed's head takes three dimensions
-        return logits.argmax(-1, keepdim=True), logits
+        return self._chosen(hidden[:, -1:])
+
+
+class StateSpaceGeneration(CachedStaticGeneration):
+    """Greedy generation of a state-space model: what a KV cache is elsewhere, is a state of fixed size here."""
+
+    def _make_buffers(self) -> None:
+        from transformers.models.mamba.modeling_mamba import MambaCache
+
+        model, device = self._model, self._model.device
+        self._cache = MambaCache(model.config, self.mask.shape[0], device=device, dtype=model.dtype)
+        kernel = model.config.conv_kernel
+        self._prompt_positions = torch.arange(kernel, device=device)  # by which the model knows the prompt
+        self._positions = torch.full((self._output.shape[1],), kernel, device=device).split(1)
+
+    def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self._base(
+            input_ids=input_ids,
+            cache_params=self._cache,
+            cache_position=positions,
+            attention_mask=self.mask[:, : self._prompt_tokens] if input_ids.shape[1] > 1 else None,
+            use_cache=True,
+        ).last_hidden_state
+        return self._chosen(hidden[:, -1:])
 
 
 class UncachedStaticGeneration(StaticGeneration):
@@ -158,8 +203,8 @@ class UncachedStaticGeneration(StaticGeneration):
 
     def _make_buffers(self) -> None:
         self._sequence = torch.full_like(self.mask, self._model.config.pad_token_id)
-        length = self.mask.shape[1]
-        self._last = torch.arange(self._prompt_tokens - 1, length, device=self._model.device).split(1)
+        self._all = torch.arange(self.mask.shape[1], device=self._model.device)
+        self._last = self._all[self._prompt_tokens - 1 :].split(1)
 
     def _first(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self._sequence[:, : self._prompt_tokens] = prompt
@@ -172,8 +217,14 @@ class UncachedStaticGeneration(StaticGeneration):
         return self._step(self._sequence, self._last[index])
 
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = self._model.transformer(
-            input_ids=input_ids, attention_mask=self.mask, use_cache=False
+        hidden = self._base(
+            input_ids=input_ids, attention_mask=self.mask, use_cache=False, **self._positions_in(self._all)
         ).last_hidden_state
-        logits = self._model.lm_head(hidden.index_select(1, positions))[:, 0]
-        return logits.argmax(-1, keepdim=True), logits
+        return self._chosen(hidden.index_select(1, positions))
+
+
+def kind_of(model: PreTrainedModel, kv_cache: bool) -> type[StaticGeneration]:
+    """The kind of static generation for a model."""
+    if not kv_cache:
+        return UncachedStaticGeneration
+    return StateSpaceGeneration if hasattr(model.config, "state_size") else CachedStaticGeneration

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BloomConfig, BloomForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from gaudi_perf.generation.dummy import bloom_config
+from gaudi_perf.generation.dummy import config_of
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.stores.models import checkpoint_fields, hub_fields
+from gaudi_perf.vocabulary.architectures import architecture_of
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 
 
-def load_model(group: GroupSpec) -> BloomForCausalLM:
+def load_model(group: GroupSpec) -> Any:
     """The group's model with its real weights, on the CPU, in the group's dtype.
 
     Raises:
@@ -46,48 +48,46 @@ def load_model(group: GroupSpec) -> BloomForCausalLM:
     return loaded.eval()
 
 
-def checked_config(group: GroupSpec) -> BloomConfig:
-    """The configuration of the group's real weights.
+def checked_config(group: GroupSpec) -> PretrainedConfig:
+    """The configuration of the group's real weights, as the allow list of its family takes it.
 
     Raises:
-        UserError: there is none, or it is that of another model.
+        UserError: there is none, it is that of another model, or the weights are quantized.
     """
-    source, place = source_of(group), Path(place_of(group))
+    source = f"--weights {source_of(group)}"
     if group.weights.kind == "path":
-        if not (place / "config.json").is_file():
-            raise UserError(f"--weights {place}: has no config.json: name a directory as the hub's repositories are")
+        place = Path(place_of(group))
+        fields = checkpoint_fields(place, source)
         if not any(place.glob("*.safetensors")):
             raise UserError(
                 f"--weights {place}: has no *.safetensors file: other formats are not read, convert them first"
             )
-    try:
-        fields, _ = BloomConfig.get_config_dict(str(place))
-        config = BloomConfig.from_dict(fields)
-        kinds = {str(kind) for kind in fields.get("architectures") or [fields.get("model_type", "bloom")]}
-    except Exception as error:  # a field of another type raises whatever it leads to
-        remedy = (
-            "name a directory as the hub's repositories are"
-            if place.is_dir()
-            else "is the hub reachable, or HF_HUB_OFFLINE set? --weights dummy needs neither"
+    elif group.weights.path:
+        fields = checkpoint_fields(Path(group.weights.path), source)
+    else:
+        fields = hub_fields(group.repository, "--weights hub:")
+    found, _ = architecture_of(fields, f"{source}: config.json")
+    if isinstance(fields, dict) and fields.get("quantization_config") is not None:
+        raise UserError(
+            f"{source}: its weights are quantized (quantization_config): name others, they are not measured"
         )
-        raise UserError(f"--weights: {source}: its config.json cannot be read ({_line(error)}): {remedy}") from None
-    if not {"BloomForCausalLM", "BloomModel", "bloom"} & kinds:
-        found = ", ".join(sorted(kinds))
-        raise UserError(f"--weights: {source} is no BloomForCausalLM but {found}: name a directory with BLOOM weights")
+    wanted = group.built
+    if found.family != wanted.family:
+        raise UserError(
+            f"{source}: is of the architecture {found.family}, and {group.model} is of {wanted.family}: name a "
+            "directory with its weights"
+        )
     if group.weights.kind == "path" and group.scale == "full":
-        model = model_named(group.model)
-        published = bloom_config(model.shape)
         differing = [
-            f"{name} is {found}, not {wanted}"
-            for name in ("hidden_size", "n_layer", "n_head", "vocab_size")
-            if (found := getattr(config, name)) != (wanted := getattr(published, name))
+            f"{wanted.of_family.name_of(size)} is {found.size(size)}, not {wanted.size(size)}"
+            for size in ("width", "layers", "heads", "kv_heads", "vocabulary")
+            if found.size(size) != wanted.size(size)
         ]
         if differing:
             raise UserError(
-                f"--weights {source}: is not {model.title}: {', '.join(differing)}; "
-                "use --scale standin for other shapes"
+                f"{source}: is not {group.model}: {', '.join(differing)}; use --scale standin for other shapes"
             )
-    return config
+    return config_of(found)
 
 
 def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
@@ -108,7 +108,7 @@ def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
 
 def source_of(group: GroupSpec) -> str:
     """Where the group's weights come from, as people call it: a directory, or a repository on the hub."""
-    return group.weights.path if group.weights.kind == "path" else model_named(group.model).hub_id
+    return group.weights.path if group.weights.kind == "path" else group.repository
 
 
 def place_of(group: GroupSpec) -> str:

@@ -14,6 +14,7 @@ from gaudi_perf.accelerators import accelerator_named, accelerator_names
 from gaudi_perf.accelerators.base import Emulation
 from gaudi_perf.session import values
 from gaudi_perf.session.settings import MOST_RUNS, DatasetSettings, Settings
+from gaudi_perf.stores.models import Catalogue
 from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
@@ -39,6 +40,9 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--accelerator", "NAME", values.choice(names),
              f"What to measure on: {listed(names)}. 'auto' (default) takes the first that is there; the CPU "
              "always is."),
+            ("--model", "MODEL[,MODEL...]", values.names,
+             "Models of the matrix: names of the catalogue (the suite's, and models.toml of the project), directories "
+             "of checkpoints, or repositories of the hub (default: BLOOMZ's three). docs/models.md."),
             ("--devices", "N[,N...]", values.device_counts,
              "Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are "
              "skipped; on the CPU, naming a count starts that many processes."),
@@ -280,8 +284,11 @@ def _settings(given: Given, project: Path) -> Settings:
         raise UserError(f"--turns rounds: {accelerator.name} is held by one worker group at a time: leave it out")
     if auto or runs is None:
         runs = (most or MOST_RUNS) if auto else (RUNS_FOR_BASELINES if refresh else Settings.runs)
+    catalogue = Catalogue(project)
     return Settings(
         accelerator=accelerator,
+        catalogue=catalogue,
+        models=tuple(catalogue.model(name) for name in given("--model", ())),
         scale=given("--scale", accelerator.default_scale),
         baselines_directory=baselines,
         results_directory=given("--results-dir", project / "results"),

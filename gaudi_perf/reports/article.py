@@ -12,7 +12,7 @@ from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, seconds
-from gaudi_perf.vocabulary.models import MODELS
+from gaudi_perf.vocabulary.models import shipped
 
 if TYPE_CHECKING:
     import pandas
@@ -63,7 +63,7 @@ class Article:
         rows: list[Sequence[Cell]] = []
         for row in self.rows:
             cells: list[Cell] = [
-                MODELS[row.model].title if row.model in MODELS else row.model,
+                shipped()[row.model].title if row.model in shipped() else row.model,
                 f"{row.devices}x",
                 row.device,
                 row.stack,
@@ -175,7 +175,7 @@ def usd_per_million_tokens(price: float, devices: int, latency_s: float, tokens:
 def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
     import pandas
 
-    models = list(MODELS)
+    models = list(shipped())
     orders = {order: rank for rank, order in enumerate(sorted({entry.stack.order for entry in entries}))}
     columns = ["real", "place", "device", "kind", "stack", "order", "count_down", "level_s", *_SAME]
     frame: pandas.DataFrame = pandas.DataFrame(

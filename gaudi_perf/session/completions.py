@@ -12,7 +12,6 @@ from gaudi_perf.session.session import CannotRunError, PerfSession
 from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.references import Reference, judge_references
 
@@ -41,7 +40,9 @@ def wrong_completions(session: PerfSession, model: str, path: Path) -> list[str]
         UserError: the file cannot be read, or the worker failed.
     """
     if session.settings.weights.kind == "dummy":
-        raise CannotRunError(f"needs the weights of {model_named(model).hub_id}: --weights hub, or --weights DIR")
+        raise CannotRunError(
+            f"needs the weights of {session.settings.model(model).hub_id}: --weights hub, or --weights DIR"
+        )
     try:
         references = msgspec.json.decode(path.read_bytes(), type=References).completions
     except (OSError, msgspec.DecodeError) as error:

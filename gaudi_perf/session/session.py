@@ -138,7 +138,8 @@ class PerfSession:
         if self.found is None:
             return self._why_none
         of_dataset = case.workload.prompt.startswith("dataset ")
-        return why_not(case, self.settings.accelerator, self.found, batches=of_dataset)
+        settings = self.settings
+        return why_not(case, settings.built(case), settings.accelerator, self.found, batches=of_dataset)
 
     def measure(self, case: Case) -> list[Run]:
         """The runs of a case on the stack in question.
@@ -215,6 +216,7 @@ class PerfSession:
             self.doing,
             launch,
             settings.hosts,
+            settings.model,
         )
 
     def directory(self) -> Path:

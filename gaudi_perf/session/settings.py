@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.protocol import Weights
 from gaudi_perf.session import values
+from gaudi_perf.stores.models import Catalogue
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES, Metric
-from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.models import Model, Scale, bloomz
 from gaudi_perf.vocabulary.workload import Dtype, Workload
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
@@ -51,6 +53,8 @@ class Settings:
     """What was asked for.
 
     Attributes:
+        catalogue: the models that have a name.
+        models: those of --model; empty for BLOOMZ's.
         devices: device counts of the matrix.
         hosts: the hosts of --hostfile; None for this machine alone.
         runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
@@ -73,6 +77,8 @@ class Settings:
     scale: Scale
     baselines_directory: Path
     results_directory: Path
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    models: tuple[Model, ...] = ()
     weights: Weights = field(default_factory=Weights)
     dtype: Dtype = "bfloat16"
     new_tokens: int = 100
@@ -104,6 +110,23 @@ class Settings:
 
         return Rules(tolerances=self.tolerances, gates=self.gates)
 
+    @property
+    def matrix(self) -> Sequence[Model]:
+        """The models that tests are parametrized with."""
+        return self.models or bloomz()
+
+    def model(self, name: str) -> Model:
+        """The model of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        return next((model for model in self.models if model.name == name), None) or self.catalogue.model(name)
+
+    def built(self, case: Case) -> Architecture:
+        """What the model of a case is made of."""
+        return self.model(case.configuration.model).at(case.scale)
+
     def case(self, configuration: Configuration, **workload: Any) -> Case:
         """The case of a configuration with what was asked for.
 
@@ -113,6 +136,7 @@ class Settings:
         """
         return Case(
             configuration=configuration,
+            architecture=self.model(configuration.model).digest_at(self.scale),
             accelerator=self.accelerator.kind,
             workload=Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **workload}),
             scale=self.scale,

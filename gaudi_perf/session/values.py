@@ -110,6 +110,14 @@ def device_counts(text: str) -> tuple[int, ...]:
     return tuple(sorted({positive_integer(part.strip(), meaning) for part in text.split(",")}))
 
 
+def names(text: str) -> tuple[str, ...]:
+    """The names of ``a,b``, each once."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(found):
+        raise ValueError("it takes names, with a comma between two")
+    return found
+
+
 def weights(text: str) -> Weights:
     """Where weights come from."""
     from gaudi_perf.protocol import Weights

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median, pstdev
 from typing import Literal
 
-from gaudi_perf.vocabulary.models import Shape
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.workload import Dtype
 
@@ -46,7 +46,7 @@ class Agreement:
     sentence: str = ""
 
 
-def relative_rounding(dtype: Dtype, shape: Shape) -> float:
+def relative_rounding(dtype: Dtype, built: Architecture) -> float:
     """How far logits may be apart by rounding, relative to their spread over the vocabulary.
 
     Rounding errors of ``n`` operations that are independent with mean zero grow like ``sqrt(n) u`` (Higham and Mary,
@@ -54,12 +54,12 @@ def relative_rounding(dtype: Dtype, shape: Shape) -> float:
     roundings of all layers. 16-bit types are summed up in float32, so only results count; a float32 result is itself a
     sum of up to ``4 h`` rounded terms.
     """
-    terms = 4 * shape.hidden_size if dtype == "float32" else 1
-    roundings = max(_ROUNDINGS_PER_LAYER * shape.layers, _LEAST_ROUNDINGS)
+    terms = 4 * built.hidden_size if dtype == "float32" else 1
+    roundings = max(_ROUNDINGS_PER_LAYER * built.layers, _LEAST_ROUNDINGS)
     return _FACTOR * UNIT_ROUNDOFF[dtype] * math.sqrt(roundings * terms)
 
 
-def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Shape) -> Agreement:
+def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, built: Architecture) -> Agreement:
     """Compare two configurations that were led along the same tokens, at every step.
 
     The median of five steps in a row may be as far apart as rounding allows, a single step three times as far.
@@ -70,7 +70,7 @@ def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Sh
     if ours.token_ids != theirs.token_ids or not ours.sample or not theirs.sample:
         raise ValueError("traces along different tokens, or without samples, cannot be compared")
     steps = len(ours.sample)
-    allowed = [_allowed(theirs, step, dtype, shape) for step in range(steps)]
+    allowed = [_allowed(theirs, step, dtype, built) for step in range(steps)]
     shares = [
         pstdev(left - right for left, right in zip(mine, other, strict=True)) / limit
         for mine, other, limit in zip(ours.sample, theirs.sample, allowed, strict=True)
@@ -87,14 +87,14 @@ def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, shape: Sh
                 f"{most * allowed[step]:.3g}",
             )
     return _worst(
-        _choice(theirs, step, ours.likeliest[step][0], dtype, shape)
+        _choice(theirs, step, ours.likeliest[step][0], dtype, built)
         for step in range(steps)
         if ours.likeliest[step][0] != theirs.likeliest[step][0]
     )
 
 
 def compare_tokens(
-    trace: TokenTrace, ours: Sequence[int], theirs: Sequence[int], dtype: Dtype, shape: Shape
+    trace: TokenTrace, ours: Sequence[int], theirs: Sequence[int], dtype: Dtype, built: Architecture
 ) -> Agreement:
     """Compare tokens with those of another run, whose logits are not known, up to the first that differs.
 
@@ -105,17 +105,17 @@ def compare_tokens(
         return Agreement("same")
     if step >= len(trace.token_ids) or step >= len(theirs) or step >= len(ours):
         return Agreement("wrong", f"{len(ours)} tokens are not as many as {len(theirs)}")
-    return _choice(trace, step, theirs[step], dtype, shape)
+    return _choice(trace, step, theirs[step], dtype, built)
 
 
-def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, shape: Shape) -> Agreement:
+def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, built: Architecture) -> Agreement:
     """Whether the tokens of a greedy generation elsewhere, and ours, are what one model generates.
 
     Each of the other's tokens, along which the trace has our logits, must be the likeliest of its step, or as near to
     it as rounding allows; so must ours where the two part.
     """
     noted = _worst(
-        _choice(trace, step, token, dtype, shape)
+        _choice(trace, step, token, dtype, built)
         for step, token in enumerate(trace.token_ids)
         if token != trace.likeliest[step][0]
     )
@@ -126,7 +126,7 @@ def compare_reference(trace: TokenTrace, ours: Sequence[int], dtype: Dtype, shap
         return Agreement("wrong", f"{len(ours)} tokens are not as many as {len(trace.token_ids)}")
     if ours[parting] == trace.likeliest[parting][0]:
         return noted
-    return _worst([noted, _choice(trace, parting, ours[parting], dtype, shape)])
+    return _worst([noted, _choice(trace, parting, ours[parting], dtype, built)])
 
 
 def first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int | None:
@@ -146,13 +146,13 @@ def _worst(found: Iterable[Agreement]) -> Agreement:
     return noted
 
 
-def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, shape: Shape) -> Agreement:
+def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, built: Architecture) -> Agreement:
     """Whether another configuration may choose this token, where a trace has its own likeliest one."""
     likeliest, logits = trace.likeliest[step], trace.logits[step]
     known = token in likeliest or token == trace.token_ids[step]
     logit = logits[likeliest.index(token)] if token in likeliest else trace.followed[step] if known else logits[-1]
     gap = logits[0] - logit
-    allowed = 2 * _allowed(trace, step, dtype, shape)  # each of the two logits may be off
+    allowed = 2 * _allowed(trace, step, dtype, built)  # each of the two logits may be off
     where = f"step {step + 1} of {len(trace.token_ids)}: token {token} instead of {likeliest[0]}"
     size = f"{'' if known else 'more than '}{gap:.3g}"
     if gap > allowed:
@@ -160,7 +160,7 @@ def _choice(trace: TokenTrace, step: int, token: int, dtype: Dtype, shape: Shape
     return Agreement("rounding", f"{where}, whose logit is {size} higher; rounding allows {allowed:.3g}")
 
 
-def _allowed(trace: TokenTrace, step: int, dtype: Dtype, shape: Shape) -> float:
+def _allowed(trace: TokenTrace, step: int, dtype: Dtype, built: Architecture) -> float:
     """How far a logit of a step may be off by rounding: that of the layers, and its own."""
     own = _FACTOR * UNIT_ROUNDOFF[dtype] * trace.magnitude[step]
-    return relative_rounding(dtype, shape) * trace.spread[step] + own
+    return relative_rounding(dtype, built) * trace.spread[step] + own

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED, Bandwidth
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.models import MODELS, Shape, model_named
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
@@ -30,33 +30,31 @@ class Roofline:
         return self.limit_s / latency_s
 
 
-def roofline(case: Case, device: Device, measured: float | None = None) -> Roofline | None:
+def roofline(case: Case, built: Architecture, device: Device, measured: float | None = None) -> Roofline | None:
     """The memory's limit for a case on a device, or None where the device's bandwidth is not known.
 
     Args:
-        case: its scale says which shape was measured.
+        built: what the model was made of.
         measured: the bandwidth that was measured there, in bytes a second; it goes before the published one.
     """
     bandwidth = PUBLISHED.get(device.name) if measured is None else Bandwidth(measured, "measured")
     if bandwidth is None:
         return None
     configuration = case.configuration
-    shape = model_named(configuration.model).shape_at(case.scale)
-    total = generation_bytes(shape, case.workload, configuration.kv_cache)
+    total = generation_bytes(built, case.workload, configuration.kv_cache)
     return Roofline(total, bandwidth, limit_s=total / (bandwidth.bytes_per_s * configuration.devices))
 
 
 def roofline_of(run: Run) -> Roofline | None:
     """The memory's limit of a run, by the bandwidth that it measured or by the published one; None where neither is.
 
-    Models that this release does not know have no limit, either.
+    Neither have models of which it is not known what they were made of.
     """
-    if run.case.configuration.model not in MODELS:
-        return None
-    return roofline(run.case, run.device, run.measurement.memory_bandwidth)
+    built = run.built
+    return None if built is None else roofline(run.case, built, run.device, run.measurement.memory_bandwidth)
 
 
-def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:
+def generation_bytes(built: Architecture, workload: Workload, kv_cache: bool) -> int:
     """Bytes that a generation must read: the prompt in one step, then a step for every new token but the first.
 
     Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back.
@@ -64,15 +62,15 @@ def generation_bytes(shape: Shape, workload: Workload, kv_cache: bool) -> int:
     prompt, total = workload.prompt_tokens, 0
     for length in range(prompt, prompt + workload.new_tokens):
         new = length if length == prompt or not kv_cache else 1
-        total += step_bytes(shape, workload.dtype, new, length - new, workload.batch_size)
+        total += step_bytes(built, workload.dtype, new, length - new, workload.batch_size)
     return total
 
 
-def step_bytes(shape: Shape, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
+def step_bytes(built: Architecture, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
     """Bytes that a step must read that processes ``new`` positions of each sequence and finds ``cached`` ones.
 
     All weights once; the embedding is also the output head, which every step reads whole, and as the embedding one
     more row for every new position. Keys and values of the cached positions, in every sequence.
     """
-    rows = new * batch_size * shape.hidden_size * BYTES_PER_ELEMENT[dtype]
-    return shape.weight_bytes(dtype) + rows + cached * batch_size * shape.kv_bytes_per_token(dtype)
+    rows = new * batch_size * built.hidden_size * BYTES_PER_ELEMENT[dtype]
+    return built.weight_bytes(dtype) + rows + cached * batch_size * built.kv_bytes_per_token(dtype)

@@ -22,7 +22,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration, case_id_in,
 from gaudi_perf.vocabulary.documents import Count, Name, Seconds, decode, sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-from gaudi_perf.vocabulary.models import MODELS, model_named
+from gaudi_perf.vocabulary.models import SCALES, bloomz, shipped, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.workload import Workload
@@ -80,13 +80,16 @@ class Circumstances:
                 )
         fields = {**said, **file_says}
         workload = {name: fields[name] for name in Workload.__struct_fields__ if name in fields}
-        case = {
+        case: dict[str, Any] = {
             "configuration": configuration,
             "accelerator": self.device.accelerator,
             "workload": workload,
             "scale": fields.get("scale", "full"),
             "weights": fields.get("weights", "hub"),
         }
+        model = shipped().get(configuration.model)
+        if model is not None and not model.known_by_name and case["scale"] in SCALES:
+            case["architecture"] = model.digest_at(case["scale"])
         try:
             return msgspec.convert(case, Case)
         except msgspec.ValidationError as error:
@@ -206,7 +209,7 @@ def _understood(test: re.Match[str]) -> tuple[Configuration, int] | str:
     if match is None:
         return "its parameters are not understood"
     named = match.groupdict()
-    model = next((model for model in MODELS.values() if model.hub_id == named["model"]), None)
+    model = next((model for model in bloomz() if model.hub_id == named["model"]), None)
     if model is None:
         return "this suite does not have its model"
     if named.get("flex_attention") == "True":
@@ -232,7 +235,7 @@ def import_run_generation(path: Path, case_id: str, circumstances: Circumstances
     configuration = configuration_of(case_id)
     if configuration is None:
         raise UserError("--case is missing or is no case id: write it like bloomz7b-1x-graphs-kvcache")
-    model_named(configuration.model)
+    shipped_model(configuration.model)
     throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
     if not throughput > 0:
         raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
@@ -303,7 +306,7 @@ def _case_in(benchmark: _Benchmark, own: _OfRuns | None, circumstances: Circumst
     configuration = configuration_of(case_id)
     if configuration is None:
         raise ValueError("its name has no case id, and nothing else, in brackets")
-    if configuration.model not in MODELS:
+    if configuration.model not in shipped():
         raise ValueError(f"this suite has no model {configuration.model!r}")
     says = {**({} if own is None else own.said), **workload_of(case_id)}
     case = circumstances.case_of(configuration, says, what)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gaudi_perf.statistics.outputs import WRONG, compare_tokens
-from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.vocabulary.run import Run
 
 
@@ -19,11 +18,11 @@ def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) ->
         ours, trace, workload = run.measurement.token_ids, run.measurement.trace, run.case.workload
         if not token_ids or not ours or ours == list(token_ids):
             continue
-        if trace is None:
+        built = run.built
+        if trace is None or built is None:
             notes[f"the tokens are not those of {label}, and the engine tells no logits by which to judge that"] = None
             continue
-        shape = model_named(run.case.configuration.model).shape_at(run.case.scale)
-        agreement = compare_tokens(trace, ours, token_ids, workload.dtype, shape)
+        agreement = compare_tokens(trace, ours, token_ids, workload.dtype, built)
         if agreement.kind == "wrong":
             problems[f"{WRONG}: against the tokens of {label}, {agreement.sentence}"] = None
         else:
@@ -59,4 +58,5 @@ def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]
 def sharing_reference(run: Run) -> tuple[object, ...]:
     """What runs have in common whose outputs are held against the same one."""
     case = run.case
-    return run.session_id, run.stack_label, case.configuration.model, case.scale, case.weights, case.workload
+    made_of = case.configuration.model, case.scale, case.weights, case.architecture
+    return run.session_id, run.stack_label, *made_of, case.workload

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt, Slug
-from gaudi_perf.vocabulary.models import Scale
+from gaudi_perf.vocabulary.models import MODEL_NAME, Scale
 from gaudi_perf.vocabulary.workload import Workload, fields_of
 
 Accelerator = Slug
@@ -34,6 +36,9 @@ class Configuration(Document, frozen=True):
 class Case(Document, frozen=True):
     """A configuration on an accelerator with a workload: one test. Weights are ``dummy``, ``hub``, or ``path:NAME``
     with the last component of the path.
+
+    ``architecture`` is the digest of what the model was made of, so that two of one name are not compared; not set for
+    BLOOMZ, whose name says it.
     """
 
     configuration: Configuration
@@ -41,6 +46,7 @@ class Case(Document, frozen=True):
     workload: Workload
     scale: Scale
     weights: Name = "dummy"
+    architecture: str | UnsetType = UNSET
 
     @property
     def id(self) -> str:
@@ -54,11 +60,12 @@ class Case(Document, frozen=True):
         """The whole case as texts, by which cases are sorted."""
         workload = self.workload
         sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
-        return (self.configuration.id, self.scale, self.weights, workload.dtype, *sizes, workload.prompt)
+        made_of = self.scale, self.weights, str(self.architecture or ""), workload.dtype
+        return (self.configuration.id, *made_of, *sizes, workload.prompt)
 
 
 _CASE_ID = re.compile(
-    r"(?P<model>[a-z0-9]+)-(?P<devices>[1-9][0-9]{0,5})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache"
+    rf"(?P<model>{MODEL_NAME}?)-(?P<devices>[1-9][0-9]{{0,5}})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache"
     r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]{0,8}|prompt[0-9a-f]{8}))*)"
 )
 _IN_NAME = re.compile(r"\[([^][]{1,200})\]\Z")

@@ -1,98 +1,133 @@
-"""The models: published shapes, and the smaller shapes that stand in for them."""
+"""Models: what the suite, or a project, calls an architecture, and where its weights are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Literal
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Literal
 
-from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gaudi_perf.vocabulary.architectures import Architecture, architecture_of, standin_of
+from gaudi_perf.vocabulary.documents import Document, Name, sentence
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype
 
 Scale = Literal["standin", "full"]
 SCALES: tuple[Scale, ...] = ("standin", "full")
 
+MODEL_NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
+"""What a model may be called: case ids begin with it."""
+ModelName = Annotated[str, msgspec.Meta(pattern=rf"^{MODEL_NAME}\Z")]
 
-class Shape(Document, frozen=True):
-    """The shape of a BLOOM model; the embedding (``vocabulary`` rows) is tied to the output head."""
-
-    hidden_size: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    vocabulary: PositiveInt = 250880
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of ``BloomForCausalLM``, the tied head counted once.
-
-        A block has ``12 h^2 + 13 h``: the fused query, key, value (``3h^2 + 3h``), the attention output
-        (``h^2 + h``), the two matrices of the MLP (``8h^2 + 5h``) and two layer norms (``4h``). Around the blocks are
-        the embedding (``V h``), its layer norm and the last one (``4h``).
-        """
-        h = self.hidden_size
-        return self.layers * (12 * h * h + 13 * h) + self.vocabulary * h + 4 * h
-
-    def weight_bytes(self, dtype: Dtype) -> int:
-        """Bytes of all weights in ``dtype``."""
-        return self.parameters * BYTES_PER_ELEMENT[dtype]
-
-    def kv_bytes_per_token(self, dtype: Dtype) -> int:
-        """Bytes that the KV cache keeps for one token: a key and a value of ``hidden_size`` in every layer."""
-        return 2 * self.layers * self.hidden_size * BYTES_PER_ELEMENT[dtype]
+_FORM = 'each model is a table [name] with hub = "owner/repository", directory = "..." or [name.configuration]'
 
 
 class Model(Document, frozen=True):
-    """A model of the suite: its published shape, and one for machines without an accelerator (heads divide by 8)."""
+    """A model: its published architecture, and the one that stands in for it on machines without an accelerator.
 
-    name: Name
+    Attributes:
+        hub_id: its repository on the Hugging Face hub; empty if it has none.
+        title: what people call it.
+        notes: what its configuration names and is not done, as sentences.
+    """
+
+    name: ModelName
     title: Name
-    hub_id: Name
-    shape: Shape
-    standin: Shape
+    hub_id: str
+    full: Architecture
+    standin: Architecture
     on_by_default: bool = True
+    notes: list[str] = []
 
-    def shape_at(self, scale: Scale) -> Shape:
-        """The shape that is measured at a scale."""
-        return self.shape if scale == "full" else self.standin
+    def at(self, scale: Scale) -> Architecture:
+        """The architecture that is measured at a scale."""
+        return self.full if scale == "full" else self.standin
+
+    def digest_at(self, scale: Scale) -> str | UnsetType:
+        """What cases hold of the architecture; not set where the name says it."""
+        return UNSET if self.known_by_name else self.at(scale).digest
+
+    @property
+    def known_by_name(self) -> bool:
+        """Whether its name says what it is made of, in documents of every release: BLOOMZ's, nobody else's."""
+        return self.full.family == "bloom" and shipped().get(self.name) == self
 
 
-MODELS: Mapping[str, Model] = MappingProxyType(
-    {
-        model.name: model
-        for model in (
-            # Published shapes: the config.json of each repository on the hub.
-            Model(
-                name="bloomz176b",
-                title="BLOOMZ",
-                hub_id="bigscience/bloomz",
-                shape=Shape(hidden_size=14336, layers=70, heads=112),
-                standin=Shape(hidden_size=512, layers=6, heads=16, vocabulary=2048),
-            ),
-            Model(
-                name="bloomz7b",
-                title="BLOOMZ-7B",
-                hub_id="bigscience/bloomz-7b1",
-                shape=Shape(hidden_size=4096, layers=30, heads=32),
-                standin=Shape(hidden_size=256, layers=3, heads=8, vocabulary=2048),
-            ),
-            Model(
-                name="bloomz560m",
-                title="BLOOMZ-560M",
-                hub_id="bigscience/bloomz-560m",
-                shape=Shape(hidden_size=1024, layers=24, heads=16),
-                standin=Shape(hidden_size=128, layers=2, heads=8, vocabulary=2048),
-                on_by_default=False,
-            ),
+class ModelEntry(Document, frozen=True):
+    """A table of a catalogue.
+
+    Attributes:
+        hub: the repository on the Hugging Face hub.
+        directory: a checkpoint's, relative to the file.
+        configuration: the published config.json, as far as it counts; else it is read from the directory or the hub.
+        standin: values of the stand-in that the rule (docs/models.md) would choose otherwise.
+    """
+
+    title: str = ""
+    hub: str = ""
+    directory: str = ""
+    configuration: dict[str, Any] | None = None
+    standin: dict[str, Any] = {}
+    on_by_default: bool = False
+
+    def model(self, name: str, source: str, configuration: object = None) -> Model:
+        """The model of this name.
+
+        Args:
+            name: the table's.
+            source: what to call the catalogue, or the file of the configuration, in sentences.
+            configuration: what was read where the entry has none.
+
+        Raises:
+            UserError: its architecture is not known, or a value makes no sense.
+        """
+        fields = configuration if self.configuration is None else self.configuration
+        full, notes = architecture_of(fields, source)
+        try:
+            standin = standin_of(full, self.standin)
+        except UserError as error:
+            raise UserError(f"{source}: {error}: mend [{name}.standin]") from None
+        return Model(
+            name=name,
+            title=self.title or name,
+            hub_id=self.hub,
+            full=full,
+            standin=standin,
+            on_by_default=self.on_by_default,
+            notes=notes,
         )
-    }
-)
-"""All models by name."""
 
 
-def model_named(name: str) -> Model:
-    """The model of that name; ``UserError`` lists those there are."""
+def decode_catalogue(data: bytes, source: str) -> dict[str, ModelEntry]:
+    """Decode a catalogue, which is TOML; ``UserError`` names the source and the field."""
     try:
-        return MODELS[name]
+        entries = msgspec.toml.decode(data, type=dict[str, ModelEntry])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UserError(f"{source}: not a valid catalogue of models: {sentence(error)}: {_FORM}") from None
+    for name in entries:
+        if not re.fullmatch(MODEL_NAME, name):
+            raise UserError(f"{source}: {name!r} is no name of a model: it takes lower case letters, digits, . _ and -")
+    return entries
+
+
+@cache
+def shipped() -> Mapping[str, Model]:
+    """The models of the suite's own catalogue, by name."""
+    data = (files(__package__) / "catalogue.toml").read_bytes()
+    return {name: entry.model(name, f"catalogue.toml: {name}") for name, entry in decode_catalogue(data, "").items()}
+
+
+def bloomz() -> list[Model]:
+    """The models that are measured unless others are named."""
+    return [model for model in shipped().values() if model.known_by_name]
+
+
+def shipped_model(name: str) -> Model:
+    """The model of that name in the suite's own catalogue; ``UserError`` lists those there are."""
+    try:
+        return shipped()[name]
     except KeyError:
-        raise UserError(f"unknown model {name!r}: the models are {', '.join(MODELS)}") from None
+        raise UserError(f"unknown model {name!r}: the models are {', '.join(shipped())}") from None

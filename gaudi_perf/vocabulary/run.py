@@ -9,12 +9,15 @@ from statistics import median
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
 from gaudi_perf.vocabulary.documents import TokenId as TokenId
 from gaudi_perf.vocabulary.metrics import Metric
+from gaudi_perf.vocabulary.models import shipped
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Host, Stack, StackKind
 from gaudi_perf.vocabulary.telemetry import Telemetry
@@ -116,7 +119,7 @@ class Run(Document, frozen=True, kw_only=True):
     """All rounds of a case in one fresh worker group: the unit of evidence.
 
     It started in UTC, as ``2026-01-31T23:59:59Z``; the label is what the stacks' file calls the stack, where two were
-    measured side by side, else empty.
+    measured side by side, else empty. The architecture is not set for BLOOMZ, whose name says it.
     """
 
     schema: RunSchema = "gaudi-perf/run/1"
@@ -129,9 +132,18 @@ class Run(Document, frozen=True, kw_only=True):
     host: Host
     measurement: Measurement
     stack_label: str = ""
+    architecture: Architecture | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         require_timestamp(self.started_at, "started_at")
+
+    @property
+    def built(self) -> Architecture | None:
+        """What the model was made of; None if neither the document nor this release's catalogue says it."""
+        model = shipped().get(self.case.configuration.model)
+        if isinstance(self.architecture, Architecture):
+            return self.architecture
+        return None if model is None else model.at(self.case.scale)
 
     @property
     def level_s(self) -> float:
@@ -227,6 +239,7 @@ def _fields(one: Comparability) -> dict[str, object]:
         "configuration": case.configuration.id,
         "scale": case.scale,
         "weights": case.weights,
+        "architecture": case.architecture or "",
         **{name.replace("_", " "): getattr(workload, name) for name in reversed(workload.__struct_fields__)},
         "kind of stack": one.stack_kind,
         "stack label": one.stack_label,

@@ -120,6 +120,6 @@ def test_dummy_weights_are_made_where_they_are_asked_for() -> None:
 
 
 def shape_of(task: Task) -> Any:
-    from gaudi_perf.vocabulary.models import Shape
+    from tests.shapes import bloom
 
-    return Shape(hidden_size=8 * task.heads, layers=task.layers, heads=task.heads, vocabulary=97)
+    return bloom(hidden_size=8 * task.heads, layers=task.layers, heads=task.heads, vocabulary=97)

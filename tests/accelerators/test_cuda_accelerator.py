@@ -16,9 +16,11 @@ from gaudi_perf.accelerators.cuda.steps import STEP, step_name
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.matrix import why_not
 
+BLOOMZ_7B = shipped_model("bloomz7b").full
 ROWS = [["0", "GPU-aaaa-1", "NVIDIA H100 80GB HBM3", "81559"], ["1", "GPU-bbbb-2", "NVIDIA H100 80GB HBM3", "81559"]]
 GROUP = GroupSpec(engine="cuda", model="bloomz7b", devices=1, scale="full", dtype="bfloat16")
 
@@ -47,7 +49,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_nvidia_smi_is_no_gpu_in_one_sentence(path: Path) -> None:
     accelerator = accelerator_named("cuda")
     assert accelerator.find() is None
-    reason = why_not(case(), accelerator, None)
+    reason = accelerator.why_none()
     assert reason.startswith("no NVIDIA GPU found: nvidia-smi is not there or lists none (") and "\n" not in reason
 
 
@@ -122,13 +124,13 @@ def test_names_of_gpus_for_documents(product: str, slug: str) -> None:
 def test_too_few_gpus_are_reported_in_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi(path, "\n".join(", ".join(row) for row in ROWS))
     accelerator = CudaAccelerator()
-    assert why_not(case(devices=2, graphs=False), accelerator, accelerator.find()) == ""
-    assert why_not(case(devices=8), accelerator, accelerator.find()) == "needs 8 devices, found 2"
+    assert why_not(case(devices=2, graphs=False), BLOOMZ_7B, accelerator, accelerator.find()) == ""
+    assert why_not(case(devices=8), BLOOMZ_7B, accelerator, accelerator.find()) == "needs 8 devices, found 2"
     assert "352 GB of weights do not fit in 1 x 86 GB" in why_not(
-        case(model="bloomz176b"), accelerator, accelerator.find()
+        case(model="bloomz176b"), shipped_model("bloomz176b").full, accelerator, accelerator.find()
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-aaaa,MIG-bbbb")
-    assert why_not(case(devices=2), accelerator, accelerator.find()) == "needs 2 devices, found 1", (
+    assert why_not(case(devices=2), BLOOMZ_7B, accelerator, accelerator.find()) == "needs 2 devices, found 1", (
         "of parts, CUDA: one"
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -22,7 +22,7 @@ from gaudi_perf.generation import capture
 from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.models import shipped_model
 from tests.accelerators.tape import record
 from tests.accelerators.test_cpu_engine import NEW_TOKENS, Driver
 from tests.injected.pretended_cuda import Event, pretend
@@ -168,7 +168,7 @@ def _no_cuda() -> int:
 
 def _runs_again(body: Any) -> tuple[Any, tuple[torch.Tensor, ...]]:
     # Nothing happens at a capture: the cache of transformers 5 counts how often it was used.
-    vocabulary = model_named("bloomz560m").standin.vocabulary
+    vocabulary = shipped_model("bloomz560m").standin.vocabulary
     outputs = (torch.full((1, 1), -1), torch.full((1, vocabulary), -1.0))
 
     def replay() -> None:

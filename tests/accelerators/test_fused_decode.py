@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 
-from gaudi_perf.generation.dummy import bloom_config, dummy_model
+from gaudi_perf.generation.dummy import config_of, dummy_model
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
-from gaudi_perf.vocabulary.models import Shape
 from tests.accelerators.test_generation import VOCABULARY, Task, plain, tasks
+from tests.shapes import bloom
 
 KINDS = (FusedDecodeGeneration, CompiledFusedDecodeGeneration)
 
@@ -53,8 +53,8 @@ def test_residuals_after_the_norm() -> None:
 
 
 def restless_model(task: Task) -> Any:
-    shape = Shape(hidden_size=8 * task.heads, layers=task.layers, heads=task.heads, vocabulary=VOCABULARY)
-    assert bloom_config(shape).layer_norm_epsilon > 0
+    shape = bloom(hidden_size=8 * task.heads, layers=task.layers, heads=task.heads, vocabulary=VOCABULARY)
+    assert config_of(shape).layer_norm_epsilon > 0
     model = dummy_model(shape, "float32", seed=task.seed)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():

@@ -17,7 +17,7 @@ from transformers.models.bloom import modeling_bloom
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
-from gaudi_perf.vocabulary.models import Shape
+from tests.shapes import bloom
 
 VOCABULARY = 97
 STATIC: dict[bool, Any] = {True: CachedStaticGeneration, False: UncachedStaticGeneration}
@@ -46,7 +46,7 @@ class Task:
 
 @functools.cache
 def model_of(layers: int, heads: int, seed: int) -> BloomForCausalLM:
-    shape = Shape(hidden_size=8 * heads, layers=layers, heads=heads, vocabulary=VOCABULARY)
+    shape = bloom(hidden_size=8 * heads, layers=layers, heads=heads, vocabulary=VOCABULARY)
     return dummy_model(shape, "float32", seed=seed)
 
 
@@ -97,7 +97,7 @@ def test_each_sequence_of_a_batch_is_as_if_alone() -> None:
 def test_the_token_of_the_end_neither_ends_nor_is_forbidden() -> None:
     task = Task(layers=2, heads=4, prompt=4, new=11, batch=2, seed=2)
     expected = plain(task, task.prompts())
-    model = dummy_model(Shape(hidden_size=32, layers=2, heads=4, vocabulary=VOCABULARY), "float32", seed=2)
+    model = dummy_model(bloom(hidden_size=32, layers=2, heads=4, vocabulary=VOCABULARY), "float32", seed=2)
     model.config.eos_token_id = model.generation_config.eos_token_id = expected[0][3]
     for kv_cache in (True, False):
         assert PlainGeneration(model, task.new, kv_cache)(task.prompts()).tolist() == expected

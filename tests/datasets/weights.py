@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gaudi_perf.vocabulary.models import Shape
 from gaudi_perf.vocabulary.workload import PROMPT
+from tests.shapes import bloom
 
 
 def small_weights(directory: Path, prompt_tokens: int) -> Path:
@@ -40,6 +40,6 @@ def small_weights(directory: Path, prompt_tokens: int) -> Path:
     tokenizer.save(str(directory / "tokenizer.json"))
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BloomTokenizerFast", **names}))
-    shape = Shape(hidden_size=32, layers=2, heads=4, vocabulary=len(vocabulary))
+    shape = bloom(hidden_size=32, layers=2, heads=4, vocabulary=len(vocabulary))
     dummy_model(shape, "float32").save_pretrained(directory, safe_serialization=True)
     return directory

@@ -11,7 +11,7 @@ import pytest
 
 from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation.dummy import dummy_model
-from gaudi_perf.vocabulary.models import model_named
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.rank.rank import Rank
 from tests.ranks.conftest import ROOT, MakeGroup, prepare, processes_of, rounds
@@ -38,7 +38,7 @@ def test_two_gpus_give_the_tokens_of_one_process(
     group = make_group(2, "cuda")
     group.start()
     loaded = group.load()
-    tokens = expected(dummy_model(model_named("bloomz7b").standin, "float32"), loaded.prompt_ids)
+    tokens = expected(dummy_model(shipped_model("bloomz7b").standin, "float32"), loaded.prompt_ids)
     for graphs, kv_cache in [(True, True), (False, True), (True, False)]:
         prepare(group, graphs, kv_cache, NEW_TOKENS)
         first = rounds(group, 3, "warm-up")

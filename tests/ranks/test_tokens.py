@@ -15,14 +15,16 @@ from gaudi_perf import protocol
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.protocol import Weights
-from gaudi_perf.vocabulary.models import Shape, model_named
+from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.workload import PROMPT
 from gaudi_perf.workers.controller.group import WorkerGroup
 from tests.accelerators.test_weights import write_tokenizer
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
+from tests.shapes import bloom
 
-TWELVE = Shape(hidden_size=192, layers=2, heads=12, vocabulary=1000)
-TWO = Shape(hidden_size=192, layers=2, heads=2, vocabulary=1000)
+TWELVE = bloom(hidden_size=192, layers=2, heads=12, vocabulary=1000)
+TWO = bloom(hidden_size=192, layers=2, heads=2, vocabulary=1000)
 NEW_TOKENS = 12
 WORDS = ["Deep", "Speed", *PROMPT.replace("DeepSpeed", "It").split(" is ")[:1], PROMPT[9:]]
 
@@ -39,7 +41,7 @@ def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return files_of(TWO, tmp_path_factory.mktemp("weights") / "two")
 
 
-def files_of(shape: Shape, directory: Path) -> Path:
+def files_of(shape: Architecture, directory: Path) -> Path:
     dummy_model(shape, "float32").save_pretrained(directory, max_shard_size="1MB")
     assert len(list(directory.glob("*.safetensors"))) > 1
     write_tokenizer(directory, WORDS)
@@ -76,7 +78,7 @@ def test_two_ranks(
     group = make_group(2, engine)
     group.start()
     loaded = group.load()
-    tokens = expected(dummy_model(model_named("bloomz7b").standin, "float32"), loaded.prompt_ids)
+    tokens = expected(dummy_model(shipped_model("bloomz7b").standin, "float32"), loaded.prompt_ids)
     same_tokens_in(group, made_up, tokens)
     alone = group.ask(protocol.PassesAlone(count=3), protocol.PassesAloneDone, phase="ranks by themselves")
     assert [len(passes) for passes in alone.rank_passes_s] == [3, 3]
@@ -141,5 +143,5 @@ def test_eight_ranks_start_generate_and_stop(make_group: MakeGroup) -> None:
     prompt = group.load().prompt_ids
     prepare(group, new_tokens=NEW_TOKENS)
     done = rounds(group)
-    assert done.token_ids == expected(dummy_model(model_named("bloomz7b").standin, "float32"), prompt)
+    assert done.token_ids == expected(dummy_model(shipped_model("bloomz7b").standin, "float32"), prompt)
     assert done.rank_latencies_s is not None and len(done.rank_latencies_s) == 8

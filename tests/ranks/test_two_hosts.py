@@ -70,7 +70,7 @@ def _wait_for(begin: str, controller: subprocess.Popen[str]) -> str:
 
 def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> None:
     from gaudi_perf.generation.dummy import dummy_model
-    from gaudi_perf.vocabulary.models import model_named
+    from gaudi_perf.vocabulary.models import shipped_model
     from tests.ranks.test_tokens import NEW_TOKENS, expected
 
     controller = _started(two_hosts, CONTROLLER, tmp_path / "g", [str(NEW_TOKENS)], PYTHONPATH=str(ROOT))
@@ -78,7 +78,7 @@ def test_one_generation_over_two_hosts(two_hosts: TwoHosts, tmp_path: Path) -> N
     ranks = [each.pid for each in marked(str(tmp_path / "g")) if "gaudi_perf.workers.rank.rank" in each.cmdline()]
     assert len(ranks) == 2 == len({os.readlink(f"/proc/{rank}/ns/net") for rank in ranks}), "in networks of their own"
     controller.communicate("\n", timeout=100)
-    assert found["tokens"] == expected(dummy_model(model_named("bloomz7b").standin, "float32"), found["prompt"])
+    assert found["tokens"] == expected(dummy_model(shipped_model("bloomz7b").standin, "float32"), found["prompt"])
     assert alive(marked(str(tmp_path / "g"))) == []
 
 

@@ -17,11 +17,11 @@ from gaudi_perf.statistics.outputs import (
     first_difference,
     relative_rounding,
 )
-from gaudi_perf.vocabulary.models import Shape
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.workload import DTYPES, Dtype
+from tests.shapes import bloom
 
-SHAPE = Shape(hidden_size=256, layers=3, heads=8, vocabulary=2048)
+SHAPE = bloom(hidden_size=256, layers=3, heads=8, vocabulary=2048)
 
 
 def trace(

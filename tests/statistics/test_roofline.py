@@ -8,19 +8,22 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gaudi_perf.statistics.roofline import generation_bytes, roofline, roofline_of, step_bytes
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.models import MODELS, Shape
+from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import Workload
+from tests.shapes import bloom
 from tests.stores.factories import make_run
 
-SMALL = Shape(hidden_size=8, layers=2, heads=2, vocabulary=11)
+SMALL = bloom(hidden_size=8, layers=2, heads=2, vocabulary=11)
+BLOOMZ_7B = shipped_model("bloomz7b").full
 SMALL_PARAMETERS = 2 * (12 * 64 + 13 * 8) + 11 * 8 + 4 * 8
 
 sizes = st.integers(1, 40)
 shapes = st.builds(
-    Shape, hidden_size=st.integers(1, 64).map(lambda n: 8 * n), layers=sizes, heads=st.just(8), vocabulary=sizes
+    bloom, hidden_size=st.integers(1, 64).map(lambda n: 8 * n), layers=sizes, heads=st.just(8), vocabulary=sizes
 )
 
 
@@ -54,7 +57,7 @@ def test_two_tokens_by_hand() -> None:
 
 
 @given(shape=shapes, prompt=sizes, new=sizes, batch=st.integers(1, 8))
-def test_all_steps_together(shape: Shape, prompt: int, new: int, batch: int) -> None:
+def test_all_steps_together(shape: Architecture, prompt: int, new: int, batch: int) -> None:
     """Counted in closed form: the cache holds prompt, prompt + 1, ... tokens from the second step on."""
     workload = Workload(prompt_tokens=prompt, new_tokens=new, batch_size=batch)
     row = 2 * shape.hidden_size
@@ -69,24 +72,24 @@ def test_all_steps_together(shape: Shape, prompt: int, new: int, batch: int) -> 
 
 def test_bloomz7b_on_an_h100() -> None:
     """7 069 016 064 parameters of two bytes are 14.1 GB, which 3.35 TB/s bring in 4.22 ms."""
-    limit = roofline(case(), device())
+    limit = roofline(case(), BLOOMZ_7B, device())
     assert limit is not None
-    assert MODELS["bloomz7b"].shape.parameters == 7_069_016_064
+    assert BLOOMZ_7B.parameters == 7_069_016_064
     assert limit.limit_s == pytest.approx((100 * 14.138 + 5544 * 0.000492) / 3350, rel=1e-3)  # GB, over GB/s
     assert limit.share(2 * limit.limit_s) == pytest.approx(0.5)
     assert limit.bandwidth == PUBLISHED["h100-80gb"]
 
 
 def test_what_was_measured_goes_before_what_was_published() -> None:
-    measured = roofline(case(), device(), 1e12)
-    published = roofline(case(), device())
+    measured = roofline(case(), BLOOMZ_7B, device(), 1e12)
+    published = roofline(case(), BLOOMZ_7B, device())
     assert measured is not None and published is not None
     assert measured.bandwidth.source == "measured"
     assert measured.limit_s == pytest.approx(3.35 * published.limit_s)
 
 
 def test_eight_devices_read_at_the_same_time() -> None:
-    one, eight = (roofline(case("bloomz176b", devices), device("gaudi2")) for devices in (1, 8))
+    one, eight = (roofline(case("bloomz176b", devices), BLOOMZ_7B, device("gaudi2")) for devices in (1, 8))
     assert one is not None and eight is not None
     assert one.limit_s == pytest.approx(8 * eight.limit_s)
     assert one.generation_bytes == eight.generation_bytes
@@ -94,7 +97,7 @@ def test_eight_devices_read_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "emulated-gaudi2", "rtx-9090"])
 def test_nobody_knows_every_bandwidth(name: str) -> None:
-    assert roofline(case(), device(name)) is None
+    assert roofline(case(), BLOOMZ_7B, device(name)) is None
 
 
 def test_published_bandwidths_have_sources_and_are_of_this_world() -> None:

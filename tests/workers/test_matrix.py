@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,16 @@ from hypothesis import strategies as st
 from gaudi_perf.accelerators.base import Found
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.models import MODELS, Scale
+from gaudi_perf.vocabulary.models import Scale, bloomz, shipped_model
 from gaudi_perf.vocabulary.workload import Dtype, Workload
-from gaudi_perf.workers.controller.matrix import configurations, why_not
+from gaudi_perf.workers.controller.matrix import configurations
+from gaudi_perf.workers.controller.matrix import why_not as reason_for
+
+NAMES = [model.name for model in bloomz()]
+
+
+def why_not(wanted: Case, *arguments: Any, **more: Any) -> str:
+    return reason_for(wanted, shipped_model(wanted.configuration.model).at(wanted.scale), *arguments, **more)
 
 
 class AnyGraphs(CpuAccelerator):
@@ -87,9 +95,23 @@ def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> N
 
 @given(st.lists(st.integers(1, 16), min_size=1, max_size=5))
 def test_every_configuration_is_there_once_and_groups_are_together(devices: list[int]) -> None:
-    found = list(configurations(devices))
-    wanted = itertools.product(MODELS, set(devices), (True, False), (True, False))
+    found = list(configurations(NAMES, devices))
+    wanted = itertools.product(NAMES, set(devices), (True, False), (True, False))
     assert {(c.model, c.devices, c.graphs, c.kv_cache) for c in found} == set(wanted)
-    assert len({c.id for c in found}) == len(found) == len(MODELS) * len(set(devices)) * 4
+    assert len({c.id for c in found}) == len(found) == len(NAMES) * len(set(devices)) * 4
     groups = [key for key, _ in itertools.groupby((c.model, c.devices) for c in found)]
     assert len(groups) == len(set(groups)), "a group's cases come one after the other: it is loaded once"
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "graphs", "words"),
+    [
+        ("llama3.1-8b", 1, True, ""),
+        ("llama3.1-8b", 2, True, "models of the architecture llama are not divided among devices yet"),
+        ("mixtral-8x7b", 1, True, "graphs need steps of fixed shapes: transformers loops over the experts"),
+        ("mixtral-8x7b", 1, False, ""),
+    ],
+)
+def test_what_a_family_cannot_do(model: str, devices: int, graphs: bool, words: str) -> None:
+    assert why_not(case(model, devices, graphs, scale="standin"), AnyGraphs(), Found("a", 8)).startswith(words)
+    assert bool(why_not(case(model, devices, graphs, scale="standin"), AnyGraphs(), Found("a", 8))) == bool(words)

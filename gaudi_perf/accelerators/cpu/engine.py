@@ -13,13 +13,13 @@ import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
+from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
 class CpuEngine(TorchEngine):
-    """Holds a BLOOM model in the memory of the host."""
+    """Holds a model in the memory of the host."""
 
     def take_device(self) -> None:
         """With the threads that the controller chose."""
@@ -34,8 +34,7 @@ class CpuEngine(TorchEngine):
     def static_generation(self, variant: Variant) -> Generation:
         """Its step is compiled."""
         self._compilations.watch()
-        kind = CachedStaticGeneration if variant.kv_cache else UncachedStaticGeneration
-        return kind(
+        return kind_of(self._model, variant.kv_cache)(
             self._model,
             variant.prompt_tokens,
             variant.new_tokens,

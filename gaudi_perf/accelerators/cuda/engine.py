@@ -20,7 +20,7 @@ from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.capture import Captures, ConstantAlibi
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
-from gaudi_perf.generation.static import CachedStaticGeneration, StaticGeneration, UncachedStaticGeneration
+from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
@@ -65,7 +65,7 @@ class Clocks:
 
 
 class CudaEngine(TorchEngine):
-    """Holds a BLOOM model, or a rank's part of it, in the memory of one GPU."""
+    """Holds a model, or a rank's part of it, in the memory of one GPU."""
 
     device_type = "cuda"
     fills_on_device = True
@@ -168,10 +168,8 @@ class CudaEngine(TorchEngine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return self._captures.wrap(step)
 
-        make: type[StaticGeneration] = CachedStaticGeneration
-        if not variant.kv_cache:
-            make = UncachedStaticGeneration
-        elif kind.fused:
+        make, of_bloom = kind_of(self._model, variant.kv_cache), self._loaded().built.family == "bloom"
+        if variant.kv_cache and kind.fused and of_bloom:
             make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
         generation = make(
             self._model,
@@ -182,7 +180,8 @@ class CudaEngine(TorchEngine):
             wrap_prompt=self._captures.wrap,  # once a round, and transformers 5 asks not to compile it
             ranks=self._loaded().devices,
         )
-        self._alibi = ConstantAlibi(self._model, generation.mask)
+        if of_bloom:
+            self._alibi = ConstantAlibi(self._model, generation.mask)
         return generation
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ class HpuAccelerator(Accelerator):
     telemetry = "pyhlml"
     lists_devices = ("hl-smi", "-Q", "name", "-f", "csv,noheader,nounits")
     backend = "hccl"
+    transformers_steps = False  # but optimum-habana's
 
     def find(self) -> Found | None:
         rows = hl_smi.query("name", "memory.total")

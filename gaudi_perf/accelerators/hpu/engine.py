@@ -41,7 +41,7 @@ _STATISTICS = {
 
 
 class HpuEngine(TorchEngine):
-    """Holds a BLOOM model, or a rank's part of it, on one Gaudi."""
+    """Holds a model, or a rank's part of it, on one Gaudi."""
 
     device_type = "hpu"
     library = "optimum-habana"

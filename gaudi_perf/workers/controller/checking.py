@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from gaudi_perf import protocol
 from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_tokens, compare_traces
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.models import Shape, model_named
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.workers.controller.group import WorkerGroup
 
@@ -59,17 +59,17 @@ class OutputChecker:
         if plain.problem or plain.trace is None:
             return Checked(problems=[f"{WRONG}: in one pass over the same tokens, {plain.problem or 'nothing'}"])
         found, dtype = Checked(replace(done.trace, sample=[])), case.workload.dtype
-        shape = model_named(case.configuration.model).shape_at(case.scale)
+        built = group.spec.built
         again = [ids[0] for ids in done.trace.likeliest]  # what the traced generation would have taken
-        found.add("its own rounds", compare_tokens(done.trace, again, token_ids, dtype, shape))
-        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, dtype, shape))
-        self._check_against_reference(group, case, done.trace, shape, found)
+        found.add("its own rounds", compare_tokens(done.trace, again, token_ids, dtype, built))
+        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, dtype, built))
+        self._check_against_reference(group, case, done.trace, built, found)
         return found
 
     def _check_against_reference(
-        self, group: WorkerGroup, case: Case, trace: TokenTrace, shape: Shape, found: Checked
+        self, group: WorkerGroup, case: Case, trace: TokenTrace, built: Architecture, found: Checked
     ) -> None:
-        key = (case.configuration.model, case.scale, case.weights, case.workload)
+        key = (case.configuration.model, case.scale, case.weights, case.architecture, case.workload)
         if key not in self._references:
             if not found.problems:
                 self._references[key] = case.id, trace
@@ -80,7 +80,7 @@ class OutputChecker:
             done = _ask(group, reference.token_ids, plain=False)
         if done.trace is None:
             return found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
-        agreement = compare_traces(done.trace, reference, case.workload.dtype, shape)
+        agreement = compare_traces(done.trace, reference, case.workload.dtype, built)
         if not found.problems and agreement.kind == "wrong" and case_id != case.id:
             agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
             found.contradicts.append(case_id)

@@ -6,33 +6,50 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from gaudi_perf.accelerators.base import Accelerator, Found
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.models import MODELS, model_named
 
 
-def configurations(devices: Iterable[int]) -> Iterator[Configuration]:
+def configurations(models: Iterable[str], devices: Iterable[int]) -> Iterator[Configuration]:
     """Every configuration, those of a (model, device count) one after the other, so that each is loaded once."""
-    for model, count, graphs, kv_cache in product(MODELS, sorted(set(devices)), (True, False), (True, False)):
+    for model, count, graphs, kv_cache in product(models, sorted(set(devices)), (True, False), (True, False)):
         yield Configuration(model=model, devices=count, graphs=graphs, kv_cache=kv_cache)
 
 
-def why_not(case: Case, accelerator: Accelerator, found: Found, *, batches: bool = False) -> str:
-    """Why this machine cannot run a case, or complete batches of a dataset as it does; in numbers; empty if it can."""
+def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Found, *, batches: bool = False) -> str:
+    """Why this machine cannot run a case of a model that is made so, or complete batches of a dataset as it does; in
+    numbers; empty if it can.
+    """
     configuration = case.configuration
     if configuration.devices > found.count:
         wanted = f"{configuration.devices} devices" if configuration.devices > 1 else "1 device"
         return f"needs {wanted}, found {found.count}"
-    shape = model_named(configuration.model).shape_at(case.scale)
-    weights = shape.weight_bytes(case.workload.dtype)
+    weights = built.weight_bytes(case.workload.dtype)
     if found.memory_bytes is not None and weights > configuration.devices * found.memory_bytes:
         room = f"{configuration.devices} x {_gigabytes(found.memory_bytes)}"
         return f"{_gigabytes(weights)} of weights do not fit in {room}"
-    if shape.heads % configuration.devices:
-        return f"{shape.heads} attention heads do not divide among {configuration.devices} devices"
+    if built.heads % configuration.devices:
+        return f"{built.heads} attention heads do not divide among {configuration.devices} devices"
+    reason = _of_family(configuration, built, accelerator)
+    if reason:
+        return reason
     reason = accelerator.cannot_run(configuration.graphs, configuration.devices)
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
     return reason
+
+
+def _of_family(configuration: Configuration, built: Architecture, accelerator: Accelerator) -> str:
+    """Why an architecture does not generate so."""
+    family = built.of_family
+    if configuration.devices > 1 and built.family != "bloom":
+        return f"models of the architecture {built.family} are not divided among devices yet"
+    if configuration.graphs and accelerator.transformers_steps:
+        if family.no_graphs:
+            return f"graphs need steps of fixed shapes: {family.no_graphs}"
+        if configuration.kv_cache and family.no_static_cache:
+            return f"graphs need a KV cache of fixed length: {family.no_static_cache}"
+    return ""
 
 
 def _gigabytes(size: int) -> str:

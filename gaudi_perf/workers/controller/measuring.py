@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from gaudi_perf import protocol
@@ -20,6 +21,7 @@ from gaudi_perf.accelerators.host import HostWatch
 from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.models import Model, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
 from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
@@ -56,6 +58,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
         notify: takes a line for people about what is being done.
         launch: how workers are started, if not by this interpreter.
         hosts: where the devices of groups of several are, if not all on this machine.
+        model: the model of a name.
     """
 
     accelerator: Accelerator
@@ -67,6 +70,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
     notify: Notify = lambda text: None
     launch: Launch = field(default_factory=Launch)
     hosts: Hosts | None = None
+    model: Callable[[str], Model] = shipped_model
     _group: WorkerGroup | None = field(default=None, init=False)
     _groups_started: int = field(default=0, init=False)
     _measured: list[str] = field(default_factory=list, init=False)  # cases of the present group
@@ -148,6 +152,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             host=watch.end(hosts),
             measurement=measurement,
             stack_label=self.launch.name,
+            architecture=group.spec.architecture or UNSET,
         )
 
     def _measurement(self, group: WorkerGroup, case: Case, one_by_one: bool) -> Generator[None, None, Measurement]:
@@ -243,8 +248,11 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
 
     def group_spec(self, case: Case) -> protocol.GroupSpec:
         """What the worker group of a case must hold."""
+        model = self.model(case.configuration.model)
         return protocol.GroupSpec(
             engine=self.accelerator.name,
+            architecture=None if model.known_by_name else model.at(case.scale),
+            hub_id="" if model.known_by_name else model.hub_id,
             model=case.configuration.model,
             devices=case.configuration.devices,
             scale=case.scale,

@@ -17,7 +17,6 @@ from gaudi_perf.stores.completions import CompletionsFile, read_completions
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, Dataset
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import model_named
 from gaudi_perf.workers.controller.completing import complete, open_dataset, read_prompts
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.measuring import Measurer
@@ -74,7 +73,7 @@ def _judged(
     prompts: list[list[int]],
     completions: list[list[int]],
 ) -> Iterator[Agreement]:
-    shape = model_named(case.configuration.model).shape_at(case.scale)
+    built = group.spec.built
     for index, reference in enumerate(references):
         if batch.outputs[index] == reference.output:
             yield Agreement("same")
@@ -87,7 +86,7 @@ def _judged(
         if done.trace is None:
             yield Agreement("wrong", done.problem or "the engine gives no logits by which to judge it")
             continue
-        found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, shape)
+        found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, built)
         ours, theirs = batch.outputs[index], reference.output
         at = first_difference(ours, theirs) or 0
         before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]

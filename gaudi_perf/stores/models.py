@@ -1,0 +1,118 @@
+"""Catalogues of models, and the configurations of checkpoints: files that others wrote, read within bounds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.vocabulary.architectures import LARGEST_CONFIG
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import Model, ModelEntry, decode_catalogue, shipped
+
+FILE = "models.toml"
+"""A project's catalogue."""
+_CONFIG = "config.json"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_HUB_SECONDS = 30.0
+
+
+class Catalogue:
+    """The models that have a name here: the suite's, and those of a project's ``models.toml``."""
+
+    def __init__(self, project: Path | None = None) -> None:
+        """``project``: the directory in which ``models.toml`` may be.
+
+        Raises:
+            UserError: the file is malformed.
+        """
+        self._file = (project or Path()) / FILE
+        self._entries: Mapping[str, ModelEntry] = {}
+        if project is not None and self._file.is_file():
+            self._entries = decode_catalogue(_bounded(self._file), str(self._file))
+
+    @property
+    def names(self) -> list[str]:
+        """All names."""
+        return [*shipped(), *(name for name in self._entries if name not in shipped())]
+
+    def model(self, text: str, option: str = "--model") -> Model:
+        """The model of a name, of a checkpoint's directory, or of a repository on the hub (``owner/name``).
+
+        What is neither in the catalogue nor in a directory is read from the hub's cache, or from the hub.
+
+        Raises:
+            UserError: there is none, or its configuration makes no sense; the sentence begins with the option.
+        """
+        if text in self._entries:
+            return self._of_entry(text, self._entries[text], option)
+        if text in shipped():
+            return shipped()[text]
+        directory = Path(text).expanduser()
+        if directory.is_dir():
+            fields = checkpoint_fields(directory, f"{option} {text}")
+            return ModelEntry().model(_named(directory.resolve().name), str(directory / _CONFIG), fields)
+        if _REPOSITORY.fullmatch(text):
+            known = next((model for model in shipped().values() if model.hub_id == text), None)
+            source = f"{option} {text}: {_CONFIG}"
+            return known or ModelEntry(title=text, hub=text).model(_named(text), source, hub_fields(text, option))
+        raise UserError(
+            f"{option} {text}: is no model: name one of {', '.join(self.names)}, a directory with {_CONFIG}, or a "
+            "repository of the hub (owner/name)"
+        )
+
+    def _of_entry(self, name: str, entry: ModelEntry, option: str) -> Model:
+        source = f"{self._file}: [{name}]"
+        if entry.configuration is not None:
+            return entry.model(name, source)
+        if entry.directory:
+            directory = self._file.parent / Path(entry.directory).expanduser()
+            return entry.model(name, source, checkpoint_fields(directory, f"{source}: directory"))
+        if _REPOSITORY.fullmatch(entry.hub):
+            return entry.model(name, source, hub_fields(entry.hub, option))
+        raise UserError(f"{source}: has no configuration: add hub, directory or [{name}.configuration]")
+
+
+def checkpoint_fields(directory: Path, source: str) -> object:
+    """What the config.json of a checkpoint's directory holds; ``UserError`` if it is not there or no JSON."""
+    path = directory / _CONFIG
+    if not path.is_file():
+        raise UserError(f"{source}: has no {_CONFIG}: name a directory as the hub's repositories are")
+    try:
+        return json.loads(_bounded(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{source}: its {_CONFIG} cannot be read ({error}): name a directory as the hub's repositories are"
+        ) from None
+
+
+def hub_fields(repository: str, option: str) -> object:
+    """The same of a repository on the hub, from its cache if it is there."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(repository, _CONFIG, etag_timeout=_HUB_SECONDS)
+    except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise UserError(
+            f"{option} {repository}: its {_CONFIG} cannot be fetched ({reason}): is its name right, the hub reachable, "
+            "and may this account read it? Name a directory, or write its configuration into models.toml"
+        ) from None
+    return checkpoint_fields(Path(path).parent, f"{option} {repository}")
+
+
+def _bounded(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UserError(f"{path}: is larger than {LARGEST_CONFIG >> 20} MiB: it is no configuration of a model")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    return read_bytes(path)
+
+
+def _named(text: str) -> str:
+    """A name for case ids: the last component, in lower case, of letters, digits, ``.``, ``_`` and ``-``."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.rsplit("/", 1)[-1].lower()).strip("._-")[:80]
+    return name or "model"

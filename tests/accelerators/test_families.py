@@ -1,0 +1,48 @@
+"""Every family that needs no code of a checkpoint: its weights are counted, and static shapes give plain tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from gaudi_perf.generation.dummy import config_of, dummy_model, model_without_memory
+from gaudi_perf.generation.plain import PlainGeneration
+from gaudi_perf.generation.static import kind_of
+from gaudi_perf.vocabulary.architectures import Architecture, architecture_of, families, standin_of
+
+PROMPT = torch.tensor([[365, 265, 263, 361, 357, 364, 300], [370, 270, 268, 366, 362, 369, 305]])
+NEW = 12
+CHANGES = {
+    "bloom": {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
+    "falcon": {"num_attention_heads": 128, "hidden_size": 8192, "num_kv_heads": 8, "new_decoder_architecture": True},
+    "deepseek_v2": {"num_experts_per_tok": 6, "first_k_dense_replace": 1},
+}
+
+
+def published(family: str) -> Architecture:
+    """That of the family's configuration class: of one that was published."""
+    fields = {**AutoConfig.for_model(family).to_dict(), "model_type": family, **CHANGES.get(family, {})}
+    return architecture_of(fields, family)[0]
+
+
+@pytest.mark.parametrize("family", families())
+def test_weights_are_counted_without_the_model(family: str) -> None:
+    for built in (published(family), standin_of(published(family))):
+        model = model_without_memory(config_of(built), "bfloat16")
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+        assert built.parameters == pytest.approx(sum(one.numel() for one in model.parameters()), rel=0.001)
+        assert built.tied == (model.get_input_embeddings().weight is model.get_output_embeddings().weight)
+
+
+@pytest.mark.parametrize("family", families())
+def test_static_shapes_give_the_tokens_of_plain_transformers(family: str) -> None:
+    built = standin_of(published(family))
+    model = dummy_model(built, "float32")
+    expected = PlainGeneration(model, NEW, True)(PROMPT).tolist()
+    assert len(set(expected[0])) > 4, "lively"
+    assert PlainGeneration(model, NEW, False)(PROMPT).tolist() == expected
+    for kv_cache in (False,) if built.of_family.no_static_cache else (True, False):
+        generation = kind_of(model, kv_cache)(model, PROMPT.shape[1], NEW, len(PROMPT))
+        generation(PROMPT)  # leaves the cache and the buffers as a round leaves them
+        assert generation(PROMPT).tolist() == expected, kv_cache

@@ -1,0 +1,166 @@
+"""Configurations of others: only known keys of known families, in range; and the rule by which a stand-in is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gaudi_perf.vocabulary.architectures import architecture_of, families, standin_of
+from gaudi_perf.vocabulary.configuration import case_id_in, configuration_of
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.models import shipped
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "torch_dtype": "bfloat16",
+    "architectures": ["LlamaForCausalLM"],
+    "transformers_version": "4.55.0",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"num_hidden_layers": -1}, "num_hidden_layers is -1: it takes a whole number from 1 to 1000"),
+        ({"num_hidden_layers": 100_000}, "num_hidden_layers is 100000"),
+        ({"num_hidden_layers": None}, "lacks num_hidden_layers"),
+        ({"num_hidden_layers": True}, "num_hidden_layers is True"),
+        ({"hidden_size": 4096.5}, "hidden_size is 4096.5"),
+        ({"hidden_size": "4096"}, "hidden_size is '4096'"),
+        ({"hidden_size": 4095}, "hidden_size 4095 does not divide by 32 heads"),
+        ({"num_attention_heads": None}, "lacks num_attention_heads"),
+        ({"num_key_value_heads": 5}, "32 heads do not divide by 5 heads of keys and values"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan: it takes a finite number"),
+        ({"rope_theta": float("inf")}, "rope_theta is inf"),
+        ({"hidden_act": "owner/kernel"}, "hidden_act is 'owner/kernel': it takes a short name"),
+        ({"rope_scaling": {"rope_type": "../../x"}}, "it takes a short name"),
+        ({"rope_scaling": [[[[[[1]]]]]]}, "4 deep"),
+        ({"rope_scaling": [1.0] * 3000}, "at most 2000 values"),
+        ({"torch_dtype": "int8"}, "torch_dtype is 'int8': weights are measured in bfloat16, float16 or float32"),
+        ({"model_type": "gpt5"}, "model_type is 'gpt5': models can be of bloom, codegen"),
+        (
+            {"model_type": "gpt5", "auto_map": {"AutoConfig": "m.C"}},
+            "code of its checkpoint (auto_map), which is",
+        ),
+        ({"model_type": None}, "model_type is None"),
+        ({"model_type": ["llama"]}, "model_type is ['llama']"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as mistake:
+        architecture_of({**LLAMA, **changed}, "x/config.json")
+    assert str(mistake.value).startswith("x/config.json: ") and words in str(mistake.value)
+    assert "\n" not in str(mistake.value) and len(str(mistake.value)) < 600
+
+
+@pytest.mark.parametrize("fields", [None, [], "llama", 3, {1: 2}])
+def test_what_is_no_configuration(fields: object) -> None:
+    with pytest.raises(UserError, match="is no configuration of a model"):
+        architecture_of(fields, "x")
+
+
+def test_what_names_code_is_left_out_and_noted() -> None:
+    named = {
+        "auto_map": {"AutoModelForCausalLM": "modeling.Evil"},
+        "trust_remote_code": True,
+        "_attn_implementation": "owner/kernel",
+        "_attn_implementation_internal": "owner/kernel@main",
+        "quantization_config": {"quant_method": "unheard-of"},
+        "something_else": "whatever",
+    }
+    architecture, notes = architecture_of({**LLAMA, **named}, "x")
+    assert architecture == architecture_of(LLAMA, "x")[0]
+    assert not set(named) & set(architecture.configuration)
+    assert [note.split(" ")[1] for note in notes] == [
+        "auto_map",
+        "trust_remote_code",
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "quantization_config",
+    ]
+    assert architecture_of({**LLAMA, "_attn_implementation": "sdpa"}, "x")[1] == []
+
+
+def test_no_allow_list_has_a_key_that_names_code() -> None:
+    for name, family in families().items():
+        assert not [key for key in family.keys.split() if key.startswith(("auto", "_attn", "quant", "trust"))], name
+
+
+def test_other_spellings_of_published_files() -> None:
+    published = {"model_type": "bloom", "vocab_size": 250880, "n_embed": 64, "num_attention_heads": 8, "n_layer": 2}
+    found = architecture_of(published, "x")[0]
+    assert (found.hidden_size, found.heads, found.layers) == (64, 8, 2)
+
+
+def test_two_of_one_name_are_told_apart() -> None:
+    one, other = (architecture_of({**LLAMA, "num_hidden_layers": layers}, "x")[0] for layers in (32, 31))
+    assert one.digest != other.digest and len(one.digest) == 8
+
+
+# The rule is part of what a stored level depends on: whoever changes it changes these.
+STANDINS = {
+    "bloomz176b": "158c4246",
+    "bloomz7b": "4750c09e",
+    "bloomz560m": "a612706a",
+    "gpt2": "6c3fcbf2",
+    "llama3.1-8b": "affa9a9b",
+    "mixtral-8x7b": "80157147",
+    "falcon-7b": "96cdbf35",
+    "gemma2-9b": "2cab6652",
+    "mamba-130m": "385d5e5c",
+}
+
+
+@pytest.mark.parametrize("name", STANDINS)
+def test_the_rule_of_stand_ins_has_not_changed(name: str) -> None:
+    assert shipped()[name].standin.digest == STANDINS[name]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_stand_ins_keep_what_makes_the_model(name: str) -> None:
+    model = shipped()[name]
+    full, small = model.full, model.standin
+    assert small.heads % 8 == 0 and small.parameters < 1e8 and small.vocabulary == 2048
+    assert small.family == full.family and set(small.configuration) == set(full.configuration)
+    assert (small.kv_heads == 1) == (full.kv_heads == 1)
+    if full.kv_heads > 1 and full.of_family.kind == "attention":
+        assert small.heads // small.kv_heads == full.heads // full.kv_heads
+    assert bool(small.windows) == bool(full.windows)
+    assert (small.experts, small.active_experts) == (full.experts, full.active_experts)
+    assert small.tied == full.tied
+
+
+def test_windows_alternate_in_a_stand_in_too() -> None:
+    gemma = shipped()["gemma2-9b"]
+    assert len(gemma.full.windows) == 21 and gemma.standin.layers == 2 and gemma.standin.windows == [32]
+
+
+def test_values_of_a_stand_in_can_be_chosen() -> None:
+    llama = architecture_of(LLAMA, "x")[0]
+    assert standin_of(llama, {"num_hidden_layers": 3}).layers == 3
+    with pytest.raises(UserError, match="num_hidden_layers is 0"):
+        standin_of(llama, {"num_hidden_layers": 0})
+
+
+def test_sizes_that_are_published() -> None:
+    """Parameters of the model cards; the KV cache by hand: keys and values, layers, heads, width, two bytes."""
+    assert shipped()["llama3.1-8b"].full.parameters == 8_030_261_248
+    assert shipped()["llama3.1-8b"].full.kv_bytes_per_token("bfloat16") == 2 * 32 * 8 * 128 * 2
+    assert shipped()["falcon-7b"].full.kv_bytes_per_token("bfloat16") == 2 * 32 * 1 * 64 * 2
+    assert shipped()["mixtral-8x7b"].full.parameters == 46_702_792_704
+    assert shipped()["mamba-130m"].full.kv_bytes_per_token("bfloat16") == 0
+
+
+@pytest.mark.parametrize("model", ["bloomz7b", "llama3.1-8b", "mixtral-8x7b", "a", "qwen2.5-7b_x"])
+def test_case_ids_of_any_model(model: str) -> None:
+    found = configuration_of(f"{model}-8x-graphs-kvcache-fp32-b4-p1024-n256")
+    assert found is not None and (found.model, found.devices) == (model, 8)
+    assert case_id_in(f"test_latency[{model}-8x-graphs-kvcache-n4]") == f"{model}-8x-graphs-kvcache-n4"
+    assert configuration_of(f"{model}-8x-graphs") is None
