@@ -65,7 +65,7 @@ def checked_config(group: GroupSpec) -> PretrainedConfig:
     elif group.weights.path:
         fields = checkpoint_fields(Path(group.weights.path), source)
     else:
-        fields = hub_fields(group.repository, "--weights hub:")
+        fields = hub_fields(group.repository, "--weights hub:", "take --weights dummy, which needs no file")
     found, _ = architecture_of(fields, f"{source}: config.json")
     if isinstance(fields, dict) and fields.get("quantization_config") is not None:
         raise UserError(

@@ -88,8 +88,11 @@ def checkpoint_fields(directory: Path, source: str) -> object:
         ) from None
 
 
-def hub_fields(repository: str, option: str) -> object:
-    """The same of a repository on the hub, from its cache if it is there."""
+_INSTEAD = "name a directory, or write its configuration into models.toml"
+
+
+def hub_fields(repository: str, option: str, instead: str = _INSTEAD) -> object:
+    """The same of a repository on the hub, from its cache if it is there; ``instead`` needs no hub."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -97,8 +100,8 @@ def hub_fields(repository: str, option: str) -> object:
     except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise UserError(
-            f"{option} {repository}: its {_CONFIG} cannot be fetched ({reason}): is its name right, the hub reachable, "
-            "and may this account read it? Name a directory, or write its configuration into models.toml"
+            f"{option} {repository}: its {_CONFIG} cannot be fetched ({reason}): is the hub reachable, or "
+            f"HF_HUB_OFFLINE set, and may this account read it? Else {instead}"
         ) from None
     return checkpoint_fields(Path(path).parent, f"{option} {repository}")
 

@@ -147,8 +147,8 @@ MISTAKES: dict[Mend, list[str]] = {
     torn_safetensors: ["cannot be loaded", "whole"],
     lacking_weights: ["lacks 1 weights", "h.1.mlp.dense_h_to_4h.weight", "config.json"],
     weights_of_another_size: ["cannot be loaded", "size mismatch", "config.json"],
-    another_architecture: ["is no BloomForCausalLM but GPT2LMHeadModel", "name a directory"],
-    another_type: ["is no BloomForCausalLM but gpt2", "name a directory"],
+    another_architecture: ["is of the architecture gpt2, and bloomz7b is of bloom", "name a directory"],
+    another_type: ["is of the architecture gpt2, and bloomz7b is of bloom", "name a directory"],
     no_tokenizer: ["no tokenizer", "tokenizer.json", "--weights dummy"],
     broken_tokenizer: ["no tokenizer", "--weights dummy"],
     tokenizer_of_another_model: ["tokens of the prompt, and BLOOM's makes 7", "not BLOOM's tokenizer"],
@@ -174,7 +174,7 @@ def test_mistakes_are_one_sentence(copy: Path, mistake: Mend) -> None:
 
 def test_full_scale_wants_the_model_s_own_shape(whole: Path) -> None:
     reply = load(whole, scale="full")
-    assert_one_sentence(reply, ["is not BLOOMZ-7B", "hidden_size is 32, not 4096", "--scale standin"])
+    assert_one_sentence(reply, ["is not bloomz7b", "hidden_size is 32, not 4096", "--scale standin"])
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
