@@ -20,7 +20,7 @@ from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
 
 EXECUTABLE = chromium.find()
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")]
+pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")
 
 ROWS = "[...document.querySelectorAll('#table tbody tr')].filter((row) => !row.hidden)"
 NAMES = f"{ROWS}.map((row) => row.querySelector('th').textContent)"
