@@ -65,10 +65,25 @@ class Group(click.Group):
             raise Mistake(shown(f"{error.filename or 'this machine'}: {error.strerror or error}")) from None
 
 
+class _Directory(click.Path):
+    """A directory, or the copy of an address, brought up to date."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The directory."""
+        from gaudi_perf.stores.remote import is_address
+
+        if isinstance(value, str) and is_address(value):
+            return value_of(values.directory, value, param.opts[0] if param is not None else "")
+        return super().convert(value, param, ctx)
+
+
 def _directory_option(name: str, about: str) -> Callable[[F], F]:
     return click.option(
         f"--{name}-dir",
-        type=click.Path(path_type=Path),
+        type=_Directory(),
         default=Path(name),
         envvar=f"GAUDI_PERF_{name.upper()}_DIR",
         show_default=True,
@@ -80,12 +95,16 @@ def _directory_option(name: str, about: str) -> Callable[[F], F]:
 
 def baselines_option(command: F) -> F:
     """``--baselines-dir``, as pytest's."""
-    return _directory_option("baselines", "Where baselines are stored.")(command)
+    return _directory_option("baselines", "Where baselines are stored; a directory, or an address (s3://, sftp://).")(
+        command
+    )
 
 
 def results_option(command: F) -> F:
     """``--results-dir``, as pytest's."""
-    return _directory_option("results", "Where every run is kept as a document; noise is estimated from it.")(command)
+    return _directory_option(
+        "results", "Where every run is kept as a document; noise is estimated from it. A directory, or an address."
+    )(command)
 
 
 case_option = click.option(

@@ -306,6 +306,8 @@ class PerfSession:
             if self.settings.refresh_baselines and self.runs:
                 self._refresh(interrupted)
             self.results.write_session(self.document, finished=not interrupted)
+            if unsent := self.results.send_rest():
+                self.notes.append(unsent)
         except UserError as error:
             self.failed = True
             self.notes.append(str(error))

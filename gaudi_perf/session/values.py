@@ -144,8 +144,16 @@ def _path(accepted: Callable[[Path], bool], meaning: str) -> Callable[[str], Pat
 
 
 file = _path(Path.is_file, "there is no such file")
-directory = _path(lambda one: one.is_dir() or not one.exists(), "there is no such directory")
-"""A directory to read or write, which may be made."""
+_local_directory = _path(lambda one: one.is_dir() or not one.exists(), "there is no such directory")
+
+
+def directory(text: str) -> Path:
+    """A directory to read or write, which may be made; of an address the copy on this machine, brought up to date."""
+    from gaudi_perf.stores.remote import checked, is_address, opened
+
+    return opened(checked(text)) if is_address(text) else _local_directory(text)
+
+
 new_file = _path(lambda one: not one.is_dir() and one.parent.is_dir(), "it takes a file in a directory that is there")
 """A file to write; that its directory is there is asked now, not after hours of measuring."""
 

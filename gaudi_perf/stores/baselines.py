@@ -11,6 +11,7 @@ from pathlib import Path
 from gaudi_perf.stores import resolution
 from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
 from gaudi_perf.stores.places import Place, all_places, device_names, place_of, places_of_device
+from gaudi_perf.stores.remote import publish
 from gaudi_perf.stores.resolution import Resolution
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
@@ -105,6 +106,7 @@ class BaselineStore:
         _checked(decode_baseline(data, str(place.path)), place)  # what is stored can be read
         make_directory(place.path.parent)
         write_atomic(place.path, data)
+        publish(self.directory, place.path)
         return place
 
 

@@ -61,6 +61,7 @@ class ResultsStore:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
+        self._sending = True
 
     def session_directory(self, session_id: str) -> Path:
         """Where a session's files lie; ``UserError`` if the id cannot be the name of a directory."""
@@ -103,11 +104,28 @@ class ResultsStore:
             decode(data, type(content), str(path))  # what is stored can be read
         self._make(path.parent)
         write_new(path, data)
+        self._send(path)
         return path
 
     def _make(self, folder: Path) -> None:
         make_directory(self.directory, private=True)
         make_directory(folder)
+
+    def _send(self, path: Path) -> None:
+        """Send a file to the address that the directory is a copy of; what fails is left to ``send_rest``."""
+        from gaudi_perf.stores.remote import publish
+
+        if self._sending:
+            try:
+                publish(self.directory, path)
+            except UserError:
+                self._sending = False
+
+    def send_rest(self) -> str:
+        """Send what could not be sent so far, if the directory is a copy; why that fails, or empty."""
+        from gaudi_perf.stores.remote import send_rest
+
+        return "" if self._sending else send_rest(self.directory)
 
     def sessions(self) -> list[str]:
         """The ids of all sessions, oldest first; ``UserError`` if the directory cannot be read."""

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from gaudi_perf.stores.files import exclusive, read_bytes, write_atomic
+from gaudi_perf.stores.remote import publish
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -54,3 +55,4 @@ class WaiverStore:
         data = encode(Waivers(waivers=sorted(waivers, key=_KEY)))
         decode(data, Waivers, str(self.path))  # what is stored can be read
         write_atomic(self.path, data)
+        publish(self.path.parent, self.path)

@@ -1,0 +1,182 @@
+"""Results and baselines at an address, on servers that really run: sshd of this machine, and S3 where moto is there."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gaudi_perf.stores import remote
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
+from tests.stores.factories import make_run, make_runs
+
+SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_open(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        assert server.poll() is None, "the server has ended"
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the server does not listen")
+
+
+class Server:
+    """A server with an empty place.
+
+    Attributes:
+        address: the place.
+    """
+
+    def __init__(self, address: str, command: list[str], port: int) -> None:
+        self.address = address
+        self._command, self._port = command, port
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _until_open(self._port, self._process)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture(params=["sftp", "s3"])
+def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    port = _free_port()
+    made = _sftp(tmp_path, port, monkeypatch) if request.param == "sftp" else _s3(port, monkeypatch)
+    yield made
+    made.stop()
+
+
+def _sftp(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Server:
+    pytest.importorskip("paramiko")
+    sshd, subsystem = shutil.which("sshd", path="/usr/sbin:/usr/bin"), next(filter(os.path.exists, SFTP_SERVERS), None)
+    if sshd is None or subsystem is None:
+        pytest.skip("sshd is not installed")
+    home = folder / "home"
+    (home / ".ssh").mkdir(parents=True)
+    for path in (folder / "host", home / ".ssh/id_ed25519"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    options = {
+        "ListenAddress": "127.0.0.1", "Port": port, "HostKey": folder / "host", "UsePAM": "no", "PidFile": "none",
+        "AuthorizedKeysFile": home / ".ssh/id_ed25519.pub", "StrictModes": "no", "PermitRootLogin": "prohibit-password",
+        "Subsystem": f"sftp {subsystem}",
+    }  # fmt: skip
+    words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+    monkeypatch.setenv("HOME", str(home))  # where the client's key is looked for
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    address = f"sftp://{getpass.getuser()}@127.0.0.1:{port}{folder}/there/results"
+    return Server(address, [sshd, "-D", "-f", "/dev/null", *words], port)
+
+
+def _s3(port: int, monkeypatch: pytest.MonkeyPatch) -> Server:
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "pretended")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    made = Server("s3://fleet/results", [sys.executable, "-m", "moto.server", "-p", str(port)], port)
+    bucket = urllib.request.Request(f"http://127.0.0.1:{port}/fleet", method="PUT")
+    with urllib.request.urlopen(bucket, timeout=20):
+        pass
+    return made
+
+
+class Fleet:
+    """Machines, each with a copy of its own."""
+
+    def __init__(self, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._server, self._folder, self._monkeypatch = server, folder, monkeypatch
+
+    def open(self, machine: str, place: str = "") -> Path:
+        self._monkeypatch.setenv(remote.CACHE_VARIABLE, str(self._folder / machine))
+        return remote.opened(self._server.address + place)
+
+
+@pytest.fixture
+def fleet(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    return Fleet(server, tmp_path / "machines", monkeypatch)
+
+
+def test_many_servers_write_and_each_reads_all(fleet: Fleet, server: Server) -> None:
+    stores = [ResultsStore(fleet.open(machine)) for machine in ("a", "b", "c")]
+    runs = {store: make_runs(session=f"night-{number}") for number, store in enumerate(stores)}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one: [one.write_run(run) for run in runs[one]], stores))
+    first = read_history(fleet.open("reader"))
+    assert len(first.runs) == 15 and first.problems == ()
+    seen = {path: path.stat().st_ino for path in fleet.open("reader").rglob("run-*.json")}
+    stores[0].write_run(make_run(session="night-0"))
+    again = fleet.open("reader")
+    assert len(read_history(again).runs) == 16
+    assert {path: path.stat().st_ino for path in seen} == seen, "a run is fetched once"
+
+    # A connection that breaks: the run stays here, and whoever opens the address next sends it.
+    server.stop()
+    stores[0].write_run(make_run(session="late"))
+    unsent = stores[0].send_rest()
+    assert "cannot be reached" in unsent and "is kept in" in unsent and len(unsent.splitlines()) == 1
+    with pytest.raises(UserError, match="cannot be reached"):
+        fleet.open("reader")
+    if not server.address.startswith("s3:"):  # that server forgets everything when it ends
+        server.start()
+        fleet.open("a")
+        assert len(read_history(fleet.open("reader")).runs) == 17
+
+
+def test_baselines_of_others_are_seen(fleet: Fleet) -> None:
+    def store(machine: str, level: float) -> None:
+        baselines = BaselineStore(fleet.open(machine, "/baselines"))
+        apply(plan_refresh(baselines, make_runs(level, session=f"of-{machine}")))
+
+    def level(machine: str) -> float:
+        (place,) = (baselines := BaselineStore(fleet.open(machine, "/baselines"))).list()
+        return baselines.load(place).cases[0].level_s
+
+    store("a", 1.0)
+    assert level("b") == 1.0
+    store("b", 0.9)
+    assert level("a") == level("c") == 0.9
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3://user:secret@host/x", "sftp://host/x?key=1", "s3://b/\n"])
+def test_addresses_that_cannot_be_one(address: str) -> None:
+    with pytest.raises((ValueError, UserError), match="address") as caught:
+        remote.checked(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_protocol_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(UserError, match=r'gs://bucket/results: .* pip install "gaudi-perf\[gs\]"'):
+        remote.opened("gs://bucket/results")
+    with pytest.raises(UserError, match="nothing://x/y"):
+        remote.opened("nothing://x/y")
