@@ -16,7 +16,7 @@ from gaudi_perf.accelerators.cuda.devices import nvidia_smi
 from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
-from gaudi_perf.accelerators.hpu.releases import release_of, releases, synapse_version, validated_with
+from gaudi_perf.accelerators.hpu.releases import mismatches, release_of, releases, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
@@ -176,6 +176,12 @@ def test_tools_that_write_other_bytes_than_text(tool: str, tmp_path: Path, monke
         assert compiler_version() == "c++ Compute"
         path.write_text("#!/bin/sh\n")
         assert compiler_version() == "c++", "one that says nothing"
+
+
+def test_nobody_is_told_to_install_another_version_for_an_emulated_device() -> None:
+    versions = {"habana-torch-plugin": "1.23.0.1", "optimum-habana": "1.21.2", "torch": "2.9.0+cpu"}
+    assert any("pip install" in text for text in mismatches(versions, ["1.23.0-695"]))
+    assert mismatches(versions, ["1.23.0-emulated"]) == []
 
 
 def test_releases() -> None:

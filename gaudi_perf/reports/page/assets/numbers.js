@@ -89,11 +89,10 @@ export function timeTicks(low, high, most) {
   const found = [];
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(at);
   if (!found.length) found.push(low);
-  let day = "";
-  return found.map((at) => {
+  const dates = new Set(found.map((at) => moment(at).split(" ")[0]));
+  return found.map((at, index) => {
     const [date, time] = moment(at).split(" ");
-    const words = step >= DAY ? date : date === day ? time : `${date.slice(5)} ${time}`;
-    day = date;
+    const words = step >= DAY ? date : index && dates.size === 1 ? time : `${date.slice(5)} ${time}`;
     return { at, words };
   });
 }
