@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,8 +18,10 @@ from gaudi_perf.reports.site import write_site
 from gaudi_perf.reports.site.records import INDEX_FILE, read_records
 from gaudi_perf.reports.site.writing import badge
 from gaudi_perf.stores.history import run_decoder
+from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session
 from tests.reports.demonstration import Demonstration
@@ -137,6 +140,23 @@ def test_a_session_that_goes_away_or_is_there_twice(made: Demonstration) -> None
     output, _, problems = site_of(made)
     assert len(data_of(output, "data/sessions.js")) == NIGHTS - 1
     assert len(problems) == 1 and "is there again as" in problems[0]
+    page = page_of(output, f"cases/gaudi2.{made.cases[0].id}.html")
+    places = data_of(output, "data/places.js")
+    assert len(page["sessions"]) == NIGHTS - 1  # and each is the session that it says
+    assert [places[place][:8] for place in page["sessions"]] == [
+        f"{datetime.fromtimestamp(at * 60, timezone.utc):%Y%m%d}" for at in page["trend"]["at"]
+    ]
+
+
+def test_a_note_is_shown_and_goes_again(made: Demonstration) -> None:
+    case = made.cases[2].id
+    site_of(made)
+    notes = NotesStore(made.results.directory)
+    notes.add(Note(case=case, text="known", added_at="2026-04-01T00:00:00Z"))
+    output, written, _ = site_of(made)
+    assert page_of(output, f"cases/gaudi2.{case}.html")["written"] == [["2026-04-01", "known"]] and written == 2
+    notes.remove(1)
+    assert site_of(made)[1] == 2 and page_of(output, f"cases/gaudi2.{case}.html")["written"] == []
 
 
 def test_what_cannot_be_read_is_named(made: Demonstration) -> None:

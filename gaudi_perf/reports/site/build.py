@@ -35,7 +35,7 @@ class SiteBuilder:
     """The data of each page; ``problems`` has a sentence for every baseline that could not be read."""
 
     def __init__(self, records: Records, baselines: Path, notes: Sequence[Note]) -> None:
-        self.records, self._notes = records, notes
+        self.records, self.notes = records, notes
         self._stored = StoredBaselines(baselines, {known.key.device for known in records.trends})
         self.problems = list(self._stored.problems)
         self._found: dict[int, TrendChanges] = {}
@@ -229,7 +229,7 @@ class SiteBuilder:
                 for name in by_version
                 for here in [stacks == numbers[name]]
             ],
-            written=written_about(self._notes, key.case.id, key.device),
+            written=written_about(self.notes, key.case.id, key.device),
         )
 
     def measured(self) -> list[int]:

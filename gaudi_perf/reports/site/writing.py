@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -16,6 +17,7 @@ from gaudi_perf.reports.site.build import SiteBuilder
 from gaudi_perf.reports.site.records import KnownSession
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.stores.files import make_directory, write_atomic
+from gaudi_perf.vocabulary.documents import encode_line
 
 VERSION_FILE = ".site-version"
 _FEED_ENTRIES = 50
@@ -35,15 +37,19 @@ class SiteWriter:
         self._folders: set[Path] = set()
 
     def write(self, builder: SiteBuilder, new: set[str]) -> None:
-        """Write everything that changed since sessions were ``new``, or all of it where another release wrote it.
+        """Write what changed since sessions were ``new``; all of it where another release wrote it, notes changed, or
+        sessions are gone, since pages refer to sessions by their place.
 
         Raises:
             UserError: a file cannot be written.
         """
         assets = {"assets/site.js": script("site").encode(), "assets/site.css": (ASSETS / "page.css").read_bytes()}
-        stamp = hashlib.sha256(b"".join(assets.values()) + f"{gaudi_perf.__version__}{self._name}".encode()).hexdigest()
+        label = f"{gaudi_perf.__version__} {self._name}".encode()
+        stamp = hashlib.sha256(b"".join([*assets.values(), label, *map(encode_line, builder.notes)])).hexdigest()
         before = self._output / VERSION_FILE
         whole = not before.is_file() or before.read_text("utf-8", "replace") != stamp
+        places = [session.session_id for session in builder.records.sessions]
+        whole = whole or not self._begin_alike(places)
         touched = builder.touched(new)
         for index in builder.measured():
             known = builder.records.trends[index]
@@ -61,7 +67,7 @@ class SiteWriter:
         self._data("data/index.js", "index", builder.index())
         self._data("data/trends.js", "trends", builder.trends())
         self._data("data/sessions.js", "sessions", builder.sessions())
-        self._data("data/places.js", "places", [session.session_id for session in builder.records.sessions])
+        self._data("data/places.js", "places", places)
         self._data("data/releases.js", "releases", builder.releases())
         self._page("index.html", self._name, "index", None, ["data/index.js"])
         self._page("cases.html", "Cases", "trends", None, ["data/trends.js"])
@@ -72,6 +78,14 @@ class SiteWriter:
         self._file("badge.svg", badge(builder.newest).encode())
         self._file("feed.xml", self._feed(builder).encode())
         self._file(VERSION_FILE, stamp.encode())  # the last: a site that was not finished is written anew
+
+    def _begin_alike(self, places: list[str]) -> bool:
+        """Whether the sessions that pages were written with are the first of these."""
+        with suppress(OSError, msgspec.DecodeError):
+            text = (self._output / "data/places.js").read_text("utf-8", "replace")
+            before = msgspec.json.decode(text.partition("] = ")[2].rstrip(";\n"), type=list[str])
+            return places[: len(before)] == before
+        return False
 
     def _page(self, path: str, title: str, kind: str, value: object, scripts: list[str] | None = None) -> None:
         up = "../" * path.count("/")
