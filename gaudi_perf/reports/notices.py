@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from msgspec import UNSET
+
 from gaudi_perf.judging.regressions import Notice, NoticeKind
 from gaudi_perf.reports.tabular import escaped
 from gaudi_perf.reports.text import harmless
@@ -79,6 +81,8 @@ def reproduction(notice: Notice) -> str:
     words = ["pytest", "perf_tests", "-k", case.configuration.id, "--runs", "5"]
     words += ["--accelerator", run.device.name if run.device.emulated else case.accelerator]
     words += ["--devices", str(case.configuration.devices)]
+    if case.architecture is not UNSET:  # not one of the matrix's own models
+        words += ["--model", case.configuration.model]
     if case.workload.new_tokens != default.new_tokens:
         words += ["--new-tokens", str(case.workload.new_tokens)]
     if case.workload.dtype != default.dtype:

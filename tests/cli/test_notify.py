@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from gaudi_perf.judging.regressions import Finding, notices
+from gaudi_perf.reports.notices import reproduction
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
@@ -196,7 +199,19 @@ def test_mistakes(
     golden("notify_mistakes.txt", invoke.transcript)
 
 
+def test_another_model_is_named(measure: Measure, here: Path) -> None:
+    measure(1, "REGRESSED")
+    read = ResultsStore(here / "results").read_session("night-01")
+    assert read.session is not None
+    run, report = read.runs[0], read.session.cases[0]
+    case = replace(run.case, configuration=replace(run.case.configuration, model="llama3-8b"), architecture="a1b2")
+    run = replace(run, case=case)
+    (notice,) = notices({}, [Finding(replace(report, case=case), run)])
+    assert " --model llama3-8b " in reproduction(notice)
+
+
 def test_the_document(invoke: Invoke, measure: Measure) -> None:
     measure(1, "REGRESSED")
     found = answer(invoke, "notify", "notify", "results", "--dry-run", status=1)
+    assert "--model" not in found["notices"][0]["reproduce"]
     assert found["open"] == 1 and found["notices"][0]["stack_changes"][0] == "synapse 1.23.0 -> 1.24.0"
