@@ -20,7 +20,7 @@ from gaudi_perf.vocabulary.models import Scale, shipped_model
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import PROMPT_TOKENS, Dtype
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype
 
 
 class Weights(Document, frozen=True):
@@ -63,13 +63,16 @@ class GroupSpec(Document, frozen=True):
 
 
 class Variant(Document, frozen=True):
-    """How the loaded model generates; prompts of a batch are padded to ``prompt_tokens``."""
+    """How the loaded model generates; prompts of a batch are cut to ``prompt_tokens``, or padded to them on the
+    left. The prompt is empty where those of a dataset stand for it.
+    """
 
     graphs: bool
     kv_cache: bool
     new_tokens: PositiveInt
     batch_size: PositiveInt = 1
     prompt_tokens: PositiveInt = PROMPT_TOKENS
+    prompt: str = PROMPT
 
 
 # ---- requests
@@ -199,7 +202,9 @@ class Loaded(Reply, frozen=True, tag="loaded"):
 
 
 class Prepared(Reply, frozen=True, tag="prepared"):
-    """The variant is in force."""
+    """The variant is in force; ``tokenization_s`` as in ``Loaded``, for its prompt."""
+
+    tokenization_s: Seconds | None = None
 
 
 class RoundsDone(Reply, frozen=True, tag="rounds-done"):

@@ -213,6 +213,14 @@ class Engine(ABC):
             UserError: the tokenizer makes another number of tokens of it than the workload says.
         """
 
+    def prompt_of(self, text: str, tokens: int) -> Prompt:
+        """Another prompt for the loaded model: at most so many token ids; fewer are padded on the left.
+
+        Raises:
+            UserError: there is no tokenizer, or the engine knows one prompt only.
+        """
+        raise UserError("this accelerator's engine knows one prompt only: leave prompt out of the workload")
+
     @abstractmethod
     def device(self) -> Device:
         """The device, once loaded."""

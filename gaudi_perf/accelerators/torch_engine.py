@@ -43,7 +43,7 @@ class Generation(Protocol):
     ) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); ``mask`` is 0 where the prompt is padded."""
 
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
         """One generation in the same way, led by a tracer."""
 
 
@@ -130,6 +130,9 @@ class TorchEngine(Engine):
     def prompt(self) -> Prompt:
         return prompt_of(self._loaded())
 
+    def prompt_of(self, text: str, tokens: int) -> Prompt:
+        return prompt_of(self._loaded(), text, tokens)
+
     def memory_bandwidth(self) -> float | None:
         group = self._loaded()
         weights = group.built.weight_bytes(group.dtype) // group.devices
@@ -148,7 +151,8 @@ class TorchEngine(Engine):
 
     def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
         variant, generation = self._prepared()
-        return list(generation(self._batch(prompt_ids, variant), on_token)[0].cpu().tolist())
+        ids, mask = self._batch(prompt_ids, variant)
+        return list(generation(ids, on_token, mask)[0].cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         variant, generation = self._prepared()
@@ -162,7 +166,8 @@ class TorchEngine(Engine):
             return trace_of_one_pass(self._forward, prompt_ids, token_ids, self.device_type)
         variant, generation = self._prepared()
         tracer = Tracer(token_ids)
-        generation.trace(self._batch(prompt_ids, variant), tracer)
+        ids, mask = self._batch(prompt_ids, variant)
+        generation.trace(ids, tracer, mask)
         return tracer.trace
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
@@ -186,5 +191,9 @@ class TorchEngine(Engine):
         assert self._variant is not None and self._generation is not None, "prepare() comes first"
         return self._variant, self._generation
 
-    def _batch(self, prompt_ids: list[int], variant: Variant) -> torch.Tensor:
-        return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type)
+    def _batch(self, prompt_ids: list[int], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The prompt in every row; with a mask where it is shorter than the variant's."""
+        if len(prompt_ids) == variant.prompt_tokens:
+            return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type), None
+        pad = self._model.config.pad_token_id
+        return padded([prompt_ids], variant.batch_size, variant.prompt_tokens, pad, self.device_type)

@@ -40,9 +40,9 @@ class PlainGeneration:
         output = self._generate(prompt, mask, streamer=None if on_token is None else Ticker(on_token))
         return output[:, prompt.shape[1] : prompt.shape[1] + self._new_tokens]
 
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
         """One generation in the same way, led by a tracer."""
-        self._generate(prompt, None, logits_processor=LogitsProcessorList([tracer]))
+        self._generate(prompt, mask, logits_processor=LogitsProcessorList([tracer]))
 
     def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
         return self._model.generate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS, PROMPT, PROMPT_TOKENS
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, fixed_ids
 
 _TIMES = 5
 
@@ -25,22 +25,22 @@ class Prompt:
     tokenization_s: float | None
 
 
-def prompt_of(group: GroupSpec) -> Prompt:
-    """The workload's prompt for a group: fixed ids for dummy weights, else what the tokenizer makes of it.
+def prompt_of(group: GroupSpec, text: str = PROMPT, tokens: int = PROMPT_TOKENS) -> Prompt:
+    """A prompt for a group: fixed ids for dummy weights, else what the tokenizer makes of it, cut to so many tokens.
 
     Raises:
-        UserError: there is no tokenizer, or the hub's makes another number of tokens than the workload says.
+        UserError: there is no tokenizer, or BLOOM's makes another number of tokens than published.
     """
     if group.weights.kind == "dummy":
-        return Prompt(ids=list(FIXED_PROMPT_IDS), tokenization_s=None)
+        return Prompt(ids=fixed_ids(text, tokens, group.built.vocabulary), tokenization_s=None)
     from gaudi_perf.generation.weights import load_tokenizer, source_of  # which imports transformers
 
     tokenizer = load_tokenizer(group)
-    ids = tokenizer(PROMPT)["input_ids"]
-    seconds = timeit.repeat(lambda: tokenizer(PROMPT), number=1, repeat=_TIMES)
-    if len(ids) != PROMPT_TOKENS:
+    ids = tokenizer(text)["input_ids"]
+    seconds = timeit.repeat(lambda: tokenizer(text), number=1, repeat=_TIMES)
+    if text == PROMPT and len(ids) != PROMPT_TOKENS and group.built.family == "bloom":
         raise UserError(
             f"--weights {group.weights.kind}: the tokenizer of {source_of(group)} makes {len(ids)} tokens of the "
             f"prompt, and BLOOM's makes {PROMPT_TOKENS}: it is not BLOOM's tokenizer"
         )
-    return Prompt(ids=ids, tokenization_s=statistics.median(seconds))
+    return Prompt(ids=ids[:tokens], tokenization_s=statistics.median(seconds))

@@ -71,8 +71,10 @@ class StaticGeneration(ABC):
             self.mask[:, : mask.shape[1]] = mask
         return self._generate(prompt, on_token=on_token)
 
-    def trace(self, prompt: torch.Tensor, tracer: Tracer) -> None:
+    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
         """One generation by the same steps, led by a tracer."""
+        if mask is not None:
+            self.mask[:, : mask.shape[1]] = mask
         self._generate(prompt, tracer=tracer)
 
     def _generate(

@@ -1,9 +1,9 @@
 """The suite as a plugin of pytest: ``pytest_plugins = ["gaudi_perf.pytest_plugin"]`` in a conftest.py.
 
-A test takes the fixtures ``measure`` and ``judge``::
+A test takes the fixtures ``measure`` and ``judge``, and its cases from a marker::
 
-    def test_latency(measure: Measure, judge: Judge, perf_settings: Settings) -> None:
-        case = perf_settings.case(Configuration(model="bloomz7b", devices=1, graphs=True, kv_cache=True), new_tokens=64)
+    @pytest.mark.perf(model=["llama3.1-8b", "bloomz7b"], graphs=[True, False], workload=Workload(batch_size=4))
+    def test_latency(case: Case, measure: Measure, judge: Judge) -> None:
         judge(case, measure(case))
 
 Nothing happens where no test takes them, and nothing heavy is imported while tests are collected.
@@ -17,6 +17,7 @@ from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.workload import Workload
 
 __all__ = [
     "Case",
@@ -25,6 +26,7 @@ __all__ = [
     "Judge",
     "Measure",
     "Settings",
+    "Workload",
     "WrongCompletions",
     "settings_of",
 ]
@@ -32,6 +34,7 @@ __all__ = [
 pytest_plugins = (
     "gaudi_perf.pytest_plugin.options",
     "gaudi_perf.pytest_plugin.benchmark",
+    "gaudi_perf.pytest_plugin.cases",
     "gaudi_perf.pytest_plugin.fixtures",
     "gaudi_perf.pytest_plugin.summary",
 )

@@ -61,6 +61,9 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "tokenizer."),
             ("--dtype", "DTYPE", values.choice(DTYPES),
              f"Type of weights and activations: {listed(DTYPES)} (default: {Settings.dtype})."),
+            ("--workload", "WORKLOAD[;...]", values.workloads,
+             "What is generated, as batch=4,prompt=1024,new=256,dtype=fp32: prompts at once, tokens of each prompt, "
+             "new tokens, type; what is not named is the default. ';' separates several. docs/workloads.md."),
             ("--new-tokens", "N", count,
              f"Tokens to generate in a round (default: {Settings.new_tokens}, as in the article)."),
             ("--emulated-synapse", "RELEASE", str,
@@ -284,6 +287,9 @@ def _settings(given: Given, project: Path) -> Settings:
         raise UserError(f"--turns rounds: {accelerator.name} is held by one worker group at a time: leave it out")
     if auto or runs is None:
         runs = (most or MOST_RUNS) if auto else (RUNS_FOR_BASELINES if refresh else Settings.runs)
+    for flag, name in (("--new-tokens", "new_tokens"), ("--dtype", "dtype")):
+        if given(flag) and any(name in fields for fields in given("--workload", ())):
+            raise UserError(f"{flag} and --workload both say it: leave one of them out")
     catalogue = Catalogue(project)
     return Settings(
         accelerator=accelerator,
@@ -309,7 +315,8 @@ def _settings(given: Given, project: Path) -> Settings:
         tolerances={**TOLERANCES, **given("--tolerance", {})},
         dataset=_dataset(given, project) if given("--dataset") else None,
         references=given("--reference-completions", project / "perf_tests" / "reference_completions.json"),
-        **given.those("weights", "dtype", "new_tokens", "devices", "require_baseline", gates="--gate"),
+        **given.those("weights", "dtype", "new_tokens", "devices", workloads="--workload"),
+        **given.those("require_baseline", gates="--gate"),
         **given.those(html_file="--perf-html", markdown_file="--perf-markdown"),
     )
 

@@ -31,7 +31,6 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, SharedErrorRate, Verdict
-from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
 from gaudi_perf.workers.controller.launch import Launch
@@ -137,9 +136,8 @@ class PerfSession:
         """Why this machine cannot run a case, in numbers; empty if it can."""
         if self.found is None:
             return self._why_none
-        of_dataset = case.workload.prompt.startswith("dataset ")
         settings = self.settings
-        return why_not(case, settings.built(case), settings.accelerator, self.found, batches=of_dataset)
+        return why_not(case, settings.built(case), settings.accelerator, self.found, batches=case.workload.of_dataset)
 
     def measure(self, case: Case) -> list[Run]:
         """The runs of a case on the stack in question.
@@ -377,16 +375,16 @@ class PerfSession:
 
     def _require_measurable(self, case: Case) -> None:
         """Refuse a case that is not measured as it says."""
-        settings, workload = self.settings, case.workload
+        settings = self.settings
         for what, theirs, ours, remedy in (
             ("accelerator", case.accelerator, settings.accelerator.kind, "name another with --accelerator"),
             ("scale", case.scale, settings.scale, "name it with --scale"),
             ("weights", case.weights, settings.weights.label, "name them with --weights"),
-            ("prompt", workload.prompt, PROMPT, "leave it out, latencies are those of one prompt"),
-            ("prompt_tokens", workload.prompt_tokens, PROMPT_TOKENS, "leave it out, latencies are those of one prompt"),
         ):
             if theirs != ours:
                 raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
+        if case.workload.of_dataset:
+            raise UserError(f"{case.id}: its prompts are a dataset's: complete it with the fixture complete_dataset")
 
     def _sharing(self, case: Case) -> list[Case]:
         """The case, and those that were selected and share its worker group, in the order of their tests."""

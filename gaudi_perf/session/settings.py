@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ class Settings:
     Attributes:
         catalogue: the models that have a name.
         models: those of --model; empty for BLOOMZ's.
+        workloads: those of --workload, each as the fields of ``Workload`` that it names.
         devices: device counts of the matrix.
         hosts: the hosts of --hostfile; None for this machine alone.
         runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
@@ -82,6 +83,7 @@ class Settings:
     weights: Weights = field(default_factory=Weights)
     dtype: Dtype = "bfloat16"
     new_tokens: int = 100
+    workloads: tuple[Mapping[str, Any], ...] = ({},)
     devices: tuple[int, ...] = (1, 8)
     hosts: Hosts | None = None
     runs: int = 1
@@ -123,22 +125,30 @@ class Settings:
         """
         return next((model for model in self.models if model.name == name), None) or self.catalogue.model(name)
 
+    def cases(self, configurations: Iterable[Configuration]) -> list[Case]:
+        """Every configuration with every workload of the options, those of a configuration one after the other."""
+        return [self.case(one, None, **fields) for one in configurations for fields in self.workloads]
+
     def built(self, case: Case) -> Architecture:
         """What the model of a case is made of."""
         return self.model(case.configuration.model).at(case.scale)
 
-    def case(self, configuration: Configuration, **workload: Any) -> Case:
+    def case(self, configuration: Configuration, workload: Workload | None = None, **fields: Any) -> Case:
         """The case of a configuration with what was asked for.
 
         Args:
             configuration: model, devices, graphs, KV cache.
-            workload: fields of ``Workload`` that go before those of the options.
+            workload: the whole workload, whatever the options say.
+            fields: of ``Workload``; they go before those of the options.
         """
+        if workload is None:
+            named = self.workloads[0] if len(self.workloads) == 1 else {}
+            workload = Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **named, **fields})
         return Case(
             configuration=configuration,
             architecture=self.model(configuration.model).digest_at(self.scale),
             accelerator=self.accelerator.kind,
-            workload=Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **workload}),
+            workload=workload,
             scale=self.scale,
             weights=self.weights.label,
         )
@@ -150,4 +160,4 @@ class Settings:
         asked = self.dataset
         assert asked is not None, "no dataset was named"
         shape = {"prompt_tokens": asked.prompt_tokens, "new_tokens": asked.new_tokens, "batch_size": asked.batch_size}
-        return dataset_case(self.case(configuration, **shape), asked.dataset)
+        return dataset_case(self.case(configuration, None, **shape), asked.dataset)

@@ -5,11 +5,12 @@ Each function raises ValueError with a sentence's end that says what the option 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
+from gaudi_perf.vocabulary.workload import DTYPES
 
 if TYPE_CHECKING:
     from gaudi_perf.protocol import Weights
@@ -108,6 +109,27 @@ def device_counts(text: str) -> tuple[int, ...]:
     """The counts of ``1,8``, in order."""
     meaning = "it takes device counts like 1,8"
     return tuple(sorted({positive_integer(part.strip(), meaning) for part in text.split(",")}))
+
+
+_WORKLOAD = {"batch": "batch_size", "prompt": "prompt_tokens", "new": "new_tokens", "dtype": "dtype"}
+_SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
+    """``batch=4,prompt=1024,new=256;batch=8``: workloads, each by the fields that are not the default."""
+    return tuple(_workload(part) for part in text.split(";"))
+
+
+def _workload(text: str) -> Mapping[str, Any]:
+    meaning = "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32, each once, and ; between workloads"
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = (word.strip() for word in part.partition("="))
+        field = _WORKLOAD.get(name)
+        if field is None or field in found or (field == "dtype" and value not in {*_SHORT_DTYPES, *DTYPES}):
+            raise ValueError(meaning)
+        found[field] = _SHORT_DTYPES.get(value, value) if field == "dtype" else positive_integer(value, meaning)
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

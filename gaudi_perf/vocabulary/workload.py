@@ -21,6 +21,9 @@ FIXED_PROMPT_IDS = (365, 265, 263, 361, 357, 364, 300)
 """Seven token ids that stand for the prompt where there is no tokenizer (dummy weights); all are in every stand-in's
 vocabulary and none is a special token. Latency does not depend on their values."""
 
+OF_DATASET = "dataset "
+"""What the prompt of a workload begins with where a dataset stands for it."""
+
 Dtype = Literal["bfloat16", "float16", "float32"]
 DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32")
 _SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -40,6 +43,11 @@ class Workload(Document, frozen=True):
     dtype: Dtype = "bfloat16"
 
     @property
+    def of_dataset(self) -> bool:
+        """Whether the prompts of a dataset stand for the prompt."""
+        return self.prompt.startswith(OF_DATASET)
+
+    @property
     def differing(self) -> list[str]:
         """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``, and ``prompt`` with
         eight digits of the prompt's SHA-256.
@@ -50,6 +58,18 @@ class Workload(Document, frozen=True):
         parts += [] if self.prompt_tokens == PROMPT_TOKENS else [f"p{self.prompt_tokens}"]
         parts += [] if self.new_tokens == NEW_TOKENS else [f"n{self.new_tokens}"]
         return parts + other
+
+
+def fixed_ids(prompt: str, count: int, vocabulary: int) -> list[int]:
+    """Token ids that stand for a prompt where there is no tokenizer: ``FIXED_PROMPT_IDS``, and after them, or for
+    another prompt, ids that a multiplicative generator makes of its text. None is below 4, where special tokens are.
+    """
+    ids = list(FIXED_PROMPT_IDS) if prompt == PROMPT else []
+    state = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big") | 1
+    while len(ids) < count:
+        state = state * 48271 % (2**31 - 1) or 1  # Park and Miller, Communications of the ACM 31 (10), 1988
+        ids.append(4 + state % (vocabulary - 4))
+    return ids[:count]
 
 
 def fields_of(parts: Iterable[str]) -> dict[str, object]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from gaudi_perf.generation.batches import padded
 from gaudi_perf.generation.dummy import config_of, dummy_model, model_without_memory
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import kind_of
@@ -46,3 +47,17 @@ def test_static_shapes_give_the_tokens_of_plain_transformers(family: str) -> Non
         generation = kind_of(model, kv_cache)(model, PROMPT.shape[1], NEW, len(PROMPT))
         generation(PROMPT)  # leaves the cache and the buffers as a round leaves them
         assert generation(PROMPT).tolist() == expected, kv_cache
+
+
+@pytest.mark.parametrize("family", ["bloom", "gpt2", "opt", "llama", "gemma2", "mamba"])
+def test_padded_rows_are_completed_as_if_alone(family: str) -> None:
+    """Alibi, learned and rotary positions, windows, states: what is padded on the left does not count."""
+    model = dummy_model(standin_of(published(family)), "float32")
+    rows = [PROMPT[0].tolist(), PROMPT[1, :3].tolist()]
+    expected = [PlainGeneration(model, NEW, True)(torch.tensor([row]))[0].tolist() for row in rows]
+    ids, mask = padded(rows, 2, 11, model.config.pad_token_id, "cpu")
+    assert PlainGeneration(model, NEW, True)(ids, mask=mask).tolist() == expected
+    for kv_cache in (True, False):
+        generation = kind_of(model, kv_cache)(model, 11, NEW, 2)
+        for _ in range(2):
+            assert generation(ids, mask=mask).tolist() == expected, kv_cache

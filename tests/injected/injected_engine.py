@@ -60,6 +60,9 @@ class ScriptedEngine(Engine):
     def prompt(self) -> Prompt:
         return Prompt(ids=list(FIXED_PROMPT_IDS), tokenization_s=None)
 
+    def prompt_of(self, text: str, tokens: int) -> Prompt:
+        return Prompt(ids=[5] * tokens, tokenization_s=None)
+
     def device(self) -> Device:
         return Device(name="cpu", accelerator="cpu")
 
@@ -179,6 +182,9 @@ class InjectedEngine(Engine):
 
     def prompt(self) -> Prompt:
         return self._inner.prompt()
+
+    def prompt_of(self, text: str, tokens: int) -> Prompt:
+        return self._inner.prompt_of(text, tokens)
 
     def device(self) -> Device:
         return self._inner.device()

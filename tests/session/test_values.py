@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gaudi_perf.cli.common import share as of_command
-from gaudi_perf.session.values import share, tolerances
+from gaudi_perf.session.values import share, tolerances, workloads
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -30,3 +30,26 @@ def test_a_share_of_more_than_all_is_written_in_percent() -> None:
     for text in ("1.5", "20", "100%", "nan", "-5%"):
         with pytest.raises(ValueError, match="a share"):
             share(text, most=1.0 if text == "100%" else 100.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("batch=4", ({"batch_size": 4},)),
+        (
+            "batch=4,prompt=1024,new=256,dtype=fp32",
+            ({"batch_size": 4, "prompt_tokens": 1024, "new_tokens": 256, "dtype": "float32"},),
+        ),
+        (" new = 8 ; batch=2,dtype=bfloat16", ({"new_tokens": 8}, {"batch_size": 2, "dtype": "bfloat16"})),
+    ],
+)
+def test_workloads(text: str, found: object) -> None:
+    assert workloads(text) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "4", "batch", "batch=", "batch=0", "batch=4,batch=5", "dtype=int8", "b=4", "new=8;"]
+)
+def test_what_is_no_workload(text: str) -> None:
+    with pytest.raises(ValueError, match=r"it takes batch=N,prompt=N,new=N,dtype=bf16"):
+        workloads(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,11 +123,69 @@ def test_tests_of_one_configuration_have_rows_of_their_own(tmp_path: Path) -> No
 
 
 def test_a_case_that_the_session_cannot_measure_is_refused(tmp_path: Path) -> None:
-    other = LATENCY.replace("WORKLOADS", repr([{"prompt": "another", "prompt_tokens": 3}]))
+    other = LATENCY.replace("WORKLOADS", repr([{"prompt": "dataset tldr"}]))
     refused = Project(tmp_path, other).scripted()
-    assert refused.returncode == 1 and "its prompt is 'another', and that of this session" in refused.stdout
+    assert refused.returncode == 1 and "its prompts are a dataset's" in refused.stdout
     assert "Benchmark fixture was not used" not in refused.stdout + refused.stderr
     assert not list(tmp_path.glob("results/*/run-*.json"))
+
+
+def of_docs(place: Path) -> Project:
+    """The project of docs/your_own_test.md."""
+    page = (ROOT / "docs" / "your_own_test.md").read_text()
+    pyproject, conftest, test, more = re.findall(r"```(?:toml|python)\n(.*?)```", page, re.S)
+    project = Project(place, test)
+    for name, text in {"pyproject.toml": pyproject, "conftest.py": conftest, "test_one.py": more}.items():
+        (place / name).write_text(text)
+    return project
+
+
+def test_the_project_of_the_docs_measures_its_own_cases(tmp_path: Path) -> None:
+    project = of_docs(tmp_path)
+    stored = project.scripted("--refresh-baselines", "--runs", "2", "-p", "no:benchmark")
+    assert stored.returncode == 0 and "9 no baseline" in stored.stdout, stored.stdout + stored.stderr
+    ids = [report.case.id for report in project.session.cases]
+    assert "llama3.1-8b-1x-graphs-kvcache-n16" in ids and "gpt2-1x-eager-kvcache-b4-p128-n32" in ids
+    assert "gpt2-1x-eager-kvcache-b2-n8" in ids and len(set(ids)) == 9
+    runs = read_runs(tmp_path / "results").runs
+    assert all(run.built is not None and run.case.architecture == run.built.digest for run in runs)
+    store = BaselineStore(tmp_path / "baselines")
+    assert sorted(entry.case.id for place in store.list() for entry in store.load(place).cases) == sorted(ids)
+    again = project.scripted("-p", "no:benchmark", "-k", "llama", "--model", "bloomz7b")
+    assert again.returncode == 0 and "no baseline" not in again.stdout.splitlines()[-1], again.stdout
+
+
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        ("model='gpt5'", "perf: model gpt5: is no model: name one of bloomz176b"),
+        ("model='gpt2', batch=4", "@pytest.mark.perf takes model, devices, graphs, kv_cache and workload"),
+        ("model='gpt2', devices=0", "@pytest.mark.perf takes model"),
+        ("model='gpt2', graphs='eager'", "@pytest.mark.perf takes model"),
+        ("model='gpt2', workload={'batch': 4}", "@pytest.mark.perf takes model"),
+        ("'gpt2'", "@pytest.mark.perf takes model"),
+    ],
+)
+def test_a_marker_that_makes_no_sense_is_one_sentence(tmp_path: Path, marker: str, words: str) -> None:
+    test = f"import pytest\n\n\n@pytest.mark.perf({marker})\ndef test_mine(case, measure, judge):\n    pass\n"
+    done = Project(tmp_path, test).run("--collect-only", "-q")
+    assert done.returncode == 2 and words in done.stdout, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout and "cases.py" not in done.stdout
+
+
+def test_workloads_of_the_command_line(tmp_path: Path) -> None:
+    test = (
+        "import pytest\n\n\n@pytest.mark.perf()\ndef test_mine(case, measure, judge):\n    judge(case, measure(case))\n"
+    )
+    project = Project(tmp_path, test)
+    workloads = "batch=4,prompt=32,new=8;dtype=fp32"
+    done = project.scripted("--model", "gpt2,mamba-130m", "--workload", workloads, "-p", "no:benchmark")
+    assert [report.case.id.partition("kvcache")[2] for report in project.session.cases] == ["-b4-p32-n8", "-fp32"] * 2
+    assert done.returncode == 0 and "4 no baseline" in done.stdout.splitlines()[-1]
+    twice = project.scripted("--workload", "new=8", "--new-tokens", "4")
+    assert twice.returncode == 4 and "--new-tokens and --workload both say it" in twice.stderr
+    wrong = project.scripted("--workload", "batch=0")
+    assert wrong.returncode == 4 and "--workload is 'batch=0': it takes batch=N,prompt=N,new=N" in wrong.stderr
 
 
 def test_collecting_imports_nothing_heavy_and_finds_no_devices(tmp_path: Path) -> None:
@@ -140,7 +199,7 @@ def test_collecting_imports_nothing_heavy_and_finds_no_devices(tmp_path: Path) -
         f"def pytest_sessionfinish() -> None:\n    print('heavy:', sorted({heavy} & set(sys.modules)))\n"
     )
     done = project.run("--collect-only", "-q", "-s")
-    assert done.returncode == 0 and "3 tests collected" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "4 tests collected" in done.stdout, done.stdout + done.stderr
     assert "heavy: []" in done.stdout
 
 

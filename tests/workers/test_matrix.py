@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gaudi_perf.accelerators.base import Found
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
@@ -115,3 +116,21 @@ def test_every_configuration_is_there_once_and_groups_are_together(devices: list
 def test_what_a_family_cannot_do(model: str, devices: int, graphs: bool, words: str) -> None:
     assert why_not(case(model, devices, graphs, scale="standin"), AnyGraphs(), Found("a", 8)).startswith(words)
     assert bool(why_not(case(model, devices, graphs, scale="standin"), AnyGraphs(), Found("a", 8))) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("model", "workload", "sentence"),
+    [
+        ("gpt2", Workload(prompt_tokens=1000, new_tokens=25), ""),
+        ("gpt2", Workload(prompt_tokens=1000, new_tokens=26), "needs 1025 positions, and the model has 1024"),
+        ("llama3.1-8b", Workload(prompt_tokens=100_000), ""),
+        # 8192 x 64 positions of 2 x 32 layers x 8 heads x 128 x 2 bytes
+        (
+            "llama3.1-8b",
+            Workload(batch_size=64, prompt_tokens=8192, new_tokens=1),
+            "16 GB of weights and 69 GB of KV cache do not fit in 1 x 80 GB",
+        ),
+    ],
+)
+def test_workloads_that_are_too_large(model: str, workload: Workload, sentence: str) -> None:
+    assert why_not(replace(case(model), workload=workload), AnyGraphs(), Found("a", 1, 80 * GB)) == sentence

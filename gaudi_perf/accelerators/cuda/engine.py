@@ -111,7 +111,8 @@ class CudaEngine(TorchEngine):
         """Generate, timed by both clocks; the tokens are the only thing that the host waits for."""
         variant, generation = self._prepared()
         with self._clocks.timed() as enqueued:
-            output = generation(self._batch(prompt_ids, variant), on_token)[0]
+            ids, mask = self._batch(prompt_ids, variant)
+            output = generation(ids, on_token, mask)[0]
             enqueued()
             return list(output.cpu().tolist())
 

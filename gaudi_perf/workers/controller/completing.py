@@ -16,6 +16,7 @@ from gaudi_perf.stores.completions import CompletionsFile
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.run import Measurement, Run, WarmUp, level_of
+from gaudi_perf.vocabulary.workload import OF_DATASET
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.measuring import Measurer, utc_now, warm_up
 
@@ -45,7 +46,7 @@ class Completed(NamedTuple):
 def dataset_case(case: Case, dataset: Dataset) -> Case:
     """The case whose prompt is a dataset: what its runs and baselines are filed under."""
     words = [dataset.label, dataset.configuration, dataset.split, dataset.column]
-    prompt = f"dataset {' '.join(word for word in words if word)}"[:200]
+    prompt = f"{OF_DATASET}{' '.join(word for word in words if word)}"[:200]
     return replace(case, workload=replace(case.workload, prompt=prompt))
 
 

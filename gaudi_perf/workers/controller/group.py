@@ -58,6 +58,7 @@ class WorkerGroup:
         launch: how workers of its stack are started; by default by this interpreter.
         hosts: where the devices are, if not all on this machine.
         loaded: once ``load`` has returned.
+        tokenization_s: of the prepared case's prompt; None where fixed ids stand for it.
         phases_s: how long starting and loading took.
     """
 
@@ -70,6 +71,7 @@ class WorkerGroup:
     hosts: Hosts | None = None
     loaded: protocol.Loaded = field(init=False)
     phases_s: dict[str, float] = field(default_factory=dict, init=False)
+    tokenization_s: float | None = field(default=None, init=False)
     telemetry: TelemetryWatch | None = field(default=None, init=False)
     _connection: socket.socket | None = field(default=None, init=False)
     _buffer: bytes = field(default=b"", init=False)
@@ -179,8 +181,10 @@ class WorkerGroup:
             new_tokens=workload.new_tokens,
             batch_size=workload.batch_size,
             prompt_tokens=workload.prompt_tokens,
+            prompt="" if workload.of_dataset else workload.prompt,
         )
-        self.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+        prepared = self.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+        self.tokenization_s = prepared.tokenization_s or self.loaded.tokenization_s
 
     def pids(self) -> frozenset[int]:
         """Process ids of the worker and everything that it started."""

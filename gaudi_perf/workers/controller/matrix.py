@@ -24,19 +24,34 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
     if configuration.devices > found.count:
         wanted = f"{configuration.devices} devices" if configuration.devices > 1 else "1 device"
         return f"needs {wanted}, found {found.count}"
-    weights = built.weight_bytes(case.workload.dtype)
-    if found.memory_bytes is not None and weights > configuration.devices * found.memory_bytes:
-        room = f"{configuration.devices} x {_gigabytes(found.memory_bytes)}"
-        return f"{_gigabytes(weights)} of weights do not fit in {room}"
+    if reason := _of_sizes(case, built, found):
+        return reason
     if built.heads % configuration.devices:
         return f"{built.heads} attention heads do not divide among {configuration.devices} devices"
-    reason = _of_family(configuration, built, accelerator)
-    if reason:
+    if reason := _of_family(configuration, built, accelerator):
         return reason
     reason = accelerator.cannot_run(configuration.graphs, configuration.devices)
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
     return reason
+
+
+def _of_sizes(case: Case, built: Architecture, found: Found) -> str:
+    """Why a workload is too large for the model, or for the memory of the devices."""
+    configuration, workload = case.configuration, case.workload
+    positions = workload.prompt_tokens + workload.new_tokens - 1  # the last token is never fed back
+    if built.positions is not None and positions > built.positions:
+        return f"needs {positions} positions, and the model has {built.positions}"
+    if found.memory_bytes is None:
+        return ""
+    room = f"{configuration.devices} x {_gigabytes(found.memory_bytes)}"
+    weights, left = built.weight_bytes(workload.dtype), configuration.devices * found.memory_bytes
+    if weights > left:
+        return f"{_gigabytes(weights)} of weights do not fit in {room}"
+    cache = positions * workload.batch_size * built.kv_bytes_per_token(workload.dtype) if configuration.kv_cache else 0
+    if weights + cache > left:
+        return f"{_gigabytes(weights)} of weights and {_gigabytes(cache)} of KV cache do not fit in {room}"
+    return ""
 
 
 def _of_family(configuration: Configuration, built: Architecture, accelerator: Accelerator) -> str:

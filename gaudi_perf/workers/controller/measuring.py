@@ -205,7 +205,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             rank_passes_s=alone or None,
             warm_up=warm,
             token_times=token_times,
-            tokenization_s=group.loaded.tokenization_s,
+            tokenization_s=group.tokenization_s,
             peak_memory_bytes=rounds.peak_memory_bytes,
             graph_compilation=rounds.graph_compilation,
             token_ids=rounds.token_ids,

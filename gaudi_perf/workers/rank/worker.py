@@ -23,6 +23,7 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import NotNumbersError, UserError
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
 from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
 
@@ -56,6 +57,7 @@ class Worker:
         self._fetch = fetch
         self.engine: Engine | None = None
         self.prompt_ids: list[int] = []
+        self._prompt_taken = PROMPT, PROMPT_TOKENS
         self._group: protocol.GroupSpec | None = None
         self._prompts: PromptSource | None = None
         self._probe = HostProbe()
@@ -88,7 +90,7 @@ class Worker:
             case protocol.Prepare():
                 gc.unfreeze()  # what belonged to the variant before may go
                 engine.prepare(request.variant)
-                return protocol.Prepared()
+                return self._take_prompt(engine, request.variant)
             case protocol.Rounds():
                 return self._rounds(engine, request.count)
             case protocol.TokenRounds():
@@ -122,6 +124,14 @@ class Worker:
             tokenization_s=prompt.tokenization_s,
             memory_bandwidth=engine.memory_bandwidth(),
         )
+
+    def _take_prompt(self, engine: Engine, variant: protocol.Variant) -> protocol.Prepared:
+        wanted = variant.prompt, variant.prompt_tokens
+        if wanted == self._prompt_taken or not variant.prompt:
+            return protocol.Prepared()
+        prompt = engine.prompt() if wanted == (PROMPT, PROMPT_TOKENS) else engine.prompt_of(*wanted)
+        self.prompt_ids, self._prompt_taken = prompt.ids, wanted
+        return protocol.Prepared(tokenization_s=prompt.tokenization_s)
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
         latencies: list[float] = []

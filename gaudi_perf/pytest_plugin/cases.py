@@ -1,0 +1,68 @@
+"""``@pytest.mark.perf``: which cases a test is parametrized with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from gaudi_perf.pytest_plugin.options import settings_of
+from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.workload import Workload
+
+_FORM = (
+    "@pytest.mark.perf takes model, devices, graphs, kv_cache and workload, each a value or a list: "
+    'perf(model="llama3.1-8b", devices=[1, 8], graphs=True, kv_cache=True, workload=Workload(batch_size=4))'
+)
+_DEFAULTS: dict[str, Any] = {"devices": 1, "graphs": True, "kv_cache": True}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    form = "perf(model, devices=1, graphs=True, kv_cache=True, workload=Workload())"
+    config.addinivalue_line("markers", f"{form}: the cases of a test: each value, or each of a list (gaudi-perf)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test with the marker every ``case`` that it asks for."""
+    marker = metafunc.definition.get_closest_marker("perf")
+    if marker is None or "case" not in metafunc.fixturenames:
+        return
+    try:
+        cases = cases_asked_for(metafunc.config, marker)
+    except UserError as error:
+        pytest.fail(str(error), pytrace=False)
+    metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+
+
+def cases_asked_for(config: pytest.Config, marker: pytest.Mark) -> list[Case]:
+    """The cases of a marker, those of a model and a number of devices one after the other.
+
+    Raises:
+        UserError: it names something else, or a value makes no sense.
+    """
+    settings, given = settings_of(config), {**_DEFAULTS, **marker.kwargs}
+    models = [settings.catalogue.model(name, "perf: model") for name in _listed(given.pop("model", ()))]
+    workloads = _listed(given.pop("workload", ()))
+    values = [_listed(given.pop(name)) for name in _DEFAULTS]
+    right = all(isinstance(one, Workload) for one in workloads) and all(
+        isinstance(one, bool) is (name != "devices") and isinstance(one, int) and one >= 1 - (name != "devices")
+        for name, several in zip(_DEFAULTS, values, strict=True)
+        for one in several
+    )
+    if marker.args or given or not right:
+        raise UserError(_FORM)
+    configurations = [
+        Configuration(model=model.name, devices=devices, graphs=graphs, kv_cache=kv_cache)
+        for model, devices, graphs, kv_cache in product(models or settings.matrix, *values)
+    ]
+    if not workloads:
+        return settings.cases(configurations)
+    return [settings.case(configuration, one) for configuration in configurations for one in workloads]
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
