@@ -1,16 +1,17 @@
-"""The memory's limit: no generation is faster than its bytes can be read.
+"""The roofline: no generation is faster than its bytes can be read and its products be computed.
 
-At batch 1, every new token needs every weight once, and a GPU or Gaudi multiplies faster than it reads: the roofline
-model (Williams, Waterman and Patterson, Communications of the ACM 52 (4), 2009). Counted are the fewest bytes:
-activations stay on the chip, nothing is read twice in a step, devices share weights and cache evenly.
+At batch 1 every new token needs every weight once, and a GPU or Gaudi multiplies faster than it reads; a long prompt,
+or a large batch, is limited by arithmetic (Williams, Waterman and Patterson, Communications of the ACM 52 (4), 2009).
+Counted is the least: activations stay on the chip, nothing is read twice in a step, devices share all evenly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.bandwidth import PUBLISHED, Bandwidth
+from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, PUBLISHED, Arithmetic, Bandwidth
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
@@ -19,11 +20,20 @@ from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
 
 @dataclass(frozen=True)
 class Roofline:
-    """The limit of a case: bytes that all devices together must read for one generation, and the seconds that takes."""
+    """The limit of a case.
+
+    Attributes:
+        generation_bytes: that all devices together must read for one generation.
+        limit_s: the seconds that its steps take at least, each the longer of reading and, where ``arithmetic`` is
+            known, computing.
+        computing_s: of them those of steps that computing limits.
+    """
 
     generation_bytes: int
     bandwidth: Bandwidth
     limit_s: float
+    arithmetic: Arithmetic | None = None
+    computing_s: float = 0.0
 
     def share(self, latency_s: float) -> float:
         """How close a generation of that latency comes: 0.85 is 85 % of the limit."""
@@ -31,7 +41,7 @@ class Roofline:
 
 
 def roofline(case: Case, built: Architecture, device: Device, measured: float | None = None) -> Roofline | None:
-    """The memory's limit for a case on a device, or None where the device's bandwidth is not known.
+    """The limit of a case on a device, or None where the device's bandwidth is not known.
 
     Args:
         built: what the model was made of.
@@ -40,13 +50,27 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
     bandwidth = PUBLISHED.get(device.name) if measured is None else Bandwidth(measured, "measured")
     if bandwidth is None:
         return None
-    configuration = case.configuration
-    total = generation_bytes(built, case.workload, configuration.kv_cache)
-    return Roofline(total, bandwidth, limit_s=total / (bandwidth.bytes_per_s * configuration.devices))
+    configuration, workload = case.configuration, case.workload
+    arithmetic = None if workload.dtype == "float32" else ARITHMETIC.get(device.name)
+    limit_s = computing_s = 0.0
+    for new, cached in steps(workload, configuration.kv_cache):
+        read_s = step_bytes(built, workload.dtype, new, cached, workload.batch_size) / bandwidth.bytes_per_s
+        compute_s = 0.0
+        if arithmetic is not None:
+            compute_s = workload.batch_size * built.operations(new, cached) / arithmetic.operations_per_s
+        limit_s += max(read_s, compute_s)
+        computing_s += compute_s if compute_s > read_s else 0.0
+    return Roofline(
+        generation_bytes(built, workload, configuration.kv_cache),
+        bandwidth,
+        limit_s / configuration.devices,
+        arithmetic,
+        computing_s / configuration.devices,
+    )
 
 
 def roofline_of(run: Run) -> Roofline | None:
-    """The memory's limit of a run, by the bandwidth that it measured or by the published one; None where neither is.
+    """The limit of a run, by the bandwidth that it measured or by the published one; None where neither is.
 
     Neither have models of which it is not known what they were made of.
     """
@@ -54,23 +78,30 @@ def roofline_of(run: Run) -> Roofline | None:
     return None if built is None else roofline(run.case, built, run.device, run.measurement.memory_bandwidth)
 
 
-def generation_bytes(built: Architecture, workload: Workload, kv_cache: bool) -> int:
-    """Bytes that a generation must read: the prompt in one step, then a step for every new token but the first.
+def steps(workload: Workload, kv_cache: bool) -> Iterator[tuple[int, int]]:
+    """New and cached positions of each step: the prompt in one, then one for every new token but the first.
 
     Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back.
     """
-    prompt, total = workload.prompt_tokens, 0
+    prompt = workload.prompt_tokens
     for length in range(prompt, prompt + workload.new_tokens):
         new = length if length == prompt or not kv_cache else 1
-        total += step_bytes(built, workload.dtype, new, length - new, workload.batch_size)
-    return total
+        yield new, length - new
+
+
+def generation_bytes(built: Architecture, workload: Workload, kv_cache: bool) -> int:
+    """Bytes that the steps of a generation must read."""
+    return sum(
+        step_bytes(built, workload.dtype, new, cached, workload.batch_size) for new, cached in steps(workload, kv_cache)
+    )
 
 
 def step_bytes(built: Architecture, dtype: Dtype, new: int, cached: int = 0, batch_size: int = 1) -> int:
     """Bytes that a step must read that processes ``new`` positions of each sequence and finds ``cached`` ones.
 
-    All weights once; the embedding is also the output head, which every step reads whole, and as the embedding one
-    more row for every new position. Keys and values of the cached positions, in every sequence.
+    The weights that it needs once, of experts those that are chosen; a row of the embedding for every new position;
+    keys and values of the cached positions, as far as windows reach, in every sequence.
     """
-    rows = new * batch_size * built.hidden_size * BYTES_PER_ELEMENT[dtype]
-    return built.weight_bytes(dtype) + rows + cached * batch_size * built.kv_bytes_per_token(dtype)
+    size, tokens = BYTES_PER_ELEMENT[dtype], new * batch_size
+    weights = built.weights_read(tokens) + tokens * built.hidden_size
+    return weights * size + batch_size * built.kept_bytes(cached, dtype)

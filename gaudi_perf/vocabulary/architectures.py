@@ -229,6 +229,40 @@ class Architecture(Document, frozen=True):
         """Bytes of all weights in ``dtype``."""
         return self.parameters * BYTES_PER_ELEMENT[dtype]
 
+    def weights_read(self, tokens: int) -> int:
+        """Number of weights that a step needs which processes so many tokens.
+
+        All but two kinds: an embedding that is not the head, too, of which a step needs a row for each token; and
+        experts that no token chose, if each chooses its own by chance, all alike.
+        """
+        embedding = 0 if self.tied else self.vocabulary * self.hidden_size
+        idle = 0.0
+        if self.expert_layers:
+            chosen = self.active_experts / self.experts
+            idle = self.expert_layers * self.expert_parameters * self.experts * (1 - chosen) ** tokens
+        return self.parameters - embedding - round(idle)
+
+    def operations(self, new: int, cached: int) -> int:
+        """Multiplications and additions of a step that processes ``new`` positions of a sequence and finds ``cached``
+        ones: two for each weight and position, the head's for the last one only, and attention's two products.
+        """
+        head, active = self.vocabulary * self.hidden_size, self.weights_read(1)
+        attended = new * cached + new * (new + 1) // 2
+        attention = 0 if self.of_family.kind == "state-space" else 4 * self.layers * self.heads * self.head_size
+        return 2 * (active - head) * new + 2 * head + attention * attended
+
+    def kept_bytes(self, cached: int, dtype: Dtype) -> int:
+        """Bytes that a sequence keeps of so many positions, and reads in every step: keys and values, of layers with a
+        window those within it; or the state of a state-space model.
+        """
+        if self.of_family.kind == "state-space":
+            given = self.configuration
+            state = given.get("state_size", 16) + given.get("conv_kernel", 4)
+            return int(self.layers * self._channels * state * BYTES_PER_ELEMENT[dtype]) if cached else 0
+        windows = self.windows
+        positions = cached * (self.layers - len(windows)) + sum(min(cached, window) for window in windows)
+        return positions * self.kv_bytes_per_token(dtype) // self.layers
+
     def kv_bytes_per_token(self, dtype: Dtype) -> int:
         """Bytes that the KV cache keeps for one token: a key and a value in every layer; 0 of a state-space model."""
         kind, given = self.of_family.kind, self.configuration

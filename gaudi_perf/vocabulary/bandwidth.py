@@ -1,4 +1,4 @@
-"""How fast devices read their memory, by their vendors."""
+"""How fast devices read their memory and multiply, by their vendors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ class Bandwidth:
     """The memory bandwidth of a device; its source is ``measured`` if it was measured on the very device."""
 
     bytes_per_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Operations a second of dense matrix products in 16-bit types."""
+
+    operations_per_s: float
     source: str
 
 
@@ -31,3 +39,14 @@ PUBLISHED: Mapping[str, Bandwidth] = MappingProxyType(
     }
 )
 """By ``Device.name``. What a device reaches is a tenth or so less, so a measured bandwidth goes before these."""
+
+ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType(
+    {
+        "gaudi2": Arithmetic(432e12, _ML_ENGINEERING),
+        "gaudi3": Arithmetic(1835e12, _ML_ENGINEERING),
+        "a100-40gb": Arithmetic(312e12, "NVIDIA A100 datasheet"),
+        "a100-80gb": Arithmetic(312e12, "NVIDIA A100 datasheet"),
+        "h100-80gb": Arithmetic(989e12, "NVIDIA H100 datasheet, SXM, without sparsity"),
+    }
+)
+"""By ``Device.name``, in bfloat16 and float16."""

@@ -48,7 +48,7 @@ def _of_sizes(case: Case, built: Architecture, found: Found) -> str:
     weights, left = built.weight_bytes(workload.dtype), configuration.devices * found.memory_bytes
     if weights > left:
         return f"{_gigabytes(weights)} of weights do not fit in {room}"
-    cache = positions * workload.batch_size * built.kv_bytes_per_token(workload.dtype) if configuration.kv_cache else 0
+    cache = workload.batch_size * built.kept_bytes(positions, workload.dtype) if configuration.kv_cache else 0
     if weights + cache > left:
         return f"{_gigabytes(weights)} of weights and {_gigabytes(cache)} of KV cache do not fit in {room}"
     return ""
