@@ -69,7 +69,9 @@ def _waiver(waivers: WaiverStore, run: Run, verdict: Verdict) -> str:
 
 def _acceptance(baselines: BaselineStore, run: Run, verdict: Verdict, verdicts: Sequence[Verdict]) -> str:
     """Why the run's version may be slower than an earlier one: its own level was accepted, and is no worse now."""
-    if verdict.role != "release" or verdict.baseline_stack is None:
+    if verdict.role not in ("release", "side by side") or verdict.baseline_stack is None:
+        return ""
+    if verdict.baseline_stack.name == run.stack.name:  # side by side, two stacks of one version
         return ""
     own = [match.case for match in baselines.resolve(run).matches if match.role == "drift"]
     accepted = [

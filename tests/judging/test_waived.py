@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.judging.outcome import waived
 from gaudi_perf.stores.baselines import BaselineStore
@@ -44,6 +45,21 @@ def test_an_accepted_level_passes_from_then_on(baselines: BaselineStore) -> None
         "drift": VerdictKind.UNCHANGED,
     }
     assert why(baselines, same) == REASON
+
+
+@pytest.mark.parametrize(
+    ("version", "ratio", "reason"), [("1.22.0", 1.15, REASON), ("1.22.0", 1.4, ""), ("1.23.0", 1.15, "")]
+)
+def test_an_accepted_level_passes_side_by_side_too(
+    baselines: BaselineStore, version: str, ratio: float, reason: str
+) -> None:
+    """Where both stacks are of one version, something else is slower than what was accepted."""
+    verdict = next(one for one in judge_runs(make_runs(1.15, version="1.23.0"), baselines, "") if one.role == "release")
+    assert verdict.baseline_stack is not None
+    beside = replace(
+        verdict, role="side by side", ratio=ratio, baseline_stack=replace(verdict.baseline_stack, version=version)
+    )
+    assert why(baselines, make_runs(ratio, version="1.23.0"), [beside]) == reason
 
 
 def test_what_is_slower_than_accepted_fails(baselines: BaselineStore) -> None:
