@@ -15,6 +15,8 @@ from gaudi_perf.stores.models import checkpoint_fields, hub_fields
 from gaudi_perf.vocabulary.architectures import architecture_of
 from gaudi_perf.vocabulary.errors import UserError
 
+_OTHER_SHAPES = "use --scale standin for other shapes"
+
 
 def load_model(group: GroupSpec) -> Any:
     """The group's model with its real weights, on the CPU, in the group's dtype.
@@ -77,16 +79,18 @@ def checked_config(group: GroupSpec) -> PretrainedConfig:
             f"{source}: is of the architecture {found.family}, and {group.model} is of {wanted.family}: name a "
             "directory with its weights"
         )
-    if group.weights.kind == "path" and group.scale == "full":
+    # BLOOMZ's stand-ins may be other BLOOMs than they say; whatever else is measured, its case has the digest of.
+    if group.architecture is not None or (group.weights.kind == "path" and group.scale == "full"):
         differing = [
             f"{wanted.of_family.name_of(size)} is {found.size(size)}, not {wanted.size(size)}"
             for size in ("width", "layers", "heads", "kv_heads", "vocabulary")
             if found.size(size) != wanted.size(size)
         ]
         if differing:
-            raise UserError(
-                f"{source}: is not {group.model}: {', '.join(differing)}; use --scale standin for other shapes"
-            )
+            remedy = "name its directory or repository with --model, too" if group.architecture else _OTHER_SHAPES
+            if group.architecture is not None and group.scale == "standin":
+                remedy = "real weights have the published shape: add --scale full"
+            raise UserError(f"{source}: is not {group.model}: {', '.join(differing)}; {remedy}")
     return config_of(found)
 
 

@@ -86,6 +86,8 @@ class PerfSession:
             for failure in settings.accelerator.passed_over
         ]
         self.notes += self._broken
+        named = dict.fromkeys(case.configuration.model for case in self._selected)
+        self.notes += [note for name in named for note in settings.model(name).notes]
         self._resources = contextlib.ExitStack()
         self._launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
         self._runs: list[dict[Case, list[Run]]] = [{} for _ in self._launches]
@@ -383,6 +385,11 @@ class PerfSession:
         ):
             if theirs != ours:
                 raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
+        if settings.weights.kind == "hub" and not settings.model(case.configuration.model).hub_id:
+            raise UserError(
+                f"{case.id}: its model has no repository on the hub: name a directory with --weights, or write hub = "
+                "into models.toml"
+            )
         if case.workload.of_dataset:
             raise UserError(f"{case.id}: its prompts are a dataset's: complete it with the fixture complete_dataset")
 

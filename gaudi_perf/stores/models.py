@@ -30,6 +30,7 @@ class Catalogue:
         """
         self._file = (project or Path()) / FILE
         self._entries: Mapping[str, ModelEntry] = {}
+        self._found: dict[str, Model] = {}
         if project is not None and self._file.is_file():
             self._entries = decode_catalogue(_bounded(self._file), str(self._file))
 
@@ -43,13 +44,26 @@ class Catalogue:
 
         What is neither in the catalogue nor in a directory is read from the hub's cache, or from the hub.
 
+        A model that was found has a name from then on.
+
         Raises:
-            UserError: there is none, or its configuration makes no sense; the sentence begins with the option.
+            UserError: there is none, its configuration makes no sense, or another one has its name; the sentence begins
+                with the option.
         """
+        if text in self._found:
+            return self._found[text]
         if text in self._entries:
-            return self._of_entry(text, self._entries[text], option)
-        if text in shipped():
-            return shipped()[text]
+            model = self._of_entry(text, self._entries[text], option)
+        else:
+            model = shipped().get(text) or self._of_nobody(text, option)
+            if model.name != text and model.name in self.names and self.model(model.name, option) != model:
+                raise UserError(f"{option} {text}: another model is called {model.name}: {_RENAME}")
+        if self._found.setdefault(model.name, model) != model:
+            raise UserError(f"{option} {text}: another model is called {model.name}: {_RENAME}")
+        return model
+
+    def _of_nobody(self, text: str, option: str) -> Model:
+        """A model that is in no catalogue."""
         directory = Path(text).expanduser()
         if directory.is_dir():
             fields = checkpoint_fields(directory, f"{option} {text}")
@@ -88,6 +102,7 @@ def checkpoint_fields(directory: Path, source: str) -> object:
         ) from None
 
 
+_RENAME = "write it into models.toml under another name"
 _INSTEAD = "name a directory, or write its configuration into models.toml"
 
 

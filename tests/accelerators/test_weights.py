@@ -22,6 +22,7 @@ from gaudi_perf.vocabulary.workload import PROMPT
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.plan import Deadlines
 from gaudi_perf.workers.rank.worker import Worker
+from tests.shapes import bloom
 
 Mend = Callable[[Path], None]
 
@@ -216,3 +217,21 @@ def test_the_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     reply = protocol.Failed(message=failure.value.sentence, mistake=failure.value.mistake)
     assert_one_sentence(reply, ["bigscience/bloomz-560m", "HF_HUB_OFFLINE", "--weights dummy"])
     assert failure.value.phase == "load" and failure.value.log == ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "remedy"),
+    [("standin", "add --scale full"), ("full", "name its directory or repository with --model, too")],
+)
+def test_real_weights_of_another_shape_than_the_case_says(whole: Path, scale: Scale, remedy: str) -> None:
+    group = GroupSpec(
+        engine="cpu",
+        model="mine",
+        devices=1,
+        scale=scale,
+        dtype="float32",
+        weights=Weights(kind="path", path=str(whole)),
+        architecture=bloom(hidden_size=128, layers=2, heads=8, vocabulary=1000),
+    )
+    reply = Worker(lambda reply: None).answer(protocol.Load(group=group))
+    assert_one_sentence(reply, ["is not mine", "hidden_size is 32, not 128", remedy])

@@ -101,3 +101,16 @@ def test_a_huge_configuration_is_not_read(tmp_path: Path) -> None:
 def test_what_is_no_model(text: str) -> None:
     with pytest.raises(UserError, match=r"is no model: name one of bloomz176b, .*, a directory .*owner/name"):
         Catalogue().model(text)
+
+
+def test_what_was_found_has_a_name_and_no_two_have_the_same(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, other = checkpoint(tmp_path / "a" / "mine"), tmp_path / "b" / "mine"
+    checkpoint(other, json.dumps({**CONFIG, "n_layer": 5}))
+    models = Catalogue()
+    assert models.model(str(one)) is models.model("mine")
+    with pytest.raises(UserError, match=r"another model is called mine: write it into models.toml under another name"):
+        models.model(str(other))
+    with pytest.raises(UserError, match="another model is called gpt2"):
+        models.model(str(checkpoint(tmp_path / "gpt2")))

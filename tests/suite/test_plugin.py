@@ -173,6 +173,22 @@ def test_a_marker_that_makes_no_sense_is_one_sentence(tmp_path: Path, marker: st
     assert "Traceback" not in done.stdout and "cases.py" not in done.stdout
 
 
+def test_a_checkpoint_of_somebody(tmp_path: Path) -> None:
+    """By its directory in a marker; what its config.json names and is not done stands in the summary."""
+    (tmp_path / "mine-7b").mkdir()
+    config = {"model_type": "gpt2", "vocab_size": 5000, "n_embd": 64, "n_layer": 4, "n_head": 4}
+    (tmp_path / "mine-7b" / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoConfig": "evil.C"}}))
+    body = "def test_mine(case, measure, judge):\n    judge(case, measure(case))\n"
+    test = f"import pytest\n\n\n@pytest.mark.perf(model='mine-7b', graphs=False)\n{body}"
+    project = Project(tmp_path, test)
+    done = project.scripted("-p", "no:benchmark")
+    (report,) = project.session.cases
+    assert report.case.id == "mine-7b-1x-eager-kvcache" and len(str(report.case.architecture)) == 8
+    assert "mine-7b/config.json: auto_map names code, and is left out" in " ".join(done.stdout.split())
+    hub = project.scripted("-p", "no:benchmark", "--weights", "hub")
+    assert hub.returncode == 1 and "its model has no repository on the hub" in hub.stdout
+
+
 def test_workloads_of_the_command_line(tmp_path: Path) -> None:
     test = (
         "import pytest\n\n\n@pytest.mark.perf()\ndef test_mine(case, measure, judge):\n    judge(case, measure(case))\n"
