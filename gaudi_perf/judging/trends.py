@@ -99,7 +99,7 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
             sessions = groups.setdefault(run.comparability, {})
             sessions.setdefault((run.session_id, run.stack.name), []).append(run)
     found = [
-        (key, Trend(key, version_order(SessionLevel.of(own) for own in sessions.values())))
+        (key, Trend(key, _version_order(SessionLevel.of(own) for own in sessions.values())))
         for key, sessions in groups.items()
     ]
     return dict(
@@ -134,7 +134,7 @@ def level_changes(
     return change_points(levels_s, suspects=suspects, tolerance=tolerance)
 
 
-def version_order(sessions: Iterable[SessionLevel]) -> tuple[SessionLevel, ...]:
+def _version_order(sessions: Iterable[SessionLevel]) -> tuple[SessionLevel, ...]:
     """Sessions by version of the stack, and by time within a version."""
     found = list(sessions)
     order = {session.stack.version: session.stack.order for session in found}

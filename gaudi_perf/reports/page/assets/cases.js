@@ -2,6 +2,9 @@
 import { parse, written } from "./address.js";
 import { button } from "./elements.js";
 
+/** What a case can come to that needs a look. */
+export const LOOK = ["failed", "invalid", "regressed", "waived"];
+
 /**
  * Rows that match words and verdicts, in order. `cases` have `id`, `state` and the values by which they are sorted;
  * what is not known comes last, whichever way it is sorted.

@@ -1,6 +1,6 @@
 // Tables of the site: the cases of a session or of all, all sessions; and the page of a trend.
 import { bar } from "./bars.js";
-import { CaseList } from "./cases.js";
+import { CaseList, LOOK } from "./cases.js";
 import { notesOf } from "./drafts.js";
 import { el, mark, svg, table } from "./elements.js";
 import { figure } from "./figure.js";
@@ -8,7 +8,6 @@ import { startKeys } from "./keys.js";
 import { change, interval, moment, seconds } from "./numbers.js";
 import { sparkline, trendFigure } from "./trend.js";
 
-const LOOK = ["failed", "invalid", "regressed", "waived"];
 const CARDS = 8;
 const view = () => document.getElementById("view");
 const known = (value) => value !== null && value !== undefined;

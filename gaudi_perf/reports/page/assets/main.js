@@ -1,7 +1,7 @@
 // The page of a session: which view is shown (the address says it), keys, and what is printed.
 import { parse } from "./address.js";
 import { caseView } from "./case.js";
-import { CaseList } from "./cases.js";
+import { CaseList, LOOK } from "./cases.js";
 import { el } from "./elements.js";
 import { startHeat } from "./heat.js";
 import { startKeys } from "./keys.js";
@@ -10,7 +10,6 @@ import { copyButton } from "./taking.js";
 import { startTheme } from "./theme.js";
 import { sparkline } from "./trend.js";
 
-const LOOK = ["failed", "invalid", "regressed", "waived"];
 const PRINTED = 12;
 const PAPER = 700;
 const page = JSON.parse(document.getElementById("data").textContent);
