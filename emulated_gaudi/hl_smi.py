@@ -101,10 +101,11 @@ def table(settings: Settings, readings: list[Reading]) -> str:
     ]
     for r in readings:
         if not r.processes:
-            lines.append(f"| {r.module:3d}       N/A   N/A    N/A                                      {'N/A':<11} |")
+            lines.append(f"| {r.module:3d}        N/A   N/A    N/A{'N/A':>41}{'':8}|")
         for p in r.processes:
             usage = f"{p.memory_bytes // MIB}MiB"
-            lines.append(f"| {r.module:3d} {p.pid:>9d}    C     {p.name[:40]:<40} {usage:<11} |")
+            # Real ones (1.16, 1.20) end this row without a bar.
+            lines.append(f"| {r.module:3d} {p.pid:>12d}     C   {p.name[:37]:<37}   {usage:<11} ")
     lines.append("+=============================================================================+")
     return "\n".join(lines)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
+import select
 import shutil
+import signal
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +20,11 @@ from gaudi_perf.vocabulary.stack import Host
 
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _CPUINFO = Path("/proc/cpuinfo")
+# A server's eight devices take some 4 KiB of a vendor's tool.
+_OUTPUT_BYTES = 1 << 20
+_OUTPUT_S = 30.0
+_LINE_CHARACTERS = 4096
+_DIGITS = 15
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,12 @@ def installed(distribution: str) -> str:
 
 
 def output_of(program: str, *arguments: str) -> str:
-    """What a program prints, be it with an error; empty where there is none, or no answer within half a minute."""
+    """What a program prints, be it with an error; empty where there is none, or no answer of 1 MiB in half a minute."""
     path = shutil.which(program)
     if path is None:
         return ""
-    with suppress(OSError, subprocess.SubprocessError):
-        command = [path, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
-        return done.stdout
+    with suppress(OSError):
+        return _bounded_output([path, *arguments]).decode(errors="replace")
     return ""
 
 
@@ -109,13 +114,39 @@ def failure_of(program: str, *arguments: str) -> str:
 
 def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
     """The same as rows of so many cells; other lines, which are messages, are left out."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(output_of(program, *arguments).splitlines())]
+    lines = (line for line in output_of(program, *arguments).splitlines() if len(line) <= _LINE_CHARACTERS)
+    rows = [[cell.strip() for cell in line.split(",")] for line in lines]
     return [row for row in rows if len(row) == columns]
 
 
 def mib_in_bytes(cell: str) -> int | None:
     """A cell with a number of MiB; None for ``[N/A]`` and the like."""
-    return int(cell) << 20 if cell.isdecimal() else None
+    return int(cell) << 20 if cell.isdecimal() and len(cell) <= _DIGITS else None
+
+
+def _bounded_output(command: list[str]) -> bytes:
+    """Empty for a program that prints too much or takes too long; it is killed then."""
+    until = time.monotonic() + _OUTPUT_S
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert process.stdout is not None
+    found = bytearray()
+    try:
+        while len(found) <= _OUTPUT_BYTES:
+            readable, _, _ = select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not readable:
+                return b""
+            chunk = os.read(process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                return bytes(found)
+            found += chunk
+        return b""
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
 
 
 def _processor_times() -> tuple[float, float | None]:

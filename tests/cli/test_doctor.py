@@ -15,7 +15,7 @@ from gaudi_perf.accelerators.cpu.stack import compiler_version
 from gaudi_perf.accelerators.cuda.devices import nvidia_smi
 from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
-from gaudi_perf.accelerators.hpu.hl_smi import processes, processes_in
+from gaudi_perf.accelerators.hpu.hl_smi import processes
 from gaudi_perf.accelerators.hpu.releases import mismatches, release_of, releases, synapse_version, validated_with
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
@@ -141,23 +141,6 @@ def test_a_check_of_an_accelerator_replaces_the_host_s_of_the_same_name() -> Non
     own = Finding(check="load", status="unfit", found="is ours")
     found = diagnosis("hpu", [own], [*check_host(HOST)])
     assert [item for item in found.findings if item.check == "load"] == [own] and not found.fit
-
-
-def test_processes_of_hl_smis_table() -> None:
-    # The form of hl-smi 1.18; a device's own lines must not read as processes.
-    table = """\
-|   0  HL-205              N/A  | 0000:b3:00.0     N/A |                   0  |
-| N/A   33C   N/A   104W / 350W |    512MiB / 32768MiB |    15%           N/A |
-|-------------------------------+----------------------+----------------------+
-| Compute Processes:                                               AIP Memory |
-|  AIP       PID   Type   Process name                             Usage      |
-|=============================================================================|
-|   0        10    C      python name                              1024MiB    |
-|   1       N/A   N/A    N/A                                      N/A         |
-+=============================================================================+
-"""
-    assert processes_in(table) == [DeviceProcess(device=0, pid=10, name="python name", memory_bytes=1 << 30)]
-    assert processes_in("") == []
 
 
 @pytest.mark.parametrize("tool", ["hl-smi", "nvidia-smi", "c++"])

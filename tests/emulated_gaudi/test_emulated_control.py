@@ -21,10 +21,11 @@ from emulated_gaudi import hl_smi
 from emulated_gaudi.build import BuildError, build, compiler
 from emulated_gaudi.control import Fault, Faults, FaultsError, environment, set_faults
 from emulated_gaudi.faults import Reader, read
-from emulated_gaudi.monitor import Monitor
+from emulated_gaudi.monitor import Monitor, Process, Reading
 from emulated_gaudi.settings import PRODUCTS, Settings, load
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Emulation
+from gaudi_perf.accelerators.hpu.hl_smi import processes_in
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -281,8 +282,16 @@ def test_hl_smi_names_the_processes(settings: Settings) -> None:
     lines = hl_smi.table(settings, [monitor.read(0), monitor.read(1)]).splitlines()
     rows = [line.split() for line in lines if " C " in line and "MiB" in line]
     assert rows == [
-        ["|", "0", "1", "C", "python", "train.py", "512MiB", "|"],
-        ["|", "1", str(os.getpid()), "C", "mine", "3MiB", "|"],
+        ["|", "0", "1", "C", "python", "train.py", "512MiB"],
+        ["|", "1", str(os.getpid()), "C", "mine", "3MiB"],
+    ]
+    assert [process.name for process in processes_in("\n".join(lines))] == ["python train.py", "mine"]
+    # A row of hl-smi 1.20 on a Gaudi 2, byte for byte.
+    busy = Reading(0, 0, 0, 22, 96000, 1650, 0, (Process(107684, "python3", 16770 * 1024**2),))
+    rest = Reading(1, 0, 0, 22, 96000, 1650, 0, ())
+    assert hl_smi.table(settings, [busy, rest]).splitlines()[-3:-1] == [
+        "|   0       107684     C   python3                                 16770MiB    ",
+        "|   1        N/A   N/A    N/A                                      N/A        |",
     ]
     assert monitor.read(1).memory_used_bytes == 3 * 1024**2
 

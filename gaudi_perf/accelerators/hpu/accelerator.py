@@ -13,9 +13,6 @@ from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.releases import PLUGIN
 from gaudi_perf.protocol import GroupSpec
 
-# The board's name to the generation's (hl-smi's product names).
-_GENERATIONS = {"HL-20": "gaudi", "HL-22": "gaudi2", "HL-32": "gaudi3"}
-
 
 class HpuAccelerator(Accelerator):
     """Gaudis of any generation."""
@@ -33,7 +30,7 @@ class HpuAccelerator(Accelerator):
         if not rows:
             return None
         product, memory = rows[0]
-        return Found(_GENERATIONS.get(product[:5], "gaudi"), len(rows), mib_in_bytes(memory))
+        return Found(hl_smi.generation_of(product), len(rows), mib_in_bytes(memory))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Lazy mode, which graphs need and which is no default since SynapseAI 1.21; metrics that judge validity."""
