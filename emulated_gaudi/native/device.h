@@ -10,6 +10,8 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <mutex>
+
 #include "clockwork.h"
 
 namespace emulated {
@@ -71,6 +73,43 @@ inline c10::Storage adopt(const c10::Storage& cpu) {
                       c10::DataPtr(bytes, new Adopted{cpu, size}, &free_adopted, own_device()), &g_allocator, true);
 }
 
+// Memory of the host that was pinned for the device: plain memory whose addresses are known.
+struct PinnedAllocator final : c10::Allocator {
+  c10::DataPtr allocate(size_t size) override {
+    void* bytes = size ? c10::alloc_cpu(size) : nullptr;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (bytes) blocks_[bytes] = size;
+    return {bytes, bytes, &free_pinned, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &free_pinned; }
+  void copy_data(void* to, const void* from, std::size_t size) const override { default_copy_data(to, from, size); }
+  bool holds(const void* data) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto after = blocks_.upper_bound(const_cast<void*>(data));
+    if (after == blocks_.begin()) return false;
+    --after;
+    return static_cast<const char*>(data) < static_cast<const char*>(after->first) + after->second;
+  }
+  void forget(void* bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    blocks_.erase(bytes);
+  }
+
+ private:
+  static void free_pinned(void* bytes);
+  mutable std::mutex mutex_;
+  std::map<void*, size_t> blocks_;
+};
+inline PinnedAllocator& pinned() {  // never destroyed: tensors may outlive the end of the program
+  static auto* allocator = new PinnedAllocator;
+  return *allocator;
+}
+inline void PinnedAllocator::free_pinned(void* bytes) {
+  if (!bytes) return;
+  pinned().forget(bytes);
+  c10::free_cpu(bytes);
+}
+
 struct HpuGuard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return kHPU; }
   c10::Device exchangeDevice(c10::Device device) const override {
@@ -123,7 +162,8 @@ struct HPUHooks final : at::HPUHooksInterface {
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
     return at::detail::getDefaultCPUGenerator();
   }
-  c10::Allocator* getPinnedMemoryAllocator() const override { return c10::GetAllocator(c10::DeviceType::CPU); }
+  c10::Allocator* getPinnedMemoryAllocator() const override { return &emulated::pinned(); }
+  bool isPinnedPtr(const void* data) const override { return emulated::pinned().holds(data); }
 };
 REGISTER_HPU_HOOKS(HPUHooks);
 }  // namespace at

@@ -1,5 +1,6 @@
 // Every operation without a kernel of its own on DispatchKey::HPU comes here: its tensors are passed to the CPU
-// kernel as aliases of the same bytes, and what the kernel returns is put back on the device.
+// kernel as aliases of the same bytes, and what the kernel returns is put back on the device. Where the CPU has no kernel
+// (the bridge's own operators, convolution_overrideable), or another meaning, operators.py has one under kOwn.
 #pragma once
 
 #include <torch/library.h>
@@ -7,6 +8,8 @@
 #include "tape.h"
 
 namespace emulated {
+
+constexpr auto kOwn = c10::DispatchKey::PrivateUse3;  // a key that no device has here
 
 inline std::unique_ptr<Tape> g_capture;  // not null: capturing
 inline bool g_replaying = false;
@@ -113,7 +116,8 @@ class Call {
     if (on_host_ && on_device_ && !may_mix_devices(name_))
       TORCH_CHECK(false, "Expected all tensors to be on the same device, but found at least two devices, ",
                   own_device(), " and cpu! (operator ", name_, ")");
-    op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack_);
+    const auto key = op_.hasKernelForDispatchKey(kOwn) ? kOwn : c10::DispatchKey::CPU;
+    op_.redispatchBoxed(c10::DispatchKeySet(key), &stack_);
     aliases_.take_back();
     const size_t returns = op_.schema().returns().size();
     for (size_t i = stack_.size() - returns; i < stack_.size(); i++) put_back(stack_[i]);

@@ -10,6 +10,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "autocast.h"
 #include "fallback.h"
 
 namespace emulated {
@@ -100,6 +101,7 @@ struct Graph {
 
 
 TORCH_LIBRARY_IMPL(_, AutocastHPU, m) { m.fallback(torch::CppFunction::makeFallthrough()); }
+TORCH_LIBRARY_IMPL(aten, AutocastHPU, m) { register_autocast(m); }
 TORCH_LIBRARY_IMPL(_, HPU, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>()); }
 TORCH_LIBRARY_IMPL(aten, HPU, m) {
   m.impl("empty.memory_format", &empty);
@@ -114,8 +116,9 @@ TORCH_LIBRARY_IMPL(aten, HPU, m) {
   m.impl("set_", &set_nothing);
   m.impl("_copy_from", &copy_from);
   m.impl("_copy_from_and_resize", &copy_from_and_resize);
-  // Else these are decomposed, and no longer bit for bit what the CPU kernel computes.
-  for (const char* name : {"native_layer_norm", "native_batch_norm", "native_group_norm"})
+  // Else the first are decomposed, and no longer bit for bit what the CPU kernel computes; the others raise.
+  for (const char* name : {"native_layer_norm", "native_batch_norm", "native_group_norm", "convolution_overrideable",
+                           "convolution_backward_overrideable"})
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&fallback>());
 }
 
@@ -134,6 +137,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     g_lazy_collectives = lazy_collectives;
     g_window.random.seed(static_cast<uint64_t>(rank));
   });
+  m.def("lazy_collectives", [] { return g_lazy_collectives; });
   m.def("publish_memory", [](const std::string& path) { g_account.publish(path); });
   m.def("memory", [] {
     return std::map<std::string, int64_t>{{"limit", g_account.limit},

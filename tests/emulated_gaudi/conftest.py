@@ -65,7 +65,9 @@ def results(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def checked(server: Callable[..., Environment]) -> Callable[[str], dict[str, str]]:
+def checked(
+    server: Callable[..., Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, str]]:
     """The results of a group of inner modules; every group runs once, in one process."""
 
     @functools.cache
@@ -78,8 +80,11 @@ def checked(server: Callable[..., Environment]) -> Callable[[str], dict[str, str
                 "RANK": "0",
             }
             env = server(variables, memory_bytes=256 * 1024**2)
-            return run(["runner.py", "device", "graphs", "metrics", "faults"], env)
-        return run(["runner.py", "eager"], server(generation="gaudi3", devices=2))
+            return run(["runner.py", "device", "graphs", "metrics", "faults", "operators"], env)
+        lower = tmp_path_factory.mktemp("autocast") / "lower.txt"
+        lower.write_text("add\nmatmul\n")
+        variables = {"PT_HPU_AUTOCAST_LOWER_PRECISION_OPS_LIST": str(lower)}
+        return run(["runner.py", "eager"], server(variables, generation="gaudi3", devices=2))
 
     def of(group: str) -> dict[str, str]:
         return results(done(group))

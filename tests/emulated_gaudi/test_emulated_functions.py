@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from .conftest import DEADLINE, INSIDE, Environment, results
+from .conftest import DEADLINE, INSIDE, Environment, results, run
 
-GROUPS = {"device": "lazy", "graphs": "lazy", "metrics": "lazy", "faults": "lazy", "eager": "eager"}
+GROUPS = {
+    "device": "lazy",
+    "operators": "lazy",
+    "graphs": "lazy",
+    "metrics": "lazy",
+    "faults": "lazy",
+    "eager": "eager",
+}
 
 
 def checks(module: str) -> list[str]:
@@ -24,6 +33,28 @@ def checks(module: str) -> list[str]:
 def test_inside(check: str, checked: Callable[[str], dict[str, str]]) -> None:
     trace = checked(GROUPS[check.split(":")[0]])[check]
     assert not trace, trace
+
+
+def test_every_row_of_the_page_names_its_checks() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "emulated_gaudi.md").read_text()
+    _, _, below = page.partition("## Fidelity")
+    rows = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
+    exist = {c.partition(":check_")[2] for module in (*GROUPS, "collectives") for c in checks(module)}
+    for file in Path(__file__).parent.glob("test_*.py"):
+        exist |= set(re.findall(r"^def test_(\w+)", file.read_text(), re.M))
+    assert len(rows) > 25
+    for row in rows:
+        named = re.findall(r"`(\w+)`", row.rstrip(" |").rpartition(" | ")[2])
+        assert named and set(named) <= exist, row
+
+
+def test_the_first_generation_has_no_fp8(server: Callable[..., Environment]) -> None:
+    code = (
+        "import torch, habana_frameworks.torch\n"
+        "torch.ops.hpu.cast_to_fp8_v2(torch.ones(1, device='hpu'), None, False, False, torch.float8_e5m2)"
+    )
+    done = run(["-c", code], server(generation="gaudi"))
+    assert done.stderr.splitlines()[-1] == "RuntimeError: FP8 is not supported on Gaudi of the first generation"
 
 
 @pytest.mark.ranks

@@ -42,3 +42,17 @@ def check_the_generation():
     assert hpu.get_device_name() == "GAUDI3" and hpu.device_count() == 2 and hpu.current_device() == 0
     assert htexp._get_device_type() == htexp.synDeviceType.synDeviceGaudi3
     assert hpu.memory_stats()["Limit"] == 128 * 1024**3
+
+
+def check_gaudi3_has_the_whole_range_of_fp8():
+    cast, _ = torch.ops.hpu.cast_to_fp8_v2(
+        torch.tensor([1e6, 300.0], device="hpu"), 1.0, False, False, torch.float8_e4m3fn
+    )
+    assert cast.cpu().float().tolist() == [448, 288]
+
+
+def check_autocast_takes_lists_from_files():
+    """The caller names a file in which mm is not on the list of operators for bfloat16, and add is."""
+    x = torch.ones(2, 2, device="hpu")
+    with torch.autocast("hpu", dtype=torch.bfloat16):
+        assert torch.mm(x, x).dtype == torch.float32 and (x + x).dtype == torch.bfloat16

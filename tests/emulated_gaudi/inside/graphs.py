@@ -271,3 +271,12 @@ def check_a_graph_inside_a_graph_raises():
         outer = hpu.wrap_in_hpu_graph_func(lambda x: inner(x) * 2)
         with raises(RuntimeError, "another HPU graph is being captured"):
             outer(torch.ones(1, device="hpu"))
+
+
+def check_the_tensor_packer():
+    x, y = torch.ones(1, device="hpu"), torch.zeros(1, device="hpu")
+    packer = hpu.TensorPacker()
+    tensors, metadata = packer.pack(({"x": x, "n": 3}, [y]))
+    assert tensors == (x, y) and str(metadata) == "({'x': #0, 'n': 3}, [#1])"
+    assert packer.unpack((y, x), metadata) == ({"x": y, "n": 3}, [x])
+    hpu.synchronize()  # the checks that come next count recipes

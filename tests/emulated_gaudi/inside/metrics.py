@@ -40,6 +40,17 @@ def check_a_new_shape_is_compiled_and_a_known_one_is_not():
     assert numbers(compiled)["TotalNumber"] == 1
 
 
+def check_another_scalar_or_slice_is_no_compilation_here():
+    """On a Gaudi it may be one."""
+    x = torch.ones(4001, device="hpu")
+    for number, start in ((2.0, 0), (3.0, 1)):
+        htcore.mark_step()
+        with metric_localcontext("graph_compilation") as compiled:
+            (x * number)[start : start + 7].relu()
+            htcore.mark_step()
+        assert numbers(compiled)["TotalNumber"] == (1 if start == 0 else 0)
+
+
 def check_a_capture_is_a_compilation_with_its_time_in_microseconds():
     os.environ["PT_HPU_METRICS_GC_DETAILS"] = "1"
     with torch.inference_mode():

@@ -10,6 +10,7 @@ from habana_frameworks.torch import _device
 
 _device.start()
 
+from habana_frameworks.torch import _operators
 from habana_frameworks.torch import core, hpu
 from habana_frameworks.torch.distributed import hccl
 

@@ -169,7 +169,7 @@ def set_autocast_hpu_dtype(dtype):
 
 
 # ---- switches of the compiler: kept, and without effect, since nothing is compiled
-_switches = {"dynamic_shape": True, "inference_mode": False, "recompute_sdp": False}
+_switches = {"dynamic_shape": True, "recompute_sdp": False}
 
 
 def enable_dynamic_shape():
@@ -184,12 +184,19 @@ def get_dynamic_shape_status():
     return _switches["dynamic_shape"]
 
 
-def enable_inference_mode():
-    _switches["inference_mode"] = True
+def _without_effect():
+    """The bridge has no function that would tell them apart, either."""
 
 
-def disable_inference_mode():
-    _switches["inference_mode"] = False
+enable_inference_mode = disable_inference_mode = enable_quantization = disable_quantization = _without_effect
+enable_matmul3d_2d_reshape = disable_matmul3d_2d_reshape = _without_effect
+enable_optim_output_sif = disable_optim_output_sif = _without_effect
+
+
+def record_stream(tensor, stream):
+    """The device is never behind the host: what a stream uses cannot be given to another too early."""
+    if tensor.device.type != "hpu":
+        raise RuntimeError(f"record_stream is for tensors on hpu, not on {tensor.device}")
 
 
 def enable_recompute_sdp(enabled):
@@ -217,18 +224,11 @@ def emulated_counters():
 
 
 _ONLY_IN_THE_BRIDGE = {
-    "enable_quantization",
-    "disable_quantization",
     "enable_const_section_serialization",
     "disable_const_section_serialization",
-    "enable_matmul3d_2d_reshape",
-    "disable_matmul3d_2d_reshape",
-    "enable_optim_output_sif",
-    "disable_optim_output_sif",
     "set_sync_debug_mode",
     "get_sync_debug_mode",
     "get_stream_info",
-    "record_stream",
     *(f"{kind}Tensor" for kind in "BFloat16 Bool Byte Char Double Float Half Int Long Short".split()),
 }
 

@@ -20,6 +20,7 @@ __all__ = [
     "CachedParams",
     "HPUGraph",
     "ModuleCacher",
+    "TensorPacker",
     "copy_to",
     "graph",
     "input_hash",
@@ -213,3 +214,42 @@ class ModuleCacher:
 
 def is_current_stream_capturing():
     return native.is_capturing()
+
+
+class TensorPacker:
+    """Takes the tensors out of nested tuples, lists and dictionaries, and puts others into their places."""
+
+    class Index:
+        def __init__(self, value):
+            self.value = value
+
+        def __repr__(self):
+            return f"#{self.value}"
+
+    def __init__(self, is_out_pack=False, verbose=False):
+        self._verbose = verbose
+
+    def pack(self, outs):
+        tensors = []
+
+        def place(value):
+            if torch.is_tensor(value):
+                tensors.append(value)
+                return self.Index(len(tensors) - 1)
+            if self._verbose:
+                print(f"[WARNING] Variable of type {type(value)} will not be dynamic")
+            return value
+
+        metadata = _mapped(place, outs)
+        return tuple(tensors), metadata
+
+    def unpack(self, tensors, metadata):
+        return _mapped(lambda leaf: tensors[leaf.value] if isinstance(leaf, self.Index) else leaf, metadata)
+
+
+def _mapped(function, value):
+    if isinstance(value, dict):
+        return {key: _mapped(function, item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)([_mapped(function, item) for item in value])
+    return function(value)
