@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from gaudi_perf.statistics.sample import FloatArray
 
-_POINTS = 24
+_POINTS = (12, 12, 24)
+"""Of the grid of either spread: each finds where the next one has to be, and the last one is integrated over."""
 _REACH_DOWN = math.log(12.0)
 _REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of freedom is long
 _NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not reach
-_REFINEMENTS = 3
 
 _RUN_DOUBT = (0.5, 0.25)
 _GROUP_DOUBT = (0.03, 10.0)
@@ -163,11 +163,13 @@ def posterior(
     covariates = covariates or Covariates.none(values.size)
     moments = _moments(values, sides, groups, covariates, np.ones_like(values) if weights is None else weights, level)
     run_axis, group_axis = _first_grid(values, sides, prior)
-    for remaining in reversed(range(_REFINEMENTS)):
+    for following in (*_POINTS[1:], 0):
         run, group = (axis.ravel() for axis in np.meshgrid(run_axis, group_axis, indexing="ij"))
         log_density, means, deviations, coefficients = _fit(moments, np.exp(run), np.exp(group), prior, covariates)
-        if remaining:
-            run_axis, group_axis = _refined(run_axis, log_density, 0), _refined(group_axis, log_density, 1)
+        if following:
+            profile = log_density.reshape(run_axis.size, group_axis.size)
+            run_axis = _refined(run_axis, profile.max(axis=1), following)
+            group_axis = _refined(group_axis, profile.max(axis=0), following)
     shares = np.exp(log_density - log_density.max())
     total = float(shares.sum())
     shares /= total
@@ -226,11 +228,12 @@ def with_slow_sessions(
 
 @dataclass(frozen=True)
 class _Moments:
-    """Weighted sums over runs of products of (1, z, x..., y)."""
+    """Weighted sums over runs of products of (1, z, x..., y); groups of one size are put together."""
 
     within: FloatArray  # deviations from the group's mean, shape (columns, columns)
-    means: FloatArray  # of each group, shape (groups, columns)
-    sizes: FloatArray  # weight of each group, shape (groups,)
+    between: FloatArray  # the groups' means, shape (sizes, columns * columns)
+    sizes: FloatArray  # weights that groups have, shape (sizes,)
+    groups: FloatArray  # how many groups have them, likewise
     count: int  # of runs
     effect: int  # column of z
 
@@ -252,23 +255,26 @@ def _moments(
     means = sums / sizes[:, None]
     deviations = rows - means[groups]
     within = deviations.T @ (weights[:, None] * deviations)
-    return _Moments(within=within, means=means, sizes=sizes, count=values.size, effect=effect)
+    products = np.einsum("i,ij,ik->ijk", sizes, means, means).reshape(sizes.size, -1)
+    different, which, groups_of = np.unique(sizes, return_inverse=True, return_counts=True)
+    between = np.zeros((different.size, products.shape[1]))
+    np.add.at(between, which, products)
+    return _Moments(within, between, different, groups_of.astype(np.float64), count=values.size, effect=effect)
 
 
 def _first_grid(values: FloatArray, sides: FloatArray, prior: SpreadPrior) -> tuple[FloatArray, FloatArray]:
     spreads = [float(np.std(values[sides == side])) for side in np.unique(sides)]
     largest = max(prior.run, *spreads)
-    run = np.linspace(math.log(prior.run) - _REACH_DOWN, math.log(largest) + _REACH_UP, _POINTS)
+    run = np.linspace(math.log(prior.run) - _REACH_DOWN, math.log(largest) + _REACH_UP, _POINTS[0])
     largest_group = max(prior.group, prior.group_share * largest, *spreads)
-    group = np.linspace(math.log(prior.group) - _REACH_DOWN, math.log(largest_group) + _REACH_UP, _POINTS)
+    group = np.linspace(math.log(prior.group) - _REACH_DOWN, math.log(largest_group) + _REACH_UP, _POINTS[0])
     return run, group
 
 
-def _refined(axis: FloatArray, log_density: FloatArray, dimension: int) -> FloatArray:
-    profile = log_density.reshape(_POINTS, _POINTS).max(axis=1 - dimension)
+def _refined(axis: FloatArray, profile: FloatArray, points: int) -> FloatArray:
     worthwhile = np.flatnonzero(profile > profile.max() - _NEGLIGIBLE)
-    low, high = max(worthwhile[0] - 1, 0), min(worthwhile[-1] + 1, _POINTS - 1)
-    return np.linspace(axis[low], axis[high], _POINTS)
+    low, high = max(worthwhile[0] - 1, 0), min(worthwhile[-1] + 1, axis.size - 1)
+    return np.linspace(axis[low], axis[high], points)
 
 
 def _fit(
@@ -279,8 +285,7 @@ def _fit(
     sizes = moments.sizes
     effect, first = moments.effect, moments.effect + 1
     mean_variance = run_variance[:, None] + sizes * group_variance[:, None]  # times the size: that of a group's mean
-    products = np.einsum("i,ij,ik->ijk", sizes, moments.means, moments.means)
-    between = (1 / mean_variance) @ products.reshape(sizes.size, -1)
+    between = (1 / mean_variance) @ moments.between
     scatter = moments.within / run_variance[:, None, None] + between.reshape(-1, *moments.within.shape)
     precision, weighted, residual = scatter[:, :-1, :-1].copy(), scatter[:, :-1, -1].copy(), scatter[:, -1, -1].copy()
     sharpness = 1 / covariates.uncertainty**2
@@ -292,8 +297,8 @@ def _fit(
     coefficients = np.einsum("pij,pj->pi", covariance, weighted)
     misfit = residual - np.einsum("pi,pi->p", coefficients, weighted)
     log_density = -0.5 * (
-        (moments.count - sizes.size) * np.log(run_variance)
-        + np.log(mean_variance).sum(axis=1)
+        (moments.count - moments.groups.sum()) * np.log(run_variance)
+        + np.log(mean_variance) @ moments.groups
         + np.linalg.slogdet(precision)[1]
         + np.maximum(misfit, 0.0)
     )

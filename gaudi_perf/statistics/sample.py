@@ -44,7 +44,8 @@ class RunSample:
     def _logs(self) -> tuple[float, float, float]:
         """Tenth percentile, median and spread of the logarithms of the rounds."""
         logs = np.log(self.rounds)
-        low, median = np.quantile(logs, [0.1, 0.5])
+        places = np.arange(logs.size)
+        low, median = np.interp(places[-1] * np.array([0.1, 0.5]), places, np.sort(logs))  # np.quantile, much faster
         return float(low), float(median), robust_spread(logs - median)
 
     @property
