@@ -93,7 +93,7 @@ def audit_history(history: History, design: Design, tolerance: float, repeats: i
         compared = {sample.session for sample in (*sides.candidate, *sides.baseline)}
         probes = all(sample.probes is not None for sample in (*sides.candidate, *sides.baseline))
         learned = None if design.side_by_side else estimated_from(history.samples, compared, probes=probes)
-        taught.append(learned is not None)
+        taught.append(learned is not None and learned.document is not None)
         return NoisePrior() if learned is None else learned.prior
 
     try:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, slow_share
 from gaudi_perf.statistics.sample import RunSample, all_known, by_session, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
@@ -26,7 +26,7 @@ from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import LearnedNoise
 
 FEWEST_SESSIONS = 10
-"""With fewer, what is learned is worth less than what is assumed of a quiet server."""
+"""With fewer, how far they lie apart is worth less than what is assumed of a quiet server."""
 NEWEST_SESSIONS = 30
 """Older sessions say little of what is usual now."""
 _MOST = 2.0
@@ -35,15 +35,20 @@ _MOST = 2.0
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """What so many runs of so many sessions say of the noise."""
+    """What so many runs of so many sessions of a stack say of the noise.
+
+    Of fewer than ``FEWEST_SESSIONS`` only the share of slow ones is taken.
+    """
 
     prior: NoisePrior
     runs: int
     sessions: int
 
     @property
-    def document(self) -> LearnedNoise:
-        """The same as a part of a verdict."""
+    def document(self) -> LearnedNoise | None:
+        """How far runs and sessions lie apart as a part of a verdict; None if that is assumed."""
+        if self.sessions < FEWEST_SESSIONS:
+            return None
         return LearnedNoise(runs=self.runs, sessions=self.sessions, run=self.prior.run, session=self.prior.session)
 
 
@@ -73,10 +78,10 @@ class NoiseHistory:
     def estimate(
         self, key: Comparability, stack: Stack, without: Iterable[str] = (), *, probes: bool
     ) -> NoiseEstimate | None:
-        """The noise of what may be compared; None if fewer than ``FEWEST_SESSIONS`` sessions are known.
+        """The noise of what may be compared; None if no sessions are known.
 
         It is estimated from runs of one and the same stack: the one with the most sessions, and that in question, where
-        it has as many. Sessions that are compared do not count (``without``).
+        it has as many; how many sessions are slow from all. Sessions that are compared do not count (``without``).
         """
         key, own, apart = msgspec.structs.replace(key, stack_label=""), encode_line(stack), frozenset(without)
         asked = key, own, apart, probes
@@ -84,7 +89,10 @@ class NoiseHistory:
             codes = sorted(self._codes(key).items(), key=lambda item: (item[0][0] != own, item[0]))
             stacks = [in_order(known.values()) for _, known in codes]
             best = max(stacks, key=lambda runs: len({run.session_id for run in runs} - apart), default=[])
-            self._estimates[asked] = estimated_from([sample_of(run) for run in best], apart, probes=probes)
+            stacks = [runs for runs in stacks if runs is not best]
+            others = [[sample_of(run) for run in runs if run.session_id not in apart] for runs in stacks]
+            samples = [sample_of(run) for run in best]
+            self._estimates[asked] = estimated_from(samples, apart, probes=probes, others=others)
         return self._estimates[asked]
 
     def _codes(self, key: Comparability) -> dict[_Code, dict[str, Run]]:
@@ -123,19 +131,26 @@ class NoiseHistory:
 
 
 def estimated_from(
-    samples: Sequence[RunSample], without: Collection[str] = (), *, probes: bool
+    samples: Sequence[RunSample],
+    without: Collection[str] = (),
+    *,
+    probes: bool,
+    others: Iterable[Sequence[RunSample]] = (),
 ) -> NoiseEstimate | None:
-    """Estimate the noise from runs of the same code; None if fewer than ``FEWEST_SESSIONS`` sessions are left.
+    """Estimate the noise from runs of the same code, and how many sessions are slow from others, too.
 
-    Where what is compared has reference probes, what they explain of the history is no noise: the comparison corrects
-    for it, too.
+    None if no sessions are left. Where what is compared has reference probes, what they explain of the history is no
+    noise: the comparison corrects for it, too.
     """
     sessions = by_session(sample for sample in samples if sample.session not in without)
-    if len(sessions) < FEWEST_SESSIONS:
+    if not sessions:
         return None
     newest = list(sessions.values())[-NEWEST_SESSIONS:]
     those = [sample for session in newest for sample in session]
-    noise = learn_noise_prior(those)
+    slow = slow_share([those, *others])
+    if len(newest) < FEWEST_SESSIONS:
+        return NoiseEstimate(NoisePrior(slow_sessions=slow), len(those), len(newest))
+    noise = replace(learn_noise_prior(those), slow_sessions=slow)
     if probes and (corrected := _corrected(those)) is not None:
         left = learn_noise_prior(corrected)
         noise = replace(noise, run=left.run, session=left.session)

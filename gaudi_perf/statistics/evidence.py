@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaudi_perf.statistics.covariates import probe_covariate, tail_spread_covariate, unexplained_share
 from gaudi_perf.statistics.model import Covariates, Posterior, SpreadPrior, posterior, with_slow_sessions
@@ -16,6 +15,7 @@ from gaudi_perf.statistics.noise import NoisePrior, run_spread_prior
 from gaudi_perf.statistics.sample import (
     FloatArray,
     RunSample,
+    interquartile_mean,
     levels,
     median_error,
     pooled_spread,
@@ -23,8 +23,6 @@ from gaudi_perf.statistics.sample import (
 )
 
 _NEGLIGIBLE_SPREAD = 1e-6
-
-_EQUALITY_FREEDOM = 4.0
 
 _PAIR_SHARE = 0.25
 """Spread between pairs as a share of that between runs, as far as known before; worth one degree of freedom."""
@@ -130,17 +128,16 @@ def _of_runs(
     known = posterior(values, sides, groups, spreads, covariates)
     left = values - covariates.values @ known.coefficients
     if not side_by_side:
-        spreads = replace(spreads, group_share=unexplained_share(values, left, groups))
+        spreads = replace(spreads, group_share=prior.unseen * unexplained_share(values, left, groups))
         known = posterior(values, sides, groups, spreads, covariates)
         left = values - covariates.values @ known.coefficients
-    inequality = _inequality(left, sides, groups)
     normal = None
     if not side_by_side and probes is None and prior.slow_sessions > 0:
-        normal = replace(known, deviations=known.deviations * inequality)
+        normal = known
         known = with_slow_sessions(known, prior.slow_sessions, values, sides, groups, spreads, covariates)
     before, after = scatter_within(values, which)[0], scatter_within(left, which)[0]
     return Evidence(
-        posterior=replace(known, deviations=known.deviations * inequality),
+        posterior=known,
         run_spread=known.run,
         session_spread=known.group,
         uncorrected_run_spread=pooled_spread(values, which),
@@ -158,45 +155,17 @@ def _of_runs(
     )
 
 
-def _inequality(values: FloatArray, sides: FloatArray, groups: NDArray[np.intp]) -> float:
-    """By what the error is larger than the model says, because the side with fewer runs is the noisier one.
-
-    The model has one spread between runs. With unequal numbers of runs that is too little if the smaller side is
-    noisier (the problem of Behrens and Fisher; Welch 1947). The spread of each side is moderated by the common one,
-    which counts like ``_EQUALITY_FREEDOM`` degrees of freedom. With equal numbers, or if the larger side is noisier,
-    this is 1.
-    """
-    means = np.bincount(groups, weights=values) / np.bincount(groups)
-    deviations = values - means[groups]
-    squares, freedoms, counts = [], [], []
-    for side in (0.5, -0.5):
-        chosen = sides == side
-        squares.append(float((deviations[chosen] ** 2).sum()))
-        counts.append(int(chosen.sum()))
-        freedoms.append(counts[-1] - len(set(groups[chosen].tolist())))
-    if sum(freedoms) == 0 or sum(squares) == 0:
-        return 1.0
-    common = sum(squares) / sum(freedoms)
-    moderated = [
-        (_EQUALITY_FREEDOM * common + square) / (_EQUALITY_FREEDOM + freedom)
-        for square, freedom in zip(squares, freedoms, strict=True)
-    ]
-    unequal = sum(variance / count for variance, count in zip(moderated, counts, strict=True))
-    equal = common * sum(1 / count for count in counts)
-    return math.sqrt(max(1.0, unequal / equal))
-
-
 def _interleaved(candidate: Sequence[RunSample], baseline: Sequence[RunSample], prior: NoisePrior) -> Evidence:
     """Evidence from pairs of runs whose rounds were taken in turns: a round of the one, a round of the other.
 
-    Both worker groups of a pair live at the same time. A pair's difference is the median over its rounds of the
-    logarithm of the ratio of neighbouring rounds, so that whatever lasts longer than a round cancels (duets: Bulej et
-    al. 2020, there in parallel). The pair is the unit of evidence.
+    Both worker groups of a pair live at the same time. A pair's difference is the mean of the middle half of its
+    rounds' logarithms of the ratio of neighbouring rounds: what lasts longer than a round cancels, and a quarter of the
+    rounds may be bad (duets: Bulej et al. 2020, there in parallel). The pair is the unit of evidence.
     """
     if [sample.rounds.size for sample in candidate] != [sample.rounds.size for sample in baseline]:
         raise ValueError("rounds in turns need pairs of runs with the same number of rounds")
     ratios = [np.log(ours.rounds / theirs.rounds) for ours, theirs in zip(candidate, baseline, strict=True)]
-    differences = np.array([float(np.median(ratio)) for ratio in ratios])
+    differences = np.array([interquartile_mean(ratio) for ratio in ratios])
     # The same functions that serve runs serve ratios of rounds, which are as positive as durations.
     turns = [RunSample(rounds=np.exp(ratio)) for ratio in ratios]
     error = median_error(turns)

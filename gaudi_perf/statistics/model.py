@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gaudi_perf.statistics.sample import FloatArray
 
-_POINTS = (12, 12, 24)
+_POINTS = (12, 12, 12, 24)
 """Of the grid of either spread: each finds where the next one has to be, and the last one is integrated over."""
 _REACH_DOWN = math.log(12.0)
 _REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of freedom is long

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +29,7 @@ SMALLEST_RANGE = 0.01
 _BAD_SESSION = 4.0
 
 _ASSUMED = 10.0
-"""Degrees of freedom that an assumed spread between sessions is worth at most, once sessions are seen."""
+"""Degrees of freedom, or sessions, that what is assumed of sessions is worth at most, once some are seen."""
 
 _UNEVEN = 1.5
 _UNEVEN_POWER = 1.3
@@ -52,6 +52,8 @@ class NoisePrior:
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
+        unseen: how much of what the covariates leave unexplained is expected of sessions, too; the less, the more
+            sessions were seen.
 
     Raises:
         ValueError: a spread or its worth is not a finite number above 0, or a share is negative.
@@ -65,6 +67,7 @@ class NoisePrior:
     shift_coefficient: float = 0.5
     shift_uncertainty: float = 0.5
     slow_sessions: float = 0.03
+    unseen: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
@@ -118,9 +121,26 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
         session_freedom=worth,
         lone_freedom=worth if session_freedom > 0 else default.lone_freedom,
         run_freedom=default.run_freedom + run_freedom,
+        unseen=_ASSUMED / (_ASSUMED + session_freedom),
         shift_coefficient=coefficient,
         shift_uncertainty=uncertainty,
     )
+
+
+def slow_share(stacks: Iterable[Sequence[RunSample]]) -> float:
+    """The share of sessions that are slow by themselves, from runs of several stacks, each in the order of measurement.
+
+    What is assumed of it counts like ten sessions. A session that is not alone is a level, and no slow session.
+    """
+    slow = seen = 0
+    for samples in stacks:
+        means = np.array([levels(session).mean() for session in by_session(samples).values()])
+        around = _around_one_level(means)
+        beside = np.concatenate([[True], around, [True]])
+        alone = ~around & beside[:-2] & beside[2:]
+        slow += int(np.count_nonzero(alone & (means > np.median(means)))) if means.size else 0
+        seen += means.size
+    return (_ASSUMED * NoisePrior.slow_sessions + slow) / (_ASSUMED + seen)
 
 
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:

@@ -99,6 +99,12 @@ def robust_spread(deviations: FloatArray) -> float:
     return 1.4826 * float(np.median(np.abs(deviations)))
 
 
+def interquartile_mean(values: FloatArray) -> float:
+    """The mean of what is left without the lowest and the highest quarter; of up to three values the median."""
+    cut = min(-(-values.size // 4), (values.size - 1) // 2)
+    return float(np.sort(values)[cut : values.size - cut].mean())
+
+
 def scatter_within(values: FloatArray, groups: NDArray[np.intp]) -> tuple[float, int]:
     """Sum of the squared deviations from the mean of each one's group (numbered from 0), and its degrees of freedom."""
     sizes = np.bincount(groups)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, slow_share
 from gaudi_perf.statistics.sample import RunSample, levels, pooled_spread
 from gaudi_perf.statistics.verdict import compare
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -76,3 +76,22 @@ def test_a_slowdown_that_stays_does_not_become_usual_noise(since: int, slower: f
     learned = learn_noise_prior([*good, *slow])
     assert learned.session < 0.01
     assert compare(session("candidate", slower), good[::12], prior=learned).kind == VerdictKind.REGRESSED
+
+
+def test_a_slow_session_is_alone_and_slower() -> None:
+    rng = np.random.default_rng(5)
+
+    def share(*factors: float) -> float:
+        runs = [
+            run
+            for number, factor in enumerate(factors)
+            for run in make_runs(rng, 2, level=float(np.log(factor)), session=f"{number:02d}")
+        ]
+        return slow_share([runs])
+
+    usual = [1.0] * 9
+    assert share() == NoisePrior.slow_sessions
+    assert share(*usual, *usual) == pytest.approx(0.3 / 28)
+    assert share(*usual, 1.2, *usual) == pytest.approx(1.3 / 29)
+    assert share(*usual, 1.2, 1.2, *usual) == pytest.approx(0.3 / 30), "two in a row are a level"
+    assert share(*usual, 0.8, *usual) == pytest.approx(0.3 / 29), "a fast one is no slow one"
