@@ -1,6 +1,7 @@
 """What measuring costs: the same generation bare and through the suite, alternating in one worker.
 
     python benchmarks/overhead.py
+    python benchmarks/overhead.py --batch-size 4 --prompt-tokens 1024 --new-tokens 16
 
 prints the ratio of the medians (through the suite to bare), and the round trip of an empty request.
 """
@@ -14,6 +15,7 @@ import time
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
+from gaudi_perf.vocabulary.workload import NEW_TOKENS, PROMPT_TOKENS
 from gaudi_perf.workers.controller.group import WorkerGroup
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
@@ -65,7 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=60, help="bare and suite rounds per variant (default: 60)")
     parser.add_argument("--model", default="bloomz7b", help="model, at stand-in scale (default: bloomz7b)")
+    for name, default in (("batch_size", 1), ("prompt_tokens", PROMPT_TOKENS), ("new_tokens", NEW_TOKENS)):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"(default: {default})")
     arguments = parser.parse_args()
+    workload = {name: getattr(arguments, name) for name in ("batch_size", "prompt_tokens", "new_tokens")}
     accelerator = accelerator_named("cpu")
     spec = protocol.GroupSpec(engine="cpu", model=arguments.model, devices=1, scale="standin", dtype="bfloat16")
     workspace = Workspace()
@@ -77,7 +82,7 @@ def main() -> None:
         trips = round_trips(group, 2000)
         print(f"round trip of a request: median {trips[1000] * 1e3:.3f} ms, p99 {trips[1980] * 1e3:.3f} ms")
         for graphs in (False, True):
-            variant = protocol.Variant(graphs=graphs, kv_cache=True, new_tokens=100)
+            variant = protocol.Variant(graphs=graphs, kv_cache=True, **workload)
             bare, suite = measure(group, variant, arguments.pairs)
             ratio = statistics.median(suite) / statistics.median(bare)
             paired = statistics.median(one / other for one, other in zip(suite, bare, strict=True))
