@@ -80,7 +80,7 @@ def test_ten_percent_with_graphs_only_fails_exactly_the_graphs_cases(suite: Suit
     assert [path.relative_to(suite.baselines) for path in suite.baselines.glob("*/*.json")] == [
         Path("emulated-gaudi2/synapse-1.23.0.json")
     ]
-    assert "1.20.0 was validated with SynapseAI 1.23.0" in " ".join(stored.output.split())
+    assert "was validated with" not in " ".join(stored.output.split()), "an emulated one needs no other version"
 
     newer = measured("1.24.0", when={"graphs": True}, slower=0.10)
     assert newer.status == 1
