@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=50)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        made = Demonstration(Path(directory), cases=options.cases, nights=options.sessions)
+        made = Demonstration(Path(directory), cases=options.cases, sessions=options.sessions)
         made.write()
         page = Path(directory, "report.html")
         where = ["--results-dir", str(made.results.directory), "--baselines-dir", str(made.baselines.directory)]

@@ -183,7 +183,7 @@ def judge_session(evidence: Sequence[CaseEvidence], plan: StoppingPlan | None) -
         reports[case] = CaseReport(case=case, verdicts=list(judgement.verdicts))
         failed |= fails(judgement.verdicts, "")
     for case, verdict in testing.conclude().added.items():
-        reports[case] = with_added(reports[case], verdict, "")
+        reports[case] = with_added(reports[case], verdict)
         failed |= fails(reports[case].verdicts, "")
     return list(reports.values()), failed, used
 

@@ -1,4 +1,4 @@
-"""gaudi-perf: tells, with known error rates, whether BLOOMZ text generation got slower."""
+"""gaudi-perf: detects, with known error rates, whether BLOOMZ text generation got slower."""
 
 from __future__ import annotations
 

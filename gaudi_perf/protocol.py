@@ -79,7 +79,7 @@ class Variant(Document, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="request"):
-    """Base of what the controller asks; it tells several ranks in how many seconds it will give up."""
+    """Base of what the controller asks; ``patience_s``: after which it gives up on several ranks."""
 
     patience_s: float | None = None
 
@@ -117,9 +117,7 @@ class PassesAlone(Request, frozen=True, tag="passes-alone"):
 class Trace(Request, frozen=True, tag="trace"):
     """Generate once more, led along these new tokens, and return the logits of every step. Never among timed rounds.
 
-    Attributes:
-        plain: by one eager pass over prompt and tokens, instead of the prepared variant's own way.
-        prompt_ids: empty for the workload's prompt.
+    ``plain``: by one eager pass over prompt (``prompt_ids``, or the workload's) and tokens, not in the variant's way.
     """
 
     token_ids: Annotated[list[TokenId], msgspec.Meta(min_length=1)]
@@ -130,8 +128,7 @@ class Trace(Request, frozen=True, tag="trace"):
 class OpenDataset(Request, frozen=True, tag="open-dataset"):
     """Read a dataset, whose prompts, cut to ``prompt_tokens``, are completed from now on; only rank 0 reads it.
 
-    Attributes:
-        cache: a private directory for what is made of a local file.
+    What is made of a local file goes to ``cache``, a private directory.
     """
 
     dataset: Dataset
@@ -153,16 +150,15 @@ class Complete(Request, frozen=True, tag="complete"):
 
 
 class Ping(Request, frozen=True, tag="ping"):
-    """Answer at once."""
+    """Answer at once: what a request costs."""
 
 
 class Stop(Request, frozen=True, tag="stop"):
     """End."""
 
 
-AnyRequest = (
-    Load | Prepare | Rounds | TokenRounds | PassesAlone | Trace | OpenDataset | ReadPrompts | Complete | Ping | Stop
-)
+_Asked = Load | Prepare | Rounds | TokenRounds | PassesAlone | Trace | OpenDataset | ReadPrompts | Complete
+AnyRequest = _Asked | Ping | Stop
 
 
 # ---- replies
@@ -208,14 +204,11 @@ class Prepared(Reply, frozen=True, tag="prepared"):
 
 
 class RoundsDone(Reply, frozen=True, tag="rounds-done"):
-    """The rounds.
+    """The rounds, of several ranks the slowest's; ``rank_latencies_s`` are per rank and round.
 
     Attributes:
-        latencies_s: duration of each, the slowest rank's.
-        rank_latencies_s: per rank and round, where there are several ranks.
+        token_ids: of the last round, and of all if ``same_tokens``.
         probes_s: mean of the reference probes before and after each round.
-        token_ids: of the last round.
-        same_tokens: whether all rounds gave them.
         problems: why these rounds must not be judged (a graph compilation inside a round, throttling, ...).
     """
 
@@ -295,10 +288,7 @@ AnyReply = Hello | Progress | _Done | Completed | Pong | Failed
 class RankReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The state of a rank, with its process id on its host. Agents report it every second, and when it changes.
 
-    Attributes:
-        stopped: whether a signal has stopped it.
-        ended: its exit status, negative for a signal, once it has ended.
-        last: its last line, once it has ended.
+    Once it has ended, ``ended`` is its exit status, negative for a signal, and ``last`` the last line that it wrote.
     """
 
     rank: int

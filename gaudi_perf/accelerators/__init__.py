@@ -26,9 +26,7 @@ def accelerator_names() -> list[str]:
 
 def accelerator_named(name: str, emulation: Emulation | None = None, processes: int = 1) -> Accelerator:
     """The accelerator of that name; ``auto`` is the preferred one of which this machine has a device.
-
-    Raises:
-        UserError: there is none of that name, or the package that has it is broken.
+    Raises UserError if there is none of that name, or the package that has it is broken.
     """
     if name == "auto":
         failures: list[str] = []
@@ -45,9 +43,7 @@ def accelerator_named(name: str, emulation: Emulation | None = None, processes: 
 
 def preferred(emulation: Emulation | None = None, processes: int = 1) -> list[Accelerator]:
     """Those among which ``auto`` chooses, the most preferred first; the CPU is the last.
-
-    Raises:
-        UserError: a package that has one is broken.
+    Raises UserError if a package that has one is broken.
     """
     kinds = [kind for entry in _entries().values() if (kind := _loaded(entry)).preference > 0]
     return [kind(processes, emulation) for kind in sorted(kinds, key=lambda kind: -kind.preference)]

@@ -33,18 +33,19 @@ nothing; ``unknown``: the system does not report it."""
 
 
 class Finding(Document, frozen=True):
-    """A health check of ``gaudi-perf doctor``, and what it found.
-
-    Attributes:
-        check: for instance ``governor``; it stands once in a diagnosis.
-        found: in a clause.
-        remedy: what to do, as a command where there is one; empty if nothing.
-    """
+    """A check of ``gaudi-perf doctor``, once in a diagnosis: what it found, in a clause; the remedy, if any."""
 
     check: Name
     status: Status
     found: str
     remedy: str = ""
+
+    @classmethod
+    def present(
+        cls, check: str, found: str | None, remedy: str, missing: str = "is not installed", status: Status = "unfit"
+    ) -> Finding:
+        """That something is here, as it was found, or that it is missing."""
+        return cls(check, "ok", found) if found else cls(check, status, missing, remedy)
 
 
 class TelemetrySource(ABC):
@@ -144,9 +145,7 @@ class Accelerator(ABC):
         """Environment variables that must be set before the worker imports anything.
 
         ``directory`` is private to the worker group, and removed with it.
-
-        Raises:
-            UserError: the worker cannot be started as asked.
+        Raises UserError if the worker cannot be started as asked.
         """
         return {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
@@ -168,9 +167,7 @@ class Accelerator(ABC):
 
     def telemetry_source(self) -> TelemetrySource:
         """What reads the devices, opened; called in a process of its own, where ``telemetry`` names a library.
-
-        Raises:
-            Exception: of any kind, where there is no library or no driver.
+        Raises whatever the library raises where it, or the driver, is not there.
         """
         raise LookupError(f"{self.name} has no telemetry")
 
@@ -191,26 +188,20 @@ class Engine(ABC):
 
     def import_for_ranks(self) -> None:
         """Where the model is spread over several ranks: import what is needed, before they meet.
-
-        Raises:
-            UserError: something is not installed.
+        Raises UserError if something is not installed.
         """
         raise UserError("this accelerator runs on one device only")
 
     @abstractmethod
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """Load the model of the group; ``progress`` takes a sentence for people.
-
-        Raises:
-            UserError: the weights or the tokenizer are not there or not readable.
+        Raises UserError if the weights or the tokenizer are not there or not readable.
         """
 
     @abstractmethod
     def prompt(self) -> Prompt:
         """The prompt for the loaded model.
-
-        Raises:
-            UserError: the tokenizer makes another number of tokens of it than the workload says.
+        Raises UserError if the tokenizer makes another number of tokens of it than the workload says.
         """
 
     def prompt_of(self, text: str, tokens: int) -> Prompt:
@@ -265,9 +256,7 @@ class Engine(ABC):
 
         It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's
         own way (its graphs, its cache).
-
-        Raises:
-            NotNumbersError: a logit is infinite, or no number.
+        Raises NotNumbersError if a logit is infinite, or no number.
         """
         return None
 
@@ -282,9 +271,7 @@ class Engine(ABC):
         """The new token ids of several prompts, in one batch of the prepared variant, complete when it returns.
 
         They have at most ``prompt_tokens`` of the variant each, and are no more than its batch size.
-
-        Raises:
-            UserError: this engine completes no batches in this variant.
+        Raises UserError if this engine completes no batches in this variant.
         """
         raise UserError("this accelerator's engine completes no datasets yet: use another with --accelerator")
 

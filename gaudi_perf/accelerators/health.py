@@ -34,14 +34,7 @@ class Diagnosis(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class HostFacts:
-    """This host, whatever it measures with.
-
-    Attributes:
-        governors: of all cores; empty where the system does not report them.
-        memory_available: in bytes.
-        load: load average over one minute.
-        steal_percent: of the processors' time, just now.
-    """
+    """This host, whatever it measures with: free memory in bytes, load over one minute, steal in percent, just now."""
 
     governors: frozenset[str] = frozenset()
     memory_available: int = 0

@@ -31,10 +31,8 @@ _DIGITS = 15
 class HostWatch:
     """A host between two readings; None is what the system does not report.
 
-    Attributes:
-        load: load average over one minute at the first reading.
-        busy_s: processor time of all cores since the system's start, in seconds.
-        stolen_s: the part of it that the hypervisor gave to others.
+    The load is the average over one minute at the first reading; ``busy_s`` the processor time of all cores since the
+    system's start, in seconds, and ``stolen_s`` the part of it that the hypervisor gave to others.
     """
 
     load: float | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,8 @@ from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
 
 if TYPE_CHECKING:
-    from gaudi_perf.judging.auditing import Audited, History
-    from gaudi_perf.reports.answers import AuditAnswer
-    from gaudi_perf.statistics.audit import Audit, Design
-
-    Replayed = tuple[History, Design, Audited]
+    from gaudi_perf.judging.auditing import History
+    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
 
 _FEW = 3
 _MANY_ALARMS = 0.05
@@ -93,6 +89,9 @@ def audit(
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
     from gaudi_perf.judging.auditing import audit_history, histories, usual_design
+    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
+    from gaudi_perf.statistics.verdict import ComparisonSettings
+    from gaudi_perf.vocabulary.verdict import VerdictKind
 
     minded = share(tolerance, "--tolerance")
     found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
@@ -100,7 +99,7 @@ def audit(
         click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
-    replayed: list[Replayed] = []
+    replayed: list[ReplayedCase] = []
     too_short: list[str] = []
     for history in found:
         design = usual_design(history.samples, candidates, baselines, side_by_side)
@@ -108,13 +107,40 @@ def audit(
         if isinstance(outcome, str):
             size = f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}"
             too_short.append(f"{history.device} {history.stack} {history.case_id}: {size}: {outcome}")
-        else:
-            replayed.append((history, design, outcome))
+            continue
+        replayed.append(
+            ReplayedCase(
+                device=history.device,
+                stack=history.stack,
+                host=history.host,
+                case=history.case_id,
+                runs=len(history.samples),
+                sessions=history.sessions,
+                candidates=design.candidates,
+                baselines=design.candidates if design.side_by_side else design.baselines,
+                side_by_side=design.side_by_side,
+                false_alarms=outcome.audit.false_alarms,
+                false_alarms_high=outcome.audit.false_alarms_high,
+                detects=outcome.audit.smallest_detectable_slowdown,
+                wrongly_unchanged=outcome.audit.wrong_unchanged,
+                inconclusive=outcome.audit.shares[0.0][VerdictKind.INCONCLUSIVE],
+                noise_estimated=outcome.learned,
+            )
+        )
+    answer = AuditAnswer(
+        tolerance=minded,
+        repeats=repeats,
+        permitted_false_alarms=ComparisonSettings.false_alarms,
+        left_out=unusable,
+        cases=replayed,
+        too_short=too_short,
+    )
+    many_alarms = any(one.false_alarms > _MANY_ALARMS for one in replayed)
     if as_json:
-        echo_json(_answer(replayed, too_short, unusable, minded, repeats))
+        echo_json(answer)
     else:
         if replayed:
-            _show(replayed, minded, repeats)
+            _show(answer, many_alarms)
         for sentence in too_short:
             click.echo(shown(f"too short: {sentence}"))
         if not replayed:
@@ -123,7 +149,7 @@ def audit(
                 words = ["gaudi-perf", "audit", "--candidates", "1", "--baselines", str(min(spare, RUNS_FOR_BASELINES))]
                 words += [] if results_dir == Path("results") else ["--results-dir", str(results_dir)]
                 click.echo(shown(f"or replay smaller comparisons: {shlex.join(words)}"))
-    if not replayed or _many_alarms(replayed):
+    if many_alarms or not replayed:
         raise click.exceptions.Exit(1)
 
 
@@ -133,105 +159,52 @@ def _spare(history: History) -> int:
     return len(history.samples) - (max(sizes) if len(sizes) > 1 else 1)
 
 
-def _many_alarms(replayed: Sequence[Replayed]) -> bool:
-    return any(one.audit.false_alarms > _MANY_ALARMS for _, _, one in replayed)
+def _show(answer: AuditAnswer, many_alarms: bool) -> None:
+    from gaudi_perf.statistics.audit import slowdowns
 
-
-def _answer(
-    replayed: Sequence[Replayed], too_short: list[str], left_out: int, tolerance: float, repeats: int
-) -> AuditAnswer:
-    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
-    from gaudi_perf.statistics.verdict import ComparisonSettings
-    from gaudi_perf.vocabulary.verdict import VerdictKind
-
-    cases = [
-        ReplayedCase(
-            device=history.device,
-            stack=history.stack,
-            host=history.host,
-            case=history.case_id,
-            runs=len(history.samples),
-            sessions=history.sessions,
-            candidates=design.candidates,
-            baselines=design.candidates if design.side_by_side else design.baselines,
-            side_by_side=design.side_by_side,
-            false_alarms=audited.audit.false_alarms,
-            false_alarms_high=audited.audit.false_alarms_high,
-            detects=audited.audit.smallest_detectable_slowdown,
-            wrongly_unchanged=audited.audit.wrong_unchanged,
-            inconclusive=audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE],
-            noise_estimated=audited.learned,
-        )
-        for history, design, audited in replayed
-    ]
-    return AuditAnswer(
-        tolerance=tolerance,
-        repeats=repeats,
-        permitted_false_alarms=ComparisonSettings.false_alarms,
-        left_out=left_out,
-        cases=cases,
-        too_short=too_short,
-    )
-
-
-def _show(replayed: Sequence[Replayed], tolerance: float, repeats: int) -> None:
-    from gaudi_perf.statistics.verdict import ComparisonSettings
-    from gaudi_perf.vocabulary.verdict import VerdictKind
-
-    hosts: dict[tuple[str, str, str], list[Replayed]] = {}
-    for one in replayed:
-        hosts.setdefault((one[0].device, one[0].stack, one[0].host), []).append(one)
+    over = f"over {percent_set(slowdowns(answer.tolerance)[-1])}"
+    hosts: dict[str, list[ReplayedCase]] = {}
+    for one in answer.cases:
+        hosts.setdefault(f"{one.device}, {one.stack}, {one.host}", []).append(one)
     for host, own in hosts.items():
-        click.echo(shown(", ".join(host)))
+        click.echo(shown(host))
         echo_table(
-            [("case", "left"), *((title, "right") for title in _NUMBERS)],
+            ("case", *_NUMBERS),
             [
                 (
-                    history.case_id,
-                    f"{len(history.samples)}/{history.sessions}",
-                    f"{design.candidates}+{design.candidates} pairs"
-                    if design.side_by_side
-                    else f"{design.candidates} of {design.baselines}",
-                    f"{percent(audited.audit.false_alarms)} (< {percent(audited.audit.false_alarms_high)})",
-                    _detects(audited.audit),
-                    percent(audited.audit.wrong_unchanged),
-                    percent(audited.audit.shares[0.0][VerdictKind.INCONCLUSIVE]),
+                    one.case,
+                    f"{one.runs}/{one.sessions}",
+                    f"{one.candidates}+{one.candidates} pairs"
+                    if one.side_by_side
+                    else f"{one.candidates} of {one.baselines}",
+                    f"{percent(one.false_alarms)} (< {percent(one.false_alarms_high)})",
+                    over if one.detects is None else percent_set(one.detects),
+                    percent(one.wrongly_unchanged),
+                    percent(one.inconclusive),
                 )
-                for history, design, audited in own
+                for one in own
             ],
+            right=_NUMBERS,
         )
     click.echo(
-        f"false alarms: REGRESSED though nothing changed, of {repeats} comparisons (upper end of the 95 % interval); "
-        f"{percent_set(ComparisonSettings.false_alarms)} is permitted"
+        f"false alarms: REGRESSED though nothing changed, of {answer.repeats} comparisons (upper end of the 95 % "
+        f"interval); {percent_set(answer.permitted_false_alarms)} is permitted"
     )
     click.echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
-    click.echo(
-        f"wrongly UNCHANGED: at a slowdown of {percent_set(2 * tolerance)}; INCONCLUSIVE: though nothing changed"
-    )
-    estimated = any(audited.learned == 1 for _, _, audited in replayed)
-    assumed = dict.fromkeys(
-        history.case_id for history, design, audited in replayed if audited.learned < 1 and not design.side_by_side
-    )
+    twice = percent_set(2 * answer.tolerance)
+    click.echo(f"wrongly UNCHANGED: at a slowdown of {twice}; INCONCLUSIVE: though nothing changed")
+    estimated = any(one.noise_estimated == 1 for one in answer.cases)
+    assumed = dict.fromkeys(one.case for one in answer.cases if one.noise_estimated < 1 and not one.side_by_side)
     if estimated:
         click.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
     if assumed:
         whose = f" for {', '.join(assumed)}" if estimated else ""
         click.echo(shown(f"noise: assumed (fewer than 10 other sessions){whose}"))
-    if _many_alarms(replayed):
+    if many_alarms:
         click.echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
-    few = dict.fromkeys(
-        history.case_id
-        for history, design, _ in replayed
-        if len(history.samples)
-        < _FEW * (design.candidates + (design.candidates if design.side_by_side else design.baselines))
-    )
+    few = dict.fromkeys(one.case for one in answer.cases if one.runs < _FEW * (one.candidates + one.baselines))
     if few:
         click.echo(shown(f"few runs for {', '.join(few)}: the same ones are drawn again and again"))
-
-
-def _detects(audit: Audit) -> str:
-    smallest = audit.smallest_detectable_slowdown
-    return f"over {percent_set(max(audit.shares))}" if smallest is None else percent_set(smallest)

@@ -63,10 +63,8 @@ def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None
         listed = [ListedBaseline(device=one.device, stack=one.stack_name, file=str(one.path)) for one in chosen]
         echo_json(BaselinesAnswer(baselines=listed, waivers=waivers))
         return
-    echo_table(
-        [(title, "left") for title in ("device", "stack", "file")],
-        [(place.device, place.stack_name, str(place.path)) for place in chosen],
-    )
+    rows = [(place.device, place.stack_name, str(place.path)) for place in chosen]
+    echo_table(("device", "stack", "file"), rows)
     echo_waivers(waivers)
 
 

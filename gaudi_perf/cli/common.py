@@ -6,7 +6,7 @@ import inspect
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ import click
 
 from gaudi_perf.session import values
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.formats import counted, percent_set
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 
 if TYPE_CHECKING:
@@ -43,15 +43,14 @@ class Command(click.Command):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.help = _with_examples(self.help)
+        if self.help is not None:
+            text = inspect.cleandoc(self.help).replace("{tolerance}", percent_set(TOLERANCES[LATENCY]))
+            # click does not wrap a paragraph that begins with a backspace on a line of its own.
+            self.help = text.replace("\n\nExamples", "\n\n\b\nExamples")
 
 
-class Group(click.Group):
+class Group(Command, click.Group):
     """A group whose commands show a ``UserError`` as its sentence."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.help = _with_examples(self.help)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -147,9 +146,7 @@ def filter_options(command: F) -> F:
 
 def chosen_runs(results: Path, case: str, device: str | None, stack: str | None, purpose: str) -> list[Run]:
     """The runs under a results directory that the filters leave; files that cannot be read are named on stderr.
-
-    Raises:
-        UserError: there is no such directory, or no run is left for the purpose, say ``list``.
+    Raises UserError if there is no such directory, or no run is left for the purpose, say ``list``.
     """
     from gaudi_perf.stores.history import read_history
 
@@ -176,9 +173,7 @@ def left_out(sentences: Sequence[str]) -> None:
 
 def existing_store(directory: Path) -> BaselineStore:
     """The baselines of a directory.
-
-    Raises:
-        UserError: there is no such directory.
+    Raises UserError if there is no such directory.
     """
     from gaudi_perf.stores.baselines import BaselineStore
 
@@ -198,9 +193,7 @@ def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parame
 
 def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
     """What a parser makes of an option's text.
-
-    Raises:
-        UserError: it refuses the text; the sentence names the option and what it takes.
+    Raises UserError if it refuses the text; the sentence names the option and what it takes.
     """
     try:
         return parse(text)
@@ -243,13 +236,13 @@ def echo_words(words: Words) -> None:
     """Print a heading, a table and its notes."""
     if words.heading:
         click.echo(shown(words.heading))
-    echo_table(words.columns, words.rows)
+    echo_table(words.columns, words.rows, words.right)
     for note in words.notes:
         click.echo(shown(note))
 
 
-def echo_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print a table; a column is its title and ``left`` or ``right``, a cell its text, or that and its style."""
+def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> None:
+    """Print a table by the titles of its columns, some aligned right; a cell is its text, or that and its style."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -262,18 +255,13 @@ def echo_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]
     cells = [
         [(shown(cell), "") if isinstance(cell, str) else (shown(cell[0]), cell[1]) for cell in row] for row in rows
     ]
-    for index, (title, side) in enumerate(columns):
+    for index, title in enumerate(columns):
         # Only texts break; names and numbers stay whole, and a terminal that is too narrow wraps the line.
         texts = any(mark in row[index][0] for row in cells for mark in (", ", ": ", "; "))
-        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold", no_wrap=not texts)
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold", no_wrap=not texts)
     for row in cells:
         table.add_row(*(Text(*cell) for cell in row))
     console.width = max(console.width, Console(width=PIPED_WIDTH).measure(table).minimum)
     console.print(table)
     lines = buffer.getvalue().rstrip("\n").split("\n")
     click.echo("\n".join(line.rstrip() for line in lines), color=colored())
-
-
-def _with_examples(text: str | None) -> str | None:
-    """Mark the paragraph of examples as one that click must not wrap (a line of a backspace alone)."""
-    return None if text is None else inspect.cleandoc(text).replace("\n\nExamples", "\n\n\b\nExamples")

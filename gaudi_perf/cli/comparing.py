@@ -11,11 +11,11 @@ import msgspec
 from gaudi_perf.judging.case import verdict_of
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.reports.baselines import Entry, Pair, entries_of
+from gaudi_perf.reports.baselines import Pair
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import baselines_named
-from gaudi_perf.stores.results import read_runs, require_one_stack
-from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.stores.results import read_runs, require_one_stack, why_not_usable
+from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Comparability, Run
@@ -33,14 +33,12 @@ class NamedSide:
 
 def side(text: str, store: BaselineStore) -> NamedSide:
     """Find what a side of a comparison names; a baseline goes before a directory of the same name.
-
-    Raises:
-        UserError: there is nothing of this name, or a file is malformed.
+    Raises UserError if there is nothing of this name, or a file is malformed.
     """
     named = baselines_named(store.directory, text, text)
     if isinstance(named, Path):
         return _results(named)
-    return NamedSide(text, tuple(entry for place in named for entry in entries_of(store.load(place), place.label)))
+    return NamedSide(text, tuple(entry for place in named for entry in store.load(place).entries(place.label)))
 
 
 def pairs_of(
@@ -60,10 +58,11 @@ def pairs_of(
         if not partners:
             alone.append(f"{entry.device.name} {entry.case.id}: only in {candidate.name}")
             continue
-        best = min(partners, key=lambda other: (len(entry.differences(other)), other.case.provenance != "measured"))
-        differing = tuple(entry.differences(best))
+        published = entry.case.published is not None
+        candidates = [(other.differences(entry.comparability, published=published), other) for other in partners]
+        differing, best = min(candidates, key=lambda one: (len(one[0]), one[1].case.provenance != "measured"))
         judged = None if differing else judge(entry, best, tolerance, history)
-        pairs.append(Pair(entry, best, differing, judged))
+        pairs.append(Pair(entry, best, tuple(differing), judged))
     alone += [
         f"{other.device.name} {other.case.id}: only in {baseline.name}"
         for other in baseline.entries
@@ -105,8 +104,8 @@ def _results(path: Path) -> NamedSide:
     groups: dict[Comparability, list[Run]] = {}
     left_out = list(read.problems)
     for run in read.runs:
-        if run.not_usable:
-            left_out.append(f"run {run.run_id} {run.not_usable}")
+        if not run.usable:
+            left_out.append(f"run {run.run_id} {why_not_usable(run)}")
         else:
             cases.setdefault((run.device.name, run.case), []).append(run)
             groups.setdefault(run.comparability, []).append(run)

@@ -170,7 +170,7 @@ def _shown_progress() -> Iterator[Progress]:
         task = bar.add_task("loading", total=None)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=left.text(done, total))
+            bar.update(task, completed=done, total=total, description=left(done, total))
 
         yield show
 
@@ -183,7 +183,7 @@ def lines(write: Callable[[str], None], clock: Callable[[], float] = time.monoto
 
     def show(done: int, total: int) -> None:
         nonlocal last
-        text = left.text(done, total)
+        text = left(done, total)
         if done == total or clock() - last >= _LINE_EVERY_SECONDS:
             last = clock()
             write(text)

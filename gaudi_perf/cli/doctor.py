@@ -45,7 +45,7 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
         echo_json(diagnosis)
     else:
         echo_table(
-            [(title, "left") for title in ("check", "status", "found")],
+            ("check", "status", "found"),
             [(item.check, (item.status, _STYLES[item.status]), item.found) for item in diagnosis.findings],
         )
         for item in diagnosis.findings:

@@ -163,9 +163,8 @@ def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, 
 def _list(runs: Sequence[Run]) -> None:
     from gaudi_perf.vocabulary.formats import seconds
 
-    names, numbers = ("started (UTC)", "case", "device", "stack"), ("rounds", "latency")
     echo_table(
-        [*((name, "left") for name in names), *((name, "right") for name in numbers), ("", "left")],
+        ("started (UTC)", "case", "device", "stack", "rounds", "latency", ""),
         [
             (
                 run.started_at[:19],
@@ -178,6 +177,7 @@ def _list(runs: Sequence[Run]) -> None:
             )
             for run in runs
         ],
+        right=("rounds", "latency"),
     )
 
 

@@ -65,11 +65,12 @@ def note(
         echo_json(Notes(notes=list(notes)))
     elif list_all and notes:
         echo_table(
-            [("", "right"), *((title, "left") for title in ("case", "device", "added (UTC)", "note"))],
+            ("", "case", "device", "added (UTC)", "note"),
             [
                 (str(number), one.case, one.device or "any", one.added_at[:16].replace("T", " "), one.text)
                 for number, one in enumerate(notes, 1)
             ],
+            right=("",),
         )
     elif list_all:
         click.echo("there are no notes")

@@ -87,9 +87,9 @@ def refresh(
     """Make what was measured the new level of its cases.
 
     Only valid, steady runs of one stack and host class count, and it takes several. Cases that were not run stay as
-    they are. A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than 5 %
-    slower. It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. Exit
-    status 1 if a case was refused; the others are written.
+    they are. A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than
+    {tolerance} slower. It is refused unless --accept-regression says why; the reason stays in the file with date and
+    ratio. Exit status 1 if a case was refused; the others are written.
 
     Examples:
       gaudi-perf baselines refresh results --dry-run

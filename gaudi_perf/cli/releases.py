@@ -69,7 +69,7 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
     """
     file, day = _read(path), _day(day)
     columns = ("release", "PyTorch", "optimum-habana", "runner", "since", "until", "tonight")
-    echo_table([(title, "left") for title in columns], [_row(one, day) for one in file.release])
+    echo_table(columns, [_row(one, day) for one in file.release])
     tonight = file.measured_on(day)
     pair = " against ".join(one.stack_name for one in tonight[:-3:-1]) if len(tonight) > 1 else ""
     click.echo(f"the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")

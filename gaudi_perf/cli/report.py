@@ -148,9 +148,7 @@ def newest_session(store: ResultsStore) -> SessionRead:
 
 def judged_runs(read: SessionRead) -> dict[str, list[Run]]:
     """The runs of each judged case.
-
-    Raises:
-        UserError: the document of a run is missing.
+    Raises UserError if the document of a run is missing.
     """
     assert read.session is not None
     by_id = {run.run_id: run for run in read.runs}

@@ -54,12 +54,11 @@ def table(
       gaudi-perf table --stack synapse-1.8.0 --dollars-per-hour gaudi2=10.42
     """
     from gaudi_perf.reports.article import REFERENCE, article_table, parse_price
-    from gaudi_perf.reports.baselines import entries_of
     from gaudi_perf.reports.tabular import markdown
 
     prices = dict(map(parse_price, given))
     store = existing_store(baselines_dir)
-    entries = [entry for place in store.list() for entry in entries_of(store.load(place), place.label)]
+    entries = [entry for place in store.list() for entry in store.load(place).entries(place.label)]
     named = {entry.device.name for entry in entries}
     for option, name in (*(("--device", name) for name in devices), ("--reference", reference)):
         if name not in named and name != REFERENCE:

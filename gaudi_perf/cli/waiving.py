@@ -107,9 +107,7 @@ def waive(
 
 def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaiver]:
     """All waivers, expired ones too, held against the baselines that are stored.
-
-    Raises:
-        UserError: the file of waivers is malformed.
+    Raises UserError if the file of waivers is malformed.
     """
     from gaudi_perf.reports.answers import ListedWaiver
     from gaudi_perf.stores.waivers import WaiverStore
@@ -122,7 +120,7 @@ def echo_waivers(waivers: Sequence[ListedWaiver]) -> bool:
     if not waivers:
         return False
     echo_table(
-        [(title, "left") for title in ("waived case", "device", "until", "up to", "added", "state", "reason")],
+        ("waived case", "device", "until", "up to", "added", "state", "reason"),
         [
             (
                 one.waiver.case,

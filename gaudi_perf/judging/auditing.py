@@ -40,7 +40,7 @@ def histories(runs: Iterable[Run]) -> tuple[list[History], int]:
     groups: dict[tuple[Comparability, bytes], list[Run]] = {}
     left_out = 0
     for run in in_order(runs):
-        if run.not_usable:
+        if not run.usable:
             left_out += 1
         else:
             groups.setdefault((run.comparability, encode_line(run.stack)), []).append(run)
@@ -69,7 +69,7 @@ def usual_design(
         usual = sizes[len(sizes) // 2]
         candidates = min(usual, len(samples) // 2) if side_by_side else usual
         if len(sizes) == 1:  # both sides must come from the only session
-            candidates = max(1, min(usual // 2, 5))
+            candidates = max(1, min(usual // 2, RUNS_FOR_BASELINES))
     return Design(candidates=max(candidates, 1), baselines=baselines or RUNS_FOR_BASELINES, side_by_side=side_by_side)
 
 

@@ -32,7 +32,7 @@ def refresh_verdicts(
     """
     groups: dict[Case, list[Run]] = {}
     for run in runs:
-        if not run.not_usable:
+        if run.usable:
             groups.setdefault(run.case, []).append(run)
     alike = {
         case: same

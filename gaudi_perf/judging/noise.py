@@ -108,7 +108,7 @@ class NoiseHistory:
     def _add(self, runs: list[Run]) -> None:
         lines: dict[int, bytes] = {}  # stacks are shared between runs of a history
         for run in runs:
-            if not run.not_usable:
+            if run.usable:
                 if id(run.stack) not in lines:
                     lines[id(run.stack)] = encode_line(run.stack)
                 codes = self._known.setdefault(msgspec.structs.replace(run.comparability, stack_label=""), {})
@@ -124,7 +124,7 @@ class NoiseHistory:
         for place in places:
             try:
                 baseline = self._baselines.load(place)
-            except UserError:  # who needs this file is told
+            except UserError:  # it is reported where the file is needed
                 continue
             for entry in baseline.cases:
                 yield from entry.runs

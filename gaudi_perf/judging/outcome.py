@@ -20,13 +20,7 @@ NO_WORSE = (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
 def fails(
     verdicts: Sequence[Verdict], waived: str, *, accept_regression: bool = False, require_baseline: bool = False
 ) -> bool:
-    """Whether a case makes its test (or, at the end, the session) fail, by its verdicts as far as they gate.
-
-    Args:
-        waived: why what regressed passes for now, or empty.
-        accept_regression: whether slower levels are accepted, with a reason that is stored.
-        require_baseline: whether a case without a clear verdict fails.
-    """
+    """Whether a case makes its test (or, at the end, the session) fail, by its verdicts as far as they gate."""
     kinds = [verdict.kind for verdict in verdicts]
     if VerdictKind.INVALID in kinds:
         return True
@@ -35,13 +29,13 @@ def fails(
     return require_baseline and any(kind in _UNCLEAR for kind in kinds)
 
 
-def with_added(report: CaseReport, added: Verdict, waived: str) -> CaseReport:
+def with_added(report: CaseReport, added: Verdict) -> CaseReport:
     """The report of a case that is REGRESSED only among all cases of its session.
 
     The added verdict takes the place of the test's on the same metric and baseline.
     """
     others = [other for other in report.verdicts if (other.metric, other.baseline) != (added.metric, added.baseline)]
-    return msgspec.structs.replace(report, verdicts=[added, *others], waived=waived)
+    return msgspec.structs.replace(report, verdicts=[added, *others], waived="")
 
 
 def waived(waivers: WaiverStore, baselines: BaselineStore, run: Run, verdicts: Sequence[Verdict]) -> str:

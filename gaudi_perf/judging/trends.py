@@ -95,7 +95,7 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
     """Put runs together that may be compared; INVALID ones and those that never became steady are left out."""
     groups: dict[Comparability, dict[tuple[str, str], list[Run]]] = {}
     for run in runs:
-        if not run.not_usable:
+        if run.usable:
             sessions = groups.setdefault(run.comparability, {})
             sessions.setdefault((run.session_id, run.stack.name), []).append(run)
     found = [

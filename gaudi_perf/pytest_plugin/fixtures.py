@@ -102,7 +102,7 @@ def complete_dataset(dataset_session: PerfSession, request: pytest.FixtureReques
 
 @pytest.fixture
 def wrong_completions(dataset_session: PerfSession, request: pytest.FixtureRequest) -> WrongCompletions:
-    """Completes the references' prompts in one batch; what differs by rounding is told at the end of the session."""
+    """Completes the references' prompts in one batch; what differs by rounding is noted at the end of the session."""
     from gaudi_perf.session import completions
 
     def wrong(model: str) -> list[str]:

@@ -186,11 +186,7 @@ class Given:
     """What was given on the command line, and in environment variables where that is silent."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Read all of it.
-
-        Raises:
-            UserError: a value makes no sense; the sentence says what the option takes.
-        """
+        """Raises UserError where a value makes no sense; the sentence says what the option takes."""
         self._texts: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         for option in _options():
@@ -219,9 +215,7 @@ class Given:
     def those(self, *names: str, **flags: str) -> dict[str, Any]:
         """The values of the options that were given, by field: defaults stand where the fields are.
 
-        Args:
-            names: fields that are called as their options are.
-            flags: the option of each other field.
+        ``names`` are fields that are called as their options are, ``flags`` the options of others.
         """
         flags |= {name: f"--{name.replace('_', '-')}" for name in names}
         return {name: self._values[flag] for name, flag in flags.items() if flag in self._values}
@@ -243,8 +237,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def settings_of(config: pytest.Config) -> Settings:
     """What was asked for, by the command line and the environment.
 
-    Raises:
-        UserError: a value is out of range, or two contradict each other; the sentence names the options.
+    Raises UserError if a value is out of range, or two contradict each other; the sentence names the options.
     """
     if SETTINGS_KEY not in config.stash:
         config.stash[SETTINGS_KEY] = _settings(Given(config), config.rootpath)
@@ -333,11 +326,7 @@ def _dataset(given: Given, project: Path) -> DatasetSettings:
 
 
 def _stacks(given: Given, project: Path) -> tuple[Launch, Launch | None]:
-    """How the workers of the candidate and of the baseline are started; without stacks, by this interpreter.
-
-    Raises:
-        UserError: only one was named, or one cannot be started.
-    """
+    """How the workers of the candidate and of the baseline are started; without stacks, by this interpreter."""
     names = {flag: given(flag, "") for flag in ("--candidate-stack", "--baseline-stack")}
     named = [flag for flag, name in names.items() if name]
     if not named:

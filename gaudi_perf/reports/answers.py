@@ -22,12 +22,10 @@ from gaudi_perf.vocabulary.waiver import Waiver
 
 
 class ReplayedCase(Document, frozen=True, kw_only=True):
-    """What the verdicts of a case are worth; ``detects`` is null where no slowdown that was replayed is detected.
+    """What the verdicts of a case are worth, in shares; ``detects`` is null where no slowdown is detected.
 
-    Attributes:
-        false_alarms_high: the upper end of its 95 % interval.
-        wrongly_unchanged: the share of UNCHANGED at a slowdown of twice the tolerance.
-        noise_estimated: the share of comparisons whose noise was estimated; else it was assumed.
+    ``false_alarms_high`` is the upper end of the 95 % interval, ``wrongly_unchanged`` that at a slowdown of twice the
+    tolerance, ``noise_estimated`` the share of comparisons whose noise was not just assumed.
     """
 
     device: str
@@ -102,14 +100,9 @@ class VerifyAnswer(Document, frozen=True, kw_only=True):
 
 
 class RefreshedCase(Document, frozen=True, kw_only=True):
-    """What a refresh does to a case.
+    """What a refresh does to a case of a baseline like ``gaudi2/synapse-1.24.0``, and the same as a sentence.
 
-    Attributes:
-        baseline: for instance ``gaudi2/synapse-1.24.0``.
-        level_s: the new level; null if there is none.
-        ratio: new level to the level before; null where there is none to compare with.
-        accepted: whether it is written, or stands already as it is.
-        text: the same as a sentence.
+    ``ratio``: of the new level to the level before. ``accepted``: whether it is written, or stands already as it is.
     """
 
     baseline: str
@@ -148,13 +141,9 @@ class ImportAnswer(Document, frozen=True, kw_only=True):
 
 
 class ComparedCase(Document, frozen=True, kw_only=True):
-    """A case that is on both sides.
+    """A case that is on both sides: the estimate, else the ratio of the levels, and what changed in the stack.
 
-    Attributes:
-        ratio: the estimate, else the ratio of the levels.
-        incomparable: why they cannot be compared; then there is no verdict.
-        verdict: null as well where both are published numbers.
-        changed: components and settings of the stack.
+    ``incomparable``: why they cannot be compared. The verdict is null then, or if both are published numbers.
     """
 
     device: str
@@ -210,9 +199,7 @@ class SessionApart(Document, frozen=True, kw_only=True):
 class HistoryAnswer(Document, frozen=True, kw_only=True):
     """``gaudi-perf history --json``: rows of the CSV, column by name, of the newest runs, and changes of level.
 
-    Attributes:
-        runs_in_all: how many runs the filters left.
-        trends: how many trends were searched; 0 with ``--no-changes``.
+    ``runs_in_all`` are those that the filters left; no trends are searched with ``--no-changes``.
     """
 
     schema: Literal["gaudi-perf/history/1"] = "gaudi-perf/history/1"
@@ -314,29 +301,25 @@ def compare_answer(pairs: Sequence[Pair], alone: Sequence[str], candidate: str, 
     return CompareAnswer(candidate=candidate, baseline=baseline, cases=cases, alone=list(alone))
 
 
+_FIGURES = ("latency_s", "spread", "first_token_s", "per_output_token_s", "peak_memory_bytes")
+_OF_REPORT = ("verdicts", "others", "skipped", "failed", "waived", "notes")
+
+
 def report_answer(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str]) -> ReportAnswer:
     """A session; commands are lines like ``look closer: gaudi-perf report ...``."""
     cases = []
     for report in session.cases:
         own = runs.get(report.case.id, ())
         facts = figures(own) if own else None
+        said: dict[str, Any] = {name: getattr(report, name) for name in _OF_REPORT}
+        said |= {name: getattr(facts, name, None) for name in _FIGURES}
         cases.append(
             JudgedCase(
                 case=report.case.id,
                 device=own[0].device.name if own else None,
                 stack=own[0].stack.name if own else None,
-                latency_s=None if facts is None else facts.latency_s,
-                spread=None if facts is None else facts.spread,
-                first_token_s=None if facts is None else facts.first_token_s,
-                per_output_token_s=None if facts is None else facts.per_output_token_s,
-                peak_memory_bytes=None if facts is None else facts.peak_memory_bytes,
                 runs=len(own),
-                verdicts=report.verdicts,
-                others=report.others,
-                skipped=report.skipped,
-                failed=report.failed,
-                waived=report.waived,
-                notes=report.notes,
+                **said,
             )
         )
     return ReportAnswer(

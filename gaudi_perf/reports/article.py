@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_perf.reports.baselines import Entry
 from gaudi_perf.reports.tabular import Cell, Words
+from gaudi_perf.vocabulary.baseline import Entry
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, seconds
@@ -31,12 +31,7 @@ _SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens"]
 
 
 class TableRow(Document, frozen=True, kw_only=True):
-    """A row: a latency in seconds, and what it means.
-
-    Attributes:
-        speed_up: over the reference; null where it has no such latency.
-        usd_per_million_tokens: null without a price.
-    """
+    """A row: a latency in seconds, and what it means; null where the reference has none, or without a price."""
 
     model: str
     devices: int
@@ -75,17 +70,8 @@ class Article:
                 dollars = row.usd_per_million_tokens
                 cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
             rows.append(cells)
-        columns = [
-            ("model", "left"),
-            ("devices", "right"),
-            ("device", "left"),
-            ("stack", "left"),
-            ("mode", "left"),
-            ("latency", "right"),
-            ("speed-up", "right"),
-            *([("$/M", "right")] if self.priced else []),
-        ]
-        return Words("", columns, rows, self.notes)
+        columns = ["model", "devices", "device", "stack", "mode", "latency", "speed-up", *(["$/M"] * self.priced)]
+        return Words("", columns, rows, self.notes, right=("devices", "latency", "speed-up", "$/M"))
 
 
 def article_table(
@@ -100,14 +86,8 @@ def article_table(
 
     A speed-up is the latency of the reference device by this one's: 1.2x takes the reference 1.2 times as long. The
     fastest entry of the reference with the same model, device count and workload counts. Only full-size models on real
-    devices are shown.
-
-    Args:
-        entries: of all baselines.
-        reference: the device that speed-ups are against.
-        prices: without any there is no column of costs.
-        newest: only the newest stack of each kind that has the model on that many devices, for each device.
-        everything: every configuration, not just the fastest of each model, device count, device and stack.
+    devices are shown, and their fastest configuration unless ``everything`` is; of each device with ``newest`` the
+    newest stack of each kind alone. Without prices there is no column of costs.
     """
     prices = prices or {}
     frame = _frame(entries)
@@ -145,9 +125,7 @@ def article_table(
 
 def parse_price(text: str) -> tuple[str, float]:
     """A device, and dollars an hour of one: of ``gaudi2=10.42`` (a server of 8), or ``gaudi2=1.3/1`` (a server of 1).
-
-    Raises:
-        UserError: it is written otherwise, or is not above 0.
+    Raises UserError if it is written otherwise, or is not above 0.
     """
     device, _, rest = text.partition("=")
     dollars, slash, devices = rest.partition("/")

@@ -9,36 +9,11 @@ from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
 from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, level_reason, stack_differences
 from gaudi_perf.stores.changes import CaseChange
-from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published, comparability_of
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Entry, Published
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
-from gaudi_perf.vocabulary.run import Comparability, differences
-from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 _UNKNOWN = "-"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A case's entry, and the baseline where it stands, for instance ``gaudi2/synapse-1.24.0``."""
-
-    label: str
-    device: Device
-    stack: Stack
-    case: CaseBaseline
-
-    @property
-    def comparability(self) -> Comparability:
-        """What it may be compared with."""
-        return comparability_of(self.case, self.device, self.stack)
-
-    def differences(self, other: Entry) -> list[str]:
-        """Why it cannot be compared with another, in words; empty if it can.
-
-        A published number is of real weights on an unknown host; it is compared with any.
-        """
-        published = "published" in (self.case.provenance, other.case.provenance)
-        return differences(self.comparability, other.comparability, ignore=("weights",) if published else ())
 
 
 @dataclass(frozen=True)
@@ -65,11 +40,6 @@ class Pair:
         return self.candidate.case.level_s / self.baseline.case.level_s
 
 
-def entries_of(baseline: Baseline, label: str) -> list[Entry]:
-    """The entries of a file."""
-    return [Entry(label, baseline.device, baseline.stack_of(case), case) for case in baseline.cases]
-
-
 def changed_levels(changes: Sequence[CaseChange]) -> Words:
     """The levels that a refresh changed or refused, and why; unchanged ones are left out."""
     rows: list[Sequence[Cell]] = []
@@ -87,15 +57,8 @@ def changed_levels(changes: Sequence[CaseChange]) -> Words:
                 level_reason(found),
             )
         )
-    columns = [
-        ("case", "left"),
-        ("baseline", "left"),
-        ("level before", "right"),
-        ("level", "right"),
-        ("change", "right"),
-        ("what and why", "left"),
-    ]
-    return Words("", columns, rows)
+    numbers = ("level before", "level", "change")
+    return Words("", ("case", "baseline", *numbers, "what and why"), rows, right=numbers)
 
 
 def description(baseline: Baseline) -> Words:
@@ -126,15 +89,9 @@ def description(baseline: Baseline) -> Words:
     ]
     components = ", ".join(f"{name} {version}" for name, version in sorted(baseline.stack.components.items()))
     heading = f"{baseline.device.name}/{baseline.stack.name}" + (f" ({components})" if components else "")
-    columns = [
-        ("case", "left"),
-        ("level", "right"),
-        ("runs", "right"),
-        ("runs apart", "right"),
-        ("vs best", "right"),
-        ("provenance", "left"),
-    ]
-    return Words(heading, columns, rows, tuple(dict.fromkeys([*workloads, *notes])))
+    numbers = ("level", "runs", "runs apart", "vs best")
+    notes = list(dict.fromkeys([*workloads, *notes]))
+    return Words(heading, ("case", *numbers, "provenance"), rows, notes, right=numbers)
 
 
 def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words:
@@ -170,15 +127,9 @@ def comparison(pairs: Sequence[Pair], alone: Sequence[str], title: str) -> Words
     changed = dict.fromkeys(line for pair in pairs for line in _changed(pair))
     if changed:
         notes.append(f"changed in the stack: {', '.join(changed)}")
-    columns = [
-        *([("device", "left")] if several else []),
-        ("case", "left"),
-        *((f"median {side}" if judged else side, "right") for side in "AB"),
-        ("change", "left"),
-        *([("interval", "left")] if judged else []),
-        ("verdict", "left"),
-    ]
-    return Words(title, columns, rows, (*dict.fromkeys(notes), *alone))
+    titles = ("median A", "median B") if judged else ("A", "B")
+    columns = (*(["device"] * several), "case", *titles, "change", *(["interval"] * judged), "verdict")
+    return Words(title, columns, rows, (*dict.fromkeys(notes), *alone), right=titles)
 
 
 def _changed(pair: Pair) -> list[str]:

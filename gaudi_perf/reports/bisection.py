@@ -27,7 +27,7 @@ def answer(found: Bisection) -> Words:
         if step is not None:
             kind = step.verdict.kind
             rows.append((point, (kind.value, STYLES[kind]), estimate(step.verdict), step.case, step.session_id))
-    columns = [(name, "left") for name in ("point", "verdict", f"against {good}", "case", "session")]
+    columns = ("point", "verdict", f"against {good}", "case", "session")
     return Words("", columns, rows, tuple(_conclusion(found)))
 
 

@@ -12,12 +12,10 @@ from gaudi_perf.vocabulary.run import Run, level_of, median_of
 
 @dataclass(frozen=True)
 class Figures:
-    """What a table shows of a case.
+    """What a table shows of a case; the latency is the level of the runs.
 
-    Attributes:
-        latency_s: the level of the runs.
-        spread: interquartile range of all rounds, relative to the median; None for fewer than four rounds.
-        limit_share: how near the memory's limit the latency is (1 is at the limit), if the bandwidth is known.
+    ``spread``: interquartile range of all rounds, relative to the median; None for fewer than four rounds.
+    ``limit_share``: how near the memory's limit the latency is (1 is at the limit), if the bandwidth is known.
     """
 
     latency_s: float

@@ -37,14 +37,7 @@ _SYMBOLS = {
     VerdictKind.UNCHANGED: "=",
 }
 _LOOK = (VerdictKind.INVALID, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
-_COLUMNS = [
-    ("case", "left"),
-    ("verdict", "left"),
-    ("change", "right"),
-    ("interval", "left"),
-    ("baseline", "left"),
-    ("latency", "right"),
-]
+_COLUMNS = ("case", "verdict", "change", "interval", "baseline", "latency")
 
 
 def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str] = ()) -> str:
@@ -116,7 +109,7 @@ def _fitting(blocks: Sequence[str], room: int) -> list[str]:
 
 def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> str:
     rows = [_row(report, verdict, runs[report.case.id]) for report in reports for verdict in report.verdicts]
-    return markdown(Words("", _COLUMNS, rows))
+    return markdown(Words("", _COLUMNS, rows, right=("change", "latency")))
 
 
 def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[Cell]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from gaudi_perf.reports.text import harmless
 
@@ -14,21 +14,21 @@ Cell = str | tuple[str, str]
 
 @dataclass(frozen=True)
 class Words:
-    """A heading (may be empty), a table, and what to know about it; a column is its title and ``left`` or ``right``."""
+    """A heading (may be empty), a table by the titles of its columns, some of them aligned right, and notes on it."""
 
     heading: str
-    columns: Sequence[tuple[str, str]]
+    columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+    right: Collection[str] = ()
 
 
 def markdown(words: Words) -> str:
     """A table as Markdown, with its notes as a list."""
     lines = [f"**{escaped(words.heading)}**", ""] if words.heading else []
-    lines.append("| " + " | ".join(escaped(title) for title, _ in words.columns) + " |")
-    lines.append("| " + " | ".join("---:" if side == "right" else "---" for _, side in words.columns) + " |")
-    for row in words.rows:
-        lines.append("| " + " | ".join(escaped(cell if isinstance(cell, str) else cell[0]) for cell in row) + " |")
+    sides = ["---:" if title in words.right else "---" for title in words.columns]
+    rows = ([escaped(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in words.rows)
+    lines += [f"| {' | '.join(row)} |" for row in (map(escaped, words.columns), sides, *rows)]
     if words.notes:
         lines += ["", *(f"- {escaped(note)}" for note in words.notes)]
     return "\n".join(lines)
@@ -41,11 +41,7 @@ def escaped(text: str) -> str:
     text. Forges look for mentions in the rendered text, so an invisible joiner stands behind an ``@``.
     """
     shown = harmless(" ".join(text.split()))
-    return _MEANING.sub(lambda match: _reference(match.group()), shown)
+    return _MEANING.sub(lambda found: f"&#{ord(found[0])};" + ("&#8288;" if found[0] == "@" else ""), shown)
 
 
 _MEANING = re.compile(r"[&<>\"\\|`*_~\[\]{}@#$^]|(?<=\w):(?=//)|(?<=www)\.")
-
-
-def _reference(character: str) -> str:
-    return f"&#{ord(character)};" + ("&#8288;" if character == "@" else "")

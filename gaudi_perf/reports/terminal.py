@@ -49,11 +49,8 @@ _UNKNOWN = "-"
 
 
 def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, color: bool) -> str:
-    """The summary of a session: a row for every measured case, worst first, then what was skipped.
-
-    Args:
-        runs: the runs of each measured case, by case id.
-        width: columns of the terminal; 80 are enough.
+    """The summary of a session: a row for every measured case (``runs`` are by case id), worst first, then the skipped.
+    A width of 80 columns is enough.
     """
     console, buffer = text_console(max(width, 60), color)
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from typing import TYPE_CHECKING
+
+from gaudi_perf.vocabulary.formats import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _LONGEST = 2000
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Unicode's categories of characters that control, direct, break lines or mean nothing."""
 
 
 def harmless(text: str, longest: int = _LONGEST) -> str:
     """Text from a model, a log or a file, safe to show: control and direction characters become visible escapes."""
-    shown = text if text.isprintable() else "".join(_visible(character) for character in text)
+    shown = escaped(text, keep="\n\t")
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -31,12 +30,6 @@ def encodable(text: str, encoding: str | None) -> str:
 
 
 _PLAIN = str.maketrans({"─": "-", "━": "-", "│": "|", "┼": "+", "●": "o", "◂": "<", "▸": ">", "µ": "u", "…": "~"})
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in _HIDDEN:
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def text_console(width: int, color: bool) -> tuple[Console, io.StringIO]:

@@ -38,6 +38,7 @@ from gaudi_perf.vocabulary.verdict import (
     Verdict,
     VerdictKind,
 )
+from gaudi_perf.vocabulary.waiver import Waiver
 
 NOT_THE_MEDIANS = (
     "it averages over runs, and corrects for what the reference probes and uneven rounds show of the machine"
@@ -486,6 +487,14 @@ def skipped(session: Session) -> list[str]:
         text = f": {why}" if needs == why else f" {'needs' if count == 1 else 'need'} {needs}"
         lines.append(harmless(f"skipped: {counted(count, 'case')}{text}"))
     return lines
+
+
+def waiver_line(waiver: Waiver, stack: Stack | None) -> str:
+    """A waiver on a line, and what it means on a stack (None where none was measured)."""
+    limit = "" if waiver.up_to_ratio is None else f" up to {percent_set(waiver.up_to_ratio - 1)} slower"
+    over = stack is not None and stack.kind == waiver.kind and waiver.expired(stack)
+    state = f"; EXPIRED on {stack.name}: it fails again" if stack is not None and over else ""
+    return f"{waiver.case} on {waiver.device}{limit} until {waiver.until_stack}{state}: {waiver.reason}"
 
 
 def limit_note(run: Run) -> str:

@@ -9,6 +9,7 @@ from gaudi_perf.session.settings import DatasetSettings
 from gaudi_perf.stores.completions import CompletionsFile, write_layout
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.workers.controller.completing import (
     Completed,
@@ -24,21 +25,12 @@ from gaudi_perf.workers.controller.completing import (
 def complete_dataset(
     session: PerfSession, case: Case, asked: DatasetSettings, path: Path, progress: Progress | None = None
 ) -> list[Run]:
-    """Complete a dataset as often as runs are asked for; only the first run's completions are kept.
+    """Complete a dataset as often as runs are asked for; returns the runs, none if all batches were there already.
 
-    Args:
-        session: gets the runs, and notes of what was completed.
-        case: the configuration, and the shape of a batch.
-        asked: the dataset, and how much of it.
-        path: where completions go; those that are there already are not made again.
-        progress: is told how many batches are done; by default the session shows them as a bar.
-
-    Returns:
-        The runs; empty if all batches were there already.
-
-    Raises:
-        CannotRunError: this machine cannot run it.
-        UserError: the dataset cannot be read, a run failed, or something could not be stored.
+    The completions of the first run go to ``path``; those that are there are not made again. The session gets the runs,
+    and notes of what was completed; without a ``progress`` it shows a bar.
+    Raises CannotRunError if this machine cannot run it; UserError if the dataset cannot be read, a run failed, or
+    something could not be stored.
     """
     if session.settings.baseline is not None:
         raise UserError("a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack")
@@ -63,15 +55,14 @@ def complete_dataset(
 
 def _bar(session: PerfSession, case: Case) -> Progress:
     left = TimeLeft()
-    return lambda done, total: session.doing(f"{case.id}: {bar(done, total)} {left.text(done, total)}")
+    return lambda done, total: session.doing(f"{case.id}: {bar(done, total)} {left(done, total)}")
 
 
 def _completed(case: Case, done: Completed, path: Path, text: Path) -> str:
     """What was completed, and where it is."""
     header = done.header
-    prompts = "1 prompt" if header.rows == 1 else f"{header.rows} prompts"
-    batches = "1 batch" if header.batches == 1 else f"{header.batches} batches"
-    words = f"{case.id}: {header.dataset}: {prompts} in {batches}, in {path} and {text.name}"
+    size = f"{counted(header.rows, 'prompt')} in {counted(header.batches, 'batch', 'batches')}"
+    words = f"{case.id}: {header.dataset}: {size}, in {path} and {text.name}"
     if done.before:
         words += f"; {done.before} of {header.batches} batches were there already"
     if header.tokens == "stand-in":

@@ -25,21 +25,14 @@ RunsOfSide = Mapping[Case, Sequence[Run]]
 """What was measured on one stack so far."""
 
 _OF_GROUP = ("start", "load")
-_PART_OF_START = "start: "
-"""Begins the phases that the start of several ranks consists of; they are parts of ``start``, told beside it."""
+"""Phases of a group; those that begin like one are its parts (``start: imports``), reported beside it."""
 
 
 class SessionJudge:
     """Keeps what was judged, and the false-alarm rate that all cases share."""
 
     def __init__(self, settings: Settings, baselines: BaselineStore, cases: int) -> None:
-        """Nothing is judged yet.
-
-        Args:
-            settings: what was asked for.
-            baselines: the stored baselines.
-            cases: how many cases this machine can run.
-        """
+        """``cases``: how many this machine can run."""
         self._settings = settings
         self._baselines = baselines
         self.history = NoiseHistory.of(settings.results_directory, baselines)
@@ -49,12 +42,7 @@ class SessionJudge:
         self._last: dict[Case, tuple[int, Judgement]] = {}
 
     def enough(self, sides: Sequence[RunsOfSide], share: float) -> Callable[[Case, int], bool]:
-        """Whether a case of these needs no more runs, given how many it has.
-
-        Args:
-            sides: the stacks with the runs so far.
-            share: the share of the time that is left which these cases may take.
-        """
+        """Whether a case of these needs no more runs, given how many it has; all may take a share of the time left."""
         settings = self._settings
         begin = time.monotonic()
         limit: float | None = None
@@ -74,8 +62,7 @@ class SessionJudge:
     def judge(self, case: Case, sides: Sequence[RunsOfSide]) -> Judgement:
         """The judgement of a case, when its runs are there.
 
-        Raises:
-            UserError: a baseline that is needed is malformed, or ``--against`` names none.
+        Raises UserError if a baseline that is needed is malformed, or ``--against`` names none.
         """
         runs, judgement = self._last.get(case, (0, None))
         if judgement is None or runs != len(sides[0][case]):
@@ -109,20 +96,13 @@ class SessionJudge:
 def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None:
     """About how long another run of a case takes, in a fresh worker group.
 
-    Args:
-        session: all runs of the session. Starting and loading are recorded once a group, by the run that paid for them;
-            the dearest of those with the same model and device count counts.
+    Starting and loading are recorded once a group, by the run that paid for them; of those of all runs of the session
+    with the same model and device count, the dearest counts.
     """
     if not runs:
         return None
-    own = fmean(
-        sum(
-            seconds
-            for phase, seconds in run.measurement.phases_s.items()
-            if phase not in _OF_GROUP and not phase.startswith(_PART_OF_START)
-        )
-        for run in runs
-    )
+    phases = [run.measurement.phases_s.items() for run in runs]
+    own = fmean(sum(seconds for phase, seconds in each if not phase.startswith(_OF_GROUP)) for each in phases)
     ours = runs[0].case.configuration
     starts = [
         sum(run.measurement.phases_s.get(phase, 0.0) for phase in _OF_GROUP)

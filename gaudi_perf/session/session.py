@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.judging.outcome import fails, waived, with_added
 from gaudi_perf.reports.terminal import failure_text
-from gaudi_perf.reports.wording import common_slowdown, level_change
+from gaudi_perf.reports.wording import common_slowdown, level_change, waiver_line
 from gaudi_perf.session.interrupts import undisturbed
 from gaudi_perf.session.judge import SessionJudge
 from gaudi_perf.session.origin import origin_of
@@ -30,7 +32,7 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, SharedErrorRate, Verdict
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, SharedErrorRate
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.hosts import found_on
 from gaudi_perf.workers.controller.launch import Launch
@@ -58,13 +60,10 @@ class PerfSession:
     def __init__(
         self, settings: Settings, cases: Iterable[Case] = (), *, more: int = 0, notify: Notify = lambda text: None
     ) -> None:
-        """Nothing is started.
+        """Nothing is started. Cases are those that are known to be measured, in the order of their tests.
 
-        Args:
-            settings: what was asked for.
-            cases: those that are known to be measured, in the order of their tests.
-            more: how many are measured that are not known yet; they share the false-alarm rate.
-            notify: shows a line about what is being done, in the place of the one before; an empty one takes it away.
+        ``more``: how many are measured that are not known yet; they share the false-alarm rate. ``notify`` shows a line
+        about what is being done, in the place of the one before; an empty one takes it away.
         """
         self.settings = settings
         self.session_id = new_session_id()
@@ -142,20 +141,16 @@ class PerfSession:
         return why_not(case, settings.built(case), settings.accelerator, self.found, batches=case.workload.of_dataset)
 
     def measure(self, case: Case) -> list[Run]:
-        """The runs of a case on the stack in question.
+        """The runs of a case on the stack in question; of cases that share a worker group in passes over all of them.
 
-        Several runs of cases that share a worker group are made in passes over all of them.
-
-        Raises:
-            CannotRunError: this machine cannot run it.
-            UserError: it cannot be measured as asked, a run failed or could not be stored, or a baseline that is needed
-                is malformed.
+        Raises CannotRunError if this machine cannot run it, UserError if it cannot be measured as asked, a run failed
+        or could not be stored, or a baseline that is needed is malformed.
         """
         with self.reported(case):
             self._require_measurable(case)
             self.require_runnable(case)
             passes = self._passes_now()
-            if case in self._stopped:  # a case that shared its passes was told why; not all runs of this one are there
+            if case in self._stopped:  # one that shared its passes has the reason; not all runs of this one are there
                 raise self._stopped[case]
             if case not in self.runs and case not in passes.failures:
                 several = self.settings.runs > 1 or len(passes.sides) > 1
@@ -174,8 +169,7 @@ class PerfSession:
     def judge(self, case: Case) -> CaseReport:
         """Hold the runs of a case against the other stack's, or against its baselines.
 
-        Raises:
-            UserError: a baseline or the waivers are malformed, ``--against`` names none, or nothing was measured.
+        Raises UserError if a baseline or the waivers are malformed, ``--against`` names none, or nothing was measured.
         """
         if not self.runs.get(case):
             raise UserError(f"{case.id}: nothing was measured that could be judged: measure this case first")
@@ -222,7 +216,7 @@ class PerfSession:
     def directory(self) -> Path:
         """A new private directory, which goes when the session ends."""
         if self._workspace is None:
-            make_directory(self.settings.results_directory, private=True)  # told now, not after the first run
+            make_directory(self.settings.results_directory, private=True)  # refused now, not after the first run
             self._workspace = Workspace()
             self._resources.callback(self._workspace.close)
             self.notes += self._workspace.earlier
@@ -232,12 +226,7 @@ class PerfSession:
 
     @contextlib.contextmanager
     def reported(self, case: Case, kept: Path | None = None) -> Iterator[None]:
-        """Reports of a case that it has no measurement, and why, if so.
-
-        Args:
-            case: what is measured.
-            kept: the file whose completions are kept, whatever comes.
-        """
+        """Reports of a case that it has no measurement, and why, if so; completions in ``kept`` stay in any case."""
         try:
             yield
         except CannotRunError as error:
@@ -294,8 +283,7 @@ class PerfSession:
     def finish(self, *, interrupted: bool = False) -> None:
         """End what was started, judge all cases together, store baselines if asked, and write the session's document.
 
-        Args:
-            interrupted: whether not all tests came to their end; then no baseline is stored.
+        No baseline is stored if the session was interrupted: not all tests came to their end.
         """
         self.close()
         self._ended_at = utc_now()
@@ -348,10 +336,14 @@ class PerfSession:
         self._error_rate = conclusion.error_rate
         added = []
         for case, verdict in conclusion.added.items():
-            report = with_added(self.reports[case], verdict, "")
-            report = with_added(report, verdict, self._waived_or_not(case, report.verdicts))
-            self.reports[case] = report
-            if fails(report.verdicts, report.waived, accept_regression=bool(self.settings.accept_regression)):
+            report = with_added(self.reports[case], verdict)
+            try:
+                passes = waived(self._waivers, self.baselines, self.runs[case][-1], report.verdicts)
+            except UserError as error:  # waives nothing; all tests are over, so that none can fail for it
+                passes = ""
+                self.notes += [str(error)] if str(error) not in self.notes else []
+            self.reports[case] = report = msgspec.structs.replace(report, waived=passes)
+            if self.fails(report):
                 added.append(case.id)
         if conclusion.common is not None:
             self.notes.append(common_slowdown(conclusion.common))
@@ -359,20 +351,11 @@ class PerfSession:
             self.failed = True
             self.notes.append(f"REGRESSED among all cases, not when its test ended: {', '.join(added)}")
 
-    def _waived_or_not(self, case: Case, verdicts: Sequence[Verdict]) -> str:
-        """Waivers that cannot be read waive nothing; all tests are over, so that none can fail for it."""
-        try:
-            return waived(self._waivers, self.baselines, self.runs[case][-1], verdicts)
-        except UserError as error:
-            if str(error) not in self.notes:
-                self.notes.append(str(error))
-            return ""
-
     def _all_waivers(self) -> list[str]:
-        """Every waiver in words, expired ones too; a file that cannot be read was told when a case needed it."""
+        """Every waiver in words, expired ones too; a file that cannot be read was reported when a case needed it."""
         stack = next((runs[0].stack for runs in self.runs.values() if runs), None)
         with contextlib.suppress(UserError):
-            return [waiver.sentence(stack) for waiver in self._waivers.list()]
+            return [waiver_line(waiver, stack) for waiver in self._waivers.list()]
         return []
 
     def _require_measurable(self, case: Case) -> None:

@@ -29,12 +29,7 @@ MOST_RUNS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSettings:
-    """The dataset to complete, and in which shape.
-
-    Attributes:
-        limit: complete this many prompts only; None for all.
-        directory: where completions go.
-    """
+    """The dataset to complete, or its first ``limit`` prompts, in which shape, and where completions go."""
 
     dataset: Dataset
     prompt_tokens: int = values.DATASET_PROMPT_TOKENS
@@ -50,27 +45,19 @@ class DatasetSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What was asked for.
+    """What was asked for; the options of pytest say what each is.
 
     Attributes:
         catalogue: the models that have a name.
         models: those of --model; empty for BLOOMZ's.
         workloads: those of --workload, each as the fields of ``Workload`` that it names.
         devices: device counts of the matrix.
-        hosts: the hosts of --hostfile; None for this machine alone.
         runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
         as_it_takes: whether a case gets as many runs as its verdict takes.
         budget_s: time for all the runs of the session, in seconds, if ``as_it_takes``; None for no limit.
-        candidate: how the workers of the stack in question are started; this interpreter by default.
-        baseline: how those of the other stack are, side by side; else None.
+        baseline: how the workers of the other stack are started, side by side; else None.
         rounds_in_turns: whether both stacks live at once and take their rounds in turns.
-        against: the baseline that was named, or empty.
-        accept_regression: why slower levels are stored, or empty.
-        tolerances: the largest slowdown that is accepted, for each metric, 0.05 for 5 %.
-        gates: the metrics whose regression fails a test.
-        html_file: where the page of the session goes.
-        markdown_file: where its short summary goes.
-        dataset: what is completed, if a dataset was named.
+        tolerances: 0.05 for 5 %.
         references: the file of completions that real weights must give.
     """
 

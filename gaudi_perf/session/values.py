@@ -66,11 +66,9 @@ def positive_number(text: str) -> float:
 
 
 def share(text: str, most: float = 1.0) -> float:
-    """A share: ``5%`` and ``0.05`` are the same, and a ``5`` that may mean either is refused.
+    """A share below ``most``: ``5%`` and ``0.05`` are the same, and a ``5`` that may mean either is refused.
 
-    Args:
-        text: what was written.
-        most: the share must be below it; one of 1 or more can be written in percent only.
+    One of 1 or more can be written in percent only.
     """
     number, percent = text.strip(), text.rstrip().endswith("%")
     value = _number(number.removesuffix("%"))

@@ -14,10 +14,8 @@ from gaudi_perf.vocabulary.errors import UserError
 def last_lines(session: PerfSession, here: Path, *, ending: str = "") -> list[str]:
     """Write the reports that were asked for; everything that is to be printed after the table, a line each.
 
-    Args:
-        session: has ended.
-        here: the directory in which commands will be typed.
-        ending: what the names of files end with, before their suffix, where another session has the names as they are.
+    Commands will be typed ``here``. ``ending``: what the names of files end with, before their suffix, where another
+    session has the names as they are.
     """
     settings = session.settings
     results, baselines = (

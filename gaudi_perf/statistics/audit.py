@@ -47,6 +47,11 @@ class Audit:
     wrong_unchanged: float
 
 
+def slowdowns(tolerance: float) -> list[float]:
+    """What is replayed with a tolerance, in order."""
+    return sorted({0.0, 2 * tolerance, *_SLOWDOWNS})
+
+
 def audit(
     history: Sequence[RunSample],
     design: Design,
@@ -70,7 +75,7 @@ def audit(
     if repeats < 1:
         raise ValueError("an audit needs at least one repeat")
     settings = ComparisonSettings()
-    wanted = sorted({0.0, 2 * tolerance, *_SLOWDOWNS})
+    wanted = slowdowns(tolerance)
     counts: dict[float, Counter[VerdictKind]] = {slowdown: Counter() for slowdown in wanted}
     rng = np.random.default_rng(1)
     for _ in range(repeats):

@@ -1,5 +1,4 @@
-"""Writing whole files: written under a temporary name beside, flushed, and renamed, which POSIX makes atomic; flushing
-the
+"""Writing whole files: under a temporary name beside, flushed, and renamed, which POSIX makes atomic; flushing the
 directory makes it last (``rename(2)``, ``fsync(2)``). A reader sees the old file or the new one, whatever happens.
 """
 

@@ -17,6 +17,7 @@ from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level, decide
 from gaudi_perf.stores.places import place_of, places_of_device
 from gaudi_perf.stores.resolution import newest_earlier, same_version
+from gaudi_perf.stores.results import why_not_usable
 from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
@@ -158,8 +159,8 @@ def _case(
     """What happens to one case, and its entry and stack unless that is refused."""
     first = runs[0]
     label = f"{first.device.name}/{first.stack.name}"
-    usable = [run for run in runs if not run.not_usable]
-    left_out = tuple(f"run {run.run_id} {run.not_usable}" for run in runs if run.not_usable)
+    usable = [run for run in runs if run.usable]
+    left_out = tuple(f"run {run.run_id} {why_not_usable(run)}" for run in runs if not run.usable)
     reason = _mixed(usable) or _too_few(len(usable), len(runs), request.minimum_runs)
     if not reason:
         entry, stack = CaseBaseline.of(usable), usable[0].stack
@@ -264,7 +265,7 @@ def _merged(before: Baseline | None, device: Device, entries: Sequence[tuple[Cas
 
     The file's stack stays as long as one of its cases was measured on it; other cases then name their own.
     """
-    stored = [] if before is None else [(case, before.stack_of(case)) for case in before.cases]
+    stored = [] if before is None else [(one.case, one.stack) for one in before.entries()]
     cases = {case.key: (case, stack) for case, stack in [*stored, *entries]}
     own = entries[-1][1]
     if before is not None and any(stack == before.stack for _, stack in cases.values()):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaudi_perf.stores.places import Place, baselines_named, places_of_device
-from gaudi_perf.stores.results import RunsRead, read_runs, require_one_stack
-from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.stores.results import RunsRead, read_runs, require_one_stack, why_not_usable
+from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, differences
-from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import BaselineRole
 
 if TYPE_CHECKING:
@@ -23,16 +23,10 @@ PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
-class Match:
-    """A baseline (``gaudi2/synapse-1.24.0``, or a results directory) that a run is held against, and its case's own
-    stack.
-    """
+class Match(Entry):
+    """What a run is held against: an entry of a baseline, or of a results directory."""
 
     role: BaselineRole
-    label: str
-    device: Device
-    stack: Stack
-    case: CaseBaseline
 
 
 @dataclass(frozen=True)
@@ -49,12 +43,9 @@ class Incomparable:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a run is held against.
+    """What a run is held against, drift before release; without a match the reason why, in a clause: NO BASELINE.
 
-    Attributes:
-        matches: drift before release; empty means NO BASELINE.
-        incomparable: baselines that would have been held against, were they comparable.
-        reason: why there is no match, in a clause; empty if there is one.
+    ``incomparable`` are baselines that it would have been held against, were they comparable.
     """
 
     matches: tuple[Match, ...]
@@ -120,8 +111,8 @@ def _in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         if other.case.configuration != run.case.configuration or other.session_id == run.session_id:
             continue
         differing = differences(run.comparability, other.comparability)
-        if other.not_usable:
-            differing.append(f"run {other.run_id} {other.not_usable}")
+        if not other.usable:
+            differing.append(f"run {other.run_id} {why_not_usable(other)}")
         reasons.update(dict.fromkeys(differing))
         if not differing:
             comparable.append(other)
@@ -130,7 +121,7 @@ def _in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         return _resolution(incomparable, f"{directory} has no runs of {run.case.id} of another session")
     require_one_stack(comparable, f"--against {directory}")
     first = comparable[0]
-    return _resolution([Match("named", str(directory), first.device, first.stack, CaseBaseline.of(comparable))])
+    return _resolution([Match(str(directory), first.device, first.stack, CaseBaseline.of(comparable), "named")])
 
 
 def _check_read(directory: Path, read: RunsRead) -> None:
@@ -146,19 +137,17 @@ def _first(
     """The first place with a comparable entry, behind those before it that have none."""
     found: list[Match | Incomparable] = []
     for place in places:
-        baseline = store.load(place)
-        closest: list[str] | None = None
-        for case in sorted(baseline.cases, key=lambda case: case.provenance != "measured"):
-            other_kind = published_only and case.published is None
-            if case.case.configuration != run.case.configuration or other_kind:
-                continue
-            differing = baseline.differences(case, run.comparability)
+        candidates = [
+            (entry.differences(run.comparability), entry)
+            for entry in store.load(place).entries(place.label)
+            if entry.case.case.configuration == run.case.configuration
+            and not (published_only and entry.case.published is None)
+        ]
+        if candidates:
+            differing, best = min(candidates, key=lambda one: (len(one[0]), one[1].case.provenance != "measured"))
             if not differing:
-                return [*found, Match(role, place.label, baseline.device, baseline.stack_of(case), case)]
-            if closest is None or len(differing) < len(closest):
-                closest = differing
-        if closest is not None:
-            found.append(Incomparable(role, place.label, tuple(closest)))
+                return [*found, Match(best.label, best.device, best.stack, best.case, role)]
+            found.append(Incomparable(role, place.label, tuple(differing)))
     return found
 
 

@@ -156,6 +156,13 @@ def read_run(path: Path) -> Run:
     return decode(read_bytes(path), Run, str(path))
 
 
+def why_not_usable(run: Run) -> str:
+    """Why a run is no evidence of a level, in a clause; empty if it is."""
+    if run.problems:
+        return f"is INVALID ({run.problems[0]})"
+    return "" if run.steady else f"never became steady ({run.measurement.warm_up.reason})"
+
+
 def require_one_stack(runs: Sequence[Run], source: str) -> None:
     """Raise UserError if runs of one case are of several stacks; the sentence begins with the source.
     Components may differ from one host class to another, whose runs are never compared.

@@ -20,7 +20,8 @@ def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) ->
             continue
         built = run.built
         if trace is None or built is None:
-            notes[f"the tokens are not those of {label}, and the engine tells no logits by which to judge that"] = None
+            why = "the engine reports no logits by which to judge that"
+            notes[f"the tokens are not those of {label}, and {why}"] = None
             continue
         agreement = compare_tokens(trace, ours, token_ids, workload.dtype, built)
         if agreement.kind == "wrong":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -126,7 +127,7 @@ class CaseBaseline(Document, frozen=True):
 
     @property
     def evidence(self) -> list[tuple[str, Measurement]]:
-        """What was measured, run by run, by which two entries are told to be of the same runs."""
+        """What was measured, run by run; two entries with the same are of the same runs."""
         return [(run.run_id, run.measurement) for run in self.runs]
 
     @property
@@ -141,7 +142,7 @@ class CaseBaseline(Document, frozen=True):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells one entry of a file from another, in the order of files."""
+        """What no other entry of a file has, in the order of files."""
         return (*self.case.key, self.provenance, self.host_class)
 
 
@@ -165,20 +166,31 @@ class Baseline(Document, frozen=True, kw_only=True):
             if entry.stack is not None and entry.stack.name != self.stack.name:
                 raise ValueError(f"case {entry.id} is of stack {entry.stack.name!r} in a file of {self.stack.name!r}")
 
-    def stack_of(self, entry: CaseBaseline) -> Stack:
-        """The stack that an entry of this file is of."""
-        return self.stack if entry.stack is None else entry.stack
+    def entries(self, label: str = "") -> list[Entry]:
+        """Its cases, with what each is of; ``label`` is what the file is called."""
+        return [Entry(label, self.device, case.stack or self.stack, case) for case in self.cases]
 
-    def differences(self, entry: CaseBaseline, ours: Comparability) -> list[str]:
-        """Why something cannot be compared with an entry of this file, in words; empty if it can."""
-        theirs = comparability_of(entry, self.device, self.stack)
+
+@dataclass(frozen=True)
+class Entry:
+    """The baseline of a case where it stands, for instance in ``gaudi2/synapse-1.24.0``."""
+
+    label: str
+    device: Device
+    stack: Stack
+    case: CaseBaseline
+
+    @property
+    def comparability(self) -> Comparability:
+        """What it may be compared with."""
+        case, host = self.case.case, self.case.host_class
+        return Comparability(case=case, device=self.device.name, stack_kind=self.stack.kind, host_class=host)
+
+    def differences(self, ours: Comparability, *, published: bool = False) -> list[str]:
+        """Why something (a published number, or not) cannot be compared with it, in words; empty if it can."""
         # Published numbers are of real weights; latency does not depend on the values.
-        return differences(ours, theirs, ignore=("weights",) if entry.published is not None else ())
-
-
-def comparability_of(entry: CaseBaseline, device: Device, stack: Stack) -> Comparability:
-    """What an entry of a device and a stack may be compared with."""
-    return Comparability(case=entry.case, device=device.name, stack_kind=stack.kind, host_class=entry.host_class)
+        either = published or self.case.published is not None
+        return differences(ours, self.comparability, ignore=("weights",) if either else ())
 
 
 def encode_baseline(baseline: Baseline) -> bytes:

@@ -1,4 +1,4 @@
-"""The errors that people are told about in one sentence."""
+"""The errors that are reported to people in one sentence."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 _MOST_SHARE, _MOST_CHANGE = 10.0, 1000.0
@@ -78,8 +79,14 @@ def span(texts: Iterable[str], unit: str = "") -> str:
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """A text whose control characters, other than those to keep, are shown as escapes."""
-    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+    """A text whose characters that control, direct, break lines or mean nothing are shown as escapes, unless kept."""
+    if text.isprintable():
+        return text
+    # What is not printable but a separator of words (Zs) is a blank, for instance before a colon in French.
+    harmless = (one.isprintable() or one in keep or unicodedata.category(one) == "Zs" for one in text)
+    return "".join(
+        one if fine else one.encode("unicode_escape").decode() for one, fine in zip(text, harmless, strict=True)
+    )
 
 
 def _digits(share: float) -> str:

@@ -184,11 +184,9 @@ class Run(Document, frozen=True, kw_only=True):
         return self.measurement.warm_up.steady
 
     @property
-    def not_usable(self) -> str:
-        """Why it is no evidence of a level, in a clause: INVALID, or never steady; empty if it is."""
-        if self.problems:
-            return f"is INVALID ({self.problems[0]})"
-        return "" if self.steady else f"never became steady ({self.measurement.warm_up.reason})"
+    def usable(self) -> bool:
+        """Whether it is evidence of a level: neither INVALID nor never steady."""
+        return self.valid and self.steady
 
     @property
     def comparability(self) -> Comparability:

@@ -9,7 +9,6 @@ import msgspec
 
 from gaudi_perf.vocabulary.baseline import Date, require_day
 from gaudi_perf.vocabulary.documents import Document, Name, Slug
-from gaudi_perf.vocabulary.formats import percent_set
 from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
 
 
@@ -37,20 +36,13 @@ class Waiver(Document, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells one waiver of a file from another, in the order of the file."""
+        """What no other waiver of a file has, in the order of the file."""
         return (self.device, self.case, self.kind)
 
     @property
     def until_stack(self) -> str:
         """The name of the stack from which it fails again, for instance ``synapse-1.26.0``."""
         return f"{self.kind}-{self.until}"
-
-    def sentence(self, stack: Stack | None) -> str:
-        """The waiver on a line, and what it means on a stack (None where none was measured)."""
-        limit = "" if self.up_to_ratio is None else f" up to {percent_set(self.up_to_ratio - 1)} slower"
-        over = stack is not None and stack.kind == self.kind and self.expired(stack)
-        state = f"; EXPIRED on {stack.name}: it fails again" if stack is not None and over else ""
-        return f"{self.case} on {self.device}{limit} until {self.until_stack}{state}: {self.reason}"
 
     def expired(self, stack: Stack) -> bool:
         """Whether it has no effect on a stack any more; a waiver of another kind of stack never had one."""

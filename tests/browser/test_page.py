@@ -28,7 +28,7 @@ NAMES = f"{ROWS}.map((row) => row.querySelector('th').textContent)"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    made = Demonstration(tmp_path_factory.mktemp("demonstration"), cases=16, nights=20, runs=5)
+    made = Demonstration(tmp_path_factory.mktemp("demonstration"), cases=16, sessions=20, runs=5)
     session = made.write()
     read = {run.run_id: run for run in made.results.read_session(session.session_id).runs}
     runs = {report.case.id: [read[run_id] for run_id in report.run_ids] for report in session.cases}

@@ -23,7 +23,7 @@ PAGES = ("index.html", "cases.html", "sessions.html", "compare.html", "session",
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
-    made = Demonstration(tmp_path_factory.mktemp("site"), cases=16, nights=20, runs=3)
+    made = Demonstration(tmp_path_factory.mktemp("site"), cases=16, sessions=20, runs=3)
     made.write()
     output = made.results.directory.parent / "public"
     write_site(output, made.results.directory, made.baselines.directory)

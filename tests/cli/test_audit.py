@@ -12,16 +12,16 @@ from tests.golden_files import Golden
 from tests.stores.factories import make_run
 
 
-def nights(
-    count: int, runs: int = 5, *, spread: float = 0.003, night: float = 0.004, probed: bool = False, **fields: object
+def measured(
+    count: int, runs: int = 5, *, spread: float = 0.003, apart: float = 0.004, probed: bool = False, **fields: object
 ) -> list[Run]:
-    """Runs of the same code on several nights, where ``probed`` with probes that tell of nothing unusual."""
+    """Runs of the same code in several sessions, where ``probed`` with probes that show nothing unusual."""
     dice, calm = random.Random(str(fields)), random.Random("probes")
     made = []
     for number in range(count):
         day = f"{1 + number % 28:02d}"
         session = f"202601{day}T120000.000000Z-{number:08x}"
-        luck = dice.gauss(0, night)
+        luck = dice.gauss(0, apart)
         for index in range(runs):
             level = 1 + luck + dice.gauss(0, spread)
             latencies = [level * (1 + dice.gauss(0, spread)) for _ in range(6)]
@@ -47,7 +47,7 @@ def _cells(output: str, case: str) -> list[str]:
 def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(
     invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden
 ) -> None:
-    store_runs([*nights(20, probed=True), *nights(20, spread=0.2, graphs=False)])
+    store_runs([*measured(20, probed=True), *measured(20, spread=0.2, graphs=False)])
     output = invoke("audit", "--repeats", 60).output
     quiet, noisy = (_cells(output, f"bloomz7b-1x-{mode}-kvcache") for mode in ("graphs", "eager"))
     assert float(quiet[5].rstrip("%")) <= 2.0
@@ -58,7 +58,7 @@ def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(
 
 def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
     """Nights that lie 4 % apart: what is assumed of a quiet server would raise an alarm in every fifth comparison."""
-    store_runs([*nights(25, night=0.04, spread=0.002), *nights(8, graphs=False)])
+    store_runs([*measured(25, apart=0.04, spread=0.002), *measured(8, graphs=False)])
     output = invoke("audit", "--repeats", 80).output
     assert float(_cells(output, "bloomz7b-1x-graphs-kvcache")[5].rstrip("%")) <= 4.0, output
     golden("audit/learned.txt", invoke.transcript)
@@ -67,13 +67,13 @@ def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns,
 def test_what_cannot_be_audited(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
     """Runs of other stacks and INVALID runs are kept apart; a history that is too short is one sentence."""
     invoke.mistake("audit")
-    store_runs(nights(1, runs=3, devices=8))
+    store_runs(measured(1, runs=3, devices=8))
     done = invoke("audit", "--repeats", 5)
     assert done.exit_code == 1  # nothing is wrong with the call
     hint = done.output.strip().splitlines()[-1].partition(": gaudi-perf ")[2]
     assert invoke(*shlex.split(hint), "--repeats", 5).exit_code == 0
     invoke.mistake("audit", "--case", "bloomz176b")
-    store_runs([*nights(10), make_run(version="1.21.0"), make_run(problems=["throttled"])])
+    store_runs([*measured(10), make_run(version="1.21.0"), make_run(problems=["throttled"])])
     assert invoke("audit", "--repeats", 20).exit_code == 0
     assert invoke("audit", "--repeats", 20, "--side-by-side", "--candidates", 5).exit_code == 0
     golden("audit/short.txt", invoke.transcript)

@@ -1,4 +1,4 @@
-"""What the verdict of a dataset's throughput means, and what is told before anything is completed."""
+"""What the verdict of a dataset's throughput means, and what is refused before anything is completed."""
 
 from __future__ import annotations
 

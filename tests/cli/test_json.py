@@ -57,7 +57,7 @@ def test_every_command_has_json() -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = Demonstration(tmp_path_factory.mktemp("made"), cases=8, nights=20, runs=5)
+    made = Demonstration(tmp_path_factory.mktemp("made"), cases=8, sessions=20, runs=5)
     made.write()
     return made.results.directory.parent
 

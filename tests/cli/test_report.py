@@ -31,7 +31,7 @@ main()
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
-    made = Demonstration(tmp_path_factory.mktemp("made"), cases=8, nights=6, runs=2)
+    made = Demonstration(tmp_path_factory.mktemp("made"), cases=8, sessions=6, runs=2)
     made.write()
     return made
 
@@ -82,7 +82,7 @@ def test_other_directories_are_in_the_commands(made: Demonstration, here: Path, 
 
 
 def test_baselines_that_cannot_be_read_are_told_in_the_page(invoke: Invoke, tmp_path: Path) -> None:
-    made = Demonstration(tmp_path, cases=2, nights=5, runs=1)
+    made = Demonstration(tmp_path, cases=2, sessions=5, runs=1)
     made.write()
     for path in made.baselines.directory.rglob("*.json"):
         path.write_text("{")
@@ -114,8 +114,8 @@ def test_the_table_as_a_page(invoke: Invoke) -> None:
 
 
 def test_a_newer_session_that_was_killed_is_told(invoke: Invoke, tmp_path: Path) -> None:
-    """Else the verdicts of another night would be taken for those of this one."""
-    made = Demonstration(tmp_path, cases=2, nights=5, runs=1)
+    """Else the verdicts of another session would be taken for those of this one."""
+    made = Demonstration(tmp_path, cases=2, sessions=5, runs=1)
     session = made.write()
     run = next(made.results.session_directory(session.session_id).glob("run-*.json"))
     killed = made.results.session_directory("29991231T000000.000000Z-00000000")

@@ -44,7 +44,7 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     assert invoke("baselines", "waive", CASE, "--device", "gaudi3", "--remove").exit_code == 0
     invoke("baselines", "waive", "--list")
     invoke("baselines", "list")
-    assert invoke("baselines", "verify").exit_code == 0  # 1.23.0 is stored already: that is told
+    assert invoke("baselines", "verify").exit_code == 0  # 1.23.0 is stored already: that is noted
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 0
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 2
     golden("baselines/waive.txt", invoke.transcript, dated=True)

@@ -37,15 +37,15 @@ class Clock:
 def test_the_time_left_is_that_of_this_run_s_batches() -> None:
     clock = Clock()
     left = TimeLeft(clock)
-    assert left.text(10, 30) == "10/30 batches, ?:??:?? left", "from what an earlier run has completed no time follows"
+    assert left(10, 30) == "10/30 batches, ?:??:?? left", "from what an earlier run has completed no time follows"
     clock.seconds = 100.0  # the warm-up
-    assert left.seconds(11, 30) is None
+    assert left(11, 30) == "11/30 batches, ?:??:?? left"
     clock.seconds = 103.0
-    assert left.seconds(12, 30) == 3.0 * 18
+    assert left(12, 30) == "12/30 batches, 0:00:54 left"
     clock.seconds = 108.0
-    assert left.text(13, 30) == "13/30 batches, 0:01:08 left"
-    assert left.seconds(30, 30) == 0.0
-    assert TimeLeft(clock).text(5, 5) == "5/5 batches, 0:00:00 left"
+    assert left(13, 30) == "13/30 batches, 0:01:08 left"
+    assert left(30, 30) == "30/30 batches, 0:00:00 left"
+    assert TimeLeft(clock)(5, 5) == "5/5 batches, 0:00:00 left"
 
 
 def test_a_bar_is_empty_then_full() -> None:

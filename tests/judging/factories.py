@@ -31,7 +31,7 @@ def noisy_runs(
     earlier: Sequence[str] | None = (),
     label: str = "",
 ) -> list[Run]:
-    """Runs whose levels and rounds spread as told."""
+    """Runs whose levels and rounds spread as given."""
     dice = random.Random(seed)
 
     def about(value: float) -> float:

@@ -101,7 +101,7 @@ def test_runs_that_never_became_steady_are_inconclusive(tmp_path: Path, level: f
     (verdict,) = judge_runs(runs, store(tmp_path, make_runs(1.0)), "")
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "never became steady (limit)" in reason(verdict) and "--warm-up-limit" in advice(verdict)
-    assert verdict.ratio == pytest.approx(level, rel=0.02), "what was seen is told all the same"
+    assert verdict.ratio == pytest.approx(level, rel=0.02), "what was seen is reported all the same"
 
 
 def test_a_published_number_is_held_against(tmp_path: Path) -> None:

@@ -120,9 +120,10 @@ def test_what_regressed_fails_unless_every_one_is_waived_or_accepted(
     )
     if late and not any(verdict.kind == VerdictKind.INVALID for verdict in verdicts):
         added = msgspec.structs.replace(verdicts[-1], kind=VerdictKind.REGRESSED)
-        all_ = with_added(report, added, "").verdicts
+        all_ = with_added(report, added).verdicts
         assert len(all_) == len(verdicts) and added in all_, "nothing else is lost"
-        report = with_added(report, added, waived(_Waivers(waivers), NOTHING_ACCEPTED, run, all_))
+        why = waived(_Waivers(waivers), NOTHING_ACCEPTED, run, all_)
+        report = msgspec.structs.replace(with_added(report, added), waived=why)
     kinds = [verdict.kind for verdict in report.verdicts]
     regressed = [verdict for verdict in report.verdicts if verdict.kind == VerdictKind.REGRESSED]
     told = fails(report.verdicts, report.waived, accept_regression=accept, require_baseline=require)
@@ -168,7 +169,7 @@ def test_whatever_a_comparison_finds_reaches_the_exit_status(
     at_once = {case for case, report in reports.items() if fails(report.verdicts, "")}
     added = testing.conclude().added
     for case, verdict in added.items():
-        reports[case] = with_added(reports[case], verdict, "")
+        reports[case] = with_added(reports[case], verdict)
         assert fails(reports[case].verdicts, "")
     assert at_once.isdisjoint(added)
     for case, (latency, first_token, _) in zip(judgements, cases, strict=True):

@@ -1,4 +1,4 @@
-"""Made-up results: nights of a suite on a Gaudi2 over releases in which some cases got slower and some faster."""
+"""Made-up results: sessions of a suite on a Gaudi2 over releases in which some cases got slower and some faster."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RELEASES = (
     ("1.24.0", "2.10.0", "1.24.0-817"),
 )
 DEVICE = Device(name="gaudi2", accelerator="hpu", memory_bytes=96 * 10**9, available=8)
-FIRST_NIGHT = datetime(2026, 3, 1, 1, 30, tzinfo=timezone.utc)
+FIRST_DAY = datetime(2026, 3, 1, 1, 30, tzinfo=timezone.utc)
 
 
 class Demonstration:
-    """Sessions of many cases over many nights; the same each time for the same seed."""
+    """Many sessions of many cases; the same each time for the same seed."""
 
-    def __init__(self, directory: Path, *, cases: int = 16, nights: int = 50, runs: int = 1, seed: int = 7) -> None:
+    def __init__(self, directory: Path, *, cases: int = 16, sessions: int = 50, runs: int = 1, seed: int = 7) -> None:
         """Nothing is written.
 
         Args:
@@ -43,28 +43,28 @@ class Demonstration:
         """
         self.results = ResultsStore(directory / "results")
         self.baselines = BaselineStore(directory / "baselines")
-        self.nights, self.runs = nights, runs
+        self.sessions, self.runs = sessions, runs
         self.cases = list(itertools.islice(all_cases(), cases))
         self._random = random.Random(seed)
 
     def write(self, *, store_baselines: bool = True) -> Session:
         """Write all documents; the last session is judged against the release before."""
-        for night in range(self.nights - 1):
-            self._night(night, 1)
+        for day in range(self.sessions - 1):
+            self._measured(day, 1)
         if store_baselines:
             for number in (len(RELEASES) - 2, len(RELEASES) - 1):
-                at = self.nights - 4 if number == len(RELEASES) - 1 else self._last_night_of(number)
+                at = self.sessions - 4 if number == len(RELEASES) - 1 else self._last_day_of(number)
                 plan = [
                     self._run(case, at, f"base{number}-{place}-{index}", f"baseline-{number}")
                     for place, case in enumerate(self.cases)
                     for index in range(5)
                 ]
                 apply(plan_refresh(self.baselines, plan))
-        last = self._night(self.nights - 1, self.runs)
+        last = self._measured(self.sessions - 1, self.runs)
         session = Session(
-            session_id=self.session_id(self.nights - 1),
-            started_at=_time(self._moment(self.nights - 1)),
-            ended_at=_time(self._moment(self.nights - 1) + timedelta(minutes=74)),
+            session_id=self.session_id(self.sessions - 1),
+            started_at=_time(self._moment(self.sessions - 1)),
+            ended_at=_time(self._moment(self.sessions - 1) + timedelta(minutes=74)),
             cases=[
                 CaseReport(case=case, run_ids=[run.run_id for run in runs], verdicts=self._verdicts(runs, place))
                 for place, (case, runs) in enumerate(zip(self.cases, last, strict=True))
@@ -73,51 +73,51 @@ class Demonstration:
         self.results.write_session(session)
         return session
 
-    def session_id(self, night: int) -> str:
-        return f"{self._moment(night):%Y%m%dT%H%M%S}.000000Z-{night:08x}"
+    def session_id(self, day: int) -> str:
+        return f"{self._moment(day):%Y%m%dT%H%M%S}.000000Z-{day:08x}"
 
-    def release(self, night: int) -> int:
-        """Which release a night ran on."""
-        return min(night * len(RELEASES) // self.nights, len(RELEASES) - 1)
+    def release(self, day: int) -> int:
+        """Which release the session of a day ran on."""
+        return min(day * len(RELEASES) // self.sessions, len(RELEASES) - 1)
 
-    def level(self, place: int, night: int) -> float:
+    def level(self, place: int, day: int) -> float:
         """The true latency of a case: slower and faster with releases, and once by a change between them."""
         case = self.cases[place]
         base = MODELS[case.configuration.model] * (1 if case.configuration.kv_cache else 1.8)
         base *= (1 if case.configuration.graphs else 1.4) * 8 / (case.configuration.devices + 3)
-        release = self.release(night)
+        release = self.release(day)
         for number in range(1, release + 1):
             base *= math.exp(random.Random(f"{place}/{number}").gauss(-0.008, 0.014))
         if release == len(RELEASES) - 1 and place % 8 == 3:
             base *= 1.13
         if release == len(RELEASES) - 1 and place % 8 == 5:
             base *= 0.88
-        return base * (1.07 if place % 8 == 6 and night >= self.nights * 5 // 7 else 1.0)
+        return base * (1.07 if place % 8 == 6 and day >= self.sessions * 5 // 7 else 1.0)
 
-    def _night(self, night: int, runs: int) -> list[list[Run]]:
+    def _measured(self, day: int, runs: int) -> list[list[Run]]:
         made = []
         for place, case in enumerate(self.cases):
-            made.append([self._run(case, night, f"n{night}-{place}-{index}", "") for index in range(runs)])
+            made.append([self._run(case, day, f"n{day}-{place}-{index}", "") for index in range(runs)])
             for run in made[-1]:
                 self.results.write_run(run)
         return made
 
-    def _run(self, case: Case, night: int, run_id: str, session: str) -> Run:
+    def _run(self, case: Case, day: int, run_id: str, session: str) -> Run:
         place = self.cases.index(case) if len(self.cases) < 100 else int(run_id.split("-")[1])
         spread = self._random.gauss
-        level = self.level(place, night) * math.exp(spread(0, 0.006))
+        level = self.level(place, day) * math.exp(spread(0, 0.006))
         rounds = [level * math.exp(abs(spread(0, 0.006)) + spread(0, 0.003)) for _ in range(10)]
-        calm = random.Random(run_id).gauss  # probes that see no bad night
+        calm = random.Random(run_id).gauss  # probes that see no slow session
         probes = [0.02 * math.exp(calm(0, 0.003)) for _ in rounds]
         warm = [level * factor for factor in (7.5, 1.35, 1.12, 1.04, 1.02, 1.01, 1.0)]
         first = 0.11 * level
         return Run(
             run_id=run_id,
-            session_id=session or self.session_id(night),
-            started_at=_time(self._moment(night) + timedelta(seconds=17 * place)),
+            session_id=session or self.session_id(day),
+            started_at=_time(self._moment(day) + timedelta(seconds=17 * place)),
             case=case,
             device=DEVICE,
-            stack=self.stack(night),
+            stack=self.stack(day),
             host=Host(
                 cpu="Xeon 8380", cores=160, memory_bytes=2**40, governor="performance", load=1.4, steal_percent=0
             ),
@@ -133,9 +133,9 @@ class Demonstration:
             ),
         )
 
-    def stack(self, night: int) -> Stack:
-        version, torch, driver = RELEASES[self.release(night)]
-        late = night >= self.nights * 5 // 7
+    def stack(self, day: int) -> Stack:
+        version, torch, driver = RELEASES[self.release(day)]
+        late = day >= self.sessions * 5 // 7
         return Stack(
             kind="synapse",
             version=version,
@@ -153,7 +153,7 @@ class Demonstration:
     def _verdicts(self, runs: Sequence[Run], place: int) -> list[Verdict]:
         if len(self.cases) < 100:
             return judge_runs(runs, self.baselines, "")
-        ratio = self.level(place, self.nights - 1) / self.level(place, self._last_night_of(len(RELEASES) - 2))
+        ratio = self.level(place, self.sessions - 1) / self.level(place, self._last_day_of(len(RELEASES) - 2))
         kind = VerdictKind.REGRESSED if ratio > 1.06 else VerdictKind.UNCHANGED
         return [
             Verdict(
@@ -163,22 +163,22 @@ class Demonstration:
                 p_faster=0.0001 if ratio < 0.94 else 0.9,
                 role="release",
                 baseline=f"{DEVICE.name}/synapse-{RELEASES[-2][0]}",
-                baseline_stack=self.stack(self._last_night_of(len(RELEASES) - 2)),
+                baseline_stack=self.stack(self._last_day_of(len(RELEASES) - 2)),
                 ratio=ratio,
                 low=ratio * 0.978,
                 high=ratio * 1.022,
                 confidence=0.99,
                 tolerance=0.05,
                 smallest_visible_slowdown=0.041,
-                baseline_median_s=self.level(place, self._last_night_of(len(RELEASES) - 2)),
+                baseline_median_s=self.level(place, self._last_day_of(len(RELEASES) - 2)),
             )
         ]
 
-    def _last_night_of(self, release: int) -> int:
-        return max((night for night in range(self.nights) if self.release(night) == release), default=0)
+    def _last_day_of(self, release: int) -> int:
+        return max((day for day in range(self.sessions) if self.release(day) == release), default=0)
 
-    def _moment(self, night: int) -> datetime:
-        return FIRST_NIGHT + timedelta(days=night)
+    def _moment(self, day: int) -> datetime:
+        return FIRST_DAY + timedelta(days=day)
 
 
 def all_cases() -> Iterator[Case]:

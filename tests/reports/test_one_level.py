@@ -110,7 +110,7 @@ def test_the_page_finds_changes_with_the_tolerance_of_its_session(tmp_path: Path
 
 def test_the_heat_map_of_the_demonstration_does_not_contradict_its_verdicts(tmp_path: Path) -> None:
     """The page's script shows the comparison's estimate where a stack was held against another."""
-    made = Demonstration(tmp_path, cases=8, nights=12, runs=5)
+    made = Demonstration(tmp_path, cases=8, sessions=12, runs=5)
     session = made.write()
     read = {run.run_id: run for run in made.results.read_session(session.session_id).runs}
     runs = {report.case.id: [read[run_id] for run_id in report.run_ids] for report in session.cases}

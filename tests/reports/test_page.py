@@ -112,7 +112,7 @@ REGRESSED = msgspec.structs.replace(
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demonstration, Page]:
-    made = Demonstration(tmp_path_factory.mktemp("demonstration"), cases=8, nights=12, runs=5)
+    made = Demonstration(tmp_path_factory.mktemp("demonstration"), cases=8, sessions=12, runs=5)
     session = made.write()
     read = {run.run_id: run for run in made.results.read_session(session.session_id).runs}
     runs = {report.case.id: [read[run_id] for run_id in report.run_ids] for report in session.cases}
@@ -275,7 +275,7 @@ def test_bars_stay_in_their_place(low: float, ratio: float, high: float) -> None
 
 
 def test_changes_of_level_are_shown(tmp_path: Path) -> None:
-    made = Demonstration(tmp_path, cases=8, nights=40, runs=5)
+    made = Demonstration(tmp_path, cases=8, sessions=40, runs=5)
     session = made.write()
     read = {run.run_id: run for run in made.results.read_session(session.session_id).runs}
     runs = {report.case.id: [read[run_id] for run_id in report.run_ids] for report in session.cases}

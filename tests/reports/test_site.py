@@ -34,7 +34,7 @@ CASES, NIGHTS = 6, 12
 
 @pytest.fixture
 def made(tmp_path: Path) -> Demonstration:
-    made = Demonstration(tmp_path, cases=CASES, nights=NIGHTS, runs=3)
+    made = Demonstration(tmp_path, cases=CASES, sessions=NIGHTS, runs=3)
     made.write()
     aged(tmp_path / "results")
     return made

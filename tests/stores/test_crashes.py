@@ -89,7 +89,7 @@ def test_a_killed_refresher_leaves_the_old_file_or_the_new_one(tmp_path: Path) -
             printed, _ = victim.communicate(timeout=300)
             done = max([int(line) for line in printed.split()], default=0)
             found = levels(tmp_path).get(ONE, 0.0)
-            if done:  # the refresh that was killed may have happened or not; those that were told have happened
+            if done:  # the refresh that was killed may have happened or not; those that were reported have happened
                 assert found in (done, done + 1)
             assert survivor.poll() is None
     finally:

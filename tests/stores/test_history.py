@@ -16,6 +16,7 @@ from gaudi_perf.stores.history import INDEX_FILE, read_history
 from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.run import Run
 from tests.stores.factories import make_run, make_runs
 
 
@@ -48,6 +49,11 @@ def test_the_index_says_what_the_documents_say(results: Path) -> None:
     assert read_history(results, use_index=False).runs == cold.runs
     cases = {id(run.case) for run in warm.runs}
     assert len(cases) == 2  # shared
+
+
+def test_the_index_holds_every_field_of_a_run() -> None:
+    """Else what has another one would be read anew each time."""
+    assert set(history._Document.__struct_fields__) == set(Run.__struct_fields__)
 
 
 def test_new_changed_and_removed_documents(results: Path) -> None:

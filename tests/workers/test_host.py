@@ -41,9 +41,9 @@ def test_guest_time_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> Non
     times = psutil.cpu_times()
     if not hasattr(times, "guest"):
         pytest.skip("this system does not tell of guests")
-    told = times._replace(user=100.0, guest=80.0, guest_nice=5.0)
-    other = sum(told) - told.guest - told.guest_nice
-    monkeypatch.setattr(psutil, "cpu_times", lambda: told)
+    reported = times._replace(user=100.0, guest=80.0, guest_nice=5.0)
+    other = sum(reported) - reported.guest - reported.guest_nice
+    monkeypatch.setattr(psutil, "cpu_times", lambda: reported)
     assert host._processor_times()[0] == pytest.approx(other)
 
 

@@ -10,12 +10,6 @@ from gaudi_perf.accelerators.base import Finding
 def check_cpu(torch: str, compiler: str | None) -> Iterator[Finding]:
     """What it means that this PyTorch (its version, empty if it is not installed) and this C++ compiler are here."""
     yield Finding("devices", "ok", "no accelerator: stand-in shapes are measured on the CPU")
-    if torch:
-        yield Finding("PyTorch", "ok", torch)
-    else:
-        yield Finding("PyTorch", "unfit", "is not installed", "pip install -e .")
-    if compiler:
-        yield Finding("C++ compiler", "ok", compiler)
-    else:
-        found = "none, so the cases with graphs are skipped"
-        yield Finding("C++ compiler", "warning", found, "apt install g++, or set CXX")
+    yield Finding.present("PyTorch", torch, "pip install -e .")
+    missing = "none, so the cases with graphs are skipped"
+    yield Finding.present("C++ compiler", compiler, "apt install g++, or set CXX", missing, "warning")

@@ -41,9 +41,7 @@ class CudaAccelerator(Accelerator):
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """Devices in the order of nvidia-smi; what is compiled is kept between runs.
-
-        Raises:
-            UserError: the environment variable of the step names none.
+        Raises UserError if the environment variable of the step names none.
         """
         own = {**compiler_environment(directory), STEP: step_name(), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**super().environment(group, directory), **own}

@@ -118,9 +118,7 @@ class CudaEngine(TorchEngine):
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         """Complete a batch; what is captured knows no padding, so without graphs only.
-
-        Raises:
-            UserError: the variant has graphs.
+        Raises UserError if the variant has graphs.
         """
         if self._prepared()[0].graphs:
             raise UserError("on a GPU batches are completed without graphs so far: add --eager")

@@ -49,12 +49,8 @@ class NvmlUnavailable(Exception):
 
 @dataclass(frozen=True)
 class NvmlFacts:
-    """How a GPU is driven and set.
-
-    Attributes:
-        cuda: the newest CUDA that the driver can run.
-        settings: what the latency depends on, by name; without what is not reported.
-        nvlinks: how many NVLinks of the GPU are up; None where it has none or does not report it.
+    """How a GPU is driven and set: the newest CUDA that the driver can run, what the latency depends on, by name, and
+    how many of its NVLinks are up. What is not reported is None or not there.
     """
 
     driver: str = "unknown"
@@ -68,9 +64,7 @@ class Nvml:
 
     def __init__(self) -> None:
         """Open it.
-
-        Raises:
-            NvmlUnavailable: nvidia-ml-py is not installed, or there is no driver.
+        Raises NvmlUnavailable if nvidia-ml-py is not installed, or there is no driver.
         """
         try:
             import pynvml

@@ -38,9 +38,7 @@ DEFAULT_STEP = "fused-decode-compiled"
 
 def step_name() -> str:
     """Which of ``STEPS`` is captured.
-
-    Raises:
-        UserError: the environment variable names none.
+    Raises UserError if the environment variable names none.
     """
     chosen = os.environ.get(STEP) or DEFAULT_STEP
     if chosen not in STEPS:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gaudi_perf.accelerators.base import Finding, Found
-from gaudi_perf.accelerators.cpu.health import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed
 from gaudi_perf.accelerators.hpu.accelerator import HpuAccelerator
@@ -43,16 +42,11 @@ class EmulatedGaudi(HpuAccelerator):
         return Found(self.name, DEVICES)
 
     def health(self) -> Iterator[Finding]:
-        _, pytorch, built_by = check_cpu(installed("torch"), compiler())
         yield Finding("devices", "ok", f"{DEVICES} x {self.name}; its times say nothing about a Gaudi")
-        yield pytorch
-        if built_by.status != "ok":
-            found = "none, so the emulated device cannot be built"
-            built_by = Finding("C++ compiler", "unfit", found, built_by.remedy)
-        yield built_by
-        optimum = installed("optimum-habana")
-        remedy = "" if optimum else 'pip install -e ".[hpu]"'
-        yield Finding("optimum-habana", "ok" if optimum else "unfit", optimum or "is not installed", remedy)
+        yield Finding.present("PyTorch", installed("torch"), "pip install -e .")
+        missing = "none, so the emulated device cannot be built"
+        yield Finding.present("C++ compiler", compiler(), "apt install g++, or set CXX", missing)
+        yield Finding.present("optimum-habana", installed("optimum-habana"), 'pip install -e ".[hpu]"')
 
     def of_stack(self, environment: Mapping[str, str]) -> EmulatedGaudi:
         synapse = environment.get(SYNAPSE_VARIABLE, self.emulation.synapse)
@@ -60,9 +54,7 @@ class EmulatedGaudi(HpuAccelerator):
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """A pretended server in the group's private directory, and what the Gaudi's engine wants.
-
-        Raises:
-            UserError: the emulation is not there, cannot be built, or does not know the release.
+        Raises UserError if the emulation is not there, cannot be built, or does not know the release.
         """
         try:
             from emulated_gaudi.control import build, environment
@@ -86,9 +78,7 @@ class EmulatedGaudi(HpuAccelerator):
 
     def announce(self, case: Case) -> None:
         """Let the emulation know which case comes, since faults may ask for what it cannot see.
-
-        Raises:
-            UserError: the file of faults is not one.
+        Raises UserError if the file of faults is not one.
         """
         configuration, workload = case.configuration, case.workload
         self._set_faults(

@@ -179,9 +179,7 @@ def _grown(before: dict[str, float]) -> dict[str, float]:
 @functools.cache
 def adapt_transformers() -> None:
     """Have optimum-habana replace parts of transformers, once.
-
-    Raises:
-        UserError: it is not installed.
+    Raises UserError if it is not installed.
     """
     leave_out_scikit_learn()
     try:

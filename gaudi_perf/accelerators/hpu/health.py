@@ -33,14 +33,8 @@ _HABANA = Vendor(
 
 @dataclass(frozen=True)
 class GaudiFacts:
-    """A server with Gaudis.
-
-    Attributes:
-        hl_smi: whether there is such a program.
-        versions: of installed components.
-        lazy_mode: PT_HPU_LAZY_MODE of this process, or None if it is not set.
-        huge_pages: how many are reserved, or None where the system does not report it.
-        memory_available: of the host, in bytes.
+    """A server with Gaudis: whether it has hl-smi, PT_HPU_LAZY_MODE of this process (None if it is not set), reserved
+    huge pages (None where the system does not report them), and the host's free memory in bytes.
     """
 
     hl_smi: bool = False

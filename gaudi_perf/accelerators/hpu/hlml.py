@@ -14,9 +14,7 @@ _POWER, _THERMAL = 1 << 0, 1 << 1  # HLML_CLOCKS_THROTTLE_REASON_* of hlml.h
 @contextlib.contextmanager
 def opened() -> Iterator[Any]:
     """The module pyhlml with its library opened, and closed at the end.
-
-    Raises:
-        Exception: of any kind; ImportError, or pyhlml's own where the driver's library is not there.
+    Raises ImportError, or what pyhlml raises where the driver's library is not there.
     """
     # pyhlml warns of its own renamings, and prints where the library is not there.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -33,9 +31,7 @@ def opened() -> Iterator[Any]:
 
 def throttle_reasons(hlml: Any, device: Any) -> list[str]:
     """Why a device runs slower than it could; empty if it does not.
-
-    Raises:
-        Exception: pyhlml's own, where the device does not report it.
+    Raises what pyhlml raises where the device does not report it.
     """
     mask = int(hlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
     return [name for bit, name in ((_POWER, "power"), (_THERMAL, "thermal")) if mask & bit]

@@ -86,8 +86,7 @@ class PageBuilder:
         self._environments = Environments()
         self._reports = sorted(self.session.cases, key=_worst_first)
         stacks = {one.stack.name: one.stack for trend in self.trends.values() for one in trend.sessions}
-        for baseline in self.baselines.by_label.values():
-            stacks.setdefault(baseline.stack.name, baseline.stack)
+        stacks = self.baselines.stacks | stacks
         for runs in self.runs.values():
             stacks.update({run.stack.name: run.stack for run in runs})
         self._stacks = sorted(stacks, key=lambda name: (stacks[name].kind, stacks[name].order))

@@ -37,6 +37,7 @@ def render_words(title: str, tables: Sequence[Words]) -> bytes:
             table.columns,
             [[harmless(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in table.rows],
             [harmless(note) for note in table.notes],
+            table.right,
         )
         for table in tables
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,7 @@ from gaudi_perf.reports.site import data
 from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
-from gaudi_perf.vocabulary.baseline import comparability_of
 from gaudi_perf.vocabulary.note import Note
-from gaudi_perf.vocabulary.run import differences
 from gaudi_perf.vocabulary.stack import stack_changes
 
 SPARK = 40
@@ -174,10 +172,10 @@ class SiteBuilder:
                 levels.setdefault(name, {}).setdefault(index, []).extend(self._points["level"][here].tolist())
                 sessions.setdefault(name, set()).update(self._session[here].tolist())
         order = dict(self._stack_order)
-        for label, baseline in self._stored.by_label.items():
-            order.setdefault(baseline.stack.name, (baseline.stack.kind, baseline.stack.order))
-            for index, level in self._stored_levels(label):
-                levels.setdefault(baseline.stack.name, {}).setdefault(index, [level])
+        for name, stack in self._stored.stacks.items():
+            order.setdefault(name, (stack.kind, stack.order))
+        for name, index, level in self._stored_levels():
+            levels.setdefault(name, {}).setdefault(index, [level])
         return [
             data.Release(
                 name=harmless(name),
@@ -297,21 +295,15 @@ class SiteBuilder:
             since=changed_since(happened.changes[-1]) if happened.changes else "",
         )
 
-    def _stored_levels(self, label: str) -> list[tuple[int, float]]:
-        """Levels of a baseline, with the trends that could be compared with them."""
-        baseline = self._stored.by_label[label]
-        ids: dict[str, list[int]] = {}
+    def _stored_levels(self) -> Iterator[tuple[str, int, float]]:
+        """Levels of baselines by the names of their stacks, with the trends that could be compared with them."""
+        trends: dict[tuple[str, str], list[int]] = {}
         for index, known in enumerate(self.records.trends):
-            if known.key.device == baseline.device.name:
-                ids.setdefault(known.key.case.id, []).append(index)
-        return [
-            (index, case.level_s)
-            for case in baseline.cases
-            for index in ids.get(case.id, ())
-            if not differences(
-                comparability_of(case, baseline.device, baseline.stack_of(case)), self.records.trends[index].key
-            )
-        ]
+            trends.setdefault((known.key.device, known.key.case.id), []).append(index)
+        for entry in self._stored.entries:
+            for index in trends.get((entry.device.name, entry.case.id), ()):
+                if not entry.differences(self.records.trends[index].key):
+                    yield entry.stack.name, index, entry.case.level_s
 
 
 def _line(session: KnownSession) -> str:

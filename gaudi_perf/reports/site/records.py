@@ -336,7 +336,7 @@ class _ChunkReader:
         """The levels of a session, and for each run id its trend and the level that it is part of."""
         groups: dict[tuple[int, int], list[Run]] = {}
         for run in runs:
-            if not run.not_usable:
+            if run.usable:
                 groups.setdefault(self._place(run), []).append(run)
         points, places = [], {}
         for (trend, stack), group in groups.items():

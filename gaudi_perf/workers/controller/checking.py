@@ -20,13 +20,10 @@ from gaudi_perf.workers.controller.group import WorkerGroup
 
 @dataclass
 class Checked:
-    """What a check came to.
+    """What a check came to: wrong outputs are ``problems``, differences by rounding ``notes``, in sentences.
 
-    Attributes:
-        trace: the logits along the run's own tokens, without samples; None where the engine gives no logits.
-        problems: wrong output, as sentences.
-        contradicts: the case whose outputs differ by more than rounding, if there is one.
-        notes: differences by rounding, as sentences.
+    ``contradicts``: the case whose outputs differ by more than rounding. The trace, without samples, is None where the
+    engine gives no logits.
     """
 
     trace: TokenTrace | None = None

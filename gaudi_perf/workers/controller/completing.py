@@ -31,12 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 class Completed(NamedTuple):
-    """What completing a dataset came to: what all completions have in common, and what was done.
-
-    Attributes:
-        before: batches that an earlier run had completed.
-        run: the batches of this one as its rounds; None if there was nothing left to do.
-    """
+    """How many batches an earlier run had completed; those of this ``run`` are its rounds, None if none were left."""
 
     header: CompletionHeader
     before: int
@@ -61,9 +56,8 @@ def complete(
 ) -> Completed:
     """Complete what is left of a dataset, or of its first ``limit`` prompts, in batches of the case's shape.
 
-    Raises:
-        GroupFailure: the worker group failed; what was completed until then is kept.
-        UserError: the dataset cannot be read, or the file not be written.
+    Raises GroupFailure if the worker group failed; what was completed until then is kept. Raises UserError if the
+    dataset cannot be read, or the file not be written.
     """
     started_at, watch = utc_now(), HostWatch.begin()
     with measurer.group_of(case) as group:
@@ -165,34 +159,26 @@ def throughput(runs: Sequence[Run]) -> tuple[float, float]:
 
 
 class TimeLeft:
-    """Estimates the time left from the batches that this run has completed, not by those of an earlier one.
+    """Estimates the time left, ``7/21 batches, 0:01:10 left``, by the batches of this run, not of an earlier one.
 
-    Args:
-        clock: the time in seconds, from any beginning.
+    The first call has what was there before. The time before the first batch is that of the warm-up, so there is an
+    estimate from the second on.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._first: dict[int, float] = {}  # when what was there before was told, and the first batch
+        self._first: dict[int, float] = {}  # when what was there before was reported, and the first batch
 
-    def seconds(self, done: int, total: int) -> float | None:
-        """The time that the rest takes, in seconds; None while that is unknown.
-
-        The first call has what was there before. The time before the first batch is that of the warm-up, so there is an
-        estimate from the second on.
-        """
+    def __call__(self, done: int, total: int) -> str:
+        """How many batches are done, and the time that the rest takes."""
         now = self._clock()
         if len(self._first) < 2:
             self._first.setdefault(done, now)
         since, begin = list(self._first.items())[-1]
-        if done == total:
-            return 0.0
-        return None if done == since else (now - begin) / (done - since) * (total - done)
-
-    def text(self, done: int, total: int) -> str:
-        """The same as text: ``7/21 batches, 0:01:10 left``."""
-        seconds = self.seconds(done, total)
-        left = "?:??:??" if seconds is None else str(timedelta(seconds=round(seconds)))
+        if done == since != total:
+            return f"{done}/{total} batches, ?:??:?? left"
+        seconds = (now - begin) / max(done - since, 1) * (total - done)
+        left = timedelta(seconds=round(seconds))
         return f"{done}/{total} batches, {left} left"
 
 

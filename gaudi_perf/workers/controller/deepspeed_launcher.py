@@ -62,14 +62,9 @@ def prepare(
 ) -> LauncherStart:
     """How to start a group on several hosts; writes what the launcher reads into the group's private directory.
 
-    Args:
-        used: each with as many slots as the group uses.
-        arguments: of an agent; the place where ranks meet follows.
-        added: environment variables of the group.
-
-    Raises:
-        UserError: the launcher's program is not installed; the first host is not this machine, or not to be reached by
-            others; something of the environment would come to other hosts as something else.
+    The hosts have as many slots as the group uses; the place where ranks meet follows the ``arguments`` of an agent.
+    Raises UserError if the launcher's program is not installed; the first host is not this machine, or not to be
+    reached by others; something of the environment would come to other hosts as something else.
     """
     program = _PROGRAMS.get(launcher)
     if program is not None and shutil.which(program) is None:
@@ -177,13 +172,7 @@ def _goes_as_it_is(name: str) -> bool:
 
 
 def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:
-    """Raise UserError if a launcher would change what it hands on as it is.
-
-    Args:
-        environment: of DeepSpeed's runner.
-        places: paths that stand in the command, by what they are.
-        launcher: one of ``hosts.LAUNCHERS``.
-    """
+    """Raise UserError if a launcher would change what it hands on as it is, or the paths that its command has."""
     kept = _KEPT.get(launcher, _KEPT_BY_MPI)
 
     def why(value: str) -> str:

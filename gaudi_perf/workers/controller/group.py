@@ -55,8 +55,6 @@ class WorkerGroup:
     Attributes:
         directory: a private directory, for the socket and the log.
         progress: takes a sentence for people, whenever the worker says what it is doing.
-        launch: how workers of its stack are started; by default by this interpreter.
-        hosts: where the devices are, if not all on this machine.
         loaded: once ``load`` has returned.
         tokenization_s: of the prepared case's prompt; None where fixed ids stand for it.
         phases_s: how long starting and loading took.
@@ -78,7 +76,6 @@ class WorkerGroup:
     _began: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """What starts and ends the processes."""
         self._processes = GroupProcesses(self.spec, self.directory, self.deadlines.host)
 
     @property
@@ -94,9 +91,7 @@ class WorkerGroup:
     def start(self) -> None:
         """Start the worker and wait until it has connected.
 
-        Raises:
-            GroupFailure: it ended, or did not connect in time.
-            UserError: what is needed to start it is not there.
+        Raises GroupFailure if it ended, or did not connect in time, UserError if what it needs is not there.
         """
         try:
             self._start()
@@ -136,8 +131,7 @@ class WorkerGroup:
 
     def load(self) -> protocol.Loaded:
         """Load the model, or raise GroupFailure."""
-        begin = time.monotonic()
-        request = protocol.Load(group=self.spec)
+        begin, request = time.monotonic(), protocol.Load(group=self.spec)
         self.loaded = self.ask(request, protocol.Loaded, phase="load", deadline=self.deadlines.load)
         self.phases_s["load"] = time.monotonic() - begin
         times = dict(self.loaded.phases_s)
@@ -149,15 +143,10 @@ class WorkerGroup:
     def ask(
         self, request: protocol.Request, kind: type[ReplyT], *, phase: str, deadline: float | None = None
     ) -> ReplyT:
-        """Send a request and wait for its reply.
+        """Send a request and wait for a reply of this kind.
 
-        Args:
-            kind: the reply that is expected.
-            phase: what to call this in a failure.
-            deadline: seconds until the group counts as hung; that of a round unless given.
-
-        Raises:
-            GroupFailure: the worker failed, died, went silent or answered something else.
+        ``deadline``: seconds until the group counts as hung; that of a round unless given.
+        Raises GroupFailure, of this phase, if the worker failed, died, went silent or answered something else.
         """
         seconds = deadline if deadline is not None else self.deadlines.round
         patience = Patience(seconds)

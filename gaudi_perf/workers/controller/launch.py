@@ -22,10 +22,9 @@ _OF_THIS_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAU
 
 @dataclass(frozen=True)
 class Launch:
-    """How the workers of a stack are started.
+    """How the workers of a stack are started; without a name, by this interpreter.
 
     Attributes:
-        name: empty for the stack of this interpreter.
         program: words that run its Python interpreter.
         environment: variables that the stack adds; nobody else gets them.
         own: whether it is this interpreter, with this environment.
@@ -83,9 +82,7 @@ class Launch:
 
 def stack_launch(name: str, file: Path, option: str) -> Launch:
     """How the workers of the stack that a file lists are started; ``option`` named it.
-
-    Raises:
-        UserError: the file is missing or malformed, does not list the stack, or its program is not there.
+    Raises UserError if the file is missing or malformed, does not list the stack, or its program is not there.
     """
     try:
         data = file.read_bytes()

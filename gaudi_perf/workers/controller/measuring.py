@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import time
 import uuid
@@ -50,15 +51,8 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
     """Measures the cases of a session, one worker group at a time.
 
     The group of a case stays for the cases that share it, so that each (model, device count) is loaded once. Use it as
-    a context manager: what it started ends with it.
-
-    Attributes:
-        directory: a private directory for sockets and logs.
-        session_id: the session that the runs belong to.
-        notify: takes a line for people about what is being done.
-        launch: how workers are started, if not by this interpreter.
-        hosts: where the devices of groups of several are, if not all on this machine.
-        model: the model of a name.
+    a context manager: what it started ends with it. ``directory`` is a private one, for sockets and logs; ``notify``
+    takes a line for people about what is being done, ``model`` gives the model of a name.
     """
 
     accelerator: Accelerator
@@ -91,9 +85,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
     def group_of(self, case: Case) -> Iterator[WorkerGroup]:
         """The worker group that holds a case's model; it is ended if something fails.
 
-        Raises:
-            GroupFailure: it died, hung or failed.
-            UserError: its accelerator cannot be used as asked.
+        Raises GroupFailure if it died, hung or failed, UserError if its accelerator cannot be used as asked.
         """
         try:
             yield self._group_for(case)
@@ -119,8 +111,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
     def steps(self, case: Case, *, one_by_one: bool = False) -> Generator[None, None, Run]:
         """The same, step by step: stops before the first round, between batches of rounds, and after the last.
 
-        Args:
-            one_by_one: whether a batch is a single round, so that another stack's rounds can be taken in turns with it.
+        ``one_by_one``: a batch is a single round, so that another stack's rounds can be taken in turns with it.
         """
         started_at = utc_now()
         try:
@@ -131,7 +122,6 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             if self.launch.own or failure is self._cannot_start:
                 raise
             named = _of_stack(failure, self.launch)
-            named.log_path = failure.log_path
             if named.phase == "start":
                 self._cannot_start = named  # other cases need not try again
             raise named from None
@@ -339,18 +329,17 @@ def joined(batches: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
 
 def _of_stack(failure: GroupFailure, launch: Launch) -> GroupFailure:
     """The failure with the name of its stack: one sentence where its worker cannot start."""
-    program = " ".join(launch.program)
+    stack, program = f"stack {launch.name!r}", " ".join(launch.program)
     missing = _MISSING_MODULE.search(failure.sentence)
     if failure.phase == "load" and missing:
-        where = f"{program}: install what gaudi-perf needs there"
-        return GroupFailure("load", f"stack {launch.name!r} has no module {missing[1]!r} ({where})", mistake=True)
-    if failure.phase != "start":
-        sentence = f"stack {launch.name!r}: {failure.sentence}"
-        return GroupFailure(failure.phase, sentence, failure.log, failure.mistake)
-    last = failure.log.strip().splitlines()[-1:]
-    sentence = f"stack {launch.name!r} cannot start its worker: {': '.join([failure.sentence, *last])}"
-    remedy = "install gaudi-perf with what it needs there" if last and "No module named" in last[0] else "mend it"
-    return GroupFailure("start", f"{sentence} ({program}: {remedy})", mistake=True)
+        sentence = f"{stack} has no module {missing[1]!r} ({program}: install what gaudi-perf needs there)"
+    elif failure.phase != "start":
+        return dataclasses.replace(failure, sentence=f"{stack}: {failure.sentence}")
+    else:
+        last = failure.log.strip().splitlines()[-1:]
+        remedy = "install gaudi-perf with what it needs there" if last and "No module named" in last[0] else "mend it"
+        sentence = f"{stack} cannot start its worker: {': '.join([failure.sentence, *last])} ({program}: {remedy})"
+    return dataclasses.replace(failure, sentence=sentence, log="", mistake=True)
 
 
 def utc_now() -> str:

@@ -23,14 +23,9 @@ class Side:
 class Passes:
     """Measures on one stack, or on two in the order ABBA: what drifts slowly meets both alike.
 
-    By default only one worker group lives at a time, for an accelerator can usually be held by one process alone.
-
-    Args:
-        sides: the stacks; the first is the one in question.
-        keep: stores a run; it counts when it is stored.
-        counted: called when another run counts.
-        rounds_in_turns: whether the worker groups of two stacks live at once and take their rounds in turns, in the
-            order ABBA, too.
+    By default only one worker group lives at a time, for an accelerator can usually be held by one process alone; with
+    ``rounds_in_turns`` those of two stacks live at once and take their rounds in that order, too. ``keep`` stores a
+    run, which counts then, and ``counted`` is called.
     """
 
     def __init__(
@@ -49,8 +44,7 @@ class Passes:
     def measure(self, cases: Sequence[Case], enough: Callable[[Case, int], bool]) -> None:
         """Measure cases that share a worker group until each has failed or needs no more runs than it has.
 
-        Raises:
-            UserError: a run could not be stored, or an accelerator cannot be used as asked.
+        Raises UserError if a run cannot be stored, or an accelerator cannot be used as asked.
         """
         done = 0
         while left := [case for case in cases if case not in self.failures and not enough(case, done)]:

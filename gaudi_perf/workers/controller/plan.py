@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """How much is measured.
+    """How much is measured: ``rounds`` as far as the budget goes, ``minimum_rounds`` whatever they cost.
 
-    Attributes:
-        rounds: timed rounds of a run, if the budget allows.
-        minimum_rounds: timed rounds that are taken whatever they cost.
-        warm_up_limit: most rounds before those that count, at least 2; if they are not steady by then, the run says so.
-        token_rounds: rounds in which the time of every token is taken.
-        budget_s: for the warm-up and the rounds of a case in a run, in seconds, from the end of the first round.
+    ``warm_up_limit``: most rounds before those that count, at least 2. In ``token_rounds`` the time of every token is
+    taken. ``budget_s``: for warm-up and rounds of a case in a run, in seconds, from the end of the first round.
     """
 
     rounds: int = 10
@@ -26,13 +22,10 @@ class MeasurementPlan:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """How long a worker group may be silent, in seconds, by phase.
+    """How long a worker group may be silent, in seconds: in its start, until it connects, in loading, in a round.
 
-    Attributes:
-        start: from the start of the process until it connects.
-        load: until the model is there.
-        round: for each generation, compilation of graphs included.
-        host: until a host of whose ranks nothing is heard counts as lost; their agents report every second.
+    A round includes the compilation of its graphs. ``host``: until a host of whose ranks nothing is heard counts as
+    lost; their agents report every second.
     """
 
     start: float = 120.0

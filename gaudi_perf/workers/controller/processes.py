@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -15,24 +16,24 @@ import psutil
 from gaudi_perf.protocol import MARK
 
 
+@dataclass(eq=False)
 class GroupFailure(Exception):
-    """A worker group died, went silent or reported a fault.
+    """A worker group died, went silent or reported a fault, in this phase.
 
     Attributes:
-        phase: what it was doing.
         log: the last lines of its log.
         mistake: whether a person can mend it (a wrong path of weights), in which case the log adds nothing.
-        log_path: where the whole log is, for as long as the session's private directory; None if there is none, or for
-            a mistake.
+        log_path: the whole log, for as long as the session's private directory; None if there is none.
     """
 
-    def __init__(self, phase: str, sentence: str, log: str = "", mistake: bool = False) -> None:
-        super().__init__(sentence)
-        self.phase = phase
-        self.sentence = sentence
-        self.log = log
-        self.mistake = mistake
-        self.log_path: Path | None = None
+    phase: str
+    sentence: str
+    log: str = ""
+    mistake: bool = False
+    log_path: Path | None = None
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 def descendants(pid: int) -> list[psutil.Process]:

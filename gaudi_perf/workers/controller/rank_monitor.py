@@ -46,11 +46,9 @@ _STOPPED_SECONDS = 2.0
 
 
 class RankMonitor:
-    """What is known of the ranks of a group.
+    """What is known of the ranks of a group; what they write goes to the log, without the agents' reports.
 
-    Args:
-        log: where everything but the agents' reports goes.
-        silence_s: how long an agent may report nothing; it does every second unless its host is gone.
+    ``silence_s``: how long an agent may report nothing; it does every second unless its host is gone.
     """
 
     def __init__(self, log: Path, silence_s: float = Deadlines.host) -> None:
@@ -96,9 +94,7 @@ class RankMonitor:
     def failure(self, phase: str, more: bool = True) -> GroupFailure | None:
         """What to raise where a rank is lost or stopped; of several the cause, as far as can be known.
 
-        Args:
-            phase: what the group is doing.
-            more: whether more may be heard: the launcher of the ranks, or one of them, lives.
+        ``more`` may be heard while the launcher of the ranks, or one of them, lives.
         """
         self._poll_children()
         now = time.monotonic()

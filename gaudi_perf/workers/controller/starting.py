@@ -38,10 +38,6 @@ class GroupProcesses:
         monitor: of the ranks, where there are several.
         meeting: the socket at whose address ranks of several hosts meet, until rank 0 has it.
         lost: whether something of the group hangs or is gone, so that it cannot be asked to end.
-
-    Args:
-        directory: the group's private directory, in which the controller's socket is.
-        silence_s: how long nothing may be heard of a rank of another host.
     """
 
     def __init__(self, spec: protocol.GroupSpec, directory: Path, silence_s: float) -> None:
@@ -71,10 +67,8 @@ class GroupProcesses:
         One device: a worker. Several of this host: a process per rank. Several hosts: DeepSpeed's launcher, which
         starts an agent per rank. In a container one agent starts the others.
 
-        Raises:
-            GroupFailure: a program cannot be started.
-            OSError: there is no room for one more file, or no more files or processes.
-            UserError: what is needed is not installed, or the hosts are not as given.
+        Raises GroupFailure if a program cannot be started, OSError if there is no room for one more file, or no more
+        files or processes, UserError if what is needed is not installed, or the hosts are not as given.
         """
         directory, ranks = self._directory, self._spec.devices
         if hosts is not None:
@@ -107,9 +101,7 @@ class GroupProcesses:
     def check(self, phase: str, wait: bool = False) -> None:
         """Raise GroupFailure if a rank, or what started them, is lost; one process is found lost by its connection.
 
-        Args:
-            phase: what the group is doing.
-            wait: whether to wait until the end of a rank is known, for something is wrong already.
+        ``wait`` until the end of a rank is known, where something is wrong already.
         """
         if self.monitor is None:
             return

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
+import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +30,13 @@ class TelemetryWatch:
         self._before: Readings | None = None
         self._lost = False
         self._answered = False
-        self._buffer = b""
-        with log.open("ab") as messages:
+        self._socket, theirs = socket.socketpair()
+        self._answers = self._socket.makefile("rb")
+        with log.open("ab") as messages, theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gaudi_perf.accelerators.sampler", "--accelerator", accelerator.name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=messages,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is the controller's to handle
@@ -48,10 +47,10 @@ class TelemetryWatch:
         self._before = self._ask(b"look\n")
 
     def begin(self) -> None:
-        """The timed rounds begin: sample from now on. Takes no time."""
+        """Sample from now on, when the timed rounds begin; takes no time."""
         if self._before is not None:
             with contextlib.suppress(OSError):
-                self._send(b"begin\n")
+                self._socket.sendall(b"begin\n")
 
     def end(self, own_pids: Collection[int]) -> Telemetry | None:
         """What was read since ``look``, with a note where that is not all; None where there never was a source."""
@@ -70,10 +69,8 @@ class TelemetryWatch:
 
     def close(self) -> None:
         """End the process."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._answers.close()
+        self._socket.close()
         try:
             self._process.wait(timeout=_POLITE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -85,30 +82,14 @@ class TelemetryWatch:
         if self._lost:
             return None
         try:
-            self._send(command)
-            answer = msgspec.json.decode(self._line(), type=Readings)
-        except (OSError, ValueError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
+            self._socket.settimeout(_DEADLINE_S)
+            self._socket.sendall(command)
+            answer = msgspec.json.decode(self._answers.readline(), type=Readings)
+        except (OSError, msgspec.DecodeError):  # it ended, is silent, or talks nonsense
             self._lost = True  # an answer that comes late would be taken for that to the next question
             return None
         self._answered = True
         return answer
-
-    def _send(self, command: bytes) -> None:
-        assert self._process.stdin is not None
-        os.write(self._process.stdin.fileno(), command)
-
-    def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        until = time.monotonic() + _DEADLINE_S
-        answers = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
-            readable, _, _ = select.select([answers], [], [], max(0.0, until - time.monotonic()))
-            chunk = os.read(answers, 1 << 16) if readable else b""
-            if not chunk:
-                raise ValueError("no answer")
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
 
 
 def telemetry_of(
@@ -122,11 +103,7 @@ def telemetry_of(
 
     Vendors' tools may list the host's process numbers while the suite runs in a container that has numbers of its own.
     Then none is known as ours, and to call one foreign would be a guess: several on a device are unclear.
-
-    Args:
-        samples: of all devices, in order of time.
-        processes: lists of all processes on all devices, each of one moment.
-        own_pids: processes of the worker group.
+    ``processes`` are lists of all processes on all devices, each of one moment.
     """
     everyone = [process for listed in processes for process in listed]
     used = {process.device for process in everyone if process.pid in own_pids}
@@ -134,7 +111,7 @@ def telemetry_of(
     unclear: list[DeviceProcess] = []
     for listed in processes if not used else ():
         counts = Counter(process.device for process in listed)
-        unclear += [process for process in listed if counts[process.device] > 1]
+        unclear += (process for process in listed if counts[process.device] > 1)
     # Where no process is known as ours, ours are on devices that have one; where none is listed at all, on any.
     held = used or {process.device for process in everyone}
     return Telemetry(

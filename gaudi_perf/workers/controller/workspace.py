@@ -25,16 +25,8 @@ _LONGEST_NOTE = 200
 class Workspace:
     """A directory that only its owner may enter (mode 0700), named after the process that made it.
 
-    Making one removes those that killed sessions left.
-
-    Attributes:
-        earlier: a sentence for each session that was killed before it could clean up.
-
-    Args:
-        parent: where; the directory for temporary files by default.
-
-    Raises:
-        UserError: none can be made there, or its path is too long for sockets.
+    Making one removes those that killed sessions left; ``earlier`` has a sentence for each. It lies in that for
+    temporary files by default. Raises UserError if none can be made there, or its path is too long for sockets.
     """
 
     def __init__(self, parent: Path | None = None) -> None:

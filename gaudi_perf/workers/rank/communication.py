@@ -18,21 +18,14 @@ from gaudi_perf.vocabulary.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-_FRAME = 16 * 1024
-"""Bytes of the first message of a document. Its length is among them, so that all but long ones need no other."""
-_LENGTH = 8
-_FITS = _FRAME - _LENGTH
 _TIMEOUT = timedelta(days=2)  # longer than any session: deadlines are the controller's
 
 
 class Communication:
     """The groups of this rank; setting them up blocks until all ranks are there.
 
-    Args:
-        backend: of the accelerator's group: gloo, hccl or nccl.
-        meeting: where ranks find each other: ``file://PATH`` (all on one host; no port is opened but gloo's on the
-            loopback interface) or ``tcp://ADDRESS:PORT``, of rank 0's host.
-        listener: at rank 0 of a ``tcp:`` meeting, the socket that is bound to that address.
+    They meet at ``file://PATH`` (all on one host; no port is opened but gloo's on the loopback interface), or at
+    ``tcp://ADDRESS:PORT`` of rank 0's host, where ``listener`` is the socket that is bound to that address.
     """
 
     def __init__(self, backend: str, meeting: str, listener: socket.socket | None = None) -> None:
@@ -64,34 +57,21 @@ class Communication:
 
     def broadcast(self, document: bytes | None) -> bytes:
         """The document that rank 0 has, at every rank."""
-        frame = _frame(document or b"")
-        self._dist.broadcast(frame, 0, group=self._control)
-        begin, left = _read(frame)
-        if not left:
-            return begin
-        rest = _tensor(bytes(left) if document is None else document[_FITS:])
-        self._dist.broadcast(rest, 0, group=self._control)
-        return begin + bytes(rest.numpy().tobytes())
+        length = _number(len(document or b""))
+        self._dist.broadcast(length, 0, group=self._control)
+        content = _tensor(bytes(int(length)) if document is None else document)
+        self._dist.broadcast(content, 0, group=self._control)
+        return bytes(content.numpy().tobytes())
 
     def gather(self, document: bytes) -> list[bytes]:
         """At rank 0, what every rank has, in order; at others nothing."""
-        mine = _frame(document)
-        if self.rank != 0:
-            self._dist.gather(mine, None, 0, group=self._control)
-            if len(document) > _FITS:
-                self._dist.send(_tensor(document[_FITS:]), 0, group=self._control)
-            return []
-        frames = [_frame(b"") for _ in range(self.ranks)]
-        self._dist.gather(mine, frames, 0, group=self._control)
-        return [document, *(self._whole(rank, frames[rank]) for rank in range(1, self.ranks))]
-
-    def _whole(self, rank: int, frame: torch.Tensor) -> bytes:
-        begin, left = _read(frame)
-        if not left:
-            return begin
-        rest = _tensor(bytes(left))
-        self._dist.recv(rest, rank, group=self._control)
-        return begin + bytes(rest.numpy().tobytes())
+        lengths = [_number(0) for _ in range(self.ranks)]
+        self._dist.all_gather(lengths, _number(len(document)), group=self._control)
+        longest = int(max(lengths))
+        contents = [_tensor(bytes(longest)) for _ in range(self.ranks)] if self.rank == 0 else None
+        self._dist.gather(_tensor(document.ljust(longest, b"\0")), contents, 0, group=self._control)
+        found = zip(contents or [], lengths, strict=False)
+        return [bytes(content.numpy().tobytes())[: int(length)] for content, length in found]
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -105,20 +85,13 @@ class Communication:
 def _tensor(document: bytes) -> torch.Tensor:
     import torch
 
-    return torch.frombuffer(bytearray(document), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(document or b"\0"), dtype=torch.uint8)[: len(document)]
 
 
-def _frame(document: bytes) -> torch.Tensor:
-    """The length of a document, and as much of it as fits."""
-    begin = len(document).to_bytes(_LENGTH, "big") + document[:_FITS]
-    return _tensor(begin.ljust(_FRAME, b"\0"))
+def _number(value: int) -> torch.Tensor:
+    import torch
 
-
-def _read(frame: torch.Tensor) -> tuple[bytes, int]:
-    """What a frame has of a document, and how many bytes are still to come."""
-    data = bytes(frame.numpy().tobytes())
-    length = int.from_bytes(data[:_LENGTH], "big")
-    return data[_LENGTH : _LENGTH + length], max(0, length - _FITS)
+    return torch.tensor([value])
 
 
 def _interface_towards(address: str) -> str:

@@ -23,8 +23,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the one that started it ends (Linux); end if that is gone already.
 
-    Args:
-        parent: that process; 0 if another one, for instance a container's, stands between.
+    ``parent`` is 0 if another process, for instance a container's, stands between.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

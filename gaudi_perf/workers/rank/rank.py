@@ -35,12 +35,7 @@ class Rank(Worker):
     """Answers requests together with the other ranks, which it meets when it has imported what the engine needs.
 
     A failure ends this rank. The others may wait for it in a collective for ever: the controller notices its end, and
-    ends them.
-
-    Args:
-        engine: the name of the accelerator.
-        meeting: see ``Communication``, as ``listener``.
-        send: sends a reply to the controller; at ranks other than 0 it may do nothing.
+    ends them. ``meeting`` and ``listener`` are those of ``Communication``.
     """
 
     def __init__(self, engine: str, meeting: str, send: Send, listener: socket.socket | None = None) -> None:
@@ -57,7 +52,7 @@ class Rank(Worker):
         self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
         barrier = self.communication.barrier
-        super().__init__(send, barrier, made, lambda group, told: fetched_once_per_host(group, barrier, told))
+        super().__init__(send, barrier, made, lambda group, progress: fetched_once_per_host(group, barrier, progress))
 
     def answer(self, request: protocol.AnyRequest) -> protocol.AnyReply:
         """At rank 0: pass on what the controller asks, unless it answers alone; the reply of all."""

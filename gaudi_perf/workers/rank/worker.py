@@ -35,13 +35,10 @@ Fetch = Callable[[protocol.GroupSpec, Callable[[str], None]], protocol.GroupSpec
 
 
 class Worker:
-    """Answers requests with the engine of its group.
+    """Answers requests with the engine of its group, by default a new one of the accelerator.
 
-    Args:
-        align: called before each timed generation; where there are several ranks, it waits for all.
-        engine: what to load the model into; by default a new one of the accelerator.
-        fetch: gets the hub's files before a model is loaded, and returns the group with their directory; by default
-            whatever reads them does.
+    ``align`` is called before each timed generation; where there are several ranks, it waits for all. ``fetch`` gets
+    the hub's files before a model is loaded, and returns the group with their directory; else whatever reads them does.
     """
 
     def __init__(
