@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-from gaudi_perf.vocabulary.workload import DTYPES
 
 if TYPE_CHECKING:
     from gaudi_perf.protocol import Weights
@@ -119,6 +118,8 @@ def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def _workload(text: str) -> Mapping[str, Any]:
+    from gaudi_perf.vocabulary.workload import DTYPES  # with msgspec, which the command line starts without
+
     meaning = "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32, each once, and ; between workloads"
     found: dict[str, Any] = {}
     for part in text.split(","):
