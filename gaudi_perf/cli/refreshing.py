@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,13 +17,15 @@ from gaudi_perf.cli.common import (
     json_option,
     left_out,
     results_option,
+    shown,
 )
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
+from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES, SESSIONS_KEPT
 
 if TYPE_CHECKING:
     from gaudi_perf.stores.refresh import RefreshPlan
+    from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
 
@@ -36,29 +38,46 @@ _minimum_runs = click.option(
 )
 
 
+_results = click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+_sessions = click.option(
+    "--sessions",
+    type=click.IntRange(min=1, max=100),
+    default=SESSIONS_KEPT,
+    show_default=True,
+    help="Of how many sessions a case keeps the runs.",
+)
+_accept_spread = click.option(
+    "--accept-spread", is_flag=True, help="Store runs that lie further apart than the noise of their case explains."
+)
+
+
 @click.command(cls=Command)
-@click.argument("results", type=click.Path(path_type=Path))
+@_results
 @json_option
 @case_option
 @_minimum_runs
+@_sessions
+@_accept_spread
 @baselines_option
 @results_option
-def diff(results: Path, as_json: bool, case: str, minimum_runs: int, baselines_dir: Path, results_dir: Path) -> None:
+def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_dir: Path, **asked: Any) -> None:
     """Say what a refresh from RESULTS would change; nothing is written.
 
-    RESULTS is a results directory, the directory of one session, or one run document. Every case gets a line: its new
-    level against the current one and against the best one ever accepted, or why it would be refused. Exit status 1 if
-    one would be, as of refresh.
+    RESULTS are directories of sessions, or a results directory, of which the newest session that came to its end
+    counts, or run documents. Every case gets a line: its new level against the current one and against the best one
+    ever accepted, or why it would be refused; its runs, and how far they lie apart. Exit status 1 if one would be, as
+    of refresh.
 
     Examples:
       gaudi-perf baselines diff results
       gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
     """
-    _conclude(_plan(results, case, minimum_runs, None, baselines_dir, results_dir), [], "would accept", as_json)
+    plan = _plan(results, baselines_dir, results_dir, **asked)
+    _conclude(plan, [], "would accept", as_json)
 
 
 @click.command(cls=Command)
-@click.argument("results", type=click.Path(path_type=Path))
+@_results
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option(
@@ -71,34 +90,40 @@ def diff(results: Path, as_json: bool, case: str, minimum_runs: int, baselines_d
 @json_option
 @case_option
 @_minimum_runs
+@_sessions
+@_accept_spread
 @baselines_option
 @results_option
 def refresh(
-    results: Path,
-    accept_regression: str | None,
+    results: tuple[Path, ...],
     dry_run: bool,
     markdown_file: Path | None,
     as_json: bool,
-    case: str,
-    minimum_runs: int,
     baselines_dir: Path,
     results_dir: Path,
+    **asked: Any,
 ) -> None:
     """Make what was measured the new level of its cases.
 
-    Only valid, steady runs of one stack and host class count, and it takes several. Cases that were not run stay as
-    they are. A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than
-    {tolerance} slower. It is refused unless --accept-regression says why; the reason stays in the file with date and
-    ratio. Exit status 1 if a case was refused; the others are written.
+    RESULTS are directories of sessions, or a results directory, of which the newest session that came to its end
+    counts, or run documents. Only valid, steady runs of one stack and host class count, and it takes several, that lie
+    no further apart than the noise of their case explains. Cases that were not run stay as they are.
+
+    A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than
+    {tolerance} slower.
+    It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. A session at
+    the same level is added to those that are stored, until there are enough. Exit status 1 if a case was refused; the
+    others are written.
 
     Examples:
       gaudi-perf baselines refresh results --dry-run
       gaudi-perf baselines refresh results
+      gaudi-perf baselines refresh results/20260131T235959.123456Z-1a2b3c4d results/20260201T235959.123456Z-5e6f7a8b
       gaudi-perf baselines refresh results --case 8x --accept-regression "slower collectives, mended in 1.25"
     """
     from gaudi_perf.stores.refresh import apply
 
-    plan = _plan(results, case, minimum_runs, accept_regression, baselines_dir, results_dir)
+    plan = _plan(results, baselines_dir, results_dir, **asked)
     if not dry_run:
         plan = apply(plan)
     if markdown_file is not None:
@@ -113,23 +138,56 @@ def refresh(
 
 
 def _plan(
-    results: Path, case: str, minimum_runs: int, accept_regression: str | None, baselines_dir: Path, results_dir: Path
+    results: Sequence[Path],
+    baselines_dir: Path,
+    results_dir: Path,
+    *,
+    case: str,
+    minimum_runs: int,
+    sessions: int,
+    accept_spread: bool,
+    accept_regression: str | None = None,
 ) -> RefreshPlan:
     from gaudi_perf.judging import NoiseHistory, refresh_verdicts
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.refresh import plan_refresh
     from gaudi_perf.stores.results import read_runs
 
-    read, store = read_runs(results), BaselineStore(baselines_dir)
-    left_out(read.problems)
-    if not read.runs:
-        raise UserError(f"{results}: holds no run that can be read: name a results directory, or measure first")
-    runs = [run for run in read.runs if case in run.case.id]
+    store = BaselineStore(baselines_dir)
+    found: list[Run] = []
+    for path in results:
+        read = read_runs(_session_of(path))
+        left_out(read.problems)
+        if not read.runs:
+            raise UserError(f"{path}: holds no run that can be read: name a results directory, or measure first")
+        found += read.runs
+    runs = [run for run in found if case in run.case.id]
     if not runs:
-        there = ", ".join(sorted({run.case.id for run in read.runs}))
-        raise UserError(f"--case {case}: no run in {results} is of such a case; there are: {there}")
-    judged = refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store))
-    return plan_refresh(store, runs, minimum_runs=minimum_runs, accept_regression=accept_regression, judged=judged)
+        there = ", ".join(sorted({run.case.id for run in found}))
+        where = ", ".join(map(str, results))
+        raise UserError(f"--case {case}: no run in {where} is of such a case; there are: {there}")
+    return plan_refresh(
+        store,
+        runs,
+        minimum_runs=minimum_runs,
+        accept_regression=accept_regression,
+        judged=refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store)),
+        accept_spread=accept_spread,
+        sessions_kept=sessions,
+    )
+
+
+def _session_of(path: Path) -> Path:
+    """Of a results directory the newest session that came to its end; else what was named."""
+    from gaudi_perf.stores.results import RUN_PREFIX, ResultsStore
+
+    store = ResultsStore(path)
+    if not path.is_dir() or any(path.glob(f"{RUN_PREFIX}*.json")) or not store.sessions():
+        return path
+    name, unended = store.newest_ended()
+    left_out([f"session {other} is newer, and never came to its end" for other in unended])
+    click.echo(shown(f"session {name}: the newest of {path} that came to its end"), err=True)
+    return path / name
 
 
 def _conclude(plan: RefreshPlan, written: Sequence[str], verb: str, as_json: bool) -> None:

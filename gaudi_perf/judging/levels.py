@@ -9,6 +9,8 @@ from gaudi_perf.judging.case import CaseJudge, Judgement, Rules
 from gaudi_perf.judging.evidence import evidence_against_baselines
 from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.judging.noise import NoiseHistory
+from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.statistics.noise import NoisePrior, allowed_range
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import JudgedLevel
 from gaudi_perf.vocabulary.configuration import Case
@@ -54,8 +56,18 @@ def refresh_verdicts(
     for case, one in judged.items():
         verdicts = [added[case], *one.verdicts] if case in added else one.verdicts
         latency = next(verdict for verdict in verdicts if verdict.metric == LATENCY)
-        found[case] = JudgedLevel(latency, _other_regressions(verdicts), _other_regressions(one.others))
+        worse, noted = _other_regressions(verdicts), _other_regressions(one.others)
+        found[case] = JudgedLevel(latency, worse, noted, _allowed_range(alike[case], history))
     return found
+
+
+def _allowed_range(runs: Sequence[Run], history: NoiseHistory | None) -> float:
+    """How far these runs may lie apart by the noise that is known of the case, or assumed."""
+    estimate = None
+    if history is not None:
+        sessions = {run.session_id for run in runs}
+        estimate = history.estimate(runs[-1].comparability, runs[-1].stack, sessions, probes=False)
+    return allowed_range([sample_of(run) for run in runs], NoisePrior() if estimate is None else estimate.prior)
 
 
 def _other_regressions(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:

@@ -103,6 +103,8 @@ class RefreshedCase(Document, frozen=True, kw_only=True):
     """What a refresh does to a case of a baseline like ``gaudi2/synapse-1.24.0``, and the same as a sentence.
 
     ``ratio``: of the new level to the level before. ``accepted``: whether it is written, or stands already as it is.
+    ``runs``: how many runs of the new level can be used, of how many ``sessions``. ``runs_apart``: by how much the
+    slowest run exceeds the fastest, as a share.
     """
 
     baseline: str
@@ -111,6 +113,9 @@ class RefreshedCase(Document, frozen=True, kw_only=True):
     level_s: float | None
     ratio: float | None
     accepted: bool
+    runs: int
+    sessions: int
+    runs_apart: float | None
     text: str
 
 
@@ -276,6 +281,9 @@ def refresh_answer(changes: Sequence[CaseChange], written: Sequence[str]) -> Ref
             level_s=one.level_s,
             ratio=one.ratio,
             accepted=one.written,
+            runs=one.runs,
+            sessions=one.sessions,
+            runs_apart=one.apart,
             text=level_change(one),
         )
         for one in changes

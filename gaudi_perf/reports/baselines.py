@@ -11,6 +11,7 @@ from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, l
 from gaudi_perf.stores.changes import CaseChange
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Entry, Published
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
+from gaudi_perf.vocabulary.run import runs_apart
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
 _UNKNOWN = "-"
@@ -67,13 +68,13 @@ def description(baseline: Baseline) -> Words:
     notes: list[str] = []
     what: dict[str, list[str]] = {}
     for case in baseline.cases:
-        medians = [run.level_s for run in case.runs]
+        apart = runs_apart(case.runs)
         rows.append(
             (
                 case.id,
                 seconds(case.level_s),
-                str(len(medians)) if medians else _UNKNOWN,
-                percent(max(medians) / min(medians) - 1) if len(medians) > 1 else _UNKNOWN,
+                str(len(case.runs)) if case.runs else _UNKNOWN,
+                _UNKNOWN if apart is None else percent(apart),
                 _UNKNOWN if case.anchor is None else change(case.level_s / case.anchor.latency_s),
                 case.provenance,
             )

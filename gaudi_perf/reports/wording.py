@@ -303,6 +303,14 @@ def _outcome(change: CaseChange) -> list[str]:
         parts.append(f"accepted: {change.stored_reason}")
     if change.judged is not None and change.judged.noted:
         parts.append(f"{regressions(change.judged.noted)} (it does not gate)")
+    if change.runs:
+        apart = "" if change.apart is None else f", {percent(change.apart)} apart"
+        of = f"{counted(change.runs, 'run')} of {counted(change.sessions, 'session')}{apart}"
+        parts.append(of)
+        if change.written and not change.stored_sessions:
+            parts.append("the entry stays as it is")
+        elif change.stored_sessions > change.sessions:
+            parts.append(f"the entry then has {counted(change.stored_sessions, 'session')}")
     return parts
 
 

@@ -28,6 +28,11 @@ _OF_GROUP = ("start", "load")
 """Phases of a group; those that begin like one are its parts (``start: imports``), reported beside it."""
 
 
+MOST_REPLACED = 3
+"""So many runs that never became steady are measured once more where baselines are refreshed, which takes steady ones;
+of a case that is never steady no more runs would be."""
+
+
 class SessionJudge:
     """Keeps what was judged, and the false-alarm rate that all cases share."""
 
@@ -50,6 +55,9 @@ class SessionJudge:
             limit = max(0.0, settings.budget_s - (begin - self._started)) * share
 
         def enough(case: Case, done: int) -> bool:
+            if settings.refresh_baselines and not settings.as_it_takes:
+                unsteady = sum(not run.steady and run.valid for run in sides[0].get(case, ()))
+                return done >= settings.runs + min(unsteady, MOST_REPLACED)
             if not settings.as_it_takes or done == 0:
                 return done >= settings.runs
             spent = time.monotonic() - begin

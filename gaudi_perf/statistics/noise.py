@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from gaudi_perf.statistics.sample import (
     FloatArray,
@@ -15,6 +16,7 @@ from gaudi_perf.statistics.sample import (
     all_known,
     by_session,
     levels,
+    median_error,
     robust_spread,
     round_spread,
     scatter_within,
@@ -173,6 +175,26 @@ def _learn_shift(
     precision = 1 / default.shift_uncertainty**2 + float(shifts @ shifts) / error**2
     weighted = default.shift_coefficient / default.shift_uncertainty**2 + float(shifts @ changes) / error**2
     return weighted / precision, 1 / math.sqrt(precision)
+
+
+_CHANCE = 0.001
+_FEWEST_FREEDOM = 10.0
+"""What is assumed, or taken from the rounds, of the spread between runs is worth at least this."""
+_MOST_APART = 0.5
+"""Runs that lie further apart than this are no one level, however noisy a machine is known to be."""
+
+
+def allowed_range(samples: Sequence[RunSample], usual: NoisePrior) -> float:
+    """By how much the slowest of these runs may exceed the fastest, as a share, if they are of one level: more happens
+    once in a thousand times by the usual noise and the noise of their rounds (Tukey's range, bounded by pairs).
+    """
+    if len(samples) < 2:
+        return _MOST_APART
+    several = len(by_session(samples)) > 1
+    spread = math.hypot(run_spread_prior(samples, usual, median_error(samples)), usual.session if several else 0.0)
+    pairs = len(samples) * (len(samples) - 1) / 2
+    quantile = float(t.isf(_CHANCE / 2 / pairs, max(usual.run_freedom, _FEWEST_FREEDOM)))
+    return min(math.expm1(min(quantile * math.sqrt(2) * spread, 1.0)), _MOST_APART)
 
 
 def run_spread_prior(samples: Sequence[RunSample], usual: NoisePrior, error: float) -> float:

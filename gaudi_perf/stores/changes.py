@@ -28,12 +28,13 @@ _KINDS: dict[VerdictKind, ChangeKind] = {
 class JudgedLevel:
     """How new runs compare with the level that a refresh would replace. A clear verdict on the latency takes the
     margin's place; ``worse`` are other metrics that gate and REGRESSED, which need a reason, too, ``noted`` those that
-    do not gate.
+    do not gate. By ``allowed_range`` the slowest run may exceed the fastest, as a share; None where that is not known.
     """
 
     latency: Verdict
     worse: tuple[Verdict, ...] = ()
     noted: tuple[Verdict, ...] = ()
+    allowed_range: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -77,6 +78,9 @@ class CaseChange:
         accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
         reason: why what is worse is accepted; None if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
+        runs: how many there are of the new level, of how many ``sessions``, and how far they lie apart
+            (``runs_apart``); None where there is none.
+        stored_sessions: of how many sessions the entry then is; 0 if it stays as it is.
     """
 
     case_id: str
@@ -89,6 +93,10 @@ class CaseChange:
     reason: str | None = None
     refused: str = ""
     notes: tuple[str, ...] = ()
+    runs: int = 0
+    sessions: int = 0
+    apart: float | None = None
+    stored_sessions: int = 0
 
     @property
     def needs_reason(self) -> bool:
@@ -139,7 +147,7 @@ def decide(
     change = CaseChange(entry.id, label, "new", entry.level_s, current, judged, reason=reason)
     if current is None:
         return replace(change, judged=None)
-    if current.own and current.case.evidence == entry.evidence:
+    if current.own and all(one in current.case.evidence for one in entry.evidence):
         return replace(change, kind="unchanged")
     ratio = entry.level_s / current.case.level_s
     kind: ChangeKind = "slower" if ratio > 1 + margin else "better" if ratio < 1 - margin else "unchanged"

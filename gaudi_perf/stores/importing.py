@@ -76,7 +76,7 @@ class Circumstances:
             if said.get(name, theirs) != theirs:
                 raise UserError(
                     f"{what}: it says {name.replace('_', ' ')} {theirs!r}, and --{name.replace('_', '-')} says "
-                    f"{said[name]!r}: leave the option out, or name what was measured"
+                    f"{said[name]!r}: name what was measured"
                 )
         fields = {**said, **file_says}
         workload = {name: fields[name] for name in Workload.__struct_fields__ if name in fields}

@@ -22,9 +22,9 @@ from gaudi_perf.stores.tokens import contradicting_cases, token_findings
 from gaudi_perf.vocabulary.baseline import AcceptedRegression, Anchor, Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
-from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TOLERANCES
-from gaudi_perf.vocabulary.run import Run, in_order
+from gaudi_perf.vocabulary.formats import counted, percent, seconds
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, SESSIONS_KEPT, TOLERANCES
+from gaudi_perf.vocabulary.run import Run, in_order, runs_apart
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
@@ -39,6 +39,8 @@ class Refresh:
         now: with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
         judged: how the new runs compare with the current ones, where that was judged.
+        accept_spread: whether runs may lie further apart than noise explains.
+        sessions_kept: of how many sessions an entry keeps the runs.
     """
 
     runs: tuple[Run, ...]
@@ -47,6 +49,8 @@ class Refresh:
     now: datetime
     margin: float
     judged: Mapping[Case, JudgedLevel] = field(default_factory=dict)
+    accept_spread: bool = False
+    sessions_kept: int = SESSIONS_KEPT
 
     @property
     def today(self) -> str:
@@ -83,6 +87,8 @@ def plan_refresh(
     now: datetime | None = None,
     margin: float = TOLERANCES[LATENCY],
     judged: Mapping[Case, JudgedLevel] | None = None,
+    accept_spread: bool = False,
+    sessions_kept: int = SESSIONS_KEPT,
 ) -> RefreshPlan:
     """Say what a refresh would write and what it refuses; see ``Refresh``. Nothing is written.
     Raises UserError if an option makes no sense, or a baseline file that is concerned is malformed.
@@ -98,7 +104,16 @@ def plan_refresh(
     ordered = tuple(in_order({run.run_id: run for run in runs}.values()))
     _require_one_stack(ordered)
     reason = None if accept_regression is None else accept_regression.strip()
-    request = Refresh(ordered, minimum_runs, reason, now or datetime.now(timezone.utc), margin, dict(judged or {}))
+    request = Refresh(
+        ordered,
+        minimum_runs,
+        reason,
+        now or datetime.now(timezone.utc),
+        margin,
+        dict(judged or {}),
+        accept_spread,
+        sessions_kept,
+    )
     return _plan(store, request)
 
 
@@ -166,18 +181,56 @@ def _case(
         entry, stack = CaseBaseline.of(usable), usable[0].stack
         current = _current(store, before, first.device, stack, entry)
         judged = request.judged.get(first.case)
-        reason = _in_doubt(request.runs, usable, current, judged)
+        reason = _too_far_apart(usable, judged, request) or _in_doubt(request.runs, usable, current, judged)
     if reason:
         return CaseChange(first.case.id, label, refused=reason, notes=left_out), None
     change = decide(entry, label, current, reason=request.accept_regression, margin=request.margin, judged=judged)
-    change = dataclasses.replace(change, notes=(*change.notes, *left_out))
+    change = dataclasses.replace(
+        change,
+        notes=(*change.notes, *left_out),
+        runs=len(usable),
+        sessions=len({run.session_id for run in usable}),
+        apart=runs_apart(usable),
+    )
     if not change.written:
         return change, None
     own = current.case if current is not None and current.own else None
-    same = own is not None and own.evidence == entry.evidence and own.token_ids == entry.token_ids
-    if own is not None and same and own.anchor is not None:
-        return change, (own, stack)
+    if own is not None and before is not None and before.stack_of(own) == stack and own.token_ids == entry.token_ids:
+        if own.anchor is not None and _seen_enough(own, entry, change, request):
+            return change, (own, stack)
+        if change.kind == "unchanged":
+            entry = replace(entry, runs=_newest_sessions([*own.runs, *entry.runs], request.sessions_kept))
+    change = dataclasses.replace(change, stored_sessions=len({run.session_id for run in entry.runs}))
     return change, (_entry(entry, stack, current, change, request), stack)
+
+
+def _seen_enough(own: CaseBaseline, entry: CaseBaseline, change: CaseChange, request: Refresh) -> bool:
+    """Whether an entry stays as it is: the runs are its own, or it has sessions enough and is clearly UNCHANGED."""
+    if all(one in own.evidence for one in entry.evidence):
+        return True
+    clearly = change.judged is not None and change.judged.latency.kind is VerdictKind.UNCHANGED
+    stored = {run.session_id for run in own.runs}
+    return clearly and change.kind == "unchanged" and len(stored) >= request.sessions_kept
+
+
+def _newest_sessions(runs: Sequence[Run], count: int) -> list[Run]:
+    """The runs of the newest sessions, by time; one that is there twice counts once."""
+    ordered = in_order({run.run_id: run for run in runs}.values())
+    newest = list(dict.fromkeys(run.session_id for run in reversed(ordered)))[:count]
+    return [run for run in ordered if run.session_id in newest]
+
+
+def _too_far_apart(usable: Sequence[Run], judged: JudgedLevel | None, request: Refresh) -> str:
+    """Why runs of one case are no one level; empty if they may be."""
+    apart, allowed = runs_apart(usable), None if judged is None else judged.allowed_range
+    if request.accept_spread or apart is None or allowed is None or apart <= allowed:
+        return ""
+    levels = sorted(run.level_s for run in usable)
+    return (
+        f"its runs lie {percent(apart)} apart ({seconds(levels[0])} to {seconds(levels[-1])}), and its noise explains "
+        f"{percent(allowed)}: find out why and measure again, or store them with gaudi-perf baselines refresh "
+        "--accept-spread"
+    )
 
 
 def _too_few(usable: int, there: int, minimum: int) -> str:

@@ -137,6 +137,19 @@ class ResultsStore:
         except OSError as error:
             raise UserError(failure_sentence(self.directory, "cannot be read", error, "nothing was read")) from None
 
+    def newest_ended(self) -> tuple[str, tuple[str, ...]]:
+        """The id of the newest session that came to its end, and newer ones that have runs and did not.
+        Raises UserError if none did.
+        """
+        unended: list[str] = []
+        for name in reversed(self.sessions()):
+            folder = self.session_directory(name)
+            if (folder / SESSION_FILE).is_file():
+                return name, tuple(unended)
+            unended += [name] if any(folder.glob(f"{RUN_PREFIX}*.json")) else []
+        there = f": name the directory of another, as {self.directory / unended[0]}" if unended else ": measure first"
+        raise UserError(f"{self.directory}: holds no session that came to its end{there}")
+
     def read_session(self, session_id: str) -> SessionRead:
         """Read one session; ``UserError`` if there is none, or one of its documents is malformed."""
         folder = self.session_directory(session_id)

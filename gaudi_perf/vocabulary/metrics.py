@@ -29,3 +29,7 @@ compiler's time depends on more than the compiler."""
 
 RUNS_FOR_BASELINES = 5
 """How many valid runs of a case a baseline is made of by default."""
+
+SESSIONS_KEPT = 5
+"""Of how many sessions a baseline keeps the runs of a case by default; one session does not see what lies between
+sessions."""

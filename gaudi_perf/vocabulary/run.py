@@ -250,6 +250,12 @@ def level_of(runs: Sequence[Run]) -> float:
     return float(median(run.level_s for run in runs))
 
 
+def runs_apart(runs: Sequence[Run]) -> float | None:
+    """By how much the level of the slowest run exceeds that of the fastest, as a share; None of fewer than two."""
+    levels = [run.level_s for run in runs]
+    return max(levels) / min(levels) - 1 if len(levels) > 1 else None
+
+
 def median_of(runs: Sequence[Run], metric: Metric) -> float | None:
     """The median of all that runs of one case measured of a metric, in its unit; None if they measured nothing."""
     values = [value for run in runs for value in run.values(metric)]

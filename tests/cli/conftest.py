@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session
 
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = PROJECT / "baselines"
@@ -68,12 +69,15 @@ StoreRuns = Callable[[Iterable[Run]], Path]
 
 @pytest.fixture
 def store_runs(tmp_path: Path) -> StoreRuns:
-    """Writes runs into a results directory."""
+    """Writes runs into a results directory, whose sessions all came to their end."""
 
     def write(runs: Iterable[Run]) -> Path:
         store = ResultsStore(tmp_path / "results")
         for run in runs:
             store.write_run(run)
+            if not (store.session_directory(run.session_id) / "session.json").exists():
+                at = run.started_at
+                store.write_session(Session(session_id=run.session_id, started_at=at, ended_at=at, cases=[]))
         return store.directory
 
     return write

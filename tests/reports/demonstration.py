@@ -59,7 +59,7 @@ class Demonstration:
                     for place, case in enumerate(self.cases)
                     for index in range(5)
                 ]
-                apply(plan_refresh(self.baselines, plan))
+                apply(plan_refresh(self.baselines, plan, sessions_kept=1))
         last = self._measured(self.sessions - 1, self.runs)
         session = Session(
             session_id=self.session_id(self.sessions - 1),

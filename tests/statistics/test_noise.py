@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, slow_share
+from gaudi_perf.statistics.noise import NoisePrior, allowed_range, learn_noise_prior, slow_share
 from gaudi_perf.statistics.sample import RunSample, levels, pooled_spread
 from gaudi_perf.statistics.verdict import compare
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -95,3 +95,27 @@ def test_a_slow_session_is_alone_and_slower() -> None:
     assert share(*usual, 1.2, *usual) == pytest.approx(1.3 / 29)
     assert share(*usual, 1.2, 1.2, *usual) == pytest.approx(0.3 / 30), "two in a row are a level"
     assert share(*usual, 0.8, *usual) == pytest.approx(0.3 / 29), "a fast one is no slow one"
+
+
+def test_runs_of_one_level_are_within_the_allowed_range() -> None:
+    rng = np.random.default_rng(31)
+    usual = NoisePrior(run=0.01, run_freedom=30)
+    for several in (False, True):
+        outside = 0
+        for _ in range(2000):
+            shifts = rng.normal(0, usual.session, 3)
+            samples = [
+                RunSample(
+                    rounds=np.exp(rng.normal(0, 0.01) + (shifts[number % 3] if several else 0.0)) * np.ones(9),
+                    session=str(number % 3 if several else 0),
+                )
+                for number in range(6)
+            ]
+            values = np.exp(levels(samples))
+            outside += bool(values.max() / values.min() - 1 > allowed_range(samples, usual))
+        assert outside <= 10  # expected: 2 at most
+
+
+def test_no_noise_makes_one_level_of_everything() -> None:
+    wild = np.exp(np.random.default_rng(1).normal(0, 0.5, 9))
+    assert allowed_range([RunSample(rounds=wild * level) for level in (1.0, 2.0, 3.0)], NoisePrior(run=1.0)) == 0.5

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import difflib
 import json
 from datetime import datetime, timezone
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.reports.wording import level_change
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import JudgedLevel
 from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Reason, Verdict, VerdictKind
@@ -51,7 +54,7 @@ def content(store: BaselineStore) -> dict[Path, bytes]:
 def test_planning_writes_nothing(store: BaselineStore) -> None:
     plan = plan_refresh(store, make_runs())
     assert [change.kind for change in plan.changes] == ["new"]
-    assert text(plan) == f"gaudi2/synapse-1.22.0 {CASE}: new at 1.00 s"
+    assert text(plan) == f"gaudi2/synapse-1.22.0 {CASE}: new at 1.00 s; 5 runs of 1 session, 2.0 % apart"
     assert not store.directory.exists()
 
 
@@ -82,11 +85,11 @@ def test_what_was_measured_is_stored(store: BaselineStore) -> None:
 def test_cases_that_were_not_run_stay_byte_by_byte(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0) + make_runs(2.0, devices=8))
     before = store.read("gaudi2", "synapse-1.22.0").cases
-    refresh(store, make_runs(1.9, devices=8))
+    refresh(store, make_runs(1.8, devices=8))
     after = store.read("gaudi2", "synapse-1.22.0").cases
     assert [case.id for case in after] == [CASE, "bloomz7b-8x-graphs-kvcache"]
     assert after[0] == before[0]
-    assert after[1].level_s == 1.9
+    assert after[1].level_s == 1.8
 
 
 def test_the_same_runs_again_change_nothing(store: BaselineStore) -> None:
@@ -112,9 +115,9 @@ def test_better_unchanged_slower_in_words(store: BaselineStore) -> None:
     )
     assert [change.kind for change in plan.changes] == ["better", "slower", "unchanged"]
     better, slower, unchanged = text(plan).splitlines()
-    assert better.endswith(f"{CASE}: 20.0 % faster than the current level (medians 1.00 s to 800 ms)")
+    assert f"{CASE}: 20.0 % faster than the current level (medians 1.00 s to 800 ms); 5 runs" in better
     assert "20.0 % slower than the current level, the best (medians 1.00 s to 1.20 s); " in slower
-    assert slower.endswith("accepted: the price of correctness")
+    assert "; accepted: the price of correctness; 5 runs" in slower
     assert "unchanged: +2.0 % against the current level, the best (medians 1.00 s to 1.02 s)" in unchanged
 
 
@@ -150,13 +153,86 @@ def test_an_accepted_regression_stays_in_the_file(store: BaselineStore) -> None:
     assert (anchor.latency_s, anchor.accepted_on) == (1.0, "2026-01-01")
 
 
+def session(number: int, level: float = 1.0, **fields: object) -> list[Run]:
+    return make_runs(level, session=f"s{number}", started_at=f"2026-01-{number:02d}T12:00:00Z", **fields)
+
+
+def judged(runs: list[Run], kind: VerdictKind) -> dict[Case, JudgedLevel]:
+    return {runs[0].case: JudgedLevel(Verdict(kind=kind, reason=Reason.TEXT, ratio=1.0))}
+
+
+def sessions_of(store: BaselineStore) -> list[str]:
+    return list(dict.fromkeys(run.session_id for run in entry(store).runs))
+
+
+def test_sessions_at_one_level_are_kept_until_there_are_enough(store: BaselineStore) -> None:
+    path = store.directory / "gaudi2" / "synapse-1.22.0.json"
+    refresh(store, session(1), on=1)
+    for number in range(2, 6):
+        before = path.read_text().splitlines()
+        runs = session(number, 1.0 + number / 1000)
+        plan = refresh(store, runs, on=number, judged=judged(runs, VerdictKind.UNCHANGED))
+        assert text(plan).endswith(f"5 runs of 1 session, 2.0 % apart; the entry then has {number} sessions")
+        changes = [line for line in difflib.ndiff(before, path.read_text().splitlines()) if line[0] in "+-"]
+        assert sum(line.startswith("-") for line in changes) <= 1  # a comma, behind the last run so far
+        assert len(changes) < 60
+    assert sessions_of(store) == ["s1", "s2", "s3", "s4", "s5"]
+    assert entry(store).level_s == pytest.approx(1.003, abs=0.001)
+
+    full, runs = content(store), session(6)
+    plan = refresh(store, runs, on=6, judged=judged(runs, VerdictKind.UNCHANGED))
+    assert text(plan).endswith("2.0 % apart; the entry stays as it is") and plan.files == ()
+    assert content(store) == full
+    refresh(store, session(3, 1.003), on=7)  # in other runs of a session that is stored
+    assert sessions_of(store) == ["s1", "s2", "s3", "s4", "s5"]
+    refresh(store, runs, on=6, judged=judged(runs, VerdictKind.INCONCLUSIVE))
+    assert sessions_of(store) == ["s2", "s3", "s4", "s5", "s6"]
+    refresh(store, session(7), on=7, sessions_kept=2)
+    assert sessions_of(store) == ["s6", "s7"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"level": 0.8}, {"level": 1.3}, {"token_ids": [9]}, {"components": {"driver": "1.22.1"}}],
+    ids=str,
+)
+def test_another_level_or_another_stack_begins_anew(store: BaselineStore, fields: dict[str, object]) -> None:
+    refresh(store, session(1))
+    refresh(store, session(2))
+    refresh(store, session(3, **fields), "known")  # type: ignore[arg-type]
+    assert sessions_of(store) == ["s3"]
+
+
+def test_an_earlier_session_is_added_too(store: BaselineStore) -> None:
+    earlier = session(1)
+    refresh(store, session(2))
+    refresh(store, earlier)
+    assert sessions_of(store) == ["s1", "s2"]
+    assert entry(store).token_ids == [3, 1, 4]
+    before = content(store)
+    assert refresh(store, earlier[:5]).files == ()
+    assert content(store) == before
+
+
+def test_runs_that_lie_too_far_apart_are_refused(store: BaselineStore) -> None:
+    runs = [make_run(level) for level in (0.35, 0.36, 0.9, 2.3, 2.4)]
+    known = refresh_verdicts(runs, store)
+    (refused,) = refresh(store, runs, judged=known).refused
+    assert "its runs lie 586 % apart (350 ms to 2.40 s), and its noise explains " in refused.refused
+    assert refused.refused.endswith("or store them with gaudi-perf baselines refresh --accept-spread")
+    assert content(store) == {}
+    assert refresh(store, runs, judged=known, accept_spread=True).refused == ()
+    ordinary = make_runs(1.0, devices=8)
+    assert refresh(store, ordinary, judged=refresh_verdicts(ordinary, store)).refused == ()
+
+
 def test_slow_ratcheting_shows_and_ends(store: BaselineStore) -> None:
     level, on = 1.0, 1
-    refresh(store, make_runs(level), on=on)
+    refresh(store, session(on, level), on=on)
     sentences = []
     while True:
         level, on = level * 1.021, on + 1
-        plan = refresh(store, make_runs(level), on=on)
+        plan = refresh(store, session(on, level), on=on, sessions_kept=1)
         sentences.append(text(plan))
         if plan.refused:
             break
@@ -164,7 +240,7 @@ def test_slow_ratcheting_shows_and_ends(store: BaselineStore) -> None:
     assert "4.2 % slower than the best (1.00 s of 2026-01-01, synapse-1.22.0)" in sentences[1]
     assert len(sentences) == 5  # 1.021 ** 5 is 10.9 % above what was accepted: twice the margin
     assert "11.0 % slower than the best" in sentences[-1] and "; refused: give the reason" in sentences[-1]
-    refresh(store, make_runs(level), "seen", on=on)
+    refresh(store, session(on, level), "seen", on=on, sessions_kept=1)
     assert entry(store).level_s == pytest.approx(level)
     assert refresh(store, make_runs(level * 1.02), on=on + 1).refused == ()
 
