@@ -21,9 +21,15 @@ def main(directory: str, devices: int, times: int, pause: float) -> None:
     for count in range(1, times + 1):
         # 40 rounds a run make the file some tens of kilobytes: a torn write would be seen.
         runs = [
-            make_run([float(count)] * 40, run_id=f"{devices}x-{count}-{index}", devices=devices) for index in range(5)
+            make_run(
+                [float(count)] * 40,
+                run_id=f"{devices}x-{count:07}-{index}",
+                session=f"session-{count:07}",
+                devices=devices,
+            )
+            for index in range(5)
         ]
-        done = apply(plan_refresh(store, runs, accept_regression=f"refresh {count}"))
+        done = apply(plan_refresh(store, runs, accept_regression=f"refresh {count}", sessions_kept=1))
         assert not done.refused, done.refused
         print(count, flush=True)
         time.sleep(pause)
