@@ -109,11 +109,10 @@ def refresh(
     counts, or run documents. Only valid, steady runs of one stack and host class count, and it takes several, that lie
     no further apart than the noise of their case explains. Cases that were not run stay as they are.
 
-    A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than
-    {tolerance} slower.
-    It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. A session at
-    the same level is added to those that are stored, until there are enough. Exit status 1 if a case was refused; the
-    others are written.
+    A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than {tolerance}
+    slower. It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. A
+    session at the same level is added to those that are stored, until there are enough. Exit status 1 if a case was
+    refused; the others are written.
 
     Examples:
       gaudi-perf baselines refresh results --dry-run

@@ -195,7 +195,8 @@ def _case(
     if not change.written:
         return change, None
     own = current.case if current is not None and current.own else None
-    if own is not None and before is not None and before.stack_of(own) == stack and own.token_ids == entry.token_ids:
+    stored = [] if before is None else [one.stack for one in before.entries() if one.case == own]
+    if own is not None and stored == [stack] and own.token_ids == entry.token_ids:
         if own.anchor is not None and _seen_enough(own, entry, change, request):
             return change, (own, stack)
         if change.kind == "unchanged":
