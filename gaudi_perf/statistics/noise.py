@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from gaudi_perf.statistics.sample import (
     FloatArray,
@@ -188,12 +187,14 @@ def allowed_range(samples: Sequence[RunSample], usual: NoisePrior) -> float:
     """By how much the slowest of these runs may exceed the fastest, as a share, if they are of one level: more happens
     once in a thousand times by the usual noise and the noise of their rounds (Tukey's range, bounded by pairs).
     """
+    from scipy.special import stdtrit
+
     if len(samples) < 2:
         return _MOST_APART
     several = len(by_session(samples)) > 1
     spread = math.hypot(run_spread_prior(samples, usual, median_error(samples)), usual.session if several else 0.0)
     pairs = len(samples) * (len(samples) - 1) / 2
-    quantile = float(t.isf(_CHANCE / 2 / pairs, max(usual.run_freedom, _FEWEST_FREEDOM)))
+    quantile = float(stdtrit(max(usual.run_freedom, _FEWEST_FREEDOM), 1 - _CHANCE / 2 / pairs))
     return min(math.expm1(min(quantile * math.sqrt(2) * spread, 1.0)), _MOST_APART)
 
 

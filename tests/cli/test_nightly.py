@@ -213,7 +213,7 @@ def test_nights(tmp_path: Path) -> None:
     first = nights.night(one=1.0, eight=0.5)
     assert first.failed == [], (tmp_path / "log").read_text()
     (proposed,) = nights.open("pulls")
-    assert "new at" not in proposed["body"] and "| new |" in proposed["body"]
+    assert "new at" not in proposed["body"] and "| new; 5 runs of 1 session" in proposed["body"]
     assert nights.github["workflows"] == [["pull_request.yml", "baselines/nightly"]]  # so that checks run on it
     nights.merge()
     stored = nights.baselines()
@@ -322,7 +322,7 @@ def test_cron_and_slurm(tmp_path: Path) -> None:
     first, last = (tmp_path / "submitted").read_text().splitlines()
     assert "--constraint=synapse-1.24" in first and "IMAGE=registry.example.com/1.24.0/ubuntu24.04/2.10.0" in first
     assert "--dependency=afterany:1" in last
-    assert "| new |" in (work / "changes.md").read_text()
+    assert "| new; 5 runs of 1 session" in (work / "changes.md").read_text()
     nights.push("First baselines")
     night(2, 1.2)
     (known,) = json.loads((work / "open.json").read_text())["open"]
