@@ -117,7 +117,7 @@ def read(path: Path) -> Faults:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Faults)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
         raise FaultsError(f"{path} is no document of faults for the emulated Gaudi: {error}") from error
 
 

@@ -108,5 +108,5 @@ def load(path: str | Path | None = None) -> Settings:
         )
     try:
         return msgspec.json.decode(Path(found).read_bytes(), type=Settings)
-    except (OSError, msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RuntimeError(f"{SETTINGS_VARIABLE} names {found}, which cannot be read: {error}") from error

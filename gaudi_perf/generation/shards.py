@@ -109,7 +109,7 @@ def _checkpoint_files(directory: Path, title: str) -> list[Path]:
         return sorted(directory.glob("*.safetensors"))
     try:
         names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(f"--weights: {index.name} of {title} is no index of weights ({error})") from None
     paths = [directory / Path(str(name)).name for name in names]
     missing = [path.name for path in paths if not path.is_file()]

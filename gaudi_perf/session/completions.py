@@ -16,8 +16,10 @@ from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.session.session import CannotRunError, PerfSession
 from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_reference, first_difference
 from gaudi_perf.stores.completions import CompletionsFile, read_completions
+from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.dataset import Dataset
+from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller.completing import complete, open_dataset, read_prompts
 from gaudi_perf.workers.controller.group import GroupFailure
@@ -53,9 +55,9 @@ def wrong_completions(session: PerfSession, model: str, path: Path) -> list[str]
             f"needs the weights of {session.settings.model(model).hub_id}: --weights hub, or --weights DIR"
         )
     try:
-        references = msgspec.json.decode(path.read_bytes(), type=References).completions
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"--reference-completions {path}: {error}") from None
+        references = decode(read_bytes(path), References, str(path)).completions
+    except UserError as error:
+        raise UserError(f"--reference-completions {error}") from None
     case = _case(session, model, len(references))
     if reason := session.why_not(case):
         raise CannotRunError(reason)

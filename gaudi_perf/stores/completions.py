@@ -144,6 +144,6 @@ def write_layout(path: Path) -> Path:
 
 
 def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
         return msgspec.json.decode(line, type=kind)
     raise UserError(f"{path}, line {number}: is no {kind.__name__}: delete the file, or mend the line")

@@ -202,11 +202,13 @@ def test_what_is_set_is_what_is_read(
         ('{"faults": [{"after_operations": 0}]}', "at least 1"),
         ('{"faults": [{"throttle": "cosmic"}]}', "cosmic"),
         ('{"fault": []}', "fault"),
+        ('{"faults": [{"when": {"\udcff": 1}}]}', "Invalid UTF-8"),
+        ('{"faults": [{"when": {"a": ' + "[" * 50_000, "recursion|invalid|str"),
     ],
 )
 def test_a_wrong_document_is_refused(text: str, named: str, tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FaultsError, match=named) as raised:
         read(path)
     assert str(path) in str(raised.value)

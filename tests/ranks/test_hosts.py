@@ -45,9 +45,21 @@ def test_a_hostfile_in_deepspeed_s_format(tmp_path: Path) -> None:
     assert found_on(hosts, None) is None
 
 
+def test_a_hostfile_may_name_the_user_and_open_mpi_s_most_slots(tmp_path: Path) -> None:
+    file = tmp_path / "hostfile"
+    file.write_text("root@10.0.0.1 slots=8 max_slots=8 # the first\nworker-1 slots=4 max_slots=8\n")
+    first, second = read_hostfile(file)
+    assert first == Host("root@10.0.0.1", 8) and first.address == "10.0.0.1"
+    assert second == Host("worker-1", 4) and second.address == "worker-1"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        ("a slots=1\nroot@a slots=2", "line 2: a stands there twice"),
+        ("@a slots=1", "is not like"),
+        ("-oProxyCommand=x@a slots=1", "is not like"),
+        ("a slots=1 max_slots=", "is not like"),
         ("worker-0", "line 1: 'worker-0' is not like"),
         ("a slots=1\na slots=2", "line 2: a stands there twice"),
         ("-oProxyCommand=x slots=1", "is not like"),

@@ -77,7 +77,7 @@ def prepare(
         )
     hostfile = directory / "hostfile"  # only what is used: not every launcher can choose
     hostfile.write_text("".join(f"{host.name} slots={host.slots}\n" for host in used))
-    address = _address_of(used[0].name)
+    address = _address_of(used[0].address)
     if address.startswith("127."):
         raise UserError(
             f"--hostfile: the first host, {used[0].name}, has the address {address} here, at which other hosts find "
@@ -107,7 +107,7 @@ def prepare(
     options = [f"--hostfile={hostfile}", f"--launcher={launcher}", f"--master_addr={address}"]
     options += [f"--master_port={port}", "--no_ssh_check", "--no_local_rank", "--log_level=error"]
     if launcher == "slurm":  # DeepSpeed chooses no hosts for it
-        names = ",".join(host.name for host in used)
+        names = ",".join(host.address for host in used)
         options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
     runner = [PARENT_DEATH, str(launch.ends_with(os.getpid())), "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
@@ -116,7 +116,7 @@ def prepare(
 
 def require_first_host(hosts: Hosts) -> None:
     """Raise UserError if the first host is not this machine."""
-    _bound(_address_of(hosts.hosts[0].name)).close()
+    _bound(_address_of(hosts.hosts[0].address)).close()
 
 
 def _address_of(name: str) -> str:
