@@ -73,6 +73,7 @@ def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
                 "ListenAddress": address, "Port": "2222", "HostKey": tmp_path / "host", "UsePAM": "no",
                 "AuthorizedKeysFile": tmp_path / "user.pub", "PidFile": "none", "StrictModes": "no",
                 "PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no",
+                "SetEnv": f"HOME={tmp_path}",  # what this user's shell does at a login may take long, or fail
             }  # fmt: skip
             words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
             servers.append(
