@@ -16,9 +16,10 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4"]
 # Only of the phase that is frozen: on a busy machine the others may take longer.
 SOON = {"load": ["--load-deadline", "3"], "warm-up": ["--round-deadline", "3"], "rounds": ["--round-deadline", "3"]}
 LONG = ["--rounds", "400", "--time-budget", "60"]
-# A process that was started in the background ignores SIGINT, and so does what it starts.
+# A process that was started in the background (or by nohup) ignores SIGINT (or SIGHUP), and so does what it starts.
 INTERRUPTIBLE = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    "import os, signal, sys; [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)]; "
+    "os.execv(sys.argv[1], sys.argv[1:])"
 )
 PHASES = {
     "load": {"phase": "load"},
