@@ -45,7 +45,7 @@ def main() -> None:
         place = Path(name)
         source = place / "prompts.txt"
         source.write_text("".join(f"prompt {n} with {'some ' * (n % 17)}words to go on from\n" for n in range(count)))
-        bare = _bare(place, source, case, count)
+        bare = _bare(source, case, count)
         next(bare)  # loads and warms up
         bare_s: list[float] = []
         suite_s: list[float] = []
@@ -80,7 +80,7 @@ def main() -> None:
     print(f"ratio of sums {sum(suite_s) / sum(bare_s):.4f}, median ratio of turns {statistics.median(ratios):.4f}")
 
 
-def _bare(place: Path, source: Path, case: Case, count: int) -> Iterator[float]:
+def _bare(source: Path, case: Case, count: int) -> Iterator[float]:
     """Seconds of each chunk of the same batches, without worker, protocol, text or file."""
     import torch
 
@@ -93,7 +93,7 @@ def _bare(place: Path, source: Path, case: Case, count: int) -> Iterator[float]:
     torch.set_num_threads(1)
     model = dummy_model(shipped_model(case.configuration.model).standin, case.workload.dtype)
     group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype=case.workload.dtype)
-    ids, _ = PromptSource(Dataset(source=str(source)), PROMPT, group, str(place / "bare")).prompts(0, count)
+    ids, _ = PromptSource(Dataset(source=str(source)), PROMPT, group).prompts(0, count)
     generation = PlainGeneration(model, NEW, kv_cache=True)
     batches = [padded(ids[at : at + BATCH], BATCH, PROMPT, 3, "cpu") for at in range(0, count, BATCH)]
     for _ in range(3):

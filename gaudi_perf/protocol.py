@@ -126,14 +126,10 @@ class Trace(Request, frozen=True, tag="trace"):
 
 
 class OpenDataset(Request, frozen=True, tag="open-dataset"):
-    """Read a dataset, whose prompts, cut to ``prompt_tokens``, are completed from now on; only rank 0 reads it.
-
-    What is made of a local file goes to ``cache``, a private directory.
-    """
+    """Read a dataset, whose prompts, cut to ``prompt_tokens``, are completed from now on; only rank 0 reads it."""
 
     dataset: Dataset
     prompt_tokens: PositiveInt
-    cache: str
 
 
 class ReadPrompts(Request, frozen=True, tag="read-prompts"):

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.stores.prompt_files import column_kinds, is_local, read_file, require_library, texts
 from gaudi_perf.vocabulary.dataset import SPLITS, Dataset, Tokens
+from gaudi_perf.vocabulary.documents import sentence
 from gaudi_perf.vocabulary.errors import UserError
 
-_KINDS = {
-    **{".csv": "csv", ".parquet": "parquet", ".txt": "text", ".text": "text"},
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
-}
 _FIRST_OWN_ID = 4  # below are BLOOM's special tokens
 _LOOKED_AT = 64
 
@@ -23,11 +21,10 @@ _LOOKED_AT = 64
 class PromptSource:
     """A column of a split of a dataset, and a way to turn it into tokens and back."""
 
-    def __init__(self, dataset: Dataset, prompt_tokens: int, group: GroupSpec, cache: str) -> None:
+    def __init__(self, dataset: Dataset, prompt_tokens: int, group: GroupSpec) -> None:
         """Reads the dataset. Prompts are cut to ``prompt_tokens``.
 
-        Dummy weights have no tokenizer: ids are made of the words. ``cache`` is a private directory for what is made of
-        a local file.
+        Dummy weights have no tokenizer: ids are made of the words.
 
         Raises:
             UserError: the dataset, split, column or tokenizer is not there.
@@ -39,15 +36,21 @@ class PromptSource:
             from gaudi_perf.generation.weights import load_tokenizer  # which imports transformers
 
             self._tokenizer = load_tokenizer(group)
-        splits = _read(dataset, cache)
-        self.split = str(dataset.split or next((name for name in SPLITS if name in splits), next(iter(splits))))
-        if self.split not in splits:
-            raise UserError(f"--split {dataset.split}: {dataset.source} has the splits {', '.join(splits)}")
-        rows = splits[self.split]
-        self.column = _column(dataset, self.split, rows)
-        self._rows = rows.select_columns([self.column])
+        option = f"--dataset {dataset.source}"
+        if is_local(dataset.source):
+            frame = read_file(Path(dataset.source), option)
+            self.split = _split(dataset, ["train"])
+            self.column = _column(dataset, self.split, column_kinds(frame))
+            self._rows: Sequence[Any] = texts(frame, self.column)
+        else:
+            splits = _of_hub(dataset, option)
+            self.split = _split(dataset, [str(name) for name in splits])
+            features = splits[self.split].features.items()
+            kinds = {str(name): str(getattr(feature, "dtype", feature)) for name, feature in features}
+            self.column = _column(dataset, self.split, kinds)
+            self._rows = splits[self.split][self.column]  # of which slices are read
         if not len(self._rows):
-            raise UserError(f"--dataset {dataset.source}: split {self.split!r} has no rows: name another with --split")
+            raise UserError(f"{option}: split {self.split!r} has no rows: name another with --split")
 
     def __len__(self) -> int:
         """How many prompts there are."""
@@ -78,8 +81,7 @@ class PromptSource:
         return [str(self._tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in token_ids]
 
     def _texts(self, first: int, count: int) -> list[str]:
-        values: list[Any] = self._rows[first : first + count][self.column]
-        return ["" if value is None else str(value) for value in values]
+        return ["" if value is None else str(value) for value in self._rows[first : first + count]]
 
     def _encode(self, text: str) -> list[int]:
         if self._tokenizer is not None:
@@ -93,31 +95,17 @@ class PromptSource:
         return text.split(maxsplit=self._prompt_tokens)[: self._prompt_tokens]
 
 
-def _read(dataset: Dataset, cache: str) -> Any:
+def _of_hub(dataset: Dataset, option: str) -> Any:
     """Every split, by name."""
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(
-            'datasets are read by the library datasets, which is not installed: pip install "gaudi-perf[datasets]"'
-        ) from None
+    require_library(option)
+    import datasets
+
     datasets.disable_progress_bars()
-    path = Path(dataset.source)
-    kind = _KINDS.get(path.suffix.lower())
     try:
-        if path.is_file():
-            if kind is None:
-                raise UserError(f"--dataset {dataset.source}: is no {', '.join(sorted(_KINDS))} file")
-            return datasets.load_dataset(kind, data_files=str(path), cache_dir=cache)
-        if kind is not None or path.is_absolute():
-            raise UserError(f"--dataset {dataset.source}: there is no such file")
         return datasets.load_dataset(dataset.source, dataset.configuration or None)
-    except UserError:
-        raise
-    except Exception as error:  # whatever a reader of foreign files raises
-        line = " ".join(str(error).split())[:300] or type(error).__name__
-        remedy = "is it whole, and of the kind that its name says?" if path.is_file() else _remedy(error)
-        raise UserError(f"--dataset {dataset.source}: cannot be read ({line}): {remedy}") from None
+    except Exception as error:  # of the library's, of its HTTP client's, of the disk's
+        reason = sentence(error) or type(error).__name__
+        raise UserError(f"{option}: cannot be read ({reason}): {_remedy(error)}") from None
 
 
 def _remedy(error: Exception) -> str:
@@ -135,8 +123,14 @@ def _remedy(error: Exception) -> str:
     return "is it a dataset of the hub, with this configuration? Name another, or a local file"
 
 
-def _column(dataset: Dataset, split: str, rows: Any) -> str:
-    kinds: dict[str, str] = {name: str(getattr(feature, "dtype", feature)) for name, feature in rows.features.items()}
+def _split(dataset: Dataset, splits: list[str]) -> str:
+    split = dataset.split or next((name for name in SPLITS if name in splits), splits[0])
+    if split not in splits:
+        raise UserError(f"--split {split}: {dataset.source} has the splits {', '.join(splits)}")
+    return split
+
+
+def _column(dataset: Dataset, split: str, kinds: dict[str, str]) -> str:
     there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     if dataset.column:
         if dataset.column not in kinds:

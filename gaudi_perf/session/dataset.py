@@ -7,6 +7,7 @@ from pathlib import Path
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.session.settings import DatasetSettings
 from gaudi_perf.stores.completions import CompletionsFile, write_layout
+from gaudi_perf.stores.prompt_files import check_file, is_local, require_library
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
@@ -34,6 +35,11 @@ def complete_dataset(
     """
     if session.settings.baseline is not None:
         raise UserError("a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack")
+    option = f"--dataset {asked.dataset.source}"
+    if is_local(asked.dataset.source):
+        check_file(Path(asked.dataset.source), option)
+    else:
+        require_library(option)
     case = dataset_case(case, asked.dataset)
     with session.reported(case, kept=path):
         session.require_runnable(case)

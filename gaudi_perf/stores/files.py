@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -87,22 +88,31 @@ def make_directory(path: Path, *, private: bool = False) -> None:
         raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file; ``UserError`` if it cannot be read, is no file (a pipe, a device: reading one may never
-    end), or has more than ``LARGEST_BYTES``.
+def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """The content of a file; raises what ``require_readable`` does."""
+    with _opened(path, largest) as file:
+        return file.read(largest)
+
+
+def require_readable(path: Path, largest: int = LARGEST_BYTES) -> None:
+    """Raise UserError if a file cannot be read, is no file (a pipe, a device: reading one may never end), or has more
+    than so many bytes.
     """
+    with _opened(path, largest):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: Path, largest: int) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
-        try:
+        with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UserError(f"{path}: is no regular file: remove it, or name another")
-            if status.st_size > LARGEST_BYTES:
-                raise UserError(f"{path}: has more than {LARGEST_BYTES >> 20} MiB, as no document has: name another")
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(LARGEST_BYTES)
-        finally:
-            os.close(descriptor)
+            if status.st_size > largest:
+                raise UserError(f"{path}: has more than {largest >> 20} MiB, which is too much to read: name another")
+            yield file
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -15,6 +15,13 @@ from gaudi_perf.vocabulary.workload import Dtype
 SPLITS = ("test", "validation", "train")
 """The splits that are looked for, in this order, where none is named."""
 
+FileKind = Literal["csv", "json", "parquet", "text"]
+FILE_KINDS: dict[str, FileKind] = {
+    **{".csv": "csv", ".parquet": "parquet", ".txt": "text", ".text": "text"},
+    **{".json": "json", ".jsonl": "json", ".ndjson": "json"},
+}
+"""What a local file holds, by the end of its name."""
+
 Tokens = Literal["tokenizer", "stand-in"]
 """Where token ids come from: the tokenizer of the weights, or ids made of the words where there is none."""
 

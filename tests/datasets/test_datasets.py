@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
@@ -28,10 +27,6 @@ ROOT = Path(__file__).parents[2]
 INJECTED = ROOT / "tests" / "injected"
 PROMPTS = [f"prompt {number} of the file, which has {'many ' * (number % 20)}words" for number in range(21)]
 FAST = ["--model", "bloomz560m", "--eager", "--new-tokens", "3", "--batch-size", "4", "--prompt-tokens", "6"]
-
-needs_datasets = pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is None, reason="datasets is not installed: the extra gaudi-perf[datasets]"
-)
 
 
 def command(place: Path, source: Path, *more: str) -> list[str]:
@@ -74,7 +69,6 @@ def whole(path: Path) -> list[Batch]:
     return found
 
 
-@needs_datasets
 def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was_killed(tmp_path: Path) -> None:
     source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
     done = run(tmp_path, source)
@@ -110,7 +104,6 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
     assert "Traceback" not in other.stderr
 
 
-@needs_datasets
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
     process = subprocess.Popen(
@@ -132,7 +125,6 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     whole(out)
 
 
-@needs_datasets
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "txt"])
 def test_kinds_of_files(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"prompts.{kind}"
@@ -152,10 +144,67 @@ def test_kinds_of_files(tmp_path: Path, kind: str) -> None:
 
 def prompt_source(place: Path, dataset: Dataset) -> PromptSource:
     group = GroupSpec(engine="cpu", model="bloomz560m", devices=1, scale="standin", dtype="bfloat16")
-    return PromptSource(dataset, 6, group, str(place / "cache"))
+    return PromptSource(dataset, 6, group)
 
 
-@needs_datasets
+def test_words_of_json_and_csv_stay_what_they_are(tmp_path: Path) -> None:
+    for name, text in (("a.csv", "text\nNA\nnone\n"), ("a.json", '[{"text": "NA"}, {"text": "none"}]')):
+        (tmp_path / name).write_text("\ufeff" + text)
+        assert prompt_source(tmp_path, Dataset(source=str(tmp_path / name))).prompts(0, 9)[1] == ["NA", "none"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.csv", None, "there is no such file"),
+        (
+            "deep.jsonl",
+            b'{"text": "a"}\n' + b"[" * 50_000,
+            r"cannot be read \(line 2: .*\): is it whole, and of the kind",
+        ),
+        ("deep.json", b'{"text": ' * 50_000, r"cannot be read \(line 1: .*recursion.*\): is it whole"),
+        ("latin.csv", b"text\n\xe9\n", "cannot be read .*is it whole"),
+        ("latin.txt", b"\xe9\n", "cannot be read .*is it whole"),
+        ("empty.csv", b"", "cannot be read .*No columns"),
+        ("a.docx", b"", r"is no \.csv, \.json, "),
+        ("numbers.csv", b"a,b\n1,2\n", r"no column of split 'train' holds strings; there are a \(int64\), b"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, name: str, content: bytes | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as found:
+        prompt_source(tmp_path, Dataset(source=str(tmp_path / name)))
+    assert len(str(found.value)) < 700 and str(found.value).isprintable()
+
+
+def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
+    """Nothing of a worker group is there: no device was looked for, no session was written."""
+    parquet = tmp_path / "a.parquet"
+    parquet.write_bytes(b"PAR1")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name in ('datasets', 'pyarrow') else find(name, *more)\n"
+    )
+    for source, sentence in (
+        (parquet, "Parquet is read by pyarrow, which is not installed: pip install pyarrow"),
+        (Path("some/news"), 'which is not installed: pip install "datasets>=4,<5", or name a file'),
+        (tmp_path / "none.csv", "there is no such file"),
+    ):
+        done = subprocess.run(
+            command(tmp_path, source),
+            cwd=ROOT,
+            env={**environment(tmp_path), "PYTHONPATH": str(hidden)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") <= 3, done.stderr
+        assert not list(tmp_path.glob("results/*")) and not (tmp_path / "out.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
@@ -169,14 +218,12 @@ def test_what_is_not_there_is_listed(tmp_path: Path, asked: dict[str, str], sent
         prompt_source(tmp_path, Dataset(source=str(csv_file(tmp_path)), **asked))
 
 
-@needs_datasets
 def test_a_mistake_is_reported_without_traceback_and_leaves_no_file(tmp_path: Path) -> None:
     done = run(tmp_path, csv_file(tmp_path), "--column", "content")
     assert done.returncode == 2 and "has in its split 'train' number (int64), prompt" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out.jsonl").exists()
 
 
-@needs_datasets
 def test_a_model_completes_a_file(tmp_path: Path) -> None:
     done = run(tmp_path, csv_file(tmp_path), "--limit", "5", engine="")
     assert done.returncode == 0, done.stderr
@@ -203,7 +250,6 @@ def test_the_log_of_a_worker_that_failed_is_kept_beside_the_results(tmp_path: Pa
     assert str(log) in (done.stdout + done.stderr).replace("\n", "")
 
 
-@needs_datasets
 def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
 
     def suite(*more: str) -> subprocess.CompletedProcess[str]:

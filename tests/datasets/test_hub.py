@@ -24,10 +24,10 @@ from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 time.sleep = lambda seconds: None  # the library waits before it asks a hub again that it cannot reach
 group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype="bfloat16")
-for asked in sys.argv[2:]:
+for asked in sys.argv[1:]:
     source, column, split = asked.split(":")
     try:
-        prompts = PromptSource(Dataset(source=source, column=column, split=split), 16, group, sys.argv[1])
+        prompts = PromptSource(Dataset(source=source, column=column, split=split), 16, group)
         print(f"{prompts.column} of {prompts.split}: {prompts.prompts(0, 9)[1]}")
     except UserError as error:
         print(f"error: {error}")
@@ -40,7 +40,7 @@ def read(place: Path, *asked: str, **variables: str) -> list[str]:
     """What comes of reading some SOURCE:COLUMN:SPLIT, a line for each."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(place / "cache"), *asked],
+        [sys.executable, "-c", PROGRAM, *asked],
         env={**kept, "HF_HOME": str(place / "home"), **variables},
         capture_output=True,
         text=True,

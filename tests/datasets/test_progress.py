@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pty
 import re
@@ -20,10 +19,6 @@ from gaudi_perf.workers.controller.completing import TimeLeft, bar
 
 ROOT = Path(__file__).parents[2]
 LEFT = r"batches, \d:\d\d:\d\d left"
-
-needs_datasets = pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is None, reason="datasets is not installed: the extra gaudi-perf[datasets]"
-)
 
 
 class Clock:
@@ -88,7 +83,6 @@ def environment() -> dict[str, str]:
     return {**kept, **injected, "TERM": "xterm", "COLUMNS": "120"}
 
 
-@needs_datasets
 @pytest.mark.parametrize("face", ["complete", "pytest"])
 def test_a_terminal_sees_a_bar_and_the_time_left(tmp_path: Path, face: str) -> None:
     ours, theirs = pty.openpty()
@@ -111,7 +105,6 @@ def test_a_terminal_sees_a_bar_and_the_time_left(tmp_path: Path, face: str) -> N
     assert "5/5 batches, 0:00:00 left" in text
 
 
-@needs_datasets
 def test_a_pipe_gets_lines_without_escapes(tmp_path: Path) -> None:
     done = subprocess.run(
         commands(tmp_path)["complete"], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
@@ -122,7 +115,6 @@ def test_a_pipe_gets_lines_without_escapes(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr and " left" not in done.stdout
 
 
-@needs_datasets
 def test_a_dataset_s_results_are_a_session_that_reports_are_made_of(tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
     command = [*commands(tmp_path)["pytest"], f"--junit-xml={junit}"]

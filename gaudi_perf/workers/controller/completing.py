@@ -107,7 +107,7 @@ def open_dataset(
     measurer: Measurer, group: WorkerGroup, dataset: Dataset, prompt_tokens: int
 ) -> protocol.DatasetOpened:
     """Have a group read a dataset, whose prompts are cut to so many tokens."""
-    request = protocol.OpenDataset(dataset=dataset, prompt_tokens=prompt_tokens, cache=str(group.directory / "dataset"))
+    request = protocol.OpenDataset(dataset=dataset, prompt_tokens=prompt_tokens)
     phase = "reading the dataset"
     return group.ask(request, protocol.DatasetOpened, phase=phase, deadline=measurer.deadlines.load)
 

@@ -199,7 +199,7 @@ class Worker:
         from gaudi_perf.generation.dataset import PromptSource
 
         assert self._group is not None
-        source = self._prompts = PromptSource(request.dataset, request.prompt_tokens, self._group, request.cache)
+        source = self._prompts = PromptSource(request.dataset, request.prompt_tokens, self._group)
         return protocol.DatasetOpened(
             column=source.column, split=source.split, rows=len(source), content=source.content, tokens=source.tokens
         )

@@ -1,0 +1,114 @@
+"""Local files of prompts: CSV, JSON Lines, Parquet and text, as data frames."""
+
+from __future__ import annotations
+
+import codecs
+import importlib.util
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gaudi_perf.stores.files import read_bytes, require_readable
+from gaudi_perf.vocabulary.dataset import FILE_KINDS, FileKind
+from gaudi_perf.vocabulary.documents import sentence
+from gaudi_perf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LARGEST_FILE = 256 << 20
+"""Bytes of a file of prompts: a million of 256 characters."""
+
+
+def is_local(source: str) -> bool:
+    """Whether a dataset is a local file, there or not; else it is looked for on the hub."""
+    path = Path(source)
+    return path.suffix.lower() in FILE_KINDS or path.is_absolute() or (path.exists() and not path.is_dir())
+
+
+def check_file(path: Path, option: str) -> FileKind:
+    """The kind of a file that can be read here, by its name; nothing of its content is read.
+
+    Args:
+        option: what to call it in an error, with its value.
+
+    Raises:
+        UserError: there is no such file, its kind is not known, or what reads it is not installed.
+    """
+    kind = FILE_KINDS.get(path.suffix.lower())
+    if not path.exists():
+        raise UserError(f"{option}: there is no such file")
+    if kind is None:
+        raise UserError(f"{option}: is no {', '.join(sorted(FILE_KINDS))} file")
+    if kind == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(f"{option}: Parquet is read by pyarrow, which is not installed: pip install pyarrow")
+    require_readable(path, LARGEST_FILE)
+    return kind
+
+
+def require_library(option: str) -> None:
+    """Raise UserError where datasets of the hub cannot be read here, for want of the library that does."""
+    if importlib.util.find_spec("datasets") is None:
+        raise UserError(
+            f"{option}: no local file, and datasets of the hub are read by the library datasets, which is not "
+            'installed: pip install "datasets>=4,<5", or name a file'
+        )
+
+
+def read_file(path: Path, option: str) -> DataFrame:
+    """The rows of a file; of a text file its lines, in the column ``text``.
+
+    Raises:
+        UserError: the file cannot be read, has more than ``LARGEST_FILE`` bytes, or is not of its kind.
+    """
+    import pandas
+
+    kind = check_file(path, option)
+    data = read_bytes(path, LARGEST_FILE).removeprefix(codecs.BOM_UTF8)
+    try:
+        rows: DataFrame
+        if kind == "text":
+            rows = pandas.DataFrame({"text": [line.decode() for line in data.splitlines()]})
+        elif kind == "json":
+            rows = pandas.DataFrame(_objects(data))
+        elif kind == "parquet":
+            rows = pandas.read_parquet(io.BytesIO(data))
+        else:  # "NA" and "None" are words of a prompt
+            rows = pandas.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], low_memory=False)
+        return rows
+    except Exception as error:  # whatever a reader of foreign files raises
+        reason = sentence(error) or type(error).__name__
+        remedy = "is it whole, and of the kind that its name says?"
+        raise UserError(f"{option}: cannot be read ({reason}): {remedy}") from None
+
+
+def column_kinds(rows: DataFrame) -> dict[str, str]:
+    """What each column holds: ``string``, or the name of another type."""
+    from pandas.api.types import infer_dtype
+
+    return {
+        str(name): "string" if infer_dtype(rows[name], skipna=True) == "string" else str(rows[name].dtype)
+        for name in rows.columns
+    }
+
+
+def texts(rows: DataFrame, column: str) -> list[str]:
+    """The texts of a column; empty ones where the file has nothing."""
+    return ["" if value is None or value != value else str(value) for value in rows[column].tolist()]  # NaN differs
+
+
+def _objects(data: bytes) -> list[dict[str, Any]]:
+    """One list of objects, or an object a line."""
+    kind = dict[str, Any]
+    if data.lstrip()[:1] == b"[":
+        return msgspec.json.decode(data, type=list[kind])
+    decoder = msgspec.json.Decoder(kind)
+    found = []
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            found += [decoder.decode(line)] if line.strip() else []
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return found
