@@ -1,7 +1,7 @@
 """The lanes of the tests, and golden files (``tests/golden_files.py``).
 
 ``pytest tests`` runs the fast lane: what has none of the markers of ``LANES``. ``pytest tests --all`` runs everything;
-``-m browser`` runs a lane alone, and a test that is named by its id always runs.
+``-m browser`` runs a lane alone, and a test that is named by its id always runs. ``-n 2`` uses two cores.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.golden_files import Golden
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadFileScheduling
 
 LANES = ("slow", "ranks", "emulation", "browser", "statistics")
 LEFT_OUT = pytest.StashKey[int]()
 
 # For sessions in processes of their own, none of which uses these two: they take a third of the time.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:hypothesispytest -p no:anyio"
+os.environ.pop("PYTEST_XDIST_WORKER", None)  # in such a process pytest-benchmark does nothing
 
 
 def pytest_configure() -> None:
@@ -43,6 +48,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         kept = set(items) - set(left_out)
         items[:] = [item for item in items if item in kept]
+
+
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is loaded
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """A file's tests stay together, for they share sessions; so do all of tests/ranks, which look at /dev/shm."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            ranks = nodeid.startswith("tests/ranks/")
+            return "ranks" if ranks else super()._split_scope(nodeid)
+
+    return ByFile(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

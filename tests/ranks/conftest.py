@@ -61,7 +61,7 @@ class Left:
 def make_group(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeGroup]:
     """Makes groups of ranks; at the end no process, shared memory, file or descriptor of theirs may be left."""
     place = tmp_path_factory.mktemp("r")
-    temporary = place / "tmp"
+    temporary = place / "t"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

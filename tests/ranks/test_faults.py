@@ -156,7 +156,7 @@ def test_a_killed_pytest(
             cwd=ROOT, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     _wait_until_it_is_at(temporary, AT[moment], session)
-    (place,) = [str(path) for path in temporary.glob("gaudi-perf-*/0/group-1")]
+    (place,) = [str(path) for path in temporary.glob("gaudi-perf-*/0/group1")]
     left = marked(place)
     assert any("gaudi_perf.workers.rank.rank" in process.cmdline() for process in left)
     session.kill()

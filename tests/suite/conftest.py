@@ -73,7 +73,7 @@ class Suite:
 
     @property
     def temporary(self) -> Path:
-        path = self.place / "tmp"
+        path = self.place / "t"
         path.mkdir(exist_ok=True)
         return path
 

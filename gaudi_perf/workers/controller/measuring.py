@@ -224,7 +224,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
         group = self._group = WorkerGroup(
             spec,
             self.accelerator,
-            self.directory / f"group-{self._groups_started}",
+            self.directory / f"group{self._groups_started}",
             self.deadlines,
             lambda text: self.notify(f"{name}: {text}"),
             launch=self.launch,

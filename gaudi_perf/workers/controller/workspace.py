@@ -16,7 +16,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 _PREFIX = "gaudi-perf-"
 _SOCKET_PATH_LIMIT = 107  # bytes; sockaddr_un of Linux holds 108, the last of them zero
-LONGEST_SOCKET = "0/group-9999/socket"
+LONGEST_SOCKET = "0/group999/socket"
 """The longest path of a socket in here: those of the sides of a session, and of their groups, one after the other."""
 _DOING = "doing"
 _LONGEST_NOTE = 200
