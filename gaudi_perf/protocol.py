@@ -11,6 +11,7 @@ import zlib
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import WeightsKind
@@ -20,7 +21,7 @@ from gaudi_perf.vocabulary.models import Scale, shipped_model
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype, NumBeams, PenaltyAlpha, TopK
 
 
 class Weights(Document, frozen=True):
@@ -64,7 +65,8 @@ class GroupSpec(Document, frozen=True):
 
 class Variant(Document, frozen=True):
     """How the loaded model generates; prompts of a batch are cut to ``prompt_tokens``, or padded to them on the
-    left. The prompt is empty where those of a dataset stand for it.
+    left. The prompt is empty where those of a dataset stand for it. The search is greedy unless there are beams or a
+    penalty, which are those of ``Workload``.
     """
 
     graphs: bool
@@ -73,6 +75,16 @@ class Variant(Document, frozen=True):
     batch_size: PositiveInt = 1
     prompt_tokens: PositiveInt = PROMPT_TOKENS
     prompt: str = PROMPT
+    compiled: bool = False
+    num_beams: NumBeams | UnsetType = UNSET
+    penalty_alpha: PenaltyAlpha | UnsetType = UNSET
+    top_k: TopK | UnsetType = UNSET
+
+    @property
+    def search(self) -> dict[str, int | float]:
+        """How it searches, as transformers' ``GenerationConfig`` has it; empty if it is greedy."""
+        values = {name: getattr(self, name) for name in ("num_beams", "penalty_alpha", "top_k")}
+        return {name: value for name, value in values.items() if value}
 
 
 # ---- requests

@@ -106,6 +106,7 @@ class Accelerator(ABC):
         telemetry: the library that its telemetry is read with, as in ``Telemetry.source``; empty if there is none.
         emulated: whether its devices are pretended, as an ``Emulation`` says.
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
+        no_compile: why it has no mode ``compile``, in a clause; empty if it has.
         transformers_steps: whether its graphs are transformers' own steps, with its KV cache of fixed length.
         backend: the backend of torch.distributed by which several devices talk.
     """
@@ -121,6 +122,7 @@ class Accelerator(ABC):
     telemetry: ClassVar[str] = ""
     emulated: ClassVar[bool] = False
     batches_with_graphs: ClassVar[bool] = True
+    no_compile: ClassVar[str] = ""
     transformers_steps: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
 

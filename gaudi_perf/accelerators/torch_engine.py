@@ -70,17 +70,31 @@ class TorchEngine(Engine):
 
     def generation_of(self, variant: Variant) -> Generation:
         """Make the buffers of a variant: ``eager`` is transformers' generate."""
-        if variant.graphs:
+        if variant.graphs or variant.compiled:
             return self.static_generation(variant)
-        return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache)
+        return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache, variant.search)
 
     def static_generation(self, variant: Variant) -> Generation:
-        """The same for ``graphs``; what is compiled or captured is so in the first rounds.
+        """The same for ``graphs`` and ``compile``; what is compiled or captured is so in the first rounds.
 
         Raises:
             UserError: this accelerator has no graphs.
         """
         raise UserError("this accelerator has no graphs: leave them out with -k eager, or --eager for a dataset")
+
+    def compiled_generation(self, variant: Variant) -> Generation:
+        """Static shapes whose step torch.compile compiles, in the first rounds."""
+        from gaudi_perf.generation.static import kind_of
+
+        self._compilations.watch()
+        return kind_of(self._model, variant.kv_cache)(
+            self._model,
+            variant.prompt_tokens,
+            variant.new_tokens,
+            variant.batch_size,
+            wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
+            ranks=self._loaded().devices,
+        )
 
     def import_libraries(self) -> None:
         """Import what the model needs.
@@ -160,8 +174,12 @@ class TorchEngine(Engine):
         ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
         return list(generation(ids, mask=mask)[: len(prompts)].cpu().tolist())
 
-    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace:
-        """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs."""
+    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
+        """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs. A
+        search that is not greedy cannot be led: its next token does not follow from the logits of a step.
+        """
+        if self._variant is not None and self._variant.search:
+            return None
         if plain:
             return trace_of_one_pass(self._forward, prompt_ids, token_ids, self.device_type)
         variant, generation = self._prepared()

@@ -63,7 +63,7 @@ def import_command(
       gaudi-perf baselines import benchmark.json --format pytest-benchmark --device gaudi2 --stack synapse-1.22.0
     """
     from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
-    from gaudi_perf.stores import importing
+    from gaudi_perf.stores import importing, optimum_habana
     from gaudi_perf.stores.baselines import BaselineStore
     from gaudi_perf.stores.places import check_device_name
     from gaudi_perf.vocabulary.stack import Device
@@ -72,7 +72,7 @@ def import_command(
     if kind != "pytest-benchmark" and day is None:
         raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")
     if kind == "optimum-habana":
-        imported = importing.import_optimum_habana(path, stack_document, day or "")
+        imported = optimum_habana.import_optimum_habana(path, stack_document, day or "")
     elif device is None:
         raise UserError(f"--device is missing: a file of {kind} does not say what it was measured on")
     else:

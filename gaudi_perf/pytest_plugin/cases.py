@@ -17,7 +17,7 @@ _FORM = (
     "@pytest.mark.perf takes model, devices, graphs, kv_cache and workload, each a value or a list: "
     'perf(model="llama3.1-8b", devices=[1, 8], graphs=True, kv_cache=True, workload=Workload(batch_size=4))'
 )
-_DEFAULTS: dict[str, Any] = {"devices": 1, "graphs": True, "kv_cache": True}
+_DEFAULTS: dict[str, Any] = {"devices": 1, "graphs": True, "kv_cache": True, "compiled": False}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,8 +56,10 @@ def cases_asked_for(config: pytest.Config, marker: pytest.Mark) -> list[Case]:
     if marker.args or given or not right:
         raise UserError(_FORM)
     configurations = [
-        Configuration(model=model.name, devices=devices, graphs=graphs, kv_cache=kv_cache)
-        for model, devices, graphs, kv_cache in product(models or settings.matrix, *values)
+        Configuration(
+            model=model.name, devices=devices, graphs=graphs and not compiled, kv_cache=kv_cache, compiled=compiled
+        )
+        for model, devices, graphs, kv_cache, compiled in product(models or settings.matrix, *values)
     ]
     if not workloads:
         return settings.cases(configurations)

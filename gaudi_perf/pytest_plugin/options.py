@@ -16,6 +16,7 @@ from gaudi_perf.session import values
 from gaudi_perf.session.settings import MOST_RUNS, DatasetSettings, Settings
 from gaudi_perf.stores.models import Catalogue
 from gaudi_perf.stores.resolution import check_against
+from gaudi_perf.vocabulary.configuration import MODES
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
@@ -46,6 +47,9 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--devices", "N[,N...]", values.device_counts,
              "Device counts of the matrix (default: 1,8). Cases that need more devices than there are, are "
              "skipped; on the CPU, naming a count starts that many processes."),
+            ("--modes", "MODE[,MODE...]", values.modes,
+             f"Modes of the matrix: {listed(MODES)} (default: graphs,eager); 'compile' is torch.compile in place of "
+             "graphs. docs/workloads.md."),
             ("--hostfile", "FILE", values.file,
              "Hosts with the devices of cases that need several, in DeepSpeed's format (lines like 'worker-0 "
              "slots=8'); the first is this machine. docs/devices.md."),
@@ -63,7 +67,8 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              f"Type of weights and activations: {listed(DTYPES)} (default: {Settings.dtype})."),
             ("--workload", "WORKLOAD[;...]", values.workloads,
              "What is generated, as batch=4,prompt=1024,new=256,dtype=fp32: prompts at once, tokens of each prompt, "
-             "new tokens, type; what is not named is the default. ';' separates several. docs/workloads.md."),
+             "new tokens, type; beams=4 or contrastive=0.6:4 for a search that is not greedy. What is not named is the "
+             "default; ';' separates several. docs/workloads.md."),
             ("--new-tokens", "N", count,
              f"Tokens to generate in a round (default: {Settings.new_tokens}, as in the article)."),
             ("--emulated-synapse", "RELEASE", str,
@@ -308,7 +313,7 @@ def _settings(given: Given, project: Path) -> Settings:
         tolerances={**TOLERANCES, **given("--tolerance", {})},
         dataset=_dataset(given, project) if given("--dataset") else None,
         references=given("--reference-completions", project / "perf_tests" / "reference_completions.json"),
-        **given.those("weights", "dtype", "new_tokens", "devices", workloads="--workload"),
+        **given.those("weights", "dtype", "new_tokens", "devices", "modes", workloads="--workload"),
         **given.those("require_baseline", gates="--gate"),
         **given.those(html_file="--perf-html", markdown_file="--perf-markdown"),
     )

@@ -26,7 +26,7 @@ Prices = Mapping[str, float]
 
 _UNKNOWN = "-"
 _DEVICES_OF_A_SERVER = 8
-_SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens"]
+_SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens", "search"]
 """What must be equal for a speed-up: the model, the device count, and what is generated."""
 
 
@@ -39,6 +39,7 @@ class TableRow(Document, frozen=True, kw_only=True):
     stack: str
     graphs: bool
     kv_cache: bool
+    mode: str
     latency_s: float
     speed_up: float | None = None
     usd_per_million_tokens: float | None = None
@@ -62,7 +63,7 @@ class Article:
                 f"{row.devices}x",
                 row.device,
                 row.stack,
-                ("graphs" if row.graphs else "eager") + ("" if row.kv_cache else ", no cache"),
+                row.mode,
                 f"{row.latency_s:.3f} s" if row.latency_s >= 0.1 else seconds(row.latency_s),  # as the article has them
                 _UNKNOWN if row.speed_up is None else f"{row.speed_up:.2f}x",
             ]
@@ -101,7 +102,7 @@ def article_table(
     chosen = chosen.sort_values(["place", "model", "count_down", "device", "kind", "order", "level_s"])
     rows = []
     for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True):
-        configuration = entries[index].case.case.configuration
+        configuration, workload = entries[index].case.case.configuration, entries[index].case.case.workload
         best = fastest_reference.get(tuple(row[name] for name in _SAME))
         price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
         rows.append(
@@ -112,6 +113,7 @@ def article_table(
                 stack=row["stack"],
                 graphs=configuration.graphs,
                 kv_cache=configuration.kv_cache,
+                mode=", ".join([configuration.mode, *["no cache"][configuration.kv_cache :], *workload.differing]),
                 latency_s=row["level_s"],
                 speed_up=None if best is None else best / row["level_s"],
                 usd_per_million_tokens=None
@@ -172,6 +174,7 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
                 "new_tokens": workload.new_tokens,
                 "batch_size": workload.batch_size,
                 "prompt_tokens": workload.prompt_tokens,
+                "search": f"{workload.num_beams} {workload.penalty_alpha} {workload.top_k}",
             }
             for entry in entries
             for configuration, workload in [(entry.case.case.configuration, entry.case.case.workload)]
@@ -187,7 +190,7 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: Price
         for w in (entry.case.case.workload for entry in chosen)
     )
     notes = [
-        f"latency of one greedy generation: {'; '.join(workloads)}",
+        f"latency of one generation: {'; '.join(workloads)}",
         f"speed-up: the fastest latency of {reference} with the same model and device count, by this one",
     ]
     if prices:

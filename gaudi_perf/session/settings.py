@@ -12,7 +12,7 @@ from gaudi_perf.protocol import Weights
 from gaudi_perf.session import values
 from gaudi_perf.stores.models import Catalogue
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES, Metric
 from gaudi_perf.vocabulary.models import Model, Scale, bloomz
@@ -51,7 +51,7 @@ class Settings:
         catalogue: the models that have a name.
         models: those of --model; empty for BLOOMZ's.
         workloads: those of --workload, each as the fields of ``Workload`` that it names.
-        devices: device counts of the matrix.
+        devices: device counts of the matrix; ``modes`` are its modes.
         runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
         as_it_takes: whether a case gets as many runs as its verdict takes.
         budget_s: time for all the runs of the session, in seconds, if ``as_it_takes``; None for no limit.
@@ -72,6 +72,7 @@ class Settings:
     new_tokens: int = 100
     workloads: tuple[Mapping[str, Any], ...] = ({},)
     devices: tuple[int, ...] = (1, 8)
+    modes: tuple[Mode, ...] = ("graphs", "eager")
     hosts: Hosts | None = None
     runs: int = 1
     as_it_takes: bool = False

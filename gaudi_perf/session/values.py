@@ -13,6 +13,7 @@ from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 
 if TYPE_CHECKING:
     from gaudi_perf.protocol import Weights
+    from gaudi_perf.vocabulary.configuration import Mode
 
 AUTO = 0
 """What ``runs`` makes of ``auto``."""
@@ -108,7 +109,18 @@ def device_counts(text: str) -> tuple[int, ...]:
     return tuple(sorted({positive_integer(part.strip(), meaning) for part in text.split(",")}))
 
 
-_WORKLOAD = {"batch": "batch_size", "prompt": "prompt_tokens", "new": "new_tokens", "dtype": "dtype"}
+def modes(text: str) -> tuple[Mode, ...]:
+    """The modes of ``graphs,compile``, each once."""
+    from gaudi_perf.vocabulary.configuration import MODES  # with msgspec, which the command line starts without
+
+    found = tuple(mode for mode in MODES if mode in names(text))
+    if len(found) != len(names(text)):
+        raise ValueError(f"it takes some of {', '.join(MODES)}")
+    return found
+
+
+_SIZES = {"batch": "batch_size", "prompt": "prompt_tokens", "new": "new_tokens", "beams": "num_beams"}
+_WORKLOAD = {**_SIZES, "dtype": "dtype"}
 _SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
@@ -118,16 +130,29 @@ def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def _workload(text: str) -> Mapping[str, Any]:
-    from gaudi_perf.vocabulary.workload import DTYPES  # with msgspec, which the command line starts without
+    import msgspec  # which the command line starts without
 
-    meaning = "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32, each once, and ; between workloads"
+    from gaudi_perf.vocabulary.workload import DTYPES, Workload
+
+    meaning = (
+        "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32,beams=N,contrastive=ALPHA:K, each once, and ; between "
+        "workloads; beams are 2 to 64, or a contrastive search has ALPHA between 0 and 1 and K from 2 to 1000"
+    )
     found: dict[str, Any] = {}
     for part in text.split(","):
         name, _, value = (word.strip() for word in part.partition("="))
+        if name == "contrastive" and "penalty_alpha" not in found:
+            alpha, _, k = value.partition(":")
+            found |= {"penalty_alpha": _number(alpha), "top_k": positive_integer(k, meaning)}
+            continue
         field = _WORKLOAD.get(name)
         if field is None or field in found or (field == "dtype" and value not in {*_SHORT_DTYPES, *DTYPES}):
             raise ValueError(meaning)
         found[field] = _SHORT_DTYPES.get(value, value) if field == "dtype" else positive_integer(value, meaning)
+    try:
+        msgspec.convert(found, Workload)
+    except msgspec.ValidationError:
+        raise ValueError(meaning) from None
     return found
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from operator import attrgetter
@@ -22,24 +21,11 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration, case_id_in,
 from gaudi_perf.vocabulary.documents import Count, Name, Seconds, decode, sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-from gaudi_perf.vocabulary.models import SCALES, bloomz, shipped, shipped_model
+from gaudi_perf.vocabulary.models import SCALES, shipped, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.workload import Workload
 
-OPTIMUM_HABANA = "https://github.com/huggingface/optimum-habana/tree/main/tests/baselines/fixture"
-_DEVICES = {"gaudi1": "gaudi", "gaudi2": "gaudi2", "gaudi3": "gaudi3"}
-_TEST = re.compile(r".*::test_text_generation(?:_(?P<kind>\w+))?\[(?P<parameters>.*)\]\Z")
-_ONE_DEVICE = re.compile(
-    r"(?P<model>.+)-(?P<batch>[1-9][0-9]{0,5})-(?P<reuse_cache>True|False)-(?P<check_output>True|False)"
-    r"(?:-(?P<flex_attention>True|False))?"  # there since September 2025
-)
-_DEEPSPEED = re.compile(r"(?P<model>.+)-(?P<devices>[1-9][0-9]{0,3})-(?P<batch>[1-9][0-9]{0,5})")
-_PARAMETERS = {"bf16_1x": _ONE_DEVICE, "deepspeed": _DEEPSPEED}
-_NEW_TOKENS = 100
-"""optimum-habana's text generation tests ask for 100 new tokens, with HPU graphs and the KV cache."""
-_LONGEST_NAME = 500
-"""No test has a longer one."""
 _KEY = attrgetter("key")
 
 
@@ -149,85 +135,6 @@ class _BenchmarkFile(msgspec.Struct):
     datetime: str
 
 
-def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
-    """Import optimum-habana's own baselines of text generation: ``tests/baselines/fixture/**/*.json``, or one of them.
-
-    They are tokens per second over whole generations with tokenization (``run_generation.py``), a number for each test
-    and device. Only the models of this suite are imported; every other id of a text generation test is named. The files
-    say neither the SynapseAI release nor the day of their commit.
-    Raises UserError if there is no such file, or one is no JSON.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
-    _check_day(read_on)
-    entries: dict[tuple[str, ...], CaseBaseline] = {}
-    passed_over: list[str] = []
-    others = 0
-    for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
-        tests = decode(read_bytes(file), dict[str, Any], str(file))
-        for test, devices in tests.items():
-            match = _TEST.match(test) if len(test) <= _LONGEST_NAME else None
-            if match is None and len(test) <= _LONGEST_NAME:
-                others += 1
-                continue
-            understood = _understood(match) if match else "its name is too long"
-            if isinstance(understood, str):
-                passed_over.append(f"{_short(test)}: {understood}")
-                continue
-            configuration, batch = understood
-            for device, throughput in _throughputs(devices):
-                where = f"{test} on {_short(device)}"
-                if device not in _DEVICES or throughput is None:
-                    passed_over.append(f"{where}: no throughput of a device that is known")
-                    continue
-                circumstances = Circumstances(Device(name=_DEVICES[device], accelerator="hpu"), stack, read_on)
-                workload = {"new_tokens": _NEW_TOKENS, "batch_size": batch}
-                case = circumstances.case_of(configuration, workload, where)
-                source = f"optimum-habana, {file.name[:150]}"
-                entry = _published(throughput, case, circumstances, source, OPTIMUM_HABANA, f"{file}: {where}")
-                if entries.setdefault((_DEVICES[device], *entry.key), entry) is not entry:
-                    passed_over.append(f"{where}: another test of this case was imported")
-    if others:
-        passed_over.append(f"{counted(others, 'test')} of {path} without text generation")
-    by_device: dict[str, list[CaseBaseline]] = {}
-    for (device, *_), entry in entries.items():
-        by_device.setdefault(device, []).append(entry)
-    baselines = tuple(
-        Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=_KEY))
-        for name, cases in sorted(by_device.items())
-    )
-    return Imported(baselines, tuple(passed_over))
-
-
-def _understood(test: re.Match[str]) -> tuple[Configuration, int] | str:
-    """The configuration and the batch size of one of optimum-habana's text generation tests, or why it has none."""
-    kind, parameters = test["kind"] or "", test["parameters"]
-    pattern = _PARAMETERS.get(kind)
-    if pattern is None:
-        return f"tests of the kind {kind!r} are not imported"
-    match = pattern.fullmatch(parameters)
-    if match is None:
-        return "its parameters are not understood"
-    named = match.groupdict()
-    model = next((model for model in bloomz() if model.hub_id == named["model"]), None)
-    if model is None:
-        return "this suite does not have its model"
-    if named.get("flex_attention") == "True":
-        return "it is with flex attention, which this suite does not measure"
-    devices, batch = int(named.get("devices") or 1), int(named["batch"])
-    return Configuration(model=model.name, devices=devices, graphs=True, kv_cache=True), batch
-
-
-def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:
-    """What a test's entry has for each device: tokens per second, or None where there is no such number (a text, or 0
-    for a baseline that is still to be set).
-    """
-    for device, values in devices.items() if isinstance(devices, dict) else ():
-        number = values.get("throughput") if isinstance(values, dict) else None
-        known = isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
-        yield device, float(number) if known and number is not None else None
-
-
 def import_run_generation(path: Path, case_id: str, circumstances: Circumstances) -> Imported:
     """Import ``results.json`` of optimum-habana's ``run_generation.py``: one throughput, no spread.
     Raises UserError if the file cannot be read or is malformed, or the case is none of this suite's.
@@ -239,10 +146,10 @@ def import_run_generation(path: Path, case_id: str, circumstances: Circumstances
     throughput = decode(read_bytes(path), _Throughput, str(path)).throughput
     if not throughput > 0:
         raise UserError(f"{path}: throughput is {throughput!r}, and it is tokens per second above 0")
-    _check_day(circumstances.measured_on)
+    check_day(circumstances.measured_on)
     case = circumstances.case_of(configuration, workload_of(case_id), f"--case {case_id}")
     source = "optimum-habana's run_generation.py"
-    entry = _published(throughput, case, circumstances, source, path.name[:150], str(path))
+    entry = published(throughput, case, circumstances, source, path.name[:150], str(path))
     return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
 
 
@@ -262,7 +169,7 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
     cases: dict[tuple[str, ...], CaseBaseline] = {}
     passed_over: list[str] = []
     for benchmark in document.benchmarks:
-        what = f"{path}: {_short(benchmark.name)}"
+        what = f"{path}: {short(benchmark.name)}"
         own = _runs_shown(benchmark, what)
         try:
             case = _case_in(benchmark, own, circumstances, what)
@@ -270,7 +177,7 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
             if case.key in cases:
                 raise ValueError("the file has another benchmark of this case")
         except ValueError as error:
-            passed_over.append(f"{_short(benchmark.name)}: {error}")
+            passed_over.append(f"{short(benchmark.name)}: {error}")
             continue
         runs = [
             Run(
@@ -387,10 +294,12 @@ def _differing(old: CaseBaseline, new: CaseBaseline) -> str:
     return f"at {old.level_s:.9g} s, and the import says {new.level_s:.9g} s"
 
 
-def _published(
-    throughput: float, case: Case, circumstances: Circumstances, source: str, address: str, what: str
+def published(
+    throughput: float, case: Case, circumstances: Circumstances, source: str, address: str, what: str, note: str = ""
 ) -> CaseBaseline:
-    """A number of ``run_generation.py``, which is tokens per second."""
+    """A number of ``run_generation.py``, which is new tokens per second over all rows of the batch; ``note`` ends what
+    is said of it.
+    """
     latency = case.workload.new_tokens * case.workload.batch_size / throughput
     if not (math.isfinite(latency) and latency > 0):
         raise UserError(f"{what}: throughput is {throughput!r}, which is no number of tokens per second")
@@ -399,16 +308,18 @@ def _published(
         source=source,
         address=address,
         published_on=circumstances.measured_on,
-        note=f"from {throughput:.6g} tokens per second, tokenization included",
+        note=f"from {throughput:.6g} tokens per second, tokenization included{note}",
     )
     return CaseBaseline(case=case, published=published)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name that somebody else gave, for a sentence."""
     return text if len(text) <= 200 else f"{text[:80]}... ({len(text)} letters)"
 
 
-def _check_day(day: str) -> None:
+def check_day(day: str) -> None:
+    """Raise UserError if ``--day`` is no day like ``2026-01-31``."""
     try:
         require_day(day)
     except ValueError as error:

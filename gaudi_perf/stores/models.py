@@ -67,11 +67,11 @@ class Catalogue:
         directory = Path(text).expanduser()
         if directory.is_dir():
             fields = checkpoint_fields(directory, f"{option} {text}")
-            return ModelEntry().model(_named(directory.resolve().name), str(directory / _CONFIG), fields)
+            return ModelEntry().model(named(directory.resolve().name), str(directory / _CONFIG), fields)
         if _REPOSITORY.fullmatch(text):
             known = next((model for model in shipped().values() if model.hub_id == text), None)
             source = f"{option} {text}: {_CONFIG}"
-            return known or ModelEntry(title=text, hub=text).model(_named(text), source, hub_fields(text, option))
+            return known or ModelEntry(title=text, hub=text).model(named(text), source, hub_fields(text, option))
         raise UserError(
             f"{option} {text}: is no model: name one of {', '.join(self.names)}, a directory with {_CONFIG}, or a "
             "repository of the hub (owner/name)"
@@ -130,7 +130,13 @@ def _bounded(path: Path) -> bytes:
     return read_bytes(path)
 
 
-def _named(text: str) -> str:
+def hub_name(repository: str) -> str:
+    """What a model of the hub is called: by the suite's catalogue, or else by ``named``. Old ids have no owner."""
+    known = (one for one in shipped().values() if repository in (one.hub_id, one.hub_id.rpartition("/")[2]))
+    return next((one.name for one in known), named(repository))
+
+
+def named(text: str) -> str:
     """A name for case ids: the last component, in lower case, of letters, digits, ``.``, ``_`` and ``-``."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.rsplit("/", 1)[-1].lower()).strip("._-")[:80]
     return name or "model"

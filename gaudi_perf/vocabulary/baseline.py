@@ -188,9 +188,11 @@ class Entry:
 
     def differences(self, ours: Comparability, *, published: bool = False) -> list[str]:
         """Why something (a published number, or not) cannot be compared with it, in words; empty if it can."""
-        # Published numbers are of real weights; latency does not depend on the values.
+        # Published numbers are of real weights, on whose values latency does not depend, and of models whose names say
+        # what they are made of, where the catalogue does not have them.
         either = published or self.case.published is not None
-        return differences(ours, self.comparability, ignore=("weights",) if either else ())
+        ignore = ["weights"] * either + ["architecture"] * (either and not self.case.case.architecture)
+        return differences(ours, self.comparability, ignore=ignore)
 
 
 def encode_baseline(baseline: Baseline) -> bytes:

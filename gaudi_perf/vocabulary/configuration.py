@@ -16,21 +16,45 @@ Accelerator = Slug
 WeightsKind = Literal["dummy", "hub", "path"]
 
 
-class Configuration(Document, frozen=True):
+Mode = Literal["graphs", "eager", "compile"]
+MODES: tuple[Mode, ...] = ("graphs", "eager", "compile")
+
+
+class Configuration(Document, frozen=True, omit_defaults=True):
     """A model, on a number of devices, with graphs (HPU graphs, CUDA graphs, or the static-shape compiled path on the
-    CPU) or eager, with the KV cache or without.
+    CPU), by torch.compile in their place (``compiled``), or eager; with the KV cache or without.
     """
 
     model: Name
     devices: PositiveInt
     graphs: bool
     kv_cache: bool
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.graphs and self.compiled:
+            raise ValueError("compiled stands in place of graphs: set graphs to false")
+
+    @classmethod
+    def of(cls, model: str, devices: int, mode: Mode, kv_cache: bool) -> Configuration:
+        """The configuration of a mode."""
+        graphs, compiled = mode == "graphs", mode == "compile"
+        return cls(model=model, devices=devices, graphs=graphs, kv_cache=kv_cache, compiled=compiled)
+
+    @property
+    def mode(self) -> Mode:
+        """How the model is executed."""
+        return "graphs" if self.graphs else "compile" if self.compiled else "eager"
+
+    @property
+    def static(self) -> bool:
+        """Whether steps have fixed shapes, since they are captured or compiled."""
+        return self.graphs or self.compiled
 
     @property
     def id(self) -> str:
         """The case id, for instance ``bloomz7b-8x-graphs-kvcache``."""
-        mode, cache = "graphs" if self.graphs else "eager", "kvcache" if self.kv_cache else "nocache"
-        return f"{self.model}-{self.devices}x-{mode}-{cache}"
+        return f"{self.model}-{self.devices}x-{self.mode}-{'kvcache' if self.kv_cache else 'nocache'}"
 
 
 class Case(Document, frozen=True):
@@ -61,12 +85,13 @@ class Case(Document, frozen=True):
         workload = self.workload
         sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
         made_of = self.scale, self.weights, str(self.architecture or ""), workload.dtype
-        return (self.configuration.id, *made_of, *sizes, workload.prompt)
+        return (self.configuration.id, *made_of, *sizes, *workload.differing, workload.prompt)
 
 
 _CASE_ID = re.compile(
-    rf"(?P<model>{MODEL_NAME}?)-(?P<devices>[1-9][0-9]{{0,5}})x-(?P<mode>graphs|eager)-(?P<cache>kv|no)cache"
-    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]{0,8}|prompt[0-9a-f]{8}))*)"
+    rf"(?P<model>{MODEL_NAME}?)-(?P<devices>[1-9][0-9]{{0,5}})x-(?P<mode>{'|'.join(MODES)})-(?P<cache>kv|no)cache"
+    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]{0,8}|beams[1-9][0-9]?|contrastive0[.][0-9]{1,9}k[1-9][0-9]{0,3}|"
+    r"prompt[0-9a-f]{8}))*)"
 )
 _IN_NAME = re.compile(r"\[([^][]{1,200})\]\Z")
 
@@ -76,8 +101,7 @@ def configuration_of(case_id: str) -> Configuration | None:
     match = _CASE_ID.fullmatch(case_id)
     if match is None:
         return None
-    graphs, kv_cache = match["mode"] == "graphs", match["cache"] == "kv"
-    return Configuration(model=match["model"], devices=int(match["devices"]), graphs=graphs, kv_cache=kv_cache)
+    return Configuration.of(match["model"], int(match["devices"]), match["mode"], match["cache"] == "kv")  # type: ignore[arg-type]
 
 
 def workload_of(case_id: str) -> dict[str, object]:

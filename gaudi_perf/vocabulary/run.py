@@ -238,7 +238,7 @@ def _fields(one: Comparability) -> dict[str, object]:
         "scale": case.scale,
         "weights": case.weights,
         "architecture": case.architecture or "",
-        **{name.replace("_", " "): getattr(workload, name) for name in reversed(workload.__struct_fields__)},
+        **{name.replace("_", " "): getattr(workload, name) or "" for name in reversed(workload.__struct_fields__)},
         "kind of stack": one.stack_kind,
         "stack label": one.stack_label,
         "host class": one.host_class,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
 
@@ -30,10 +32,21 @@ _SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "f
 BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
+NumBeams = Annotated[int, Meta(ge=2, le=64)]
+PenaltyAlpha = Annotated[float, Meta(ge=1e-9, lt=1)]
+TopK = Annotated[int, Meta(ge=2, le=1000)]
+
+
 class Workload(Document, frozen=True):
-    """One generation: greedy, so that its tokens are the same every time; it does not stop before its ``new_tokens``.
+    """One generation without sampling, so that its tokens are the same every time; it does not stop before its
+    ``new_tokens``. It is greedy, unless beams or a penalty are set.
 
     The batch size is how many prompts are completed at once, the dtype that of weights and activations.
+
+    Attributes:
+        num_beams: of a beam search, as transformers calls it.
+        penalty_alpha: of a contrastive search (Su et al., A Contrastive Framework for Neural Text Generation, 2022),
+            between as many candidates as ``top_k`` says.
     """
 
     prompt: Name = PROMPT
@@ -41,6 +54,25 @@ class Workload(Document, frozen=True):
     new_tokens: PositiveInt = NEW_TOKENS
     batch_size: PositiveInt = 1
     dtype: Dtype = "bfloat16"
+    num_beams: NumBeams | UnsetType = UNSET
+    penalty_alpha: PenaltyAlpha | UnsetType = UNSET
+    top_k: TopK | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if bool(self.penalty_alpha) is not bool(self.top_k):
+            raise ValueError("a contrastive search has penalty_alpha and top_k, both")
+        if self.num_beams and self.top_k:
+            raise ValueError("a search is by beams (num_beams) or contrastive (penalty_alpha, top_k), not both")
+
+    @property
+    def search(self) -> str:
+        """``beam search`` or ``contrastive search``; empty if it is greedy."""
+        return "beam search" if self.num_beams else "contrastive search" if self.top_k else ""
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences have keys and values of their own: every beam, or candidate, of every row."""
+        return self.batch_size * (self.num_beams or self.top_k or 1)
 
     @property
     def of_dataset(self) -> bool:
@@ -49,14 +81,16 @@ class Workload(Document, frozen=True):
 
     @property
     def differing(self) -> list[str]:
-        """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``, and ``prompt`` with
-        eight digits of the prompt's SHA-256.
+        """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``, ``beams4``,
+        ``contrastive0.5k4``, and ``prompt`` with eight digits of the prompt's SHA-256.
         """
         other = [] if self.prompt == PROMPT else [f"prompt{hashlib.sha256(self.prompt.encode()).hexdigest()[:8]}"]
         parts = [] if self.dtype == "bfloat16" else [_SHORT[self.dtype]]
         parts += [] if self.batch_size == 1 else [f"b{self.batch_size}"]
         parts += [] if self.prompt_tokens == PROMPT_TOKENS else [f"p{self.prompt_tokens}"]
         parts += [] if self.new_tokens == NEW_TOKENS else [f"n{self.new_tokens}"]
+        parts += [f"beams{self.num_beams}"] if self.num_beams else []
+        parts += [f"contrastive{f'{self.penalty_alpha:.9f}'.rstrip('0')}k{self.top_k}"] if self.top_k else []
         return parts + other
 
 
@@ -82,4 +116,9 @@ def fields_of(parts: Iterable[str]) -> dict[str, object]:
             fields["dtype"] = dtypes[part]
         elif part[1:].isdecimal() and part[0] in sizes:
             fields[sizes[part[0]]] = int(part[1:])
+        elif part.startswith("beams"):
+            fields["num_beams"] = int(part[5:])
+        elif part.startswith("contrastive"):
+            alpha, _, k = part[11:].partition("k")
+            fields |= {"penalty_alpha": float(alpha), "top_k": int(k)}
     return fields

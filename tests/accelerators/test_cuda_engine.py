@@ -159,6 +159,11 @@ def test_what_is_compiled_is_captured(
         assert done.problems == [] and done.token_ids == expected
         assert done.graph_compilation is not None and done.graph_compilation.count == (2 if kv_cache else 1)
         assert done.graph_compilation.seconds is None or done.graph_compilation.seconds > 0.1
+        if kv_cache:  # compiled, and nothing captured
+            driver.prepare(graphs=False, compiled=True, kv_cache=True)
+            assert [driver.rounds(1).token_ids, driver.rounds(1).problems] == [expected, []]
+            compiled = driver.rounds(1).graph_compilation
+            assert compiled is not None and compiled.count == 1
         without_kernels()  # those of the fused decode step were made; the CPU engine's test makes those of the other
 
 

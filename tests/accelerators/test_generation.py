@@ -11,12 +11,13 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import BloomForCausalLM
+from transformers import BloomForCausalLM, GenerationMixin
 from transformers.models.bloom import modeling_bloom
 
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
+from gaudi_perf.vocabulary.errors import UserError
 from tests.shapes import bloom
 
 VOCABULARY = 97
@@ -83,6 +84,28 @@ def test_static_generation_gives_the_tokens_of_generate(kv_cache: bool, task: Ta
         assert tokens == plain(task, prompts)
         assert tokens == plain(task, prompts, kv_cache=False)
         assert [len(row) for row in tokens] == [task.new] * task.batch
+
+
+@pytest.mark.parametrize("search", [{"num_beams": 4}, {"penalty_alpha": 0.6, "top_k": 4}])
+def test_searches_are_those_of_transformers_and_end_at_no_token(search: dict[str, Any]) -> None:
+    task = Task(layers=2, heads=4, prompt=6, new=12, batch=3, seed=1)
+    prompts, mask = task.prompts(), torch.ones_like(task.prompts())
+    mask[0, :2] = 0
+    steps: list[None] = []
+    found = PlainGeneration(task.model, task.new, True, search)(prompts, lambda: steps.append(None), mask).tolist()
+    model = dummy_model(bloom(hidden_size=32, layers=2, heads=4, vocabulary=VOCABULARY), "float32", seed=1)
+    model.generation_config.eos_token_id = None
+    given = {"input_ids": prompts, "attention_mask": mask, "do_sample": False, "max_new_tokens": task.new}
+    assert found == model.generate(**given, **search)[:, task.prompt :].tolist()
+    assert found != model.generate(**given)[:, task.prompt :].tolist() and len(steps) == task.new
+    if "num_beams" in search:
+        assert PlainGeneration(task.model, task.new, False, search)(prompts, mask=mask).tolist() == found
+
+
+def test_contrastive_search_that_is_code_of_the_hub_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(GenerationMixin, "_contrastive_search")
+    with pytest.raises(UserError, match="code of the hub only, which is never run"):
+        PlainGeneration(model_of(1, 1, 0), 2, True, {"penalty_alpha": 0.6, "top_k": 4})
 
 
 def test_each_sequence_of_a_batch_is_as_if_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gaudi_perf.cli.common import share as of_command
-from gaudi_perf.session.values import share, tolerances, workloads
+from gaudi_perf.session.values import modes, share, tolerances, workloads
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -40,6 +40,7 @@ def test_a_share_of_more_than_all_is_written_in_percent() -> None:
             "batch=4,prompt=1024,new=256,dtype=fp32",
             ({"batch_size": 4, "prompt_tokens": 1024, "new_tokens": 256, "dtype": "float32"},),
         ),
+        ("beams=4;contrastive=0.6:4", ({"num_beams": 4}, {"penalty_alpha": 0.6, "top_k": 4})),
         (" new = 8 ; batch=2,dtype=bfloat16", ({"new_tokens": 8}, {"batch_size": 2, "dtype": "bfloat16"})),
     ],
 )
@@ -48,8 +49,18 @@ def test_workloads(text: str, found: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "4", "batch", "batch=", "batch=0", "batch=4,batch=5", "dtype=int8", "b=4", "new=8;"]
+    "text",
+    [
+        *("", "4", "batch", "batch=", "batch=0", "batch=4,batch=5", "dtype=int8", "b=4", "new=8;"),
+        *("beams=1", "contrastive=1:4", "contrastive=0.6", "beams=2,contrastive=0.6:4"),
+    ],
 )
 def test_what_is_no_workload(text: str) -> None:
     with pytest.raises(ValueError, match=r"it takes batch=N,prompt=N,new=N,dtype=bf16"):
         workloads(text)
+
+
+def test_modes() -> None:
+    assert modes("compile,graphs") == ("graphs", "compile")
+    with pytest.raises(ValueError, match="it takes some of graphs, eager, compile"):
+        modes("graphs,lazy")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.accelerators.base import Found
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.accelerators.emulated.accelerator import EmulatedGaudi2
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import Scale, bloomz, shipped_model
 from gaudi_perf.vocabulary.workload import Dtype, Workload
@@ -92,6 +93,35 @@ def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> N
     sentence = why_not(case(scale="standin"), CpuAccelerator(), Found("cpu", 1))
     assert "no C++ compiler was found" in sentence and "CXX" in sentence
     assert why_not(case(scale="standin", graphs=False), CpuAccelerator(), Found("cpu", 1)) == ""
+
+
+def test_compile_stands_beside_graphs() -> None:
+    (wanted,) = [one for one in configurations(["mixtral-8x7b"], [1], ["compile"]) if one.kv_cache]
+    one = replace(case("mixtral-8x7b"), configuration=wanted)
+    assert why_not(one, AnyGraphs(), Found("a", 8)).startswith("compile needs steps of fixed shapes")
+    assert why_not(one, EmulatedGaudi2(), Found("a", 8)).startswith("torch.compile on Gaudi wants a process without")
+    one = replace(one, configuration=replace(wanted, model="gpt2"))
+    assert why_not(one, NoGraphs(), Found("a", 8)) == "has no graphs"
+
+
+@pytest.mark.parametrize(
+    ("search", "graphs", "kv_cache", "model", "words"),
+    [
+        ({"num_beams": 4}, False, False, "gpt2", ""),
+        ({"num_beams": 4}, True, True, "gpt2", "beam search is transformers' own generate, without graphs"),
+        ({"penalty_alpha": 0.6, "top_k": 4}, False, True, "gpt2", ""),
+        ({"penalty_alpha": 0.6, "top_k": 4}, False, False, "gpt2", "contrastive search needs the KV cache"),
+        ({"penalty_alpha": 0.6, "top_k": 4}, False, True, "mamba-130m", "contrastive search needs keys and values"),
+        ({"num_beams": 4}, False, True, "mamba-130m", "beam search needs keys and values"),
+        ({"num_beams": 4}, False, False, "mamba-130m", ""),
+        ({"penalty_alpha": 0.6, "top_k": 4, "batch_size": 99999}, False, True, "gpt2", "0.2 GB of weights and"),
+    ],
+)
+def test_searches(search: dict[str, Any], graphs: bool, kv_cache: bool, model: str, words: str) -> None:
+    configuration = Configuration(model=model, devices=1, graphs=graphs, kv_cache=kv_cache)
+    wanted = replace(case(), configuration=configuration, workload=Workload(**search))
+    reason = why_not(wanted, AnyGraphs(), Found("a", 1, 100 * GB))
+    assert reason.startswith(words) and bool(reason) == bool(words)
 
 
 @given(st.lists(st.integers(1, 16), min_size=1, max_size=5))

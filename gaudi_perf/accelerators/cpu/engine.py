@@ -1,4 +1,6 @@
-"""The CPU's worker: ``eager`` is transformers' generate, ``graphs`` static shapes whose step torch.compile compiles."""
+"""The CPU's worker: ``eager`` is transformers' generate, ``graphs`` and ``compile`` are static shapes whose step
+torch.compile compiles.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,6 @@ import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import Variant
 from gaudi_perf.vocabulary.stack import Device, Stack
 
@@ -32,16 +33,8 @@ class CpuEngine(TorchEngine):
         return cpu_stack()
 
     def static_generation(self, variant: Variant) -> Generation:
-        """Its step is compiled."""
-        self._compilations.watch()
-        return kind_of(self._model, variant.kv_cache)(
-            self._model,
-            variant.prompt_tokens,
-            variant.new_tokens,
-            variant.batch_size,
-            wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
-            ranks=self._loaded().devices,
-        )
+        """``graphs`` is ``compile``: a CPU captures nothing."""
+        return self.compiled_generation(variant)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

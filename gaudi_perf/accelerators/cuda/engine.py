@@ -1,4 +1,5 @@
-"""The GPU's worker: ``eager`` is transformers' generate, ``graphs`` static shapes as CUDA graphs.
+"""The GPU's worker: ``eager`` is transformers' generate, ``graphs`` static shapes as CUDA graphs, ``compile`` static
+shapes whose step torch.compile compiles.
 
 docs/cuda.md says why ``graphs`` is not transformers' own static cache, and what the steps are.
 """
@@ -138,7 +139,7 @@ class CudaEngine(TorchEngine):
         """Captures since the variant was prepared, and the time of compiling what was captured."""
         captured, compiled = self._captures.total, super().graph_compilation()
         if captured is None or compiled is None:
-            return captured
+            return captured or compiled
         known = captured.seconds is not None and compiled.seconds is not None
         seconds = (captured.seconds or 0.0) + (compiled.seconds or 0.0) if known else None
         return GraphCompilation(seconds=seconds, count=captured.count)
@@ -158,6 +159,9 @@ class CudaEngine(TorchEngine):
         return found + self._clocks.problems()
 
     def static_generation(self, variant: Variant) -> Generation:
+        """Captured; or compiled, and nothing captured."""
+        if variant.compiled:
+            return self.compiled_generation(variant)
         kind = STEPS[step_name()]
         if kind.compiled is not None:
             self._compilations.watch()

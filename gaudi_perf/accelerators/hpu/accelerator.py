@@ -23,6 +23,7 @@ class HpuAccelerator(Accelerator):
     telemetry = "pyhlml"
     lists_devices = ("hl-smi", "-Q", "name", "-f", "csv,noheader,nounits")
     backend = "hccl"
+    no_compile = "torch.compile on Gaudi wants a process without lazy mode, in which this suite measures: take graphs"
     transformers_steps = False  # but optimum-habana's
 
     def find(self) -> Found | None:

@@ -154,9 +154,11 @@ class GaudiGeneration(PlainGeneration):
     def __init__(self, model: Any, variant: Variant) -> None:
         """Changes the model's own generation configuration; whoever wants graphs has wrapped the model in them."""
         self._model, self._config, self._new_tokens = model, model.generation_config, variant.new_tokens
+        self._search = variant.search
         sizes = {"max_new_tokens": variant.new_tokens, "min_new_tokens": None, "bucket_size": -1}
         switches = {"use_cache": variant.kv_cache, "static_shapes": True, "ignore_eos": True}
-        for name, value in {**sizes, **switches, **dict.fromkeys(_OFF, False)}.items():
+        greedy = {"num_beams": 1, "penalty_alpha": None, "top_k": 50}
+        for name, value in {**sizes, **switches, **dict.fromkeys(_OFF, False), **greedy, **variant.search}.items():
             setattr(self._config, name, value)
         self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
 

@@ -166,6 +166,10 @@ class WorkerGroup:
         workload, configuration = case.workload, case.configuration
         variant = protocol.Variant(
             graphs=configuration.graphs,
+            compiled=configuration.compiled,
+            num_beams=workload.num_beams,
+            penalty_alpha=workload.penalty_alpha,
+            top_k=workload.top_k,
             kv_cache=configuration.kv_cache,
             new_tokens=workload.new_tokens,
             batch_size=workload.batch_size,

@@ -7,13 +7,15 @@ from itertools import product
 
 from gaudi_perf.accelerators.base import Accelerator, Found
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
 
 
-def configurations(models: Iterable[str], devices: Iterable[int]) -> Iterator[Configuration]:
+def configurations(
+    models: Iterable[str], devices: Iterable[int], modes: Iterable[Mode] = ("graphs", "eager")
+) -> Iterator[Configuration]:
     """Every configuration, those of a (model, device count) one after the other, so that each is loaded once."""
-    for model, count, graphs, kv_cache in product(models, sorted(set(devices)), (True, False), (True, False)):
-        yield Configuration(model=model, devices=count, graphs=graphs, kv_cache=kv_cache)
+    for model, count, mode, kv_cache in product(models, sorted(set(devices)), modes, (True, False)):
+        yield Configuration.of(model, count, mode, kv_cache)
 
 
 def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Found, *, batches: bool = False) -> str:
@@ -28,9 +30,9 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
         return reason
     if built.heads % configuration.devices:
         return f"{built.heads} attention heads do not divide among {configuration.devices} devices"
-    if reason := _of_family(configuration, built, accelerator):
+    if reason := _of_family(configuration, built, accelerator) or _of_search(case, built, accelerator):
         return reason
-    reason = accelerator.cannot_run(configuration.graphs, configuration.devices)
+    reason = accelerator.cannot_run(configuration.static, configuration.devices)
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
     return reason
@@ -48,7 +50,7 @@ def _of_sizes(case: Case, built: Architecture, found: Found) -> str:
     weights, left = built.weight_bytes(workload.dtype), configuration.devices * found.memory_bytes
     if weights > left:
         return f"{_gigabytes(weights)} of weights do not fit in {room}"
-    cache = workload.batch_size * built.kept_bytes(positions, workload.dtype) if configuration.kv_cache else 0
+    cache = workload.sequences * built.kept_bytes(positions, workload.dtype) if configuration.kv_cache else 0
     if weights + cache > left:
         return f"{_gigabytes(weights)} of weights and {_gigabytes(cache)} of KV cache do not fit in {room}"
     return ""
@@ -59,11 +61,26 @@ def _of_family(configuration: Configuration, built: Architecture, accelerator: A
     family = built.of_family
     if configuration.devices > 1 and built.family != "bloom":
         return f"models of the architecture {built.family} are not divided among devices yet"
-    if configuration.graphs and accelerator.transformers_steps:
+    if configuration.compiled and accelerator.no_compile:
+        return accelerator.no_compile
+    if configuration.static and accelerator.transformers_steps:
+        what = "graphs need" if configuration.graphs else "compile needs"
         if family.no_graphs:
-            return f"graphs need steps of fixed shapes: {family.no_graphs}"
+            return f"{what} steps of fixed shapes: {family.no_graphs}"
         if configuration.kv_cache and family.no_static_cache:
-            return f"graphs need a KV cache of fixed length: {family.no_static_cache}"
+            return f"{what} a KV cache of fixed length: {family.no_static_cache}"
+    return ""
+
+
+def _of_search(case: Case, built: Architecture, accelerator: Accelerator) -> str:
+    """Why a search that is not greedy cannot be done so."""
+    search, configuration = case.workload.search, case.configuration
+    if search and configuration.static and accelerator.transformers_steps:
+        return f"{search} is transformers' own generate, without graphs: take eager"
+    if case.workload.top_k and not configuration.kv_cache:
+        return f"{search} needs the KV cache"
+    if search and configuration.kv_cache and built.of_family.kind == "state-space":
+        return f"{search} needs keys and values of each sequence, and {built.family} keeps a state that is not divided"
     return ""
 
 

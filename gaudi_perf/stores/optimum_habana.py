@@ -1,0 +1,173 @@
+"""optimum-habana's own baselines of text generation, which become published levels.
+
+Its tests (tests/test_text_generation_example.py) start ``run_generation.py``; here is which options each kind of test
+gives it, as of the last commit (January 2026).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.stores.importing import Circumstances, Imported, check_day, published, short
+from gaudi_perf.stores.models import hub_name
+from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
+from gaudi_perf.vocabulary.configuration import Configuration, Mode
+from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import DTYPES
+
+ADDRESS = "https://github.com/huggingface/optimum-habana/tree/main/tests/baselines/fixture"
+_DEVICES = {"gaudi1": "gaudi", "gaudi2": "gaudi2", "gaudi3": "gaudi3"}
+_TEST = re.compile(r".*::test_text_generation(?:_(?P<kind>\w+))?\[(?P<parameters>.*)\]\Z")
+_LONGEST_NAME = 500
+"""No test has a longer one."""
+_COUNT, _FLAG = r"[1-9][0-9]{0,5}", r"True|False"
+_FLEX = rf"(?:-(?P<flex>{_FLAG}))?"  # there since September 2025
+_BATCH = rf"(?P<model>.+)-(?P<batch_size>{_COUNT})-(?P<reuse_cache>{_FLAG})"
+_SIZES = rf"(?P<prompt_tokens>{_COUNT})-(?P<new_tokens>{_COUNT})"
+_CODE_PROMPT = "def print_hello_world():"
+"""What the tests give the models called starcoder if their output is checked."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of test: how its parameters are written, and what it gives the script beside them."""
+
+    parameters: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    devices: int = 1
+    mode: Mode = "graphs"
+    options: tuple[str, ...] = ()
+
+
+_KINDS = {
+    "bf16_1x": _Kind(rf"{_BATCH}-(?P<check_output>{_FLAG}){_FLEX}"),
+    "fp8": _Kind(
+        rf"(?P<model>.+)-(?P<devices>{_COUNT})-(?P<batch_size>{_COUNT})-(?P<reuse_cache>{_FLAG})-{_SIZES}{_FLEX}",
+        {"dtype": "fp8"},
+        options=("limit_hpu_graphs",),
+    ),
+    "deepspeed": _Kind(rf"(?P<model>.+)-(?P<devices>{_COUNT})-(?P<batch_size>{_COUNT})"),
+    "torch_compile": _Kind("(?P<model>.+)", mode="compile", options=("reuse_cache",)),
+    "torch_compile_distributed": _Kind("(?P<model>.+)", devices=8, mode="compile", options=("reuse_cache",)),
+    # The one model that it has: Llama 2 7B.
+    "distributed_tp": _Kind(
+        "(?P<model>meta-llama/Llama-2-7b-hf)",
+        {"batch_size": 220, "prompt_tokens": 2048},
+        devices=8,
+        mode="compile",
+        options=("parallel_strategy=tp", "bucket_internal", "bucket_size=128"),
+    ),
+    "contrastive_search": _Kind(_BATCH, {"penalty_alpha": 0.5, "top_k": 4}),
+    "beam_search": _Kind(_BATCH, {"num_beams": 3}, options=("bucket_internal", "bucket_size=64")),
+}
+_QUANTIZED = "weights of 4 bits ({}), which this suite does not measure"
+_NOT_MEASURED = {
+    "gptq": _QUANTIZED.format("GPTQ"),
+    "awq": _QUANTIZED.format("AWQ"),
+    "bnb": _QUANTIZED.format("bitsandbytes"),
+}
+
+
+@dataclass(frozen=True)
+class _Understood:
+    """What a test measures."""
+
+    configuration: Configuration
+    fields: dict[str, Any]
+    options: tuple[str, ...]
+
+
+def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
+    """Import ``tests/baselines/fixture/**/*.json``, or one of these files.
+
+    They have new tokens per second over whole batches with tokenization (``run_generation.py``), a number for each test
+    and device, of any model: one of the catalogue has its name, others that of their repository. Every text generation
+    test that is not imported is named. The files say neither the SynapseAI release nor the day of their commit.
+    Raises UserError if there is no such file, or one is no JSON.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
+    check_day(read_on)
+    entries: dict[tuple[str, ...], tuple[str, CaseBaseline]] = {}
+    passed_over: list[str] = []
+    others = 0
+    for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+        for test, devices in decode(read_bytes(file), dict[str, Any], str(file)).items():
+            match = _TEST.match(test) if len(test) <= _LONGEST_NAME else None
+            if match is None and len(test) <= _LONGEST_NAME:
+                others += 1
+                continue
+            understood = _understood(match) if match else "its name is too long"
+            if isinstance(understood, str):
+                passed_over.append(f"{short(test)}: {understood}")
+                continue
+            for device, throughput in _throughputs(devices):
+                where = f"{test} on {short(device)}"
+                if device not in _DEVICES or throughput is None:
+                    passed_over.append(f"{where}: no throughput of a device that is known")
+                    continue
+                circumstances = Circumstances(Device(name=_DEVICES[device], accelerator="hpu"), stack, read_on)
+                case = circumstances.case_of(understood.configuration, understood.fields, where)
+                note = f"; with {', '.join(understood.options)}" if understood.options else ""
+                source = f"optimum-habana, {file.name[:150]}"
+                entry = published(throughput, case, circumstances, source, ADDRESS, f"{file}: {where}", note)
+                first, kept = entries.setdefault((_DEVICES[device], *entry.key), (test, entry))
+                if kept is not entry:
+                    parameters = first.rpartition("[")[2].removesuffix("]")
+                    same = f"is {case.id}, too, which was imported; options of the script alone differ"
+                    passed_over.append(f"{where}: [{parameters}] {same}")
+    if others:
+        passed_over.append(f"{counted(others, 'test')} of {path} without text generation")
+    by_device: dict[str, list[CaseBaseline]] = {}
+    for (device, *_), (_, entry) in entries.items():
+        by_device.setdefault(device, []).append(entry)
+    baselines = tuple(
+        Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=attrgetter("key")))
+        for name, cases in sorted(by_device.items())
+    )
+    return Imported(baselines, tuple(passed_over))
+
+
+def _understood(test: re.Match[str]) -> _Understood | str:
+    """What one of optimum-habana's text generation tests measures, or why that is no case of this suite."""
+    name = test["kind"] or ""
+    if name in _NOT_MEASURED:
+        return _NOT_MEASURED[name]
+    if name not in _KINDS:
+        return f"tests of the kind {name!r} are not imported"
+    kind = _KINDS[name]
+    match = re.fullmatch(kind.parameters, test["parameters"])
+    if match is None:
+        return "its parameters are not understood"
+    says = {key: value for key, value in match.groupdict().items() if value is not None}
+    if says.get("flex") == "True":
+        return "it is with flex attention, which this suite does not measure"
+    fields = {**kind.fields, **{key: int(value) for key, value in says.items() if value.isdecimal()}}
+    devices = fields.pop("devices", kind.devices)
+    repository = says["model"]
+    if says.get("check_output") == "True" and "starcoder" in repository:
+        fields["prompt"] = _CODE_PROMPT
+    if fields.get("dtype", DTYPES[0]) not in DTYPES:
+        return f"it is in {fields['dtype']}, which this suite does not measure"
+    options = kind.options + ("reuse_cache",) * (says.get("reuse_cache") == "True")
+    configuration = Configuration.of(hub_name(repository), devices, kind.mode, kv_cache=True)
+    return _Understood(configuration, fields, options)
+
+
+def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:
+    """What a test's entry has for each device: tokens per second, or None where there is no such number (a text, or 0
+    for a baseline that is still to be set).
+    """
+    for device, values in devices.items() if isinstance(devices, dict) else ():
+        number = values.get("throughput") if isinstance(values, dict) else None
+        known = isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
+        yield device, float(number) if known and number is not None else None
