@@ -161,10 +161,10 @@ def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, 
 
 
 def _list(runs: Sequence[Run]) -> None:
-    from gaudi_perf.vocabulary.formats import seconds
+    from gaudi_perf.vocabulary.formats import seconds, throughput
 
     echo_table(
-        ("started (UTC)", "case", "device", "stack", "rounds", "latency", ""),
+        ("started (UTC)", "case", "device", "stack", "rounds", "latency", "tok/s", ""),
         [
             (
                 run.started_at[:19],
@@ -173,11 +173,12 @@ def _list(runs: Sequence[Run]) -> None:
                 run.stack_title,
                 str(len(run.measurement.latencies_s)),
                 seconds(run.level_s),
+                throughput(run.case.workload.tokens_per_s(run.level_s)),
                 _state(run),
             )
             for run in runs
         ],
-        right=("rounds", "latency"),
+        right=("rounds", "latency", "tok/s"),
     )
 
 

@@ -9,7 +9,7 @@ import click
 
 from gaudi_perf.cli.common import Command, baselines_option, echo_json, json_option, shown
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import seconds
+from gaudi_perf.vocabulary.formats import seconds, throughput
 
 if TYPE_CHECKING:
     from gaudi_perf.vocabulary.stack import Stack
@@ -98,6 +98,7 @@ def import_command(
                 baseline=f"{baseline.device.name}/{baseline.stack.name}",
                 case=entry.id,
                 level_s=entry.level_s,
+                tokens_per_s=entry.case.workload.tokens_per_s(entry.level_s),
                 provenance=entry.provenance,
             )
             for baseline in imported.baselines
@@ -110,7 +111,8 @@ def import_command(
         echo_json(answer)
         return
     for one in answer.cases:
-        click.echo(shown(f"{one.baseline} {one.case}: {seconds(one.level_s)}, {one.provenance}"))
+        rate = f"{throughput(one.tokens_per_s)} tok/s"
+        click.echo(shown(f"{one.baseline} {one.case}: {seconds(one.level_s)}, {rate}, {one.provenance}"))
     for file in answer.written:
         click.echo(f"written: {file}")
     if not (answer.written or dry_run):

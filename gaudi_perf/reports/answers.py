@@ -133,6 +133,7 @@ class ImportedCase(Document, frozen=True, kw_only=True):
     baseline: str
     case: str
     level_s: float
+    tokens_per_s: float
     provenance: str
 
 
@@ -223,6 +224,7 @@ class JudgedCase(Document, frozen=True, kw_only=True):
     stack: str | None
     latency_s: float | None
     spread: float | None
+    tokens_per_s: float | None
     first_token_s: float | None
     per_output_token_s: float | None
     peak_memory_bytes: int | None
@@ -309,7 +311,7 @@ def compare_answer(pairs: Sequence[Pair], alone: Sequence[str], candidate: str, 
     return CompareAnswer(candidate=candidate, baseline=baseline, cases=cases, alone=list(alone))
 
 
-_FIGURES = ("latency_s", "spread", "first_token_s", "per_output_token_s", "peak_memory_bytes")
+_FIGURES = ("latency_s", "spread", "tokens_per_s", "first_token_s", "per_output_token_s", "peak_memory_bytes")
 _OF_REPORT = ("verdicts", "others", "skipped", "failed", "waived", "notes")
 
 

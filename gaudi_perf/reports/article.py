@@ -11,7 +11,7 @@ from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.vocabulary.baseline import Entry
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted, seconds
+from gaudi_perf.vocabulary.formats import counted, seconds, throughput
 from gaudi_perf.vocabulary.models import shipped
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class TableRow(Document, frozen=True, kw_only=True):
     kv_cache: bool
     mode: str
     latency_s: float
+    tokens_per_s: float
     speed_up: float | None = None
     usd_per_million_tokens: float | None = None
 
@@ -65,14 +66,25 @@ class Article:
                 row.stack,
                 row.mode,
                 f"{row.latency_s:.3f} s" if row.latency_s >= 0.1 else seconds(row.latency_s),  # as the article has them
+                throughput(row.tokens_per_s),
                 _UNKNOWN if row.speed_up is None else f"{row.speed_up:.2f}x",
             ]
             if self.priced:
                 dollars = row.usd_per_million_tokens
                 cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
             rows.append(cells)
-        columns = ["model", "devices", "device", "stack", "mode", "latency", "speed-up", *(["$/M"] * self.priced)]
-        return Words("", columns, rows, self.notes, right=("devices", "latency", "speed-up", "$/M"))
+        columns = [
+            "model",
+            "devices",
+            "device",
+            "stack",
+            "mode",
+            "latency",
+            "tok/s",
+            "speed-up",
+            *(["$/M"] * self.priced),
+        ]
+        return Words("", columns, rows, self.notes, right=("devices", "latency", "tok/s", "speed-up", "$/M"))
 
 
 def article_table(
@@ -115,6 +127,7 @@ def article_table(
                 kv_cache=configuration.kv_cache,
                 mode=", ".join([configuration.mode, *["no cache"][configuration.kv_cache :], *workload.differing]),
                 latency_s=row["level_s"],
+                tokens_per_s=workload.tokens_per_s(row["level_s"]),
                 speed_up=None if best is None else best / row["level_s"],
                 usd_per_million_tokens=None
                 if price is None

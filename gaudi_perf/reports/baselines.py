@@ -10,7 +10,7 @@ from gaudi_perf.reports.terminal import STYLES
 from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, level_reason, stack_differences
 from gaudi_perf.stores.changes import CaseChange
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Entry, Published
-from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster
+from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster, throughput
 from gaudi_perf.vocabulary.run import runs_apart
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
 
@@ -73,6 +73,7 @@ def description(baseline: Baseline) -> Words:
             (
                 case.id,
                 seconds(case.level_s),
+                throughput(case.case.workload.tokens_per_s(case.level_s)),
                 str(len(case.runs)) if case.runs else _UNKNOWN,
                 _UNKNOWN if apart is None else percent(apart),
                 _UNKNOWN if case.anchor is None else change(case.level_s / case.anchor.latency_s),
@@ -90,7 +91,7 @@ def description(baseline: Baseline) -> Words:
     ]
     components = ", ".join(f"{name} {version}" for name, version in sorted(baseline.stack.components.items()))
     heading = f"{baseline.device.name}/{baseline.stack.name}" + (f" ({components})" if components else "")
-    numbers = ("level", "runs", "runs apart", "vs best")
+    numbers = ("level", "tok/s", "runs", "runs apart", "vs best")
     notes = list(dict.fromkeys([*workloads, *notes]))
     return Words(heading, ("case", *numbers, "provenance"), rows, notes, right=numbers)
 

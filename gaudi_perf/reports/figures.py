@@ -34,12 +34,11 @@ def figures(runs: Sequence[Run]) -> Figures:
     """The figures of the runs of one case; there is at least one."""
     rounds = [latency for run in runs for latency in run.measurement.latencies_s]
     latency = level_of(runs)
-    workload = runs[0].case.workload
     limit = roofline_of(runs[0])
     return Figures(
         latency_s=latency,
         spread=_spread(rounds),
-        tokens_per_s=workload.new_tokens * workload.batch_size / latency,
+        tokens_per_s=runs[0].case.workload.tokens_per_s(latency),
         first_token_s=median_of(runs, "first-token"),
         per_output_token_s=median_of(runs, "per-token"),
         limit_share=None if limit is None else limit.share(latency),

@@ -21,7 +21,7 @@ from gaudi_perf.reports.wording import (
     stack_differences,
     verdict_counts,
 )
-from gaudi_perf.vocabulary.formats import change, counted, interval, seconds
+from gaudi_perf.vocabulary.formats import change, counted, interval, seconds, throughput
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
 
@@ -37,7 +37,7 @@ _SYMBOLS = {
     VerdictKind.UNCHANGED: "=",
 }
 _LOOK = (VerdictKind.INVALID, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
-_COLUMNS = ("case", "verdict", "change", "interval", "baseline", "latency")
+_COLUMNS = ("case", "verdict", "change", "interval", "baseline", "latency", "tok/s")
 
 
 def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], commands: Sequence[str] = ()) -> str:
@@ -109,10 +109,11 @@ def _fitting(blocks: Sequence[str], room: int) -> list[str]:
 
 def _table(reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> str:
     rows = [_row(report, verdict, runs[report.case.id]) for report in reports for verdict in report.verdicts]
-    return markdown(Words("", _COLUMNS, rows, right=("change", "latency")))
+    return markdown(Words("", _COLUMNS, rows, right=("change", "latency", "tok/s")))
 
 
 def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[Cell]:
+    facts = figures(runs)
     waived = ", waived" if report.waived and verdict is report.verdicts[0] else ""
     return (
         report.case.id,
@@ -120,7 +121,8 @@ def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[
         change(verdict.ratio) if verdict.ratio is not None else "-",
         interval(verdict.low, verdict.high) if verdict.ratio and verdict.low and verdict.high else "-",
         verdict.baseline or "-",
-        seconds(figures(runs).latency_s),
+        seconds(facts.latency_s),
+        throughput(facts.tokens_per_s),
     )
 
 

@@ -27,7 +27,7 @@ from gaudi_perf.reports.wording import (
     stack_differences,
 )
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.formats import change, percent, seconds
+from gaudi_perf.vocabulary.formats import change, percent, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
@@ -177,7 +177,7 @@ def _times(facts: Figures) -> dict[str, str]:
     return {
         "latency": seconds(facts.latency_s),
         "spread": _UNKNOWN if facts.spread is None else percent(facts.spread),
-        "tok/s": f"{facts.tokens_per_s:.1f}",
+        "tok/s": throughput(facts.tokens_per_s),
         "1st token": _UNKNOWN if facts.first_token_s is None else seconds(facts.first_token_s),
         "per token": _UNKNOWN if facts.per_output_token_s is None else seconds(facts.per_output_token_s),
         "of limit": _UNKNOWN if facts.limit_share is None else percent(facts.limit_share),

@@ -87,6 +87,7 @@ def tolerances(text: str) -> dict[Metric, float]:
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
         name = name if equals else LATENCY
+        _refuse_throughput(name)
         if name not in _METRICS or _METRICS[name] in found:
             raise ValueError(f"it takes a share, or METRIC=SHARE with each metric once: {', '.join(TITLES)}")
         found[_METRICS[name]] = share(value)
@@ -98,9 +99,17 @@ def gates(text: str) -> frozenset[Metric]:
     names = [part.strip() for part in text.split(",")]
     if names == ["all"]:
         return frozenset(TITLES)
+    _refuse_throughput(*names)
     if not all(name in _METRICS for name in names):
         raise ValueError(f"it takes all, or some of {', '.join(TITLES)}")
     return frozenset(_METRICS[name] for name in names)
+
+
+def _refuse_throughput(*metrics: str) -> None:
+    if "throughput" in metrics:
+        raise ValueError(
+            "throughput is batch x new tokens / latency, so that its verdict is that of the latency: name latency"
+        )
 
 
 def device_counts(text: str) -> tuple[int, ...]:

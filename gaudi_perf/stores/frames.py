@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TYPES = {
     **dict.fromkeys(("devices", "new_tokens", "batch_size", "rounds", "round", "warm_up_rounds"), "int64"),
     **dict.fromkeys(("graphs", "kv_cache", "steady", "valid"), "bool"),
-    **dict.fromkeys(("host_load", "steal_percent"), "float64"),
+    **dict.fromkeys(("host_load", "steal_percent", "tokens_per_s"), "float64"),
     "peak_memory_bytes": "Int64",
 }
 """Types of columns; durations, which end with ``_s``, are floats, and all others are texts."""
@@ -42,6 +42,7 @@ def runs_frame(runs: Iterable[Run]) -> pandas.DataFrame:
             "latency_median_s": run.level_s,
             "latency_min_s": min(run.measurement.latencies_s),
             "latency_max_s": max(run.measurement.latencies_s),
+            "tokens_per_s": run.case.workload.tokens_per_s(run.level_s),
             "first_token_median_s": median_of([run], "first-token"),
             "per_output_token_median_s": median_of([run], "per-token"),
             "peak_memory_bytes": run.measurement.peak_memory_bytes,

@@ -66,6 +66,11 @@ def rate(bytes_per_s: float) -> str:
     return f"{bytes_per_s / 1e12:.3g} TB/s" if bytes_per_s >= 1e12 else f"{bytes_per_s / 1e9:.3g} GB/s"
 
 
+def throughput(tokens_per_s: float) -> str:
+    """New tokens a second, in a column that says so: ``93.5``, ``14968.6``."""
+    return f"{tokens_per_s:.1f}"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """A number of things: ``1 run``, ``2 runs``."""
     return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

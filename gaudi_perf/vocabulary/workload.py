@@ -69,6 +69,10 @@ class Workload(Document, frozen=True):
         """``beam search`` or ``contrastive search``; empty if it is greedy."""
         return "beam search" if self.num_beams else "contrastive search" if self.top_k else ""
 
+    def tokens_per_s(self, latency_s: float) -> float:
+        """The throughput at a latency: new tokens a second, over all rows of the batch."""
+        return self.new_tokens * self.batch_size / latency_s
+
     @property
     def sequences(self) -> int:
         """How many sequences have keys and values of their own: every beam, or candidate, of every row."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gaudi_perf.cli.common import share as of_command
-from gaudi_perf.session.values import modes, share, tolerances, workloads
+from gaudi_perf.session.values import gates, modes, share, tolerances, workloads
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -58,6 +60,12 @@ def test_workloads(text: str, found: object) -> None:
 def test_what_is_no_workload(text: str) -> None:
     with pytest.raises(ValueError, match=r"it takes batch=N,prompt=N,new=N,dtype=bf16"):
         workloads(text)
+
+
+@pytest.mark.parametrize("parse", [gates, tolerances])
+def test_throughput_is_no_metric_of_its_own(parse: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="its verdict is that of the latency: name latency"):
+        parse("memory,throughput" if parse is gates else "throughput=5%")
 
 
 def test_modes() -> None:

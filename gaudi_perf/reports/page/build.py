@@ -163,6 +163,7 @@ class PageBuilder:
             spread=_rounded_or_none(facts.spread),
             first=_rounded_or_none(facts.first_token_s),
             per=_rounded_or_none(facts.per_output_token_s),
+            tokens=_rounded(facts.tokens_per_s),
             rounds=[
                 data.RoundsOfRun(
                     at=_moment(run.started_at),

@@ -114,6 +114,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
         spread: of the rounds, as a share.
         first: seconds to the first token.
         per: seconds for every following token.
+        tokens: new tokens a second, over all rows.
         facts: names and values, by heading.
         stack: index of the stack that it was measured on.
         levels: level by stack, for the heat map: pairs of index and seconds.
@@ -134,6 +135,7 @@ class ShownCase(Shown, frozen=True, kw_only=True):
     spread: float | None = None
     first: float | None = None
     per: float | None = None
+    tokens: float | None = None
     new_tokens: int = 100
     rounds: list[RoundsOfRun] = []
     facts: dict[str, list[Pair]] = {}

@@ -10,7 +10,7 @@ from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.warnings import device_lines
-from gaudi_perf.vocabulary.formats import percent, seconds, span
+from gaudi_perf.vocabulary.formats import percent, seconds, span, throughput
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample
 
@@ -37,7 +37,7 @@ def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
     share = f", {percent(memory / capacity)} of {_bytes(capacity)}" if memory and capacity else ""
     times = [run.measurement.tokenization_s for run in runs if run.measurement.tokenization_s]
     return [
-        ("new tokens a second", f"{facts.tokens_per_s:.1f}"),
+        ("new tokens a second", throughput(facts.tokens_per_s)),
         ("prompts a second", f"{batch / facts.latency_s:.4g}" if batch > 1 else ""),
         ("peak memory", "" if memory is None else _bytes(memory) + share),
         ("tokenization", seconds(median(times)) if times else ""),

@@ -16,7 +16,7 @@ from gaudi_perf.reports.page.data import Page, ShownComparison
 from gaudi_perf.reports.page.scripts import ASSETS, script
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
-from gaudi_perf.vocabulary.formats import change, interval, seconds
+from gaudi_perf.vocabulary.formats import change, interval, seconds, throughput
 
 _MOST_CARDS = 8
 
@@ -102,7 +102,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(change=change, seconds=seconds)
+    environment.filters.update(change=change, seconds=seconds, throughput=throughput)
     return environment
 
 

@@ -21,6 +21,7 @@ from gaudi_perf.reports.site import data
 from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
+from gaudi_perf.vocabulary.formats import seconds, throughput
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.stack import stack_changes
 
@@ -195,7 +196,7 @@ class SiteBuilder:
         numbers = {name: number for number, name in enumerate(names)}
         of_stack = np.array([numbers.get(name, -1) for name in self._stack_names])
         stacks = of_stack[points["stack"]]
-        workload = key.case.workload
+        workload, newest = key.case.workload, float(points["level"][-1])
         about = [
             ("Device", key.device),
             ("Workload", f"{workload.new_tokens} new tokens, batch {workload.batch_size}, {workload.dtype}"),
@@ -203,6 +204,7 @@ class SiteBuilder:
             ("Host", key.host_class),
             ("Stack's label", key.stack_label),
             ("Sessions", str(own.size)),
+            ("Newest level", f"{seconds(newest)}, {throughput(workload.tokens_per_s(newest))} new tokens a second"),
         ]
         by_version = sorted(names, key=lambda name: self._stack_order[name])
         return data.TrendPage(
