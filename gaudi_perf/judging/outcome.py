@@ -38,7 +38,7 @@ def with_added(report: CaseReport, added: Verdict) -> CaseReport:
     return msgspec.structs.replace(report, verdicts=[added, *others], waived="")
 
 
-def waived(waivers: WaiverStore, baselines: BaselineStore, run: Run, verdicts: Sequence[Verdict]) -> str:
+def why_passes(waivers: WaiverStore, baselines: BaselineStore, run: Run, verdicts: Sequence[Verdict]) -> str:
     """Why the regressions of a case pass; empty if there are none, or one does not. INVALID never passes.
 
     They pass by a waiver, which is of latencies, or where a slower level of the version of ``run``, the case's last

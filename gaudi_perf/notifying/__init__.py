@@ -1,1 +1,1 @@
-"""The ways on which notices reach people: issues, a webhook, e-mail."""
+"""Sends notices: issues, a webhook, e-mail. What they say is made in ``reports/notices.py``."""

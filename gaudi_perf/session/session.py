@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from gaudi_perf.judging import refresh_verdicts
-from gaudi_perf.judging.outcome import fails, waived, with_added
+from gaudi_perf.judging.outcome import fails, why_passes, with_added
 from gaudi_perf.reports.terminal import failure_text
 from gaudi_perf.reports.wording import common_slowdown, level_change, waiver_line
 from gaudi_perf.session.interrupts import undisturbed
@@ -181,7 +181,7 @@ class PerfSession:
                 baseline_run_ids=[run.run_id for runs in self._runs[1:] for run in runs[case]],
                 verdicts=list(judgement.verdicts),
                 others=list(judgement.others),
-                waived=waived(self._waivers, self.baselines, self.runs[case][-1], judgement.verdicts),
+                waived=why_passes(self._waivers, self.baselines, self.runs[case][-1], judgement.verdicts),
                 notes=list(judgement.notes),
             )
         self.reports[case] = report
@@ -338,7 +338,7 @@ class PerfSession:
         for case, verdict in conclusion.added.items():
             report = with_added(self.reports[case], verdict)
             try:
-                passes = waived(self._waivers, self.baselines, self.runs[case][-1], report.verdicts)
+                passes = why_passes(self._waivers, self.baselines, self.runs[case][-1], report.verdicts)
             except UserError as error:  # waives nothing; all tests are over, so that none can fail for it
                 passes = ""
                 self.notes += [str(error)] if str(error) not in self.notes else []

@@ -1,1 +1,1 @@
-"""Floor 2: from runs to a verdict. Pure functions of numbers; no input or output."""
+"""Pure functions of numbers; no runs, files or sentences. ``judging`` asks them for verdicts."""

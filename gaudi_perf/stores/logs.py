@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import escaped
-from gaudi_perf.vocabulary.secrecy import SECRET_NAME
+from gaudi_perf.vocabulary.secrecy import without_secrets
 
 _HEAD, _TAIL = 64 * 1024, 960 * 1024
 """Bytes that are kept of a log's beginning and of its end."""
-_SHORTEST_SECRET = 6  # characters; shorter values stand everywhere by chance
-_SECRETS = (
-    re.compile(r"\bhf_[A-Za-z0-9]{8,}"),  # tokens of the Hugging Face hub
-    re.compile(r"(?<=Bearer )\S+"),
-    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),  # user and password of an address
-)
-_HIDDEN = "***"
 
 
 def keep(log: Path | None, environment: Mapping[str, str], results: ResultsStore, session_id: str, name: str) -> str:
@@ -49,10 +41,4 @@ def kept_text(log: Path, environment: Mapping[str, str]) -> str:
             file.seek(-_TAIL, 2)
             data = head + f"\n... {size - _HEAD - _TAIL} bytes are left out ...\n".encode() + file.read()
     text = data.decode(errors="backslashreplace")
-    values = [value for name, value in environment.items() if SECRET_NAME.search(name)]
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, _HIDDEN)
-    for pattern in _SECRETS:
-        text = pattern.sub(_HIDDEN, text)
-    return escaped(text, keep="\n\t")
+    return escaped(without_secrets(text, environment), keep="\n\t")

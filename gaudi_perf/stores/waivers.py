@@ -1,4 +1,4 @@
-"""Waivers on disk: ``waivers.json`` in the directory of the baselines."""
+"""Waivers on disk: ``waivers.json`` in the directory of the baselines; ``vocabulary/waiver.py`` has what one covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations and cases: what is measured."""
+"""Configurations and cases, with their ids: what is measured."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 
-from gaudi_perf.generation.capture import WARM_CALLS, CapturedStep, Captures, ConstantAlibi
+from gaudi_perf.accelerators.cuda.capture import WARM_CALLS, CapturedStep, Captures, ConstantAlibi
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration

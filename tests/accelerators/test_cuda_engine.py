@@ -14,11 +14,10 @@ import torch
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import torch_engine
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
-from gaudi_perf.accelerators.cuda import stack
+from gaudi_perf.accelerators.cuda import capture, stack
 from gaudi_perf.accelerators.cuda.engine import CudaEngine
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.cuda.steps import STEP
-from gaudi_perf.generation import capture
 from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError

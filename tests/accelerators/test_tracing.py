@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from gaudi_perf.generation.capture import Captures, ConstantAlibi
+from gaudi_perf.accelerators.cuda.capture import Captures, ConstantAlibi
 from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass

@@ -51,8 +51,8 @@ def pretend(set_attribute: Callable[[Any, str, Any], None], devices: int = 1) ->
     """Put it in place of the real one."""
     import torch
 
+    from gaudi_perf.accelerators.cuda import capture
     from gaudi_perf.accelerators.cuda.engine import CudaEngine
-    from gaudi_perf.generation import capture
     from tests.accelerators.tape import record
 
     for name, answer in answers(devices).items():

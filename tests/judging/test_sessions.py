@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 from gaudi_perf.judging import CaseJudge, Judgement, Rules
 from gaudi_perf.judging.multiple_testing import MultipleTesting
-from gaudi_perf.judging.outcome import fails, waived, with_added
+from gaudi_perf.judging.outcome import fails, why_passes, with_added
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.configuration import Case
@@ -116,13 +116,13 @@ def test_what_regressed_fails_unless_every_one_is_waived_or_accepted(
     run = make_run(version="1.22.0")
     verdicts = sorted(verdicts, key=lambda verdict: WORST_FIRST.index(verdict.kind))
     report = CaseReport(
-        case=run.case, verdicts=verdicts, waived=waived(_Waivers(waivers), NOTHING_ACCEPTED, run, verdicts)
+        case=run.case, verdicts=verdicts, waived=why_passes(_Waivers(waivers), NOTHING_ACCEPTED, run, verdicts)
     )
     if late and not any(verdict.kind == VerdictKind.INVALID for verdict in verdicts):
         added = msgspec.structs.replace(verdicts[-1], kind=VerdictKind.REGRESSED)
         all_ = with_added(report, added).verdicts
         assert len(all_) == len(verdicts) and added in all_, "nothing else is lost"
-        why = waived(_Waivers(waivers), NOTHING_ACCEPTED, run, all_)
+        why = why_passes(_Waivers(waivers), NOTHING_ACCEPTED, run, all_)
         report = msgspec.structs.replace(with_added(report, added), waived=why)
     kinds = [verdict.kind for verdict in report.verdicts]
     regressed = [verdict for verdict in report.verdicts if verdict.kind == VerdictKind.REGRESSED]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.judging.outcome import waived
+from gaudi_perf.judging.outcome import why_passes
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
@@ -35,7 +35,7 @@ def baselines(tmp_path: Path) -> BaselineStore:
 def why(baselines: BaselineStore, runs: list[Run], verdicts: list[Verdict] | None = None) -> str:
     found = judge_runs(runs, baselines, "") if verdicts is None else verdicts
     assert VerdictKind.REGRESSED in {verdict.kind for verdict in found}
-    return waived(WaiverStore(baselines.directory), baselines, runs[-1], found)
+    return why_passes(WaiverStore(baselines.directory), baselines, runs[-1], found)
 
 
 def test_an_accepted_level_passes_from_then_on(baselines: BaselineStore) -> None:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from gaudi_perf.reports.page.scripts import script
 from gaudi_perf.reports.site import write_site
+from gaudi_perf.reports.site.badge import badge
 from gaudi_perf.reports.site.records import INDEX_FILE, read_records
-from gaudi_perf.reports.site.writing import badge
 from gaudi_perf.stores.history import run_decoder
 from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.stores.results import ResultsStore

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
+from gaudi_perf.accelerators.cuda.capture import Captures, ConstantAlibi
 from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.capture import Captures, ConstantAlibi
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import Variant

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 
 import gaudi_perf
 from gaudi_perf.reports.page.render import as_markup, render
 from gaudi_perf.reports.page.scripts import ASSETS, script
+from gaudi_perf.reports.site.badge import badge
 from gaudi_perf.reports.site.build import SiteBuilder
-from gaudi_perf.reports.site.records import KnownSession
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.site.feed import feed
 from gaudi_perf.stores.files import make_directory, write_atomic
 from gaudi_perf.vocabulary.documents import encode_line
 
 VERSION_FILE = ".site-version"
-_FEED_ENTRIES = 50
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: 'self'; base-uri 'none'; form-action 'none'"
 )
-_COLOURS = {"slower": "#c24e00", "failed": "#a8447a", "fine": "#00795a", "open": "#946200"}
 
 
 class SiteWriter:
@@ -76,7 +72,7 @@ class SiteWriter:
         for path, content in assets.items():
             self._file(path, content)
         self._file("badge.svg", badge(builder.newest).encode())
-        self._file("feed.xml", self._feed(builder).encode())
+        self._file("feed.xml", feed(builder, self._name, self._address).encode())
         self._file(VERSION_FILE, stamp.encode())  # the last: a site that was not finished is written anew
 
     def _begin_alike(self, places: list[str]) -> bool:
@@ -117,61 +113,3 @@ class SiteWriter:
             self._folders.add(file.parent)
         write_atomic(file, content, lasting=False)
         self.written += 1
-
-    def _feed(self, builder: SiteBuilder) -> str:
-        """An Atom feed (RFC 4287) of the newest sessions that came to their end."""
-        sessions = [session for session in builder.by_time if session.title][-_FEED_ENTRIES:]
-        updated = sessions[-1].started_at if sessions else builder.newest.started_at
-        base = self._address or "."
-        lines = [
-            '<?xml version="1.0" encoding="utf-8"?>',
-            '<feed xmlns="http://www.w3.org/2005/Atom">',
-            f"<title>{escape(self._name)}</title>",
-            f"<id>{escape(self._address or f'urn:gaudi-perf:{_tag(self._name)}')}</id>",
-            f"<updated>{_time(updated)}</updated>",
-            f"<link href={quoteattr(f'{base}/index.html')}/>",
-            f"<generator version={quoteattr(gaudi_perf.__version__)}>gaudi-perf</generator>",
-        ]
-        if self._address:
-            lines.append(f'<link rel="self" href={quoteattr(f"{base}/feed.xml")}/>')
-        for session in reversed(sessions):
-            table = builder.session(session)
-            about = "; ".join(f"{name}: {value}" for name, value in table.about)
-            ids = builder.records.cases
-            cases = "".join(f"\n{harmless(ids[case], 300)}: {text}" for case, text in table.headlines.items())
-            lines += [
-                "<entry>",
-                f"<title>{escape(table.title)}</title>",
-                f"<id>urn:gaudi-perf:{_tag(session.session_id)}</id>",
-                f"<updated>{_time(session.started_at)}</updated>",
-                "<author><name>gaudi-perf</name></author>",
-                f"<link href={quoteattr(f'{base}/sessions/{session.session_id}.html')}/>",
-                f"<summary>{escape(about + cases)}</summary>",
-                "</entry>",
-            ]
-        return "\n".join([*lines, "</feed>", ""])
-
-
-def badge(session: KnownSession) -> str:
-    """What the newest session came to, as a small picture."""
-    words = session.title or "not finished"
-    kind = "slower" if "slower" in words and not words.startswith("No case") else "fine"
-    kind = "failed" if any(word in words for word in ("INVALID", "not measured", "not finished")) else kind
-    kind = "open" if kind == "fine" and any(word in words for word in ("undecided", "without", "Nothing")) else kind
-    left, right = 74, 14 + round(6.4 * len(words))
-    text = 'y="14" fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
-        f"aria-label={quoteattr(f'gaudi-perf: {words}')}><title>{escape(f'gaudi-perf: {words}')}</title>"
-        f'<rect width="{left + right}" height="20" rx="3" fill="#444"/>'
-        f'<path d="M{left} 0h{right - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H{left}z" fill="{_COLOURS[kind]}"/>'
-        f'<text x="8" {text}>gaudi-perf</text><text x="{left + 7}" {text}>{escape(words)}</text></svg>\n'
-    )
-
-
-def _time(started_at: str) -> str:
-    return f"{datetime.fromisoformat(started_at[:19]):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _tag(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,6 +1,7 @@
 """What ranks say to each other: documents as byte tensors, over groups of torch.distributed.
 
-The accelerator's group (gloo, hccl, nccl) carries the model's tensors, one of gloo requests, replies and barriers.
+The accelerator's group (gloo, hccl, nccl) carries the model's tensors, one of gloo requests, replies and barriers. One
+reply is made of all ranks' by ``merging.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One reply of many: what the ranks of a group answered, as the group's answer."""
+"""One reply of many: what the ranks of a group answered, as the group's answer. The slowest rank's time counts."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""The site's Atom feed."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from xml.sax.saxutils import escape, quoteattr
+
+import gaudi_perf
+from gaudi_perf.reports.site.build import SiteBuilder
+from gaudi_perf.reports.text import harmless
+
+_FEED_ENTRIES = 50
+
+
+def feed(builder: SiteBuilder, name: str, address: str) -> str:
+    """An Atom feed (RFC 4287) of the newest sessions that came to their end."""
+    sessions = [session for session in builder.by_time if session.title][-_FEED_ENTRIES:]
+    updated = sessions[-1].started_at if sessions else builder.newest.started_at
+    base = address or "."
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<feed xmlns="http://www.w3.org/2005/Atom">',
+        f"<title>{escape(name)}</title>",
+        f"<id>{escape(address or f'urn:gaudi-perf:{_tag(name)}')}</id>",
+        f"<updated>{_time(updated)}</updated>",
+        f"<link href={quoteattr(f'{base}/index.html')}/>",
+        f"<generator version={quoteattr(gaudi_perf.__version__)}>gaudi-perf</generator>",
+    ]
+    if address:
+        lines.append(f'<link rel="self" href={quoteattr(f"{base}/feed.xml")}/>')
+    for session in reversed(sessions):
+        table = builder.session(session)
+        about = "; ".join(f"{key}: {value}" for key, value in table.about)
+        ids = builder.records.cases
+        cases = "".join(f"\n{harmless(ids[case], 300)}: {text}" for case, text in table.headlines.items())
+        lines += [
+            "<entry>",
+            f"<title>{escape(table.title)}</title>",
+            f"<id>urn:gaudi-perf:{_tag(session.session_id)}</id>",
+            f"<updated>{_time(session.started_at)}</updated>",
+            "<author><name>gaudi-perf</name></author>",
+            f"<link href={quoteattr(f'{base}/sessions/{session.session_id}.html')}/>",
+            f"<summary>{escape(about + cases)}</summary>",
+            "</entry>",
+        ]
+    return "\n".join([*lines, "</feed>", ""])
+
+
+def _time(started_at: str) -> str:
+    return f"{datetime.fromisoformat(started_at[:19]):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _tag(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
