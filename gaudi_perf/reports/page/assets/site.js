@@ -1,7 +1,7 @@
 // The static site: each page says what it is, and has its data as scripts; nothing else is loaded.
 import { startCompare } from "./compare.js";
-import { startCaseTable, startSessionList, startTrendPage } from "./listing.js";
 import { el } from "./elements.js";
+import { startCaseTable, startSessionList, startTrendPage } from "./listing.js";
 import { startTheme } from "./theme.js";
 
 const { kind, up } = document.body.dataset;
