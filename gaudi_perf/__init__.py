@@ -1,4 +1,4 @@
-"""gaudi-perf: detects, with known error rates, whether BLOOMZ text generation got slower."""
+"""Detects latency regressions in text generation, as pytest tests with measured error rates."""
 
 from __future__ import annotations
 

@@ -175,13 +175,14 @@ class Option(NamedTuple):
 
 
 @functools.cache
-def _options() -> list[Option]:
+def all_options() -> list[Option]:
+    """Every option, in the order in which groups and options are shown."""
     return [Option(group, *row) for group, rows in _table().items() for row in rows]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, in groups that ``pytest --help`` shows."""
-    for option in _options():
+    for option in all_options():
         kind = {"metavar": option.metavar} if option.metavar else {"action": "store_const", "const": "1"}
         text = f"{option.about} [{option.variable}{'' if option.metavar else '=1'}]"
         parser.getgroup(f"gaudi-perf: {option.group}").addoption(option.flag, default=None, help=text, **kind)
@@ -194,7 +195,7 @@ class Given:
         """Raises UserError where a value makes no sense; the sentence says what the option takes."""
         self._texts: dict[str, str] = {}
         self._values: dict[str, Any] = {}
-        for option in _options():
+        for option in all_options():
             text, name = config.getoption(option.flag), option.flag
             if text is None:
                 text, name = os.environ.get(option.variable) or None, option.variable

@@ -1,4 +1,4 @@
-"""The README's walk through a new release, from run to baseline, command by command."""
+"""The walk through a new release of docs/new_release.md, from run to baseline, command by command."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ ONE, OTHER = "bloomz7b-1x-graphs-kvcache-n2", "bloomz7b-1x-eager-kvcache-n2"
 
 
 def commands() -> list[str]:
-    text = (PROJECT / "README.md").read_text()
-    section = text.partition("## A new SynapseAI release is out")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```\n(.*?)^```", section, re.M | re.S)
+    text = (PROJECT / "docs/new_release.md").read_text()
+    blocks = re.findall(r"^<!-- runs in tests/suite/test_walk_through.py -->\n```\n(.*?)^```", text, re.M | re.S)
     return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
 
 
@@ -79,7 +78,7 @@ def walk(checkout: Path) -> dict[str, str]:
 
 
 @pytest.mark.emulation
-def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
+def test_every_command_does_what_the_page_says(tmp_path: Path) -> None:
     checkout = checked_out(tmp_path / "project")
     outputs = walk(checkout)
 
