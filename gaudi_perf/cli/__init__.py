@@ -24,9 +24,9 @@ from gaudi_perf.cli.table import table
 @click.group("gaudi-perf", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gaudi_perf.__version__, prog_name="gaudi-perf")
 def main() -> None:
-    """Whether BLOOMZ text generation got slower: baselines, comparisons, tables.
+    """Detect latency regressions in text generation: baselines, comparisons, reports.
 
-    Measuring is pytest's part; this command reads and keeps what was measured.
+    pytest measures; this command reads and stores what was measured.
 
     Examples, for a new SynapseAI release:
       gaudi-perf doctor                                   is this machine fit to measure?
@@ -39,7 +39,7 @@ def main() -> None:
       gaudi-perf audit                                    how often verdicts are wrong here
 
     Exit status of every command: 0 if all is well, 1 if there is something to look at (unfit, refused, slower, a
-    problem found), 2 for a mistake in the call or in a file. NO_COLOR and FORCE_COLOR are heeded.
+    problem found), 2 for a mistake in the call or in a file. NO_COLOR and FORCE_COLOR are respected.
     """
 
 

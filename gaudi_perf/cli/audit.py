@@ -1,4 +1,4 @@
-"""``gaudi-perf audit``: how often this installation's verdicts are wrong, and what they can see."""
+"""``gaudi-perf audit``: how often this installation's verdicts are wrong, and which slowdowns they detect."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def audit(
     As in the suite, the noise is estimated where at least ten other sessions are left to estimate it from; side by side
     needs none.
 
-    A candidate is drawn from one session and its baseline from others, as in life; a history of one session is cut into
-    stretches. It takes more runs than a comparison has, better ten times as many: a short history is few runs, drawn
-    again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
+    A candidate is drawn from one session and its baseline from others, as in a nightly; a history of one session is
+    cut into stretches. It takes more runs than a comparison has, better ten times as many: a short history is few
+    runs, drawn again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
 
     Exit status 1 if a case has more than 5 % false alarms, or every history is too short.
 

@@ -26,7 +26,7 @@ from gaudi_perf.vocabulary.formats import counted
 
 @click.group(cls=Group)
 def baselines() -> None:
-    """The stored levels: look at them, refresh them, check them.
+    """List, show, refresh and check the stored levels.
 
     A baseline is a JSON file for a device and a stack, baselines/gaudi2/synapse-1.24.0.json, and is called
     gaudi2/synapse-1.24.0 here.
@@ -97,7 +97,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
 @json_option
 @baselines_option
 def verify(as_json: bool, baselines_dir: Path) -> None:
-    """Read every baseline and the waivers, and say everything that is wrong.
+    """Read every baseline and the waivers, and report everything that is wrong.
 
     Exit status 1 if anything is. For a pull request that changes baselines, and after a merge.
 

@@ -1,4 +1,4 @@
-"""``gaudi-perf bisect``: the first slow one among several stacks, or commits."""
+"""``gaudi-perf bisect``: the first slow stack or commit, by binary search."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MOST_COMMITS = 10_000
 @click.option(
     "--commits", type=click.Path(path_type=Path), metavar="DIR", help="Search commits of this git repository."
 )
-@click.option("--install", metavar="COMMAND", help="With --commits: installs the commit that is put at its end.")
+@click.option("--install", metavar="COMMAND", help="With --commits: installs the commit, which is appended to it.")
 @click.option("--candidate-stack", metavar="NAME", help="With --commits: the stack into which --install installs.")
 @click.option("--baseline-stack", metavar="NAME", help="With --commits: the stack that holds the good one.")
 @click.option(
@@ -48,7 +48,7 @@ _MOST_COMMITS = 10_000
     default=Path("bisect.json"),
     show_default=True,
     metavar="FILE",
-    help="Where the search is kept; the same command goes on where it ended. Remove it to begin anew.",
+    help="Where the search is kept; the same command goes on where it ended. Remove it to start over.",
 )
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer.")
 @click.option(
@@ -77,7 +77,7 @@ def bisect(
     results_dir: Path,
     pytest_words: Sequence[str],
 ) -> None:
-    r"""Find the first slow one between GOOD and BAD, by comparing the middle with GOOD, side by side, again and again.
+    r"""Find the first slow stack or commit between GOOD and BAD, by a binary search of comparisons side by side.
 
     Each step is a session of pytest with --runs auto, which ends when its verdict is clear; options behind -- are
     handed on to it. Stacks are those of the file of stacks. With --commits they are the commits between the two:

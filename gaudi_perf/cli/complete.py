@@ -68,7 +68,7 @@ _LINE_EVERY_SECONDS = 10.0
     help="dummy, hub or a directory, as pytest's.",
 )
 @dtype_option
-@click.option("--against", metavar="BASELINE", default="", help="The baseline to hold the throughput against.")
+@click.option("--against", metavar="BASELINE", default="", help="The baseline to compare the throughput with.")
 @json_option
 @baselines_option
 @results_option
@@ -82,7 +82,7 @@ def complete(
     results_dir: Path,
     **asked: Any,
 ) -> None:
-    """Complete the prompts of a dataset, and hold the throughput against its baselines.
+    """Complete the prompts of a dataset, and compare the throughput with its baselines.
 
     DATASET is a dataset of the Hugging Face hub, or a local CSV, JSON Lines, Parquet or text file. Batches have static
     shapes: prompts are cut to their first tokens, and shorter ones are padded. An interrupted run goes on where it

@@ -21,7 +21,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "
 @click.option("--strict", is_flag=True, help="Exit status 1 for warnings, too.")
 @json_option
 def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
-    """Say whether this machine is fit to measure, and what to do where it is not.
+    """Check whether this machine is fit to measure, and report what to do if it is not.
 
     Looks at the devices, the versions of driver, plug-in, PyTorch and optimum-habana, lazy mode, other processes on the
     devices, throttling, huge pages, the frequency governor, memory, load, hypervisor steal, and the C++ compiler; on

@@ -59,13 +59,13 @@ def history(
     rounds: bool,
     results_dir: Path,
 ) -> None:
-    """Say since when a case is slower, and list the runs under the results directory.
+    """Report since when a case is slower, and list the runs under the results directory.
 
-    First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each case,
-    the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are ordered by
-    version, and by time within a version. A single session that lies apart is no change of level: it is listed as odd,
-    and of the newest it is too early to say.
-    Exit status 1 if the last change of a case made it slower.
+    First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each
+    case, the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are
+    ordered by version, and by time within a version. A single session that lies apart is no change of level: it is
+    listed as an odd session. For the newest session it is too early to say. Exit status 1 if the last change of a
+    case made it slower.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
     .history-index in the results directory, so that the next time is faster; it may be deleted.

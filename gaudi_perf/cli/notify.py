@@ -1,4 +1,4 @@
-"""``gaudi-perf notify``: people are told of a regression once, and once more when it is over."""
+"""``gaudi-perf notify``: people are notified of a regression once, and again when it is over."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
     help="Where open regressions are kept from night to night; with --github the open issues are.",
 )
 @click.option("--link", "links", multiple=True, metavar="NAME=URL", help="A link to add; may be repeated.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be told.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @json_option
 @results_option
 def notify(
@@ -54,7 +54,7 @@ def notify(
     as_json: bool,
     results_dir: Path,
 ) -> None:
-    """Tell people of each regression once, and once more when it recovered or was accepted.
+    """Notify people of each regression once, and again when it recovered or was accepted.
 
     SESSIONS are directories of sessions, or results directories, of which the newest session counts. A regression is
     known by device, case and stack. Issues are updated every night; a webhook and e-mail get what began and what ended.
@@ -125,13 +125,13 @@ def _collected(failures: list[str]) -> Iterator[None]:
 def _known(
     github: bool, state: Path | None
 ) -> tuple[Callable[[Sequence[Notice], Mapping[str, str]], None] | None, Mapping[RegressionKey, OpenRegression]]:
-    """How the tracker of issues is told, if there is one, and the regressions that are open."""
+    """What updates the tracker of issues, if there is one, and the regressions that are open."""
     if github:
         from gaudi_perf.notifying.issues import IssueTracker
 
         tracker = IssueTracker.read()
         left_out(tracker.problems)
-        return tracker.tell, tracker.known
+        return tracker.update, tracker.known
     if state is None or not state.exists():
         return None, {}
     from gaudi_perf.stores.files import read_bytes

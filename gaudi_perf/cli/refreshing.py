@@ -34,7 +34,7 @@ _minimum_runs = click.option(
     type=click.IntRange(min=1),
     default=RUNS_FOR_BASELINES,
     show_default=True,
-    help="How many valid runs of a case it takes.",
+    help="Valid runs of a case that are required.",
 )
 
 
@@ -44,7 +44,7 @@ _sessions = click.option(
     type=click.IntRange(min=1, max=100),
     default=SESSIONS_KEPT,
     show_default=True,
-    help="Of how many sessions a case keeps the runs.",
+    help="Sessions whose runs a case keeps.",
 )
 _accept_spread = click.option(
     "--accept-spread", is_flag=True, help="Store runs that lie further apart than the noise of their case explains."
@@ -61,11 +61,11 @@ _accept_spread = click.option(
 @baselines_option
 @results_option
 def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_dir: Path, **asked: Any) -> None:
-    """Say what a refresh from RESULTS would change; nothing is written.
+    """Show what a refresh from RESULTS would change; nothing is written.
 
     RESULTS are directories of sessions, or a results directory, of which the newest session that came to its end
     counts, or run documents. Every case gets a line: its new level against the current one and against the best one
-    ever accepted, or why it would be refused; its runs, and how far they lie apart. Exit status 1 if one would be, as
+    ever stored, or why it would be refused; its runs, and how far they lie apart. Exit status 1 if one would be, as
     of refresh.
 
     Examples:
@@ -106,8 +106,8 @@ def refresh(
     """Make what was measured the new level of its cases.
 
     RESULTS are directories of sessions, or a results directory, of which the newest session that came to its end
-    counts, or run documents. Only valid, steady runs of one stack and host class count, and it takes several, that lie
-    no further apart than the noise of their case explains. Cases that were not run stay as they are.
+    counts, or run documents. Only valid, steady runs of one stack and host class count, and several are required,
+    which lie no further apart than the noise of their case explains. Cases that were not run stay as they are.
 
     A level is slower if it REGRESSED, as pytest judges it; where that is INCONCLUSIVE, if it is more than {tolerance}
     slower. It is refused unless --accept-regression says why; the reason stays in the file with date and ratio. A
@@ -118,7 +118,7 @@ def refresh(
       gaudi-perf baselines refresh results --dry-run
       gaudi-perf baselines refresh results
       gaudi-perf baselines refresh results/20260131T235959.123456Z-1a2b3c4d results/20260201T235959.123456Z-5e6f7a8b
-      gaudi-perf baselines refresh results --case 8x --accept-regression "slower collectives, mended in 1.25"
+      gaudi-perf baselines refresh results --case 8x --accept-regression "slower collectives, fixed in 1.25"
     """
     from gaudi_perf.stores.refresh import apply
 

@@ -37,7 +37,7 @@ day_option = click.option("--day", metavar="DATE", help="What is measured on thi
 def releases() -> None:
     """SynapseAI's releases: what was validated together, and what the nightly measures.
 
-    They stand in one file, releases.toml. The nightly's jobs, tox's environments, the stacks that are measured side by
+    They are in one file, releases.toml. The nightly's jobs, tox's environments, the stacks that are measured side by
     side and doctor's versions come from it.
 
     Examples, when a release is out and has its line in the file:
@@ -61,7 +61,7 @@ def releases() -> None:
 def check(write: bool, project: Path, path: Path | None, day: str | None) -> None:
     """Check the file of releases, and that tox.ini agrees with it.
 
-    Exit status 1 if tox.ini does not; --write mends that.
+    Exit status 1 if tox.ini does not; --write fixes that.
 
     Examples:
       gaudi-perf releases check
@@ -105,7 +105,7 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
 @releases_option
 @day_option
 def plan(form: str, path: Path | None, day: str | None) -> None:
-    """Say what the nightly measures, for workflows and scripts.
+    """Print what the nightly measures, for workflows and scripts.
 
     Examples:
       gaudi-perf releases plan

@@ -65,7 +65,7 @@ def waive(
     r"""Let a known regression of CASE pass until a version, or list or remove waivers.
 
     A case has one waiver per device and kind of stack; a new one takes the place of the old one. A device that
-    nobody has measured is refused, since a waiver with a slip of the pen waives nothing.
+    nobody has measured is refused, since a waiver with a typing error waives nothing.
 
     Examples:
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --until 1.25.0 \
@@ -106,7 +106,7 @@ def waive(
 
 
 def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaiver]:
-    """All waivers, expired ones too, held against the baselines that are stored.
+    """All waivers, expired ones too, checked against the stored baselines.
     Raises UserError if the file of waivers is malformed.
     """
     from gaudi_perf.reports.answers import ListedWaiver

@@ -1,4 +1,4 @@
-"""Leads a generation along given tokens, and keeps what the model thought at every step."""
+"""Leads a generation along given tokens, and keeps the logits of every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a case is judged by: its runs, and the sides that they are held against."""
+"""What a case is judged by: its runs, and the sides that they are compared with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_ROUNDING = (
 
 @dataclass(frozen=True)
 class Reference:
-    """A side that runs are held against.
+    """A side that runs are compared with.
 
     Attributes:
         label: for instance ``gaudi2/synapse-1.24.0``.
@@ -51,7 +51,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class CaseEvidence:
-    """Everything that the verdicts of a case come from: its runs, by time, and the sides that they are held against.
+    """Everything that the verdicts of a case come from: its runs, by time, and the sides that they are compared with.
 
     Attributes:
         invalid: why the measurement must not be judged; empty if it may.

@@ -1,4 +1,4 @@
-"""What the verdicts of a case come to for its test and for the session: what fails, and what may pass for now."""
+"""Whether the verdicts of a case fail its test and the session, with waivers and accepted levels applied."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _acceptance(baselines: BaselineStore, run: Run, verdict: Verdict, verdicts: 
         return ""
     latest = accepted[-1]
     no_worse = any(one.role == "drift" and one.metric == verdict.metric and one.kind in NO_WORSE for one in verdicts)
-    # Where few runs cannot tell: a latency within the tolerance of what was accepted.
+    # Where few runs do not decide: a latency within the tolerance of what was accepted.
     as_accepted = (
         verdict.metric == LATENCY
         and verdict.ratio is not None

@@ -1,4 +1,4 @@
-"""What a night changes among the regressions that are known: new ones, those that go on, and those that are over."""
+"""Which regressions a session opens, continues and closes."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def _notice(known: OpenRegression | None, findings: Sequence[Finding], history: 
 
 
 def _rules_out(verdict: Verdict, known: OpenRegression) -> bool:
-    """Whether a verdict other than REGRESSED means that a regression is over: it is clear, or as far as the night tells
-    the case is within the tolerance, and not as slow as it was.
+    """Whether a verdict other than REGRESSED means that a regression is over: it is clear, or as far as the
+    session shows the case is within the tolerance, and not as slow as it was.
     """
     if verdict.ratio is None or verdict.high is None or verdict.tolerance is None:
         return False

@@ -57,7 +57,7 @@ class IssueTracker:
             numbers.setdefault(one.key, found.number)
         return cls(known, tuple(problems), numbers)
 
-    def tell(self, found: Sequence[Notice], links: Mapping[str, str]) -> None:
+    def update(self, found: Sequence[Notice], links: Mapping[str, str]) -> None:
         """Open, update and close issues; UserError if ``gh`` cannot."""
         if any(notice.kind == "opened" for notice in found):
             label = ["gh", "label", "create", LABEL, "--force", "--color", "b60205"]

@@ -17,7 +17,7 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """What an address is told is told nobody else."""
+    """Refuses redirects: notices go to the given address alone."""
 
     def redirect_request(self, *arguments: Any) -> None:
         return None

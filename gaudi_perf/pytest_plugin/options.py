@@ -90,8 +90,8 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--warm-up-limit", "N", count,
              f"Most rounds before those that count; warm-up ends when steady (default: {plan.warm_up_limit})."),
             ("--time-budget", "SECONDS", seconds,
-             f"Time for warm-up and rounds of a case in a run (default: {plan.budget_s:g}). Three rounds are taken "
-             "whatever they cost."),
+             f"Time for warm-up and rounds of a case in a run (default: {plan.budget_s:g}). At least three rounds "
+             "are measured."),
             ("--start-deadline", "SECONDS", seconds,
              f"How long a worker may take to start (default: {Deadlines.start:g})."),
             ("--load-deadline", "SECONDS", seconds,
@@ -102,9 +102,9 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
         ],
         "two stacks side by side": [
             ("--candidate-stack", "NAME", str,
-             "Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and hold one against the "
-             "other. Nothing tells two stacks apart better."),
-            ("--baseline-stack", "NAME", str, "The stack of --stacks that the candidate is held against."),
+             "Measure on this stack of --stacks, in turns with --baseline-stack (ABBA), and compare the two. "
+             "Nothing detects smaller slowdowns."),
+            ("--baseline-stack", "NAME", str, "The stack of --stacks that the candidate is compared with."),
             ("--stacks", "FILE", values.path,
              "Lists stacks, as TOML: [[stack]] with a name, the path of a python or a command that runs one (as in "
              "a container), and an environment table (default: stacks.toml of the project)."),
@@ -112,11 +112,11 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with "
              "both alive, which cancels more of the machine's noise. The CPU alone can be held by both at once."),
         ],
-        "what it is held against": [
+        "what it is compared with": [
             ("--baselines-dir", "DIR", values.directory,
              "Where baselines are stored (default: baselines/ of the project)."),
             ("--against", "BASELINE", str,
-             "Hold against this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a "
+             "Compare with this baseline: a version (1.22.0), a stack (synapse-1.22.0), 'published', or a "
              "directory of results. Default: the same stack version if stored, and the newest earlier one."),
             ("--tolerance", "SHARE", values.tolerances,
              f"Largest slowdown that is accepted, as 0.05 or 5%% (default: {TOLERANCES[LATENCY] * 100:g}%%); that of "
@@ -268,7 +268,7 @@ def _settings(given: Given, project: Path) -> Settings:
     check_against(against, baselines)
     if baseline is not None and (refresh or against):
         raise UserError(
-            "--candidate-stack is held against --baseline-stack: leave out --against and --refresh-baselines"
+            "--candidate-stack is compared with --baseline-stack: leave out --against and --refresh-baselines"
         )
     rounds_in_turns = given("--turns", "runs") == "rounds"
     if rounds_in_turns and baseline is None:

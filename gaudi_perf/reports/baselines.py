@@ -1,4 +1,4 @@
-"""Baselines as tables: one in full, and two held against each other case by case."""
+"""Baselines as tables: one in full, and two compared case by case."""
 
 from __future__ import annotations
 

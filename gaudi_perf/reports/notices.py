@@ -1,4 +1,4 @@
-"""What people are told of regressions: an issue, a chat message, an e-mail, and a document for programs."""
+"""Notices of regressions: an issue, a chat message, an e-mail, and a document for programs."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
     if telemetry.unclear_processes:
         who = ", ".join(process.label for process in telemetry.unclear_processes[:8])
         found.append(
-            f"cannot tell whether other processes used the devices: {who} may belong to this run or to others (in a "
-            "container: docker run --pid=host)"
+            f"cannot determine whether other processes used the devices: {who} may belong to this run or to others (in "
+            "a container: docker run --pid=host)"
         )
     return [*found, *telemetry.notes]
 

@@ -136,8 +136,8 @@ def advice(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -
         more = "more" if verdict.tail_spread_change > 0 else "less"
         return (
             f"The rounds are {more} uneven than the baseline's, by {percent(abs(verdict.tail_spread_change))}: a "
-            "disturbed machine does that, and so does software that stalls now and then. More runs cannot tell which: "
-            "look at the rounds (gaudi-perf report --html)."
+            "disturbed machine does that, and so does software that stalls now and then. More runs do not "
+            "distinguish the two: look at the rounds (gaudi-perf report --html)."
         )
     if verdict.advice is Advice.MORE_RUNS:
         return "" if verdict.more_runs is None else _more_runs(verdict, verdict.more_runs)
@@ -296,7 +296,9 @@ def _outcome(change: CaseChange) -> list[str]:
     elif not change.written:
         slower = change.accepted_ratio
         said = slower is None or slower_or_faster(slower) in _level(change)
-        what = [] if said or slower is None else [f"{slower_or_faster(slower)} than the level that was accepted"]
+        what = (
+            [] if said or slower is None else [f"{slower_or_faster(slower)} than the best or the last accepted level"]
+        )
         what += [change.worse] if change.worse else []
         parts.append(": ".join(["refused", *what, 'give the reason with --accept-regression "..."']))
     elif change.needs_reason:

@@ -34,7 +34,7 @@ def complete_dataset(
     something could not be stored.
     """
     if session.settings.baseline is not None:
-        raise UserError("a dataset is held against stored baselines: leave out --candidate-stack and --baseline-stack")
+        raise UserError("a dataset is compared with stored baselines: leave out --candidate-stack and --baseline-stack")
     option = f"--dataset {asked.dataset.source}"
     if is_local(asked.dataset.source):
         check_file(Path(asked.dataset.source), option)

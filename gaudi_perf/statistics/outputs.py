@@ -32,7 +32,7 @@ _FACTOR = 2.0
 """Two configurations are rounded independently (a factor of 1.4); the rest is margin."""
 
 _TOGETHER = 5
-"""A fault is there in one step after the other: the median of so many in a row is held against the bound."""
+"""A fault is there in one step after the other: the median of so many in a row is compared with the bound."""
 
 _ALONE = 3.0
 """How many times that bound a single step may be off: now and then rounding falls into a sharp softmax."""

@@ -1,4 +1,4 @@
-"""The baselines of a directory: list, read, write, and find those that a run is held against."""
+"""The baselines of a directory: list, read, write, and find those that a run is compared with."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class BaselineStore:
                     continue
                 named = {one.case.configuration.model for one in cases if not one.case.architecture}
                 for model in sorted(named - shipped().keys()):
-                    yield f"{place.path}: this suite has no model {model!r}: nothing is held against its cases"
+                    yield f"{place.path}: this suite has no model {model!r}: nothing is compared with its cases"
 
     def resolve(self, run: Run, against: str | None = None) -> Resolution:
-        """Find the baselines that a run is held against.
+        """Find the baselines that a run is compared with.
         Raises UserError if a file that is needed is malformed, or there is nothing that ``against`` could mean.
 
         Args:

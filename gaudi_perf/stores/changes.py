@@ -44,7 +44,7 @@ class JudgedLevel:
 
 @dataclass(frozen=True)
 class Level:
-    """The stored level that a new one is held against: of the new level's own stack, or of an earlier one."""
+    """The stored level that a new one is compared with: of the new level's own stack, or of an earlier one."""
 
     case: CaseBaseline
     stack_name: str
@@ -74,8 +74,8 @@ class CaseChange:
     Attributes:
         label: the baseline, for instance ``gaudi2/synapse-1.24.0``.
         level_s: the new level in seconds; None if there is none.
-        current: the level that it is held against; None if the case is new.
-        accepted_ratio: of a slower level, the ratio to the level that was accepted; None if it is not slower.
+        current: the level that it is compared with; None if the case is new.
+        accepted_ratio: of a slower level, the ratio to the level that it may not exceed without a reason; else None.
         reason: why what is worse is accepted; None if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
         runs: how many there are of the new level, of how many ``sessions``, and how far they lie apart

@@ -1,4 +1,4 @@
-"""Which baselines a run is held against, and which cannot be compared with it."""
+"""Which baselines a run is compared with, and which cannot be compared with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Match(Entry):
-    """What a run is held against: an entry of a baseline, or of a results directory."""
+    """What a run is compared with: an entry of a baseline, or of a results directory."""
 
     role: BaselineRole
 
@@ -43,9 +43,9 @@ class Incomparable:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a run is held against, drift before release; without a match the reason why, in a clause: NO BASELINE.
+    """What a run is compared with, drift before release; without a match the reason why, in a clause: NO BASELINE.
 
-    ``incomparable`` are baselines that it would have been held against, were they comparable.
+    ``incomparable`` are baselines that it would have been compared with, were they comparable.
     """
 
     matches: tuple[Match, ...]
@@ -125,7 +125,7 @@ def _in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
 
 
 def _check_read(directory: Path, read: RunsRead) -> None:
-    if read.problems:  # it may be one of those that a case is to be held against
+    if read.problems:  # it may be one of those that a case is to be compared with
         raise UserError(f"--against {directory}: {read.problems[0]}: remove that file, or name another directory")
     if not read.runs:
         raise UserError(f"--against {directory}: holds no run: name a results directory")

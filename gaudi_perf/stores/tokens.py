@@ -34,8 +34,8 @@ def token_findings(runs: Sequence[Run], label: str, token_ids: Sequence[int]) ->
 def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]:
     """Ids of the cases whose outputs put those of a case (``usable``) in doubt, in their session and on their stack.
 
-    A case is held against the first one of its model. That first one is in doubt if any contradicts it; one that agrees
-    with it is, too, unless those that agree are more than those that contradict.
+    A case is compared with the first one of its model. That first one is in doubt if any contradicts it; one that
+    agrees with it is, too, unless those that agree are more than those that contradict.
     """
     of = {(run.session_id, run.stack_label, run.case.id) for run in usable}
     named = {
@@ -57,7 +57,7 @@ def contradicting_cases(runs: Sequence[Run], usable: Sequence[Run]) -> list[str]
 
 
 def sharing_reference(run: Run) -> tuple[object, ...]:
-    """What runs have in common whose outputs are held against the same one."""
+    """What runs have in common whose outputs are compared with the same one."""
     case = run.case
     made_of = case.configuration.model, case.scale, case.weights, case.architecture
     return run.session_id, run.stack_label, *made_of, case.workload

@@ -1,4 +1,4 @@
-"""Documents are frozen msgspec structs: what crosses a border is whole, or one clear sentence names the field."""
+"""Documents are frozen msgspec structs: one is valid as a whole, or the error names the field in a sentence."""
 
 from __future__ import annotations
 

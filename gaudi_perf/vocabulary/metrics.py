@@ -1,4 +1,4 @@
-"""What is measured of a case and held against a baseline, and how much of it by default."""
+"""What is measured of a case and compared with a baseline, and how much of it by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model thinks of a sequence of tokens: the evidence by which outputs are compared."""
+"""The logits of a model along a sequence of tokens: the evidence by which outputs are compared."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ class CaseReport(Document, frozen=True):
 
     Attributes:
         baseline_run_ids: the runs of the baseline's stack in this session, side by side.
-        verdicts: one for each baseline that it was held against and each metric that gates, the worst first; at least
+        verdicts: one for each baseline that it was compared with and each metric that gates, the worst first; at least
             one if it was measured. ``others`` are of metrics that do not gate.
         skipped: why it could not run here, in numbers; empty if it ran.
         failed: why there is no measurement, in a sentence; empty if there is one.

@@ -113,7 +113,7 @@ def test_problems_are_all_told(store: BaselineStore) -> None:
 def test_an_unknown_model_is_a_problem(store: BaselineStore) -> None:
     path = store.list()[0].path
     path.write_text(path.read_text().replace('"bloomz7b"', '"bloomz9b"'))
-    assert list(store.problems()) == [f"{path}: this suite has no model 'bloomz9b': nothing is held against its cases"]
+    assert list(store.problems()) == [f"{path}: this suite has no model 'bloomz9b': nothing is compared with its cases"]
 
 
 def test_a_baseline_in_the_wrong_place_is_a_problem(store: BaselineStore) -> None:

@@ -48,7 +48,7 @@ def test_processes_with_numbers_of_another_namespace() -> None:
     assert shared.foreign_processes == [] and problems_of(shared) == [], "each may be the run's own"
     assert set(shared.unclear_processes) == {OURS, THEIRS}
     (line,) = telemetry_warnings(shared)
-    assert "cannot tell whether other" in line and "train (process 7) on device 3" in line
+    assert "cannot determine whether other" in line and "train (process 7) on device 3" in line
     assert telemetry_warnings(alone) == []
     known = telemetry_of("nobody", SAMPLES, [[OURS, THEIRS]], {100})
     assert telemetry_warnings(known) == [] and known.foreign_processes == [THEIRS]

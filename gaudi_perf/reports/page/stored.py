@@ -43,7 +43,7 @@ class StoredBaselines:
         return chain.from_iterable(self._entries.values())
 
     def behind(self, verdict: Verdict, run: Run) -> CaseBaseline | None:
-        """The entry that a verdict was held against, or None where it is not stored (any more)."""
+        """The entry that a verdict compares with, or None where it is not stored (any more)."""
         level = verdict.baseline_median_s
         for entry in self._entries.get((verdict.baseline, run.case.id), ()):
             same = not entry.differences(run.comparability)

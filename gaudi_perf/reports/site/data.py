@@ -16,7 +16,7 @@ class Names(Shown, frozen=True, kw_only=True):
 
 
 class TrendName(Shown, frozen=True, kw_only=True):
-    """A trend: its page, the index of its case, its device, and what else tells it from others of that case."""
+    """A trend: its page, the index of its case, its device, and what else distinguishes it from others of that case."""
 
     page: str
     case: int

@@ -1,4 +1,4 @@
-// What is shown stands in the address: a case, and how the cases are filtered and sorted. `#case?filter=8x&sort=-ratio`.
+// What is shown is in the address: a case, and how the cases are filtered and sorted. `#case?filter=8x&sort=-ratio`.
 
 /** The part of an address behind `#`, taken apart. What cannot be read is as good as nothing. */
 export function parse(hash) {

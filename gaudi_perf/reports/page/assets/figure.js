@@ -4,7 +4,7 @@ import { csv } from "./numbers.js";
 import { copyButton, save, savePicture } from "./taking.js";
 
 /**
- * A figure. `numbers` is `{ heads, rows }`, rows made when they are asked for, listed unless told; `name` is that of files.
+ * A figure. `numbers` is `{ heads, rows }`, rows made when they are asked for, listed by default; `name` is for files.
  */
 export function figure({ title, caption = [], name, numbers, listed = true, open = false }, ...children) {
   const made = el("figure", { "aria-label": title });

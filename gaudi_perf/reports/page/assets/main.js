@@ -46,7 +46,7 @@ const drawn = new IntersectionObserver(
 );
 
 let scrolled = 0;
-// The browser scrolls to the row of that name before it tells of the new address: remember where the reader was.
+// The browser scrolls to the row of that name before it reports the new address: remember where the reader was.
 let before = 0;
 for (const kind of ["click", "keydown"]) {
   addEventListener(
