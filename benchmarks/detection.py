@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 from detection_rules.limits import limits
-from detection_rules.rules import RULES
+from detection_rules.rules import RULES, students_t
 from detection_rules.scenarios import Scenario, recorded, synthetic
 from scipy.stats import binomtest
 
@@ -39,7 +39,7 @@ from gaudi_perf.statistics.evidence import Layout, gather, with_slowdown
 from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.statistics.sequential import StoppingPlan, analyze
-from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide
+from gaudi_perf.statistics.verdict import ComparisonSettings, compare, decide, largest_unchanged, material
 from gaudi_perf.vocabulary.verdict import StopReason, VerdictKind
 
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)
@@ -138,6 +138,25 @@ class Sequential:
         yield f"    stopped without a slowdown: {stops}"
 
 
+RIVALS = {"Student's t on run medians": False, "the same, probes subtracted": True}
+"""The fair rival: a textbook's test with this suite's error rate and floor, without and with the probes."""
+
+
+def rivals(scenario: Scenario, sides: Sides, tallies: dict[str, Tally]) -> None:
+    seconds = device_seconds(sides, scenario.layout)
+    for name, probes in RIVALS.items():
+        change, reach = students_t(sides.candidate, sides.baseline, scenario.layout, probes=probes)
+        for slowdown in slowdowns_of(scenario):
+            estimate = change + np.log1p(slowdown)
+            if estimate > max(reach, material(scenario.tolerance)):
+                kind = VerdictKind.REGRESSED
+            elif estimate + reach < largest_unchanged(scenario.tolerance):
+                kind = VerdictKind.UNCHANGED
+            else:
+                kind = VerdictKind.INCONCLUSIVE
+            tallies[name].add(slowdown, kind, seconds, len(sides.candidate))
+
+
 def others(scenario: Scenario, sides: Sides, tallies: dict[str, Tally]) -> None:
     seconds = device_seconds(sides, scenario.layout)
     for slowdown in slowdowns_of(scenario):
@@ -159,15 +178,20 @@ def row(name: str, tally: Tally, scenario: Scenario) -> str:
     return f"  {name:<32} {alarms:7.2%} | {detections} | {missed:6.2%} {unclear:7.1%} {seconds:8.1f}"
 
 
-def run(scenario: Scenario, repeats: int, others_repeats: int, seed: int) -> Iterator[str]:
+def run(
+    scenario: Scenario, repeats: int, others_repeats: int, seed: int, *, only_rivals: bool = False
+) -> Iterator[str]:
     """The table of a scenario, line by line."""
     rng = np.random.default_rng(seed)
     fixed, sequential = Tally(), Sequential()
-    tallies = {name: Tally() for name in RULES}
+    tallies, fair = {name: Tally() for name in RULES}, {name: Tally() for name in RIVALS}
     estimates: list[float] = []
     for number in range(repeats):
         sides = scenario.draw(rng)
         prior = scenario.prior(rng) if scenario.prior else NoisePrior()
+        rivals(scenario, sides, fair)
+        if only_rivals:
+            continue
         estimates.append(ours(scenario, sides, prior, fixed))
         if number < others_repeats:
             others(scenario, sides, tallies)
@@ -176,6 +200,10 @@ def run(scenario: Scenario, repeats: int, others_repeats: int, seed: int) -> Ite
     yield f"{scenario.data}; {scenario.name} ({repeats} comparisons, tolerance {scenario.tolerance:.0%})"
     shown = " ".join(f"{slowdown:6.0%}" for slowdown in SLOWDOWNS if slowdown > 0)
     yield f"  {'rule':<32} {'false':>7} | {shown} | {'missed':>6} {'unclear':>7} {'dev-s':>8}"
+    for name, tally in fair.items():
+        yield row(name, tally, scenario)
+    if only_rivals:
+        return
     yield row("gaudi-perf", fixed, scenario)
     if sequential.repeats:
         yield from sequential.lines(scenario)
@@ -219,6 +247,7 @@ def main() -> None:
         "--others-repeats", type=int, default=200, help="how many of them the others see (default: 200)"
     )
     parser.add_argument("--no-others", action="store_true", help="leave the other rules out")
+    parser.add_argument("--only-rivals", action="store_true", help="only Student's t, seconds")
     parser.add_argument("--only", action="append", default=[], help="scenarios whose name contains this")
     parser.add_argument("--noise", type=Path, default=Path(__file__).parent / "noise", help="recorded noise")
     parser.add_argument("--seed", type=int, default=20, help="of all draws (default: 20)")
@@ -234,7 +263,7 @@ def main() -> None:
         sys.exit(f"no scenario's name contains {' or '.join(arguments.only)}")
     seen = 0 if arguments.no_others else arguments.others_repeats
     for scenario in scenarios:
-        for line in run(scenario, arguments.repeats, seen, arguments.seed):
+        for line in run(scenario, arguments.repeats, seen, arguments.seed, only_rivals=arguments.only_rivals):
             print(line, flush=True)
 
 

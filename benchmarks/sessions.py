@@ -83,15 +83,29 @@ def session_label(number: int) -> str:
     return f"202601{number + 1:02d}T120000.000000Z-00000000"
 
 
-def stored(sessions: int, runs: int, candidates: int, baselines: int = 1, *, slow_session: bool = False) -> Gather:
-    """Runs of a session, which may be one of the slow ones, against baselines of so many sessions each."""
+def stored(
+    sessions: int,
+    runs: int,
+    candidates: int,
+    baselines: int = 1,
+    *,
+    slow_session: bool = False,
+    unalike: bool = False,
+    probes: bool = True,
+) -> Gather:
+    """Runs of a session against baselines of so many sessions each.
+
+    The session may be one of the slow ones, which may slow some cases by nothing and others by all of it (``unalike``).
+    """
 
     def gather(server: QuietServer, factor: Factor, rng: np.random.Generator) -> list[CaseEvidence]:
+        server = replace(server, probes=probes)
         lucks = [[server.luck(rng) for _ in range(sessions)] for _ in range(baselines)]
         own = (replace(server, bad=1.0) if slow_session else server).luck(rng)
         found = []
         for number in range(len(CASES)):
-            ours = [run_of(server, own, session_label(27), run, factor(number), rng) for run in range(candidates)]
+            felt = replace(own, rounds=own.rounds * rng.uniform()) if unalike else own
+            ours = [run_of(server, felt, session_label(27), run, factor(number), rng) for run in range(candidates)]
             references = [
                 Reference(
                     role="drift" if which == 0 else "release",
@@ -225,6 +239,9 @@ def scenarios() -> dict[str, tuple[Gather, StoppingPlan | None]]:
         "baseline of 5 runs of one session": (stored(1, 5, 5), None),
         "5 sessions, the candidate's is slow": (stored(5, 1, 5, slow_session=True), None),
         "one session, the candidate's is slow": (stored(1, 5, 5, slow_session=True), None),
+        "5 sessions, the candidate's is slow for some cases": (stored(5, 1, 5, slow_session=True, unalike=True), None),
+        "5 sessions, no probes": (stored(5, 1, 5, probes=False), None),
+        "5 sessions, no probes, the candidate's is slow": (stored(5, 1, 5, slow_session=True, probes=False), None),
         "side by side 5 + 5": (side_by_side(5), None),
         "side by side, 3 to 10 runs": (side_by_side(10), StoppingPlan(first=3, most=10)),
     }

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
-from gaudi_perf.statistics.sample import FloatArray, RunSample
+from gaudi_perf.statistics.evidence import Layout
+from gaudi_perf.statistics.sample import FloatArray, RunSample, all_known, levels
 
 Rule = Callable[[Sequence[RunSample], Sequence[RunSample]], bool]
 
@@ -145,6 +146,36 @@ def inference_doctor_cv(candidate: Sequence[RunSample], baseline: Sequence[RunSa
     if max(side.std(ddof=1) / side.mean() for side in (ours, theirs)) > 0.05:
         return False
     return bool(ours.mean() >= 1.1 * theirs.mean())
+
+
+def students_t(
+    candidate: Sequence[RunSample], baseline: Sequence[RunSample], layout: Layout, *, probes: bool
+) -> tuple[float, float]:
+    """Student's t on the logarithms of run medians, of differences in pairs, else of two sides with one variance.
+
+    With ``probes``, those of the reference probes are subtracted; rounds in turns need none.
+
+    Returns:
+        The estimate and what it must exceed: at 0.5 %, the error rate of this suite's comparisons.
+    """
+    ours, theirs = levels(candidate), levels(baseline)
+    for side, samples in ((ours, candidate), (theirs, baseline)):
+        own = all_known([sample.probe_level for sample in samples])
+        if probes and own is not None:
+            side -= own
+    if layout == Layout.STORED:
+        change, freedom = float(ours.mean() - theirs.mean()), ours.size + theirs.size - 2
+        squares = float(ours.var() * ours.size + theirs.var() * theirs.size)
+        error = np.sqrt(squares / freedom * (1 / ours.size + 1 / theirs.size))
+    else:
+        if layout == Layout.INTERLEAVED:
+            pairs = zip(candidate, baseline, strict=True)
+            differences = np.array([float(np.median(np.log(one.rounds / other.rounds))) for one, other in pairs])
+        else:
+            differences = ours - theirs
+        change, freedom = float(differences.mean()), differences.size - 1
+        error = differences.std(ddof=1) / np.sqrt(differences.size)
+    return change, float(stats.t.ppf(0.995, freedom) * error)
 
 
 RULES: dict[str, Rule] = {

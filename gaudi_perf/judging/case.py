@@ -59,7 +59,8 @@ class Judgement:
         others: those that do not gate, the worst first.
         comparison: the strongest evidence of a slowdown among the comparisons that gate, its ``p_slower`` that of all
             of them as one probability; None if nothing was compared.
-        alone: the REGRESSED that was significant by itself and not at the case's level, if that is what it came to.
+        strongest: its verdict, if the case were the only one of the session; None if runs never became steady.
+        gating: how many comparisons gate.
         settled: whether no more runs are needed.
         notes: what else is to be known, in sentences.
     """
@@ -67,9 +68,21 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     others: tuple[Verdict, ...] = ()
     comparison: Comparison | None = None
-    alone: Verdict | None = None
+    strongest: Verdict | None = None
+    gating: int = 1
     settled: bool = True
     notes: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether all cases of the session together may still call it REGRESSED."""
+        return self.strongest is not None and self.verdicts[0].kind == VerdictKind.INCONCLUSIVE
+
+    @property
+    def alone(self) -> Verdict | None:
+        """The REGRESSED that was significant by itself and not at the case's level, if that is what it came to."""
+        alone = self.open and self.strongest is not None and self.strongest.kind == VerdictKind.REGRESSED
+        return self.strongest if alone else None
 
 
 @dataclass(frozen=True)
@@ -133,12 +146,10 @@ class CaseJudge:
         alike = {key: one.by_itself for key, one in compared.items()}
         strongest = min(alike, key=lambda key: (alike[key].kind != VerdictKind.REGRESSED, alike[key].p_slower))
         one = alike[strongest]
-        alone = None
-        if one.kind == VerdictKind.REGRESSED and deciding[0].kind == VerdictKind.INCONCLUSIVE and not stuck:
-            alone = self._document(strongest[0], chosen[strongest][0], one, seconds_per_run)
+        by_itself = None if stuck else self._document(strongest[0], chosen[strongest][0], one, seconds_per_run)
         # Bonferroni's bound for the least of several probabilities, however they depend on each other.
         together = replace(one, p_slower=min(1.0, gating * one.p_slower))
-        return Judgement(deciding, others, together, alone, settled, tuple(notes))
+        return Judgement(deciding, others, together, by_itself, gating, settled, tuple(notes))
 
     def _alone(self, kind: VerdictKind, reason: Reason, text: str = "", advice: Advice = Advice.NONE) -> Judgement:
         tolerance = self._rules.tolerances[LATENCY]

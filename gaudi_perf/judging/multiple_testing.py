@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from gaudi_perf.judging.case import Judgement, Rules
+from gaudi_perf.judging.case import Judgement, Rules, verdict_of
+from gaudi_perf.statistics.common_shift import without_common_shift
 from gaudi_perf.statistics.multiple_testing import (
     FALSE_DISCOVERY_RATE,
     CommonSlowdown,
@@ -15,7 +16,9 @@ from gaudi_perf.statistics.multiple_testing import (
     lond_level,
     regressed_among_all,
 )
+from gaudi_perf.statistics.verdict import Comparison, ComparisonSettings, decide
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.verdict import Reason, SharedErrorRate, Verdict, VerdictKind
 
 
@@ -63,11 +66,48 @@ class MultipleTesting:
         }
         if not comparisons:
             return Conclusion({})
+        beside_others = self._beside_others()
+        comparisons |= beside_others
         regressed = regressed_among_all(comparisons)
-        added = {
-            case: msgspec.structs.replace(alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
-            for case, judgement in self._judged.items()
-            if case in regressed and (alone := judgement.alone) is not None
-        }
+        added = {}
+        for case, judgement in self._judged.items():
+            if case not in regressed or judgement.strongest is None:
+                continue
+            if case in beside_others:
+                added[case] = _corrected(judgement.strongest, comparisons[case])
+            elif judgement.alone is not None:
+                added[case] = msgspec.structs.replace(judgement.alone, reason=Reason.SIGNIFICANT_AMONG_ALL)
         error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
         return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))
+
+    def _beside_others(self) -> dict[Case, Comparison]:
+        """What is REGRESSED beside the other cases of its session, where a slow session leaves it INCONCLUSIVE.
+
+        It is a second test of the case, so its p value counts twice. Only latencies against one baseline share a shift.
+        """
+        alike: dict[str, dict[Case, Comparison]] = {}
+        for case, judgement in self._judged.items():
+            one, strongest = judgement.comparison, judgement.strongest
+            if one is not None and strongest is not None and strongest.metric == LATENCY:
+                alike.setdefault(strongest.baseline, {})[case] = one
+        found = {}
+        for same in alike.values():
+            for case, evidence in without_common_shift({case: one.evidence for case, one in same.items()}).items():
+                one = decide(evidence, same[case].tolerance, ComparisonSettings())
+                p = min(1.0, 2 * self._judged[case].gating * one.p_slower)
+                if self._judged[case].open and one.kind == VerdictKind.REGRESSED and p < same[case].p_slower:
+                    found[case] = replace(one, p_slower=p)
+        return found
+
+
+_ESTIMATED = (
+    *("kind", "advice", "more_runs", "ratio", "low", "high", "confidence", "smallest_visible_slowdown"),
+    *("p_slower", "p_faster"),
+)
+
+
+def _corrected(verdict: Verdict, comparison: Comparison) -> Verdict:
+    """The verdict of a case, by its comparison less what the other cases of its session share."""
+    corrected = verdict_of(comparison)
+    changed = {name: getattr(corrected, name) for name in _ESTIMATED}
+    return msgspec.structs.replace(verdict, **changed, reason=Reason.SLOWER_THAN_OTHERS, more_seconds=None)

@@ -142,12 +142,12 @@ def estimated_from(
     None if no sessions are left. Where what is compared has reference probes, what they explain of the history is no
     noise: the comparison corrects for it, too.
     """
-    sessions = by_session(sample for sample in samples if sample.session not in without)
-    if not sessions:
+    counted = [sample for sample in samples if sample.session not in without]
+    if not counted:
         return None
-    newest = list(sessions.values())[-NEWEST_SESSIONS:]
+    newest = list(by_session(counted).values())[-NEWEST_SESSIONS:]
     those = [sample for session in newest for sample in session]
-    slow = slow_share([those, *others])
+    slow = slow_share([counted, *others])
     if len(newest) < FEWEST_SESSIONS:
         return NoiseEstimate(NoisePrior(slow_sessions=slow), len(those), len(newest))
     noise = replace(learn_noise_prior(those), slow_sessions=slow)

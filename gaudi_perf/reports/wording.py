@@ -48,7 +48,7 @@ NEVER_STEADY = "never steady: its rounds still drifted when warm-up ended"
 
 # ---- a verdict
 
-_SIGNIFICANT = (Reason.SLOWER, Reason.FASTER, Reason.SIGNIFICANT_AMONG_ALL, Reason.TEXT)
+_SIGNIFICANT = (Reason.SLOWER, Reason.FASTER, Reason.SIGNIFICANT_AMONG_ALL, Reason.SLOWER_THAN_OTHERS, Reason.TEXT)
 _AS_STORED = (Reason.TEXT, Reason.INVALID, Reason.NO_BASELINE)
 _STOPS = {
     StopReason.CLEAR: "the verdict is clear",
@@ -116,6 +116,7 @@ def grounds(verdict: Verdict) -> str:
         Reason.NOT_SIGNIFICANT: f"{p}: too large for UNCHANGED, not significant as a {direction}",
         Reason.NOT_SIGNIFICANT_AMONG_ALL: f"{p}: significant alone, not after correction for {comparisons}",
         Reason.SIGNIFICANT_AMONG_ALL: f"{p}, significant among all cases of the session",
+        Reason.SLOWER_THAN_OTHERS: f"{p}, less what the other cases of the session share",
         Reason.TOO_FEW_RUNS: "the first interim analysis is yet to come",
         Reason.NEVER_STEADY: f"a run never became steady ({harmless(verdict.text)}), so its rounds still drift",
         Reason.NO_VALUES: f"{harmless(verdict.text)} {were} not measured on both sides",

@@ -38,12 +38,14 @@ class Covariate:
         columns: each with a coefficient of its own, the usual variation first; shape (runs, columns).
         coefficients: what is known of each column's coefficient before a run is seen, mean and standard deviation.
         shift: logarithm of the ratio of the sides' means, of which ``unusual_shift`` is not usual variation.
+        shift_doubt: standard deviation of what the last column, the difference of the sides, does to the levels.
     """
 
     columns: FloatArray
     coefficients: tuple[tuple[float, float], ...]
     shift: float
     unusual_shift: float
+    shift_doubt: float = 0.0
 
 
 def probe_covariate(
@@ -86,6 +88,7 @@ def probe_covariate(
         coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift, shift),
         shift=float(levels[ours].mean() - levels[theirs].mean()),
         unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
+        shift_doubt=float(np.abs(between).max()) * 2 * shift[1],
     )
 
 

@@ -51,6 +51,7 @@ class Evidence:
         probe_shift: logarithm of the ratio of the probes, candidate to baseline; None without probes.
         unusual_shift: the part of it that is beyond the usual range of the probes.
         tail_spread_shift: by how much larger the tail spread of the candidate's rounds is, in logarithms.
+        shift_doubt: part of the posterior's standard deviation: how much of ``unusual_shift`` reaches the rounds.
         normal: the posterior if no session were slow; None where slow sessions show, or cancel.
     """
 
@@ -68,7 +69,22 @@ class Evidence:
     probe_shift: float | None = None
     unusual_shift: float = 0.0
     tail_spread_shift: float = 0.0
+    shift_doubt: float = 0.0
     normal: Posterior | None = None
+
+    @property
+    def session_in_question(self) -> bool:
+        """Whether the session may be slow, and it is not known whether or how much."""
+        return self.normal is not None or self.shift_doubt > 0
+
+    @property
+    def of_usual_session(self) -> Posterior:
+        """The posterior if it were known that no session is slow, or how much of the probes' shift reaches the rounds.
+
+        No run is evidence of the latter, so it adds to the variance.
+        """
+        known = self.normal or self.posterior
+        return replace(known, deviations=np.sqrt(np.maximum(known.deviations**2 - self.shift_doubt**2, 1e-12)))
 
     @property
     def few_rounds(self) -> bool:
@@ -151,6 +167,7 @@ def _of_runs(
         probe_shift=None if probes is None else probes.shift,
         unusual_shift=0.0 if probes is None else probes.unusual_shift,
         tail_spread_shift=0.0 if tails is None else tails.unusual_shift,
+        shift_doubt=0.0 if probes is None or side_by_side else probes.shift_doubt,
         normal=normal,
     )
 

@@ -195,24 +195,33 @@ def with_slow_sessions(
     prior: SpreadPrior,
     covariates: Covariates,
 ) -> Posterior:
-    """The posterior if any one of the sessions may be slow, as that share of them is, without anything that shows it.
+    """The posterior if sessions may be slow, as that share of them is, without anything that shows it.
 
     The accelerator throttles, the host is busy. The reference probes see it. Where runs have none, such a session looks
     like a regression (or hides one, if it is among the baseline). So the posterior is a mixture over "no session is
     slow" and "this session is", for every session, each weighted by how well it explains the runs. One slow session of
     the candidate then explains a slowdown about as large as such sessions are; two sessions that agree do not, for both
-    would have to be slow.
+    would have to be slow. Where a session is slow more probably than not (it shows among those of the baseline), "this
+    one is, too" is added for every other one, and so on.
     """
     count = int(sessions.max()) + 1
     if count == 1:  # both sides share it
         return normal
-    explanations = [normal]
-    explanations += [
-        posterior(values, sides, sessions, prior, covariates.with_column(sessions == session, *_SLOWER))
-        for session in range(count)
-    ]
-    odds = np.log([1 - share, *[share] * count]) + [one.log_evidence for one in explanations]
-    shares = np.exp(odds - odds.max())
+    explanations, odds = [normal], [normal.log_evidence]
+    price, best, slow = math.log(share / (1 - share)), normal.log_evidence, [False] * count
+    while slow.count(False) > 1:
+        one_more = []
+        for session in (session for session in range(count) if not slow[session]):
+            also = covariates.with_column(sessions == session, *_SLOWER)
+            one = posterior(values, sides, sessions, prior, also)
+            one_more.append((one.log_evidence + (slow.count(True) + 1) * price, session, one, also))
+        explanations += [one for _, _, one, _ in one_more]
+        odds += [weight for weight, _, _, _ in one_more]
+        likeliest, session, _, also = max(one_more, key=lambda found: found[0])
+        if likeliest <= best:
+            break
+        best, covariates, slow[session] = likeliest, also, True
+    shares = np.exp(np.array(odds) - max(odds))
     shares /= shares.sum()
     known = normal.coefficients.size
     return Posterior(
@@ -222,7 +231,7 @@ def with_slow_sessions(
         run=math.sqrt(float(shares @ [one.run**2 for one in explanations])),
         group=math.sqrt(float(shares @ [one.group**2 for one in explanations])),
         coefficients=shares @ np.array([one.coefficients[:known] for one in explanations]),
-        log_evidence=float(odds.max()),
+        log_evidence=max(odds),
     )
 
 

@@ -30,7 +30,12 @@ SMALLEST_RANGE = 0.01
 _BAD_SESSION = 4.0
 
 _ASSUMED = 10.0
-"""Degrees of freedom, or sessions, that what is assumed of sessions is worth at most, once some are seen."""
+"""Degrees of freedom that what is assumed of sessions is worth at most, once some are seen."""
+
+_ASSUMED_SLOW = 200.0
+"""Sessions that the assumed share of slow ones is worth. Ten without a slow one say little: where 3 % are slow, three
+of four such histories show none. With fewer than 200, more than 0.3 % are false (benchmarks/learned.py --slow)."""
+_MOST_SESSIONS = 300
 
 _UNEVEN = 1.5
 _UNEVEN_POWER = 1.3
@@ -131,17 +136,18 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
 def slow_share(stacks: Iterable[Sequence[RunSample]]) -> float:
     """The share of sessions that are slow by themselves, from runs of several stacks, each in the order of measurement.
 
-    What is assumed of it counts like ten sessions. A session that is not alone is a level, and no slow session.
+    What is assumed of it counts like 200 sessions; of each stack the newest 300 count. A session that is not alone is
+    a level, and no slow session.
     """
     slow = seen = 0
     for samples in stacks:
-        means = np.array([levels(session).mean() for session in by_session(samples).values()])
+        means = np.array([levels(session).mean() for session in list(by_session(samples).values())[-_MOST_SESSIONS:]])
         around = _around_one_level(means)
         beside = np.concatenate([[True], around, [True]])
         alone = ~around & beside[:-2] & beside[2:]
         slow += int(np.count_nonzero(alone & (means > np.median(means)))) if means.size else 0
         seen += means.size
-    return (_ASSUMED * NoisePrior.slow_sessions + slow) / (_ASSUMED + seen)
+    return (_ASSUMED_SLOW * NoisePrior.slow_sessions + slow) / (_ASSUMED_SLOW + seen)
 
 
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:

@@ -43,6 +43,8 @@ class Reason(str, Enum):
     """It is significant by itself, and not as one of all comparisons of the session."""
     SIGNIFICANT_AMONG_ALL = "significant-among-all"
     """It became significant only when all cases of the session were judged together."""
+    SLOWER_THAN_OTHERS = "slower-than-others"
+    """It is slower than the other cases of its session are; what those share is subtracted."""
     TOO_FEW_RUNS = "too-few-runs"
     """The first interim analysis is yet to come."""
     NEVER_STEADY = "never-steady"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from gaudi_perf.judging import CaseJudge, Rules
 from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.statistics.multiple_testing import lond_level
 from gaudi_perf.statistics.sequential import StoppingPlan
-from gaudi_perf.vocabulary.verdict import SharedErrorRate, VerdictKind
+from gaudi_perf.vocabulary.verdict import Advice, Reason, SharedErrorRate, VerdictKind
 from tests.judging.factories import against, case_of, noisy_runs
 
 STORED = noisy_runs(5, seed="stored", session="20260130T120000.000000Z-00000001")
@@ -74,6 +75,25 @@ def test_it_is_also_where_runs_are_as_many_as_it_takes() -> None:
     added = testing.conclude().added
     assert VerdictKind.INCONCLUSIVE in kinds
     assert {case_of(number) for number, kind in enumerate(kinds) if kind is VerdictKind.INCONCLUSIVE} == set(added)
+
+
+def test_in_a_slow_session_a_case_that_is_slower_than_the_others_is_added() -> None:
+    testing = MultipleTesting(7)
+    without_probes = [
+        msgspec.structs.replace(run, measurement=msgspec.structs.replace(run.measurement, probes_s=None))
+        for run in STORED
+    ]
+    for number, level in enumerate([1.03, 1.03, 1.03, 1.12, 1.03, 1.03, 1.03]):
+        measured = noisy_runs(5, level=level, seed=f"case {number}")
+        judged = CaseJudge(testing.rules(Rules())).judge(against(measured, without_probes))
+        assert judged.verdicts[0].kind is VerdictKind.INCONCLUSIVE
+        testing.add(case_of(number), judged)
+    added = testing.conclude().added
+    assert list(added) == [case_of(3)]
+    verdict = added[case_of(3)]
+    assert verdict.kind is VerdictKind.REGRESSED and verdict.reason is Reason.SLOWER_THAN_OTHERS
+    assert verdict.ratio == pytest.approx(1.12 / 1.03, abs=0.01)
+    assert verdict.advice is Advice.ACCEPT_OR_WAIVE
 
 
 def test_a_session_without_comparisons_says_nothing() -> None:

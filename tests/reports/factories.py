@@ -96,6 +96,7 @@ REASONS = {
     Reason.NOT_SIGNIFICANT: OPEN,
     Reason.NOT_SIGNIFICANT_AMONG_ALL: replace(OPEN, reason=Reason.NOT_SIGNIFICANT_AMONG_ALL, comparisons=12),
     Reason.SIGNIFICANT_AMONG_ALL: replace(SLOWER, reason=Reason.SIGNIFICANT_AMONG_ALL, p_slower=0.0061),
+    Reason.SLOWER_THAN_OTHERS: replace(SLOWER, reason=Reason.SLOWER_THAN_OTHERS),
     Reason.TOO_FEW_RUNS: replace(OPEN, reason=Reason.TOO_FEW_RUNS),
     Reason.NEVER_STEADY: replace(OPEN, reason=Reason.NEVER_STEADY, text="the limit of 20 rounds", ratio=None),
     Reason.NO_BASELINE: replace(NOTHING, text="nothing is stored for gaudi2"),

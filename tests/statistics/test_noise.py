@@ -91,10 +91,10 @@ def test_a_slow_session_is_alone_and_slower() -> None:
 
     usual = [1.0] * 9
     assert share() == NoisePrior.slow_sessions
-    assert share(*usual, *usual) == pytest.approx(0.3 / 28)
-    assert share(*usual, 1.2, *usual) == pytest.approx(1.3 / 29)
-    assert share(*usual, 1.2, 1.2, *usual) == pytest.approx(0.3 / 30), "two in a row are a level"
-    assert share(*usual, 0.8, *usual) == pytest.approx(0.3 / 29), "a fast one is no slow one"
+    assert share(*usual, *usual) == pytest.approx(6 / 218)
+    assert share(*usual, 1.2, *usual) == pytest.approx(7 / 219)
+    assert share(*usual, 1.2, 1.2, *usual) == pytest.approx(6 / 220), "two in a row are a level"
+    assert share(*usual, 0.8, *usual) == pytest.approx(6 / 219), "a fast one is no slow one"
 
 
 def test_runs_of_one_level_are_within_the_allowed_range() -> None:
