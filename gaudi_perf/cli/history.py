@@ -196,7 +196,7 @@ def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
         for change in happened.changes:
             echo_styled(_sentence(trend, change), _STYLES[change.point.kind.value])
         for line in _of_odd(trend, happened.odd):
-            click.echo(line)
+            echo_styled(line, None)
         if not happened.changes:
             quiet.append(len(trend.sessions))
     if quiet:

@@ -6,7 +6,6 @@ one, the rank takes its slice of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from gaudi_perf.stores.models import checkpoint_files
 from gaudi_perf.vocabulary.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -42,7 +42,7 @@ class Checkpoint(ExitStack):
         super().__init__()
         self._title = title
         self._places: dict[str, Any] = {}
-        for path in _checkpoint_files(directory, title):
+        for path in checkpoint_files(directory, title):
             try:
                 file = self.enter_context(safe_open(path, framework="pt"))
             except (OSError, SafetensorError) as error:
@@ -101,18 +101,3 @@ def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     for name, same in _TIED.items():
         shapes.setdefault(name, shapes[same])
     return shapes
-
-
-def _checkpoint_files(directory: Path, title: str) -> list[Path]:
-    index = directory / "model.safetensors.index.json"
-    if not index.is_file():
-        return sorted(directory.glob("*.safetensors"))
-    try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise UserError(f"--weights: {index.name} of {title} is no index of weights ({error})") from None
-    paths = [directory / Path(str(name)).name for name in names]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise UserError(f"--weights: {title} lacks {missing[0]} and {len(missing) - 1} more of its files")
-    return paths

@@ -172,14 +172,15 @@ def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -
 @contextlib.contextmanager
 def _as_outcome() -> Iterator[None]:
     """What a session cannot do as the outcome of a test."""
+    from gaudi_perf.reports.text import harmless, harmless_lines
     from gaudi_perf.session.session import CannotRunError
 
     try:
         yield
     except CannotRunError as error:
-        pytest.skip(str(error))
+        pytest.skip(harmless(str(error)))
     except UserError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        raise pytest.fail.Exception(harmless_lines(str(error)), pytrace=False) from None
 
 
 def _judged(request: pytest.FixtureRequest, session: PerfSession, report: CaseReport, runs: Sequence[Run]) -> None:

@@ -237,7 +237,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if Given(config):
             settings_of(config)
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        from gaudi_perf.reports.text import harmless
+
+        raise pytest.UsageError(harmless(str(error))) from None
 
 
 def settings_of(config: pytest.Config) -> Settings:

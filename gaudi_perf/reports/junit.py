@@ -31,7 +31,7 @@ def case_properties(verdicts: Sequence[Verdict], waived: str = "") -> list[tuple
         ("reason", reason(worst)),
         ("waived", waived),
     ]
-    return [(f"gaudi-perf {name}", harmless(" ".join(value.split()), _LONGEST)) for name, value in found if value]
+    return [(f"gaudi-perf {name}", harmless(value, _LONGEST)) for name, value in found if value]
 
 
 def _number(value: float | None) -> str | None:

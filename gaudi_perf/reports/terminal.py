@@ -82,7 +82,7 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
 
 def failure_text(case: Case, phase: str, sentence: str, log: str) -> str:
     """Why there is no measurement: the phase, what happened, the last lines of the worker's log."""
-    lines = [f"{case.id}: no measurement, failed in {phase}: {harmless(sentence)}"]
+    lines = [f"{harmless(case.id)}: no measurement, failed in {phase}: {harmless(sentence)}"]
     if log:
         lines += ["last lines of the worker's log:", *(f"  | {harmless(line)}" for line in log.splitlines())]
     return "\n".join(lines)
@@ -94,7 +94,7 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
     stack, lag = runs[0].stack, lagging(runs)
     for verdict in verdicts:
         compared = f", {against_baseline(verdict)}" if estimate(verdict) else ""
-        lines += [f"{case.id}: {verdict.kind.value}{compared}", f"  why:       {grounds(verdict)}"]
+        lines += [f"{harmless(case.id)}: {verdict.kind.value}{compared}", f"  why:       {grounds(verdict)}"]
         lines += [f"  ranks:     {lag}"] if lag else []
         before = verdict.baseline_stack
         if before is not None:

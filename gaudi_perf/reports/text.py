@@ -14,9 +14,14 @@ _LONGEST = 2000
 
 
 def harmless(text: str, longest: int = _LONGEST) -> str:
-    """Text from a model, a log or a file, safe to show: control and direction characters become visible escapes."""
-    shown = escaped(text, keep="\n\t")
+    """Text from a model, a log or a file, safe to show: on one line, ``escaped`` and cut."""
+    shown = escaped(text if text.isprintable() else " ".join(text.expandtabs().splitlines()))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def harmless_lines(text: str) -> str:
+    """The same of a text whose lines are ours."""
+    return "\n".join(harmless(line) for line in text.splitlines())
 
 
 def encodable(text: str, encoding: str | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 from gaudi_perf.vocabulary.run import Run, median_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
     Raises UserError if pyarrow is not installed, or the file cannot be written; an older one is kept.
     """
     if importlib.util.find_spec("pyarrow") is None:
-        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'gaudi-perf[parquet]', or write CSV")
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or write CSV")
     buffer = io.BytesIO()
     frame.to_parquet(buffer, engine="pyarrow", compression="zstd", index=False)
     write_atomic(path, buffer.getvalue())
@@ -103,9 +104,12 @@ def write_parquet(path: Path, frame: pandas.DataFrame) -> None:
 
 def spreadsheet_safe(cell: Any) -> Any:
     """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): an apostrophe goes before a text that
-    begins like one.
+    begins like one. It is on one line, and ``escaped``.
     """
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+    if not isinstance(cell, str):
+        return cell
+    shown = escaped(cell)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:

@@ -6,9 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.vocabulary.architectures import LARGEST_CONFIG
+from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import Model, ModelEntry, decode_catalogue, shipped
 
@@ -100,6 +104,30 @@ def checkpoint_fields(directory: Path, source: str) -> object:
         raise UserError(
             f"{source}: its {_CONFIG} cannot be read ({error}): name a directory as the hub's repositories are"
         ) from None
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, Annotated[str, msgspec.Meta(max_length=200)]]
+
+
+def checkpoint_files(directory: Path, title: str) -> list[Path]:
+    """The files of weights of a checkpoint's directory: those of its index, if it has one.
+
+    Args:
+        title: what to call the directory in sentences.
+
+    Raises:
+        UserError: the index cannot be read, or a file is missing.
+    """
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(directory.glob("*.safetensors"))
+    names = sorted(set(decode(read_bytes(index), _Index, f"--weights: {index.name} of {title}").weight_map.values()))
+    paths = [directory / Path(name).name for name in names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(f"--weights: {title} lacks {missing[0]} and {len(missing) - 1} more of its files")
+    return paths
 
 
 _RENAME = "write it into models.toml under another name"

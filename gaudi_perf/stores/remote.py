@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from gaudi_perf.stores.files import exclusive, make_directory, write_atomic
+from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, write_atomic
 from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
 from gaudi_perf.vocabulary.documents import Document, decode, encode, sentence
 from gaudi_perf.vocabulary.errors import UserError
@@ -27,6 +27,7 @@ _LARGEST = 256 * 2**20
 """Bytes of a document; a larger one is left out."""
 _AT_ONCE = 500
 _PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "sftp": "sftp", "ssh": "sftp"}
+_INSTALL = {"s3": "s3fs", "gs": "gcsfs", "sftp": "fsspec paramiko"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "gs": {"use_listings_cache": False},
     "s3": {"use_listings_cache": False, "config_kwargs": {"connect_timeout": 15, "read_timeout": 60}},
@@ -159,7 +160,7 @@ class _Remote:
 
     def _known(self) -> _Copy:
         path = self.copy / _MARKER
-        known = decode(path.read_bytes(), _Copy, str(path)) if path.exists() else _Copy(address=self.address)
+        known = decode(read_bytes(path), _Copy, str(path)) if path.exists() else _Copy(address=self.address)
         if known.address != self.address:
             raise UserError(f"{path}: is the copy of {known.address}: remove {self.copy}")
         return known
@@ -173,7 +174,7 @@ class _Remote:
             raise
         except ImportError:
             extra = _PACKAGES.get(urlsplit(self.address).scheme)
-            what = f'pip install "gaudi-perf[{extra}]"' if extra else "install the fsspec package of this protocol"
+            what = f"pip install {_INSTALL[extra]}" if extra else "install the fsspec package of this protocol"
             raise UserError(f"{self.address}: its protocol is not installed: {what}") from None
         except Exception as error:
             why = sentence(error)[:200] or type(error).__name__
@@ -182,7 +183,7 @@ class _Remote:
 
 def _address_of(directory: Path) -> str | None:
     path = directory / _MARKER
-    return decode(path.read_bytes(), _Copy, str(path)).address if path.exists() else None
+    return decode(read_bytes(path), _Copy, str(path)).address if path.exists() else None
 
 
 def checked(address: str) -> str:

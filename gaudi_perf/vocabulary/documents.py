@@ -64,6 +64,16 @@ def decode(
         raise UserError(f"{source}: not a valid {title} document: {reason}") from None
 
 
+def decode_toml(data: bytes, kind: type[DocumentT], source: str, what: str, remedy: str = "") -> DocumentT:
+    """Decode TOML as a value of a type; ``UserError`` names the source, what it is not, and the field or the line."""
+    try:
+        _require_quick(data)
+        return msgspec.toml.decode(data, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # of a number of 5,000 digits a bare ValueError
+        clause = _conflict(data) or sentence(error)
+        raise UserError(f"{source}: not a valid {what}: {clause}{f': {remedy}' if remedy else ''}") from None
+
+
 def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     try:
         return upgrade(value)
@@ -130,6 +140,16 @@ def require_finite(values: list[float], field: str) -> None:
             raise ValueError(f"{field} has {value!r}, and a duration is a finite number above 0")
 
 
+def _require_quick(data: bytes) -> None:
+    """Raise ValueError where TOML would take long: for a key of n parts its reader needs n * n steps."""
+    if len(data) > _LARGEST_TOML:
+        raise ValueError(f"it has more than {_LARGEST_TOML >> 20} MiB")
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.count(b".") > _MOST_DOTS:
+            raise ValueError(f"line {number} has more than {_MOST_DOTS} dots: break it")
+
+
+_LARGEST_TOML, _MOST_DOTS = 1 << 20, 200
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]')
 _CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 

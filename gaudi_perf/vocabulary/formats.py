@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -84,14 +85,24 @@ def span(texts: Iterable[str], unit: str = "") -> str:
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """A text whose characters that control, direct, break lines or mean nothing are shown as escapes, unless kept."""
-    if text.isprintable():
-        return text
-    # What is not printable but a separator of words (Zs) is a blank, for instance before a colon in French.
-    harmless = (one.isprintable() or one in keep or unicodedata.category(one) == "Zs" for one in text)
-    return "".join(
-        one if fine else one.encode("unicode_escape").decode() for one, fine in zip(text, harmless, strict=True)
-    )
+    """A text whose characters that control, direct, break lines or mean nothing are shown as escapes, unless kept; and
+    with an escape in what a CI takes for a command in a log: ``::set-output name=a::b``, ``##[error]``, ``##vso[...]``.
+    """
+    if not text.isprintable():
+        # What is not printable but a separator of words (Zs) is a blank, for instance before a colon in French.
+        harmless = (one.isprintable() or one in keep or unicodedata.category(one) == "Zs" for one in text)
+        text = "".join(
+            one if fine else one.encode("unicode_escape").decode() for one, fine in zip(text, harmless, strict=True)
+        )
+    return _CI_COMMAND.sub(lambda found: f"\\x{ord(found[0]):x}", text) if "::" in text or "##" in text else text
+
+
+# A command of GitHub's stands at the start of a line, where a word can come by wrapping, and even the rest of a word
+# that is longer than a line; those of Azure and TeamCity stand anywhere.
+_CI_COMMAND = re.compile(
+    r"(?<!\S):(?=:)|:(?=:(?:set|add|remove|save|stop|debug|notice|warning|error|group|endgroup|echo)\b[^:]*::)"
+    r"|#(?=#\w*\[)"
+)
 
 
 def _digits(share: float) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gaudi_perf.vocabulary.architectures import Architecture, architecture_of, standin_of
-from gaudi_perf.vocabulary.documents import Document, Name, sentence
+from gaudi_perf.vocabulary.documents import Document, Name, decode_toml
 from gaudi_perf.vocabulary.errors import UserError
 
 Scale = Literal["standin", "full"]
@@ -103,13 +103,12 @@ class ModelEntry(Document, frozen=True):
 
 def decode_catalogue(data: bytes, source: str) -> dict[str, ModelEntry]:
     """Decode a catalogue, which is TOML; ``UserError`` names the source and the field."""
-    try:
-        entries = msgspec.toml.decode(data, type=dict[str, ModelEntry])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UserError(f"{source}: not a valid catalogue of models: {sentence(error)}: {_FORM}") from None
+    entries = decode_toml(data, dict[str, ModelEntry], source, "catalogue of models", _FORM)
     for name in entries:
         if not re.fullmatch(MODEL_NAME, name):
-            raise UserError(f"{source}: {name!r} is no name of a model: it takes lower case letters, digits, . _ and -")
+            raise UserError(
+                f"{source}: {name[:90]!r} is no name of a model: it takes lower case letters, digits, . _ and -"
+            )
     return entries
 
 

@@ -11,8 +11,7 @@ import msgspec
 from packaging.version import Version
 
 from gaudi_perf.vocabulary.baseline import Date
-from gaudi_perf.vocabulary.documents import Document, Name, sentence
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.documents import Document, Name, decode_toml
 from gaudi_perf.vocabulary.stack import parse_version, require_version
 
 _FIELDS = ("{synapse}", "{os}", "{pytorch}")
@@ -123,7 +122,4 @@ class ReleasesFile(Document, frozen=True):
 
 def decode_releases(data: bytes, source: str) -> ReleasesFile:
     """Decode the file of releases, which is TOML; ``UserError`` names the source and the field."""
-    try:
-        return msgspec.toml.decode(data, type=ReleasesFile)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UserError(f"{source}: not a valid file of releases: {sentence(error)}") from None
+    return decode_toml(data, ReleasesFile, source, "file of releases")

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from gaudi_perf.vocabulary.documents import Document, sentence
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.documents import Document, decode_toml
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FORM = 'each stack is [[stack]] with name = "..." and python = "..." or command = ["...", "..."]'
@@ -55,7 +54,4 @@ class StacksFile(Document, frozen=True):
 
 def decode_stacks(data: bytes, source: str) -> StacksFile:
     """Decode the file of stacks, which is TOML; ``UserError`` names the source and the field."""
-    try:
-        return msgspec.toml.decode(data, type=StacksFile)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UserError(f"{source}: not a valid file of stacks: {sentence(error)}: {_FORM}") from None
+    return decode_toml(data, StacksFile, source, "file of stacks", _FORM)

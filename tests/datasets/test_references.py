@@ -8,10 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("datasets", reason="datasets is not installed: the extra gaudi-perf[datasets]")
-
 from tests.datasets.weights import small_weights
 
 ROOT = Path(__file__).parents[2]

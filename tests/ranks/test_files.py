@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -73,9 +72,6 @@ def test_the_hub_is_asked_by_one_rank_and_the_cache_serves_the_others(
     assert "is the hub reachable" in failure.value.sentence
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is None, reason="datasets is not installed: the extra gaudi-perf[datasets]"
-)
 def test_a_dataset_is_read_by_one_rank_and_completed_by_all(make_group: MakeGroup, tmp_path: Path) -> None:
     weights = small_weights(tmp_path / "weights", prompt_tokens=7)
     source = tmp_path / "prompts.csv"

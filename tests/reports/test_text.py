@@ -23,6 +23,11 @@ DANGEROUS = {
     "a private one": "\ue000",
     "an unassigned one": "\u0378",
     "null": "\0",
+    "a command to GitHub": "::set-output name=a::b",
+    "one where a line ends": "a ::error::b",
+    "one that wrapping makes": "a" * 78 + "::add-mask::b",
+    "a command to Azure": "a ##vso[task.complete]",
+    "one to TeamCity": "##teamcity[x]",
 }
 
 

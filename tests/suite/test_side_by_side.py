@@ -106,7 +106,7 @@ def test_a_stack_whose_worker_cannot_start_is_one_sentence(suite: Suite, tmp_pat
 @pytest.mark.parametrize(
     ("text", "reported"),
     [
-        (None, "--candidate-stack new: {file}, which lists the stacks, cannot be read (No such file or directory)"),
+        (None, "--candidate-stack new: the file of stacks: {file}: cannot be read (No such file or directory)"),
         ('[[stack]]\nname = "new"\n', "{file}: not a valid file of stacks: stack 'new': give either python or command"),
         ("[[stack]]\nname = 3\n", "Expected `str`, got `int` - at `$.stack[0].name`"),
         ('[[stack]]\nname = "new"\npyton = "python"\n', "unknown field `pyton` - at `$.stack[0]`"),

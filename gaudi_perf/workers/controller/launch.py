@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gaudi_perf
+from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stacks import decode_stacks
 
@@ -85,11 +86,10 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
     Raises UserError if the file is missing or malformed, does not list the stack, or its program is not there.
     """
     try:
-        data = file.read_bytes()
-    except OSError as error:
+        data = read_bytes(file)
+    except UserError as error:
         raise UserError(
-            f"{option} {name}: {file}, which lists the stacks, cannot be read ({error.strerror}): write it, or name "
-            "another with --stacks"
+            f"{option} {name}: the file of stacks: {error}: write it, or name another with --stacks"
         ) from None
     entries = {entry.name: entry for entry in decode_stacks(data, str(file)).stack}
     if name not in entries:
