@@ -57,17 +57,22 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     lines: list[tuple[str, str | None]] = []
     if measured:
         first = runs[measured[0].case.id][0]
+        facts = {report.case.id: figures(runs[report.case.id]) for report in measured}
         console.print(heading(first))
-        one = _fitting(console, (*_TIMES, *_VERDICT), measured, runs) if console.width >= _ONE_TABLE_WIDTH else None
+        one = (
+            _fitting(console, (*_TIMES, *_VERDICT), measured, runs, facts)
+            if console.width >= _ONE_TABLE_WIDTH
+            else None
+        )
         if one is not None:
             console.print(one)
         else:
-            console.print(_fitting(console, _VERDICT, measured, runs) or _table(_VERDICT, measured, runs))
+            console.print(_fitting(console, _VERDICT, measured, runs, facts) or _table(_VERDICT, measured, runs, facts))
             console.print()
             worst = [CaseReport(case=report.case, verdicts=report.verdicts[:1]) for report in measured]
-            console.print(_fitting(console, _TIMES, worst, runs) or _table(_TIMES, worst, runs))
-        facts = [limit_note(first), *session_facts(session, runs), *_notes(session, measured, runs), *notes(session)]
-        lines += [(line, None) for line in facts]
+            console.print(_fitting(console, _TIMES, worst, runs, facts) or _table(_TIMES, worst, runs, facts))
+        said = [limit_note(first), *session_facts(session, runs), *_notes(session, measured, facts), *notes(session)]
+        lines += [(line, None) for line in said]
         warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
         lines += [(line, "yellow") for line in (*warnings, *other_regressions(session))]
     lines += [(f"waived: {report.case.id}: {report.waived}", "yellow") for report in session.cases if report.waived]
@@ -131,13 +136,17 @@ _BARS = (17, 13, 9, 7, 5)
 
 
 def _fitting(
-    console: Console, columns: Sequence[str], reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]
+    console: Console,
+    columns: Sequence[str],
+    reports: Sequence[CaseReport],
+    runs: Mapping[str, Sequence[Run]],
+    facts: Mapping[str, Figures],
 ) -> Table | None:
     """The table with the widest interval bars that fit; None if no bar does."""
     compared = any(verdict.ratio is not None for report in reports for verdict in report.verdicts)
     for bar in _BARS if compared else (0,):
         for gap in (1, 0):
-            table = _table(columns, reports, runs, bar=bar, gap=gap)
+            table = _table(columns, reports, runs, facts, bar=bar, gap=gap)
             if console.measure(table, options=console.options.update_width(500)).maximum <= console.width:
                 return table
     return None
@@ -147,6 +156,7 @@ def _table(
     columns: Sequence[str],
     reports: Sequence[CaseReport],
     runs: Mapping[str, Sequence[Run]],
+    facts: Mapping[str, Figures],
     bar: int = 0,
     gap: int = 1,
 ) -> Table:
@@ -163,10 +173,9 @@ def _table(
         right = title in _TIMES or title == _CHANGE
         table.add_column(shown, justify="right" if right else "left", no_wrap=title != _BASELINE)
     for report in reports:
-        of_case = runs[report.case.id]
-        facts = figures(of_case)
+        kind = runs[report.case.id][0].stack.kind
         for verdict in report.verdicts:
-            cells = _times(facts) | _compared(verdict, bar, of_case[0].stack.kind)
+            cells = _times(facts[report.case.id]) | _compared(verdict, bar, kind)
             styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title in chosen]
             texts = (Text(cells[title], style=style) for title, style in zip(chosen, styles, strict=True))
             table.add_row(harmless(report.case.id), *texts)
@@ -201,7 +210,7 @@ def _compared(verdict: Verdict, bar: int, kind: str) -> dict[str, str]:
     return {_CHANGE: changed, _BAR: drawn, _BASELINE: shown, "verdict": named}
 
 
-def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]]) -> list[str]:
+def _notes(session: Session, reports: Sequence[CaseReport], facts: Mapping[str, Figures]) -> list[str]:
     """A sentence for every verdict that asks for more than its row."""
     lines: dict[str, list[str]] = {}
     for report in reports:
@@ -209,7 +218,7 @@ def _notes(session: Session, reports: Sequence[CaseReport], runs: Mapping[str, S
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
                 text = full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
                 lines.setdefault(f"{verdict.kind.value}: {text}", []).append(report.case.id)
-        if not figures(runs[report.case.id]).steady:
+        if not facts[report.case.id].steady:
             lines.setdefault(NEVER_STEADY, []).append(report.case.id)
     everything = len(reports)
     return [

@@ -53,15 +53,17 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
     configuration, workload = case.configuration, case.workload
     arithmetic = None if workload.dtype == "float32" else ARITHMETIC.get(device.name)
     limit_s = computing_s = 0.0
+    read = 0
     for new, cached in steps(workload, configuration.kv_cache):
-        read_s = step_bytes(built, workload.dtype, new, cached, workload.batch_size) / bandwidth.bytes_per_s
+        of_step = step_bytes(built, workload.dtype, new, cached, workload.batch_size)
+        read, read_s = read + of_step, of_step / bandwidth.bytes_per_s
         compute_s = 0.0
         if arithmetic is not None:
             compute_s = workload.batch_size * built.operations(new, cached) / arithmetic.operations_per_s
         limit_s += max(read_s, compute_s)
         computing_s += compute_s if compute_s > read_s else 0.0
     return Roofline(
-        generation_bytes(built, workload, configuration.kv_cache),
+        read,
         bandwidth,
         limit_s / configuration.devices,
         arithmetic,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -97,7 +97,7 @@ def families() -> Mapping[str, Family]:
     return msgspec.toml.decode(data, type=dict[str, Family])
 
 
-class Architecture(Document, frozen=True):
+class Architecture(Document, frozen=True, dict=True):
     """What transformers builds a model of: a family (``model_type``), and the values of its configuration."""
 
     family: Name
@@ -109,7 +109,7 @@ class Architecture(Document, frozen=True):
         text = msgspec.json.encode([self.family, self.configuration], order="deterministic")
         return hashlib.sha256(text).hexdigest()[:8]
 
-    @property
+    @cached_property
     def of_family(self) -> Family:
         """Its family; ``UserError`` if this release does not know it."""
         try:
@@ -122,27 +122,27 @@ class Architecture(Document, frozen=True):
         value = self.configuration.get(self.of_family.name_of(name))
         return default if value is None else int(value)
 
-    @property
+    @cached_property
     def hidden_size(self) -> int:
         """Width of the hidden states."""
         return self.size("width")
 
-    @property
+    @cached_property
     def layers(self) -> int:
         """Number of layers."""
         return self.size("layers")
 
-    @property
+    @cached_property
     def vocabulary(self) -> int:
         """Rows of the embedding."""
         return self.size("vocabulary")
 
-    @property
+    @cached_property
     def heads(self) -> int:
         """Attention heads; of a state-space model the channels, by which it would be divided."""
         return self.size("heads", self._channels)
 
-    @property
+    @cached_property
     def kv_heads(self) -> int:
         """Heads whose keys and values are cached: those of all queries, of groups of them, or one."""
         given = self.configuration
@@ -150,37 +150,37 @@ class Architecture(Document, frozen=True):
             return 1 if self.family in ("falcon", "gpt_bigcode") else self.heads
         return self.size("kv_heads", self.heads)
 
-    @property
+    @cached_property
     def head_size(self) -> int:
         """Width of a head."""
         return self.size("head_size", self.hidden_size // self.heads)
 
-    @property
+    @cached_property
     def inner(self) -> int:
         """Width of the MLP."""
         return self.size("inner", self.configuration.get("expansion_ratio", 4) * self.hidden_size)
 
-    @property
+    @cached_property
     def experts(self) -> int:
         """Experts of a layer; 0 where there are none."""
         return self.size("experts")
 
-    @property
+    @cached_property
     def active_experts(self) -> int:
         """Experts that a token passes through."""
         return min(self.experts, self.size("active", 2))
 
-    @property
+    @cached_property
     def positions(self) -> int | None:
         """The most positions of a sequence where they are learned; None where the family has no such limit."""
         return self.size("positions") or None if self.of_family.positions == "learned" else None
 
-    @property
+    @cached_property
     def tied(self) -> bool:
         """Whether the output head is the embedding."""
         return bool(self.configuration.get("tie_word_embeddings", self.of_family.tied))
 
-    @property
+    @cached_property
     def windows(self) -> list[int]:
         """The attention window of each layer that has one, in positions."""
         given, window = self.configuration, self.size("window")
@@ -199,7 +199,7 @@ class Architecture(Document, frozen=True):
             return [window] * max(0, self.layers - int(given.get("max_window_layers", 28)))
         return [window] * self.layers
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Number of weights, the tied head counted once: exact for BLOOM, else within a percent (norms, biases)."""
         family, width = self.of_family, self.hidden_size
@@ -213,14 +213,14 @@ class Architecture(Document, frozen=True):
         mixed = self.experts * (self.expert_parameters + width) + self._shared_expert
         return around + self.layers * layer + dense * self._mlp(self.inner) + self.expert_layers * mixed
 
-    @property
+    @cached_property
     def expert_layers(self) -> int:
         """Layers whose MLP is a choice of experts."""
         if not self.experts:
             return 0
         return max(0, self.layers - int(self.configuration.get("first_k_dense_replace", 0)))
 
-    @property
+    @cached_property
     def expert_parameters(self) -> int:
         """Weights of one expert in one layer."""
         return self._mlp(self.size("expert_inner", self.inner))
@@ -274,11 +274,11 @@ class Architecture(Document, frozen=True):
             per_layer = self.heads * sizes
         return self.layers * per_layer * BYTES_PER_ELEMENT[dtype]
 
-    @property
+    @cached_property
     def _channels(self) -> int:
         return self.size("inner", int(self.configuration.get("expand", 2) * self.hidden_size))
 
-    @property
+    @cached_property
     def _attention(self) -> int:
         width, queries, keys = self.hidden_size, self.heads * self.head_size, self.kv_heads * self.head_size
         given, biases = self.configuration, self.of_family.biases
@@ -300,14 +300,14 @@ class Architecture(Document, frozen=True):
         bias = (matrices - 1) * inner + self.hidden_size
         return matrices * self.hidden_size * inner + (bias if family.biases in ("mlp", "out", "all") else 0)
 
-    @property
+    @cached_property
     def _shared_expert(self) -> int:
         given = self.configuration
         if "shared_expert_intermediate_size" in given:
             return self._mlp(given["shared_expert_intermediate_size"]) + self.hidden_size
         return self._mlp(given.get("n_shared_experts", 0) * self.size("expert_inner"))
 
-    @property
+    @cached_property
     def _state_space_layer(self) -> int:
         """A Mamba block: in, convolution, x, dt with bias, A, D, out (Gu and Dao, arXiv:2312.00752)."""
         width, channels, given = self.hidden_size, self._channels, self.configuration
@@ -321,7 +321,7 @@ class Architecture(Document, frozen=True):
             + channels * width
         )
 
-    @property
+    @cached_property
     def _time_step_rank(self) -> int:
         rank = self.configuration.get("time_step_rank", "auto")
         return math.ceil(self.hidden_size / 16) if rank == "auto" else int(rank)

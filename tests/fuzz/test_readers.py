@@ -27,12 +27,12 @@ from gaudi_perf.stores.frames import csv_text, runs_frame
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.importing import (
     Circumstances,
-    import_optimum_habana,
     import_pytest_benchmark,
     import_run_generation,
 )
 from gaudi_perf.stores.models import Catalogue, checkpoint_fields, checkpoint_files
 from gaudi_perf.stores.notes import NotesStore
+from gaudi_perf.stores.optimum_habana import import_optimum_habana
 from gaudi_perf.stores.prompt_files import column_kinds, read_file, texts
 from gaudi_perf.stores.results import read_run
 from gaudi_perf.stores.waivers import WaiverStore
