@@ -148,7 +148,7 @@ class CachedStaticGeneration(StaticGeneration):
             max_cache_len=length,
             device=self._model.device,
             dtype=self._model.dtype,
-            tp_size=self._ranks,
+            **({"tp_size": self._ranks} if self._ranks > 1 else {}),  # older transformers have none
         )
         positions = torch.arange(length + 1, device=self._model.device)
         self._prompt_positions = positions[: self._prompt_tokens]

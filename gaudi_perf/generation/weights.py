@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def load_model(group: GroupSpec) -> Any:
             config=config,
             torch_dtype=getattr(torch, group.dtype),
             use_safetensors=True,
-            low_cpu_mem_usage=True,
+            low_cpu_mem_usage=find_spec("accelerate") is not None,  # older transformers need it for that
             trust_remote_code=False,  # unset, transformers may ask on the terminal
             output_loading_info=True,
         )
