@@ -106,13 +106,16 @@ def require_readable(path: Path, largest: int = LARGEST_BYTES) -> None:
 def _opened(path: Path, largest: int) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
-        with open(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UserError(f"{path}: is no regular file: remove it, or name another")
             if status.st_size > largest:
                 raise UserError(f"{path}: has more than {largest >> 20} MiB, which is too much to read: name another")
-            yield file
+            with open(descriptor, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
