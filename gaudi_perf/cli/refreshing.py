@@ -183,7 +183,7 @@ def _session_of(path: Path) -> Path:
     store = ResultsStore(path)
     if not path.is_dir() or any(path.glob(f"{RUN_PREFIX}*.json")) or not store.sessions():
         return path
-    name, unended = store.newest_ended()
+    name, unended = store.newest(ended=True)
     left_out([f"session {other} is newer, and never came to its end" for other in unended])
     click.echo(shown(f"session {name}: the newest of {path} that came to its end"), err=True)
     return path / name

@@ -14,8 +14,8 @@ from gaudi_perf.cli.common import (
     colored,
     echo_json,
     json_option,
+    left_out,
     results_option,
-    shown,
     width,
 )
 from gaudi_perf.vocabulary.errors import UserError
@@ -134,16 +134,9 @@ def _write(file: str, data: bytes) -> None:
 
 def newest_session(store: ResultsStore) -> SessionRead:
     """The newest session with a document; newer ones without are named on stderr. UserError if there is none."""
-    from gaudi_perf.stores.results import RUN_PREFIX
-
-    remedy = "measure first"
-    for name in reversed(store.sessions()):
-        if store.has_document(name):
-            return store.read_session(name)
-        if any(store.session_directory(name).glob(f"{RUN_PREFIX}*.json")):
-            click.echo(shown(f"left out: session {name} is newer, and was killed before it had a document"), err=True)
-            remedy = "gaudi-perf history lists its runs"
-    raise UserError(f"{store.directory}: holds no session with a document: {remedy}")
+    name, killed = store.newest()
+    left_out([f"session {other} is newer, and was killed before it had a document" for other in killed])
+    return store.read_session(name)
 
 
 def judged_runs(read: SessionRead) -> dict[str, list[Run]]:

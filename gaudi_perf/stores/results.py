@@ -137,18 +137,23 @@ class ResultsStore:
         except OSError as error:
             raise UserError(failure_sentence(self.directory, "cannot be read", error, "nothing was read")) from None
 
-    def newest_ended(self) -> tuple[str, tuple[str, ...]]:
-        """The id of the newest session that came to its end, and newer ones that have runs and did not.
-        Raises UserError if none did.
+    def newest(self, *, ended: bool = False) -> tuple[str, tuple[str, ...]]:
+        """The id of the newest session that has a document, or that ``ended``, and newer ones with runs alone.
+        Raises UserError if there is none.
         """
-        unended: list[str] = []
+        passed_over: list[str] = []
         for name in reversed(self.sessions()):
             folder = self.session_directory(name)
-            if (folder / SESSION_FILE).is_file():
-                return name, tuple(unended)
-            unended += [name] if any(folder.glob(f"{RUN_PREFIX}*.json")) else []
-        there = f": name the directory of another, as {self.directory / unended[0]}" if unended else ": measure first"
-        raise UserError(f"{self.directory}: holds no session that came to its end{there}")
+            if (folder / SESSION_FILE).is_file() if ended else self.has_document(name):
+                return name, tuple(passed_over)
+            passed_over += [name] if any(folder.glob(f"{RUN_PREFIX}*.json")) else []
+        what, remedy = "with a document", "measure first"
+        if passed_over:
+            remedy = "gaudi-perf history lists its runs"
+        if ended:
+            what = "that came to its end"
+            remedy = f"name the directory of another, as {self.directory / passed_over[0]}" if passed_over else remedy
+        raise UserError(f"{self.directory}: holds no session {what}: {remedy}")
 
     def read_session(self, session_id: str) -> SessionRead:
         """Read one session; ``UserError`` if there is none, or one of its documents is malformed."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gaudi_perf.judging import CaseJudge, NoiseHistory, Rules, evidence_against_baselines
 from gaudi_perf.judging.multiple_testing import MultipleTesting
-from gaudi_perf.judging.outcome import fails, waived
+from gaudi_perf.judging.outcome import fails, why_passes
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.stores.waivers import WaiverStore
@@ -43,7 +43,7 @@ def main(results: str, baselines: str, text: str) -> int:
                 case=runs[0].case,
                 run_ids=[f"{session}-{devices}-{number}" for number in range(len(runs))],
                 verdicts=list(judgement.verdicts),
-                waived=waived(WaiverStore(baselines), store, runs[-1], judgement.verdicts),
+                waived=why_passes(WaiverStore(baselines), store, runs[-1], judgement.verdicts),
             )
         )
     at_end = {"started_at": f"{day}T02:00:00Z", "ended_at": f"{day}T03:00:00Z"}
