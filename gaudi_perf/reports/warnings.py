@@ -19,9 +19,13 @@ STEADY_CLOCK = 0.95
 def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """A line for every warning, with the cases that it is about; runs are by case id."""
     found: dict[str, dict[str, None]] = {}
+    against: dict[str, dict[str, None]] = {}  # for each case those that contradict its outputs
+    for other, many in runs.items():
+        for case in (case for run in many for case in run.measurement.contradicts):
+            against.setdefault(case, {})[other] = None
     for case, many in runs.items():
         of_devices = [text for run in many for text in telemetry_warnings(run.measurement.telemetry)]
-        for text in (*of_devices, lagging(many), _outvoted(case, runs)):
+        for text in (*of_devices, lagging(many), _outvoted(case, runs, list(against.get(case, ())))):
             if text:
                 found.setdefault(text, {})[case] = None
     stacks = [
@@ -31,9 +35,8 @@ def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     return [harmless(line) for line in lines]
 
 
-def _outvoted(case: str, runs: Mapping[str, Sequence[Run]]) -> str:
+def _outvoted(case: str, runs: Mapping[str, Sequence[Run]], against: Sequence[str]) -> str:
     """Whether more configurations contradict the outputs of a case than agree with them; it is not INVALID itself."""
-    against = [other for other, many in runs.items() if any(case in run.measurement.contradicts for run in many)]
     if not against:
         return ""
     sharing = {sharing_reference(run) for run in runs[case]}
