@@ -1,7 +1,7 @@
 """A model spread over several ranks by DeepSpeed-inference, tensor parallel, for every accelerator alike.
 
-The model is made without memory, cut by DeepSpeed with BLOOM's injection policy, and its parts are filled from slices,
-so no process ever holds more than its part. Graphs are not DeepSpeed's business here: upstream refuses them for model
+The model is made without memory, cut by DeepSpeed where families.toml says, and its parts are filled from slices, so no
+process ever holds more than its part. Graphs are not DeepSpeed's business here: upstream refuses them for model
 parallelism, so an engine wraps or compiles the module itself, and one loading serves all variants.
 """
 
@@ -50,7 +50,6 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
         UserError: the weights are not there, or not those of the model.
     """
     import deepspeed
-    from transformers.models.bloom.modeling_bloom import BloomBlock
 
     from gaudi_perf.generation.dummy import DummyValues, config_of, model_without_memory
     from gaudi_perf.generation.shards import Checkpoint, fill, shapes_of
@@ -62,28 +61,41 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
     dtype = getattr(torch, group.dtype)
     model = model_without_memory(config, group.dtype)
     whole = shapes_of(model)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with ExitStack() as files:
         if dummy is not None:
             read = DummyValues(dummy, device=filled_on).read
         else:  # the rank has fetched the hub's files
-            read = files.enter_context(Checkpoint(Path(place_of(group)), source_of(group), whole)).read
+            read = files.enter_context(Checkpoint(Path(place_of(group)), source_of(group), model)).read
         deepspeed.init_distributed(dist.get_backend(), verbose=False)  # takes over the group that is there
         progress(f"cutting the model for {ranks} ranks")
         parts = {"tp_size": ranks}
-        if config.hidden_size % (_GRAIN * ranks):
+        if any(size % (_GRAIN * ranks) for shape in whole.values() for size in shape if size % ranks == 0):
             # DeepSpeed cuts by 64 columns, and gives some ranks more where that leaves a rest, as in small models.
             parts["tp_grain_size"] = 1
         engine = deepspeed.init_inference(
             model,
             dtype=dtype,
             tensor_parallel=parts,
-            injection_policy={BloomBlock: ("self_attention.dense", "mlp.dense_4h_to_h")},
+            injection_policy=_injection_policy(model, group.built.of_family.split),
             replace_with_kernel_inject=False,
             enable_cuda_graph=False,
         )
         progress(f"{group.weights.label} weights, a part of {ranks}")
         fill(engine.module, whole, rank, ranks, read)
+    for name, buffer in engine.module.named_buffers():  # of which DeepSpeed keeps the shapes only
+        buffer.copy_(buffers[name])
     return engine.module.eval()
+
+
+def _injection_policy(model: torch.nn.Module, endings: str) -> dict[type[torch.nn.Module], tuple[str, ...]]:
+    """DeepSpeed's: the class of the layers, and the matrices in them whose results are summed up over ranks, each with
+    the module that it lies in.
+    """
+    layer = next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList))[-1]
+    paths = [name.split(".") for name, _ in layer.named_modules() if name]
+    summed = dict.fromkeys(".".join(["", *path][-2:]) for path in paths if path[-1] in endings.split())
+    return {type(layer): tuple(summed)}
 
 
 def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], device: str) -> None:

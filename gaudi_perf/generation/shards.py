@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,30 +17,32 @@ from safetensors import SafetensorError, safe_open
 from gaudi_perf.stores.models import checkpoint_files
 from gaudi_perf.vocabulary.errors import UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of whole weights, by their names in ``BloomForCausalLM``."""
+"""Of whole weights, by their names in the model."""
 Read = Callable[[str, tuple[int, ...], tuple[slice, ...]], torch.Tensor]
 """A slice of a weight, by name and shape of the whole one, with a slice for each dimension."""
-
-_TIED = {"lm_head.weight": "transformer.word_embeddings.weight"}
-"""BLOOM's output head is its embedding; cut differently, the two are no longer one tensor."""
 
 
 class Checkpoint(ExitStack):
     """A directory of safetensors files, mapped into memory: what ranks of a host read comes from the disk once."""
 
-    def __init__(self, directory: Path, title: str, shapes: Shapes) -> None:
+    def __init__(self, directory: Path, title: str, model: PreTrainedModel) -> None:
         """Looks for all weights; reads none.
 
         Args:
             title: what to call the directory in sentences.
-            shapes: those that the weights must have.
+            model: not cut yet; its weights must be there in their shapes.
 
         Raises:
             UserError: the files are not whole, or a weight is missing or has another shape.
         """
         super().__init__()
         self._title = title
+        self._prefix = f"{model.base_model_prefix}."
+        self._tied = _ties(model)
         self._places: dict[str, Any] = {}
         for path in checkpoint_files(directory, title):
             try:
@@ -48,7 +50,7 @@ class Checkpoint(ExitStack):
             except (OSError, SafetensorError) as error:
                 raise UserError(f"--weights: {path.name} of {title} cannot be read ({error}): is it whole?") from None
             self._places.update(dict.fromkeys(file.keys(), file))
-        for name, shape in shapes.items():
+        for name, shape in shapes_of(model).items():
             key = self._key(name)
             found = tuple(self._places[key].get_slice(key).get_shape())
             if found != shape:
@@ -69,11 +71,11 @@ class Checkpoint(ExitStack):
 
     def _key(self, name: str) -> str:
         # Checkpoints of the hub lack the model's first name, those that transformers saves have it.
-        for candidate in (name, name.removeprefix("transformer.")):
+        for candidate in (name, name.removeprefix(self._prefix)):
             if candidate in self._places:
                 return candidate
-        if name in _TIED:
-            return self._key(_TIED[name])
+        if name in self._tied:
+            return self._key(self._tied[name])
         raise UserError(f"--weights: {self._title} lacks the weight {name}: is every file there?")
 
 
@@ -96,8 +98,14 @@ def fill(module: torch.nn.Module, whole: Shapes, rank: int, ranks: int, read: Re
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, the tied head apart from the embedding."""
-    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    for name, same in _TIED.items():
-        shapes.setdefault(name, shapes[same])
-    return shapes
+    """The shape of every parameter; of one that has several names (a tied head), once for each: cut differently, they
+    are no longer one tensor.
+    """
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters(remove_duplicate=False)}
+
+
+def _ties(model: torch.nn.Module) -> dict[str, str]:
+    """The first name of each parameter that has several, by the others."""
+    first = {id(parameter): name for name, parameter in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return {name: first[id(parameter)] for name, parameter in every if first[id(parameter)] != name}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.cache_utils import StaticCache
 
+from gaudi_perf.generation.experts import StaticExperts
 from gaudi_perf.generation.tracing import Tracer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 Step = Callable[[torch.Tensor, torch.Tensor], "tuple[torch.Tensor, torch.Tensor]"]
 """One step: input ids and the position of each, to the next token of every sequence, of shape (batch, 1), and their
@@ -52,6 +53,10 @@ class StaticGeneration(ABC):
         self._model, self._prompt_tokens, self._ranks = model, prompt_tokens, ranks
         # Gemma 3 calls its base otherwise than it says.
         self._base = model.base_model if model.base_model is not model else model.model
+        self._experts = StaticExperts(model)
+        for module in model.modules():  # of GPT-J and CodeGen: PyTorch 2.13 compiles attention with numbers alone
+            if isinstance(scale := getattr(module, "scale_attn", None), torch.Tensor):
+                module.scale_attn = scale.item()
         self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
         # The last token is never fed back, so no step ever sees it.
         self.mask = torch.ones(batch_size, prompt_tokens + new_tokens - 1, dtype=torch.long, device=model.device)
@@ -80,7 +85,7 @@ class StaticGeneration(ABC):
     def _generate(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, tracer: Tracer | None = None
     ) -> torch.Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), self._experts.in_force():
             token, logits = self._first(prompt)
             for index in range(self._output.shape[1]):
                 if index > 0:
@@ -150,6 +155,8 @@ class CachedStaticGeneration(StaticGeneration):
             dtype=self._model.dtype,
             **({"tp_size": self._ranks} if self._ranks > 1 else {}),  # older transformers have none
         )
+        if hasattr(self._model.config, "kv_lora_rank"):
+            _widen(self._cache, self._model.config)
         positions = torch.arange(length + 1, device=self._model.device)
         self._prompt_positions = positions[: self._prompt_tokens]
         self._positions = positions[self._prompt_tokens :].split(1)
@@ -223,6 +230,17 @@ class UncachedStaticGeneration(StaticGeneration):
             input_ids=input_ids, attention_mask=self.mask, use_cache=False, **self._positions_in(self._all)
         ).last_hidden_state
         return self._chosen(hidden.index_select(1, positions))
+
+
+def _widen(cache: StaticCache, config: PretrainedConfig) -> None:
+    """Give DeepSeek-V2's keys and values their widths; transformers 4.55 makes both as wide as the rotary part."""
+    widths = {"keys": config.qk_nope_head_dim + config.qk_rope_head_dim, "values": config.v_head_dim}
+    for layer in cache.layers:
+        for name, width in widths.items():
+            made = getattr(layer, name)
+            widened = made.new_zeros(*made.shape[:-1], width)
+            torch._dynamo.mark_static_address(widened)
+            setattr(layer, name, widened)
 
 
 def kind_of(model: PreTrainedModel, kv_cache: bool) -> type[StaticGeneration]:

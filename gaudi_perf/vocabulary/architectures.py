@@ -82,7 +82,7 @@ class Family(Document, frozen=True):
     head_bias: bool = False
     embedding_norm: bool = False
     tied: bool = False
-    no_graphs: str = ""
+    split: str = ""
     no_static_cache: str = ""
 
     def name_of(self, size: str) -> str:
@@ -170,6 +170,21 @@ class Architecture(Document, frozen=True, dict=True):
         """Experts that a token passes through."""
         return min(self.experts, self.size("active", 2))
 
+    @property
+    def expert_inner(self) -> int:
+        """Width of an expert; that of the MLP where there are none."""
+        return self.size("expert_inner", self.inner)
+
+    @property
+    def divided(self) -> dict[str, int]:
+        """What is divided among devices, and how many there are of it."""
+        return {
+            "attention heads": self.heads,
+            "heads of keys and values": self.kv_heads,
+            "columns of the MLP": self.inner,
+            "columns of an expert": self.expert_inner,
+        }
+
     @cached_property
     def positions(self) -> int | None:
         """The most positions of a sequence where they are learned; None where the family has no such limit."""
@@ -223,7 +238,7 @@ class Architecture(Document, frozen=True, dict=True):
     @cached_property
     def expert_parameters(self) -> int:
         """Weights of one expert in one layer."""
-        return self._mlp(self.size("expert_inner", self.inner))
+        return self._mlp(self.expert_inner)
 
     def weight_bytes(self, dtype: Dtype) -> int:
         """Bytes of all weights in ``dtype``."""

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig
 
 from gaudi_perf.generation.batches import padded
 from gaudi_perf.generation.dummy import config_of, dummy_model, model_without_memory
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import kind_of
-from gaudi_perf.vocabulary.architectures import Architecture, architecture_of, families, standin_of
+from gaudi_perf.vocabulary.architectures import families, standin_of
+from tests.shapes import published
 
 PROMPT = torch.tensor([[365, 265, 263, 361, 357, 364, 300], [370, 270, 268, 366, 362, 369, 305]])
-NEW = 12
-CHANGES = {
-    "bloom": {"hidden_size": 1024, "n_layer": 24, "n_head": 16},
-    "falcon": {"num_attention_heads": 128, "hidden_size": 8192, "num_kv_heads": 8, "new_decoder_architecture": True},
-    "deepseek_v2": {"num_experts_per_tok": 6, "first_k_dense_replace": 1},
-}
-
-
-def published(family: str) -> Architecture:
-    """That of the family's configuration class: of one that was published."""
-    fields = {**AutoConfig.for_model(family).to_dict(), "model_type": family, **CHANGES.get(family, {})}
-    return architecture_of(fields, family)[0]
+NEW = 27
+"""With the prompt more than the 32 positions of a stand-in's window."""
 
 
 @pytest.mark.parametrize("family", families())

@@ -28,8 +28,6 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
         return f"needs {wanted}, found {found.count}"
     if reason := _of_sizes(case, built, found):
         return reason
-    if built.heads % configuration.devices:
-        return f"{built.heads} attention heads do not divide among {configuration.devices} devices"
     if reason := _of_family(configuration, built, accelerator) or _of_search(case, built, accelerator):
         return reason
     reason = accelerator.cannot_run(configuration.static, configuration.devices)
@@ -58,17 +56,18 @@ def _of_sizes(case: Case, built: Architecture, found: Found) -> str:
 
 def _of_family(configuration: Configuration, built: Architecture, accelerator: Accelerator) -> str:
     """Why an architecture does not generate so."""
-    family = built.of_family
-    if configuration.devices > 1 and built.family != "bloom":
-        return f"models of the architecture {built.family} are not divided among devices yet"
+    family, devices = built.of_family, configuration.devices
+    if devices > 1 and (not family.split or (built.configuration.get("alibi") and built.family != "bloom")):
+        return f"models of the architecture {built.family} cannot be divided among devices"
+    for name, size in built.divided.items():
+        if size % devices:
+            return f"{size} {name} do not divide among {devices} devices"
     if configuration.compiled and accelerator.no_compile:
         return accelerator.no_compile
-    if configuration.static and accelerator.transformers_steps:
+    static_cache = configuration.static and configuration.kv_cache and accelerator.transformers_steps
+    if static_cache and family.no_static_cache:
         what = "graphs need" if configuration.graphs else "compile needs"
-        if family.no_graphs:
-            return f"{what} steps of fixed shapes: {family.no_graphs}"
-        if configuration.kv_cache and family.no_static_cache:
-            return f"{what} a KV cache of fixed length: {family.no_static_cache}"
+        return f"{what} a KV cache of fixed length: {family.no_static_cache}"
     return ""
 
 
