@@ -105,7 +105,7 @@ def test_graphs_on_the_cpu_need_a_compiler(monkeypatch: pytest.MonkeyPatch) -> N
 def test_compile_stands_beside_graphs() -> None:
     (wanted,) = [one for one in configurations(["mixtral-8x7b"], [1], ["compile"]) if one.kv_cache]
     one = replace(case("mixtral-8x7b"), configuration=wanted)
-    assert why_not(one, AnyGraphs(), Found("a", 8)).startswith("compile needs steps of fixed shapes")
+    assert why_not(one, AnyGraphs(), Found("a", 8)) == ""
     assert why_not(one, EmulatedGaudi2(), Found("a", 8)).startswith("torch.compile on Gaudi wants a process without")
     one = replace(one, configuration=replace(wanted, model="gpt2"))
     assert why_not(one, NoGraphs(), Found("a", 8)) == "has no graphs"
