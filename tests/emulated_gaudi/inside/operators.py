@@ -2,6 +2,7 @@
 
 import habana_frameworks.torch.core as htcore
 import habana_frameworks.torch.hpu as hpu
+import habana_frameworks.torch.utils.experimental as experimental
 import torch
 from habana_frameworks.torch.hpex.kernels import (
     FusedSDPA,
@@ -357,6 +358,22 @@ def check_scales_for_casts():
     assert scale(torch.tensor([0.3, 0.25], device="hpu"), 0, 1).cpu().tolist() == [0.5, 0.25]
     with raises(RuntimeError, "no such mode"):
         scale(x, 3, 0)
+
+
+def check_rows_of_fp8_are_copied_by_index():
+    rows, more = random(4, 3).to(F8), random(2, 3, seed=1).to(F8)
+    expected = rows.float().index_copy(0, torch.tensor([2, 0]), more.float())
+    got, index = rows.to("hpu"), torch.tensor([2, 0], device="hpu")
+    got.index_copy_(0, index, more.to("hpu"))
+    close(got.float(), expected, 0)
+    wide = torch.zeros(4, 3, device="hpu").index_copy(0, index, more.float().to("hpu"))
+    close(wide, torch.zeros(4, 3).index_copy(0, index.cpu(), more.float()), 0)
+
+
+def check_attributes_of_scales_are_remembered():
+    experimental._set_is_dynamic_quantization(True)
+    experimental._set_scale_attributes(True, 13)
+    assert experimental._get_scale_attribute_hash_id() == 13
 
 
 def check_attention_of_fp8():

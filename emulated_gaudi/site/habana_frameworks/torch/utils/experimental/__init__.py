@@ -37,6 +37,23 @@ def _compute_stream():
     return 0
 
 
+_quantization = {"dynamic": False, "hw_aligned": False, "hash_id": 0}
+
+
+def _set_is_dynamic_quantization(is_dynamic_quantization):
+    """Remembered; nothing is compiled that would use it. Newer than v1.19.0."""
+    _quantization["dynamic"] = bool(is_dynamic_quantization)
+
+
+def _set_scale_attributes(is_hw_aligned, scale_hash_id):
+    """Remembered; nothing is compiled that would use it."""
+    _quantization.update(hw_aligned=bool(is_hw_aligned), hash_id=int(scale_hash_id))
+
+
+def _get_scale_attribute_hash_id():
+    return _quantization["hash_id"]
+
+
 def __getattr__(name):
     if name in (
         "_record_params",

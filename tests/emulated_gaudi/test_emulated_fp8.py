@@ -1,0 +1,39 @@
+"""Unmodified neural-compressor-pt measures and quantizes small models of optimum-habana on the emulation."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Environment, results, run
+
+pytestmark = [
+    pytest.mark.emulation,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("optimum", "neural_compressor")),
+        reason="needs gaudi-perf[hpu,fp8], and Python 3.11",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory, server: Callable[..., Environment]) -> dict[str, Any]:
+    env = server({"PT_HPU_LAZY_MODE": "1"}, generation="gaudi2", synapse="1.23.0")
+    return results(run(["fp8.py", str(tmp_path_factory.mktemp("measured"))], env))
+
+
+@pytest.mark.parametrize("family", ["bloom", "llama"])
+def test_measured_then_quantized(family: str, quantized: dict[str, Any]) -> None:
+    found = quantized[family]
+    assert "PatchedLinear" in found["modules"] and "torch.float8_e4m3fn" in found["types"]
+    assert found["unlike"] == 0.0  # from torch.float8 on the host with the same scales
+    assert 0.01 < found["distance"] < 0.25  # of the logits' spread, from bfloat16
+    assert found["graphs"] == found["eager"] and len(found["eager"]) == 27
+
+
+def test_the_kv_cache_is_fp8_where_the_model_has_one(quantized: dict[str, Any]) -> None:
+    assert "PatchedKVCache" in quantized["llama"]["modules"] and "PatchedKVCache" not in quantized["bloom"]["modules"]
