@@ -21,7 +21,7 @@ from gaudi_perf.vocabulary.models import Scale, shipped_model
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
-from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype, NumBeams, PenaltyAlpha, TopK
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype, NumBeams, PenaltyAlpha, TopK, carried_in
 
 
 class Weights(Document, frozen=True):
@@ -56,6 +56,11 @@ class GroupSpec(Document, frozen=True):
     def built(self) -> Architecture:
         """What the model is made of."""
         return self.architecture or shipped_model(self.model).at(self.scale)
+
+    @property
+    def carried_dtype(self) -> Dtype:
+        """The type that it is loaded in; FP8 is made of it."""
+        return carried_in(self.dtype)
 
     @property
     def repository(self) -> str:
@@ -188,12 +193,26 @@ class Progress(Reply, frozen=True, tag="progress"):
     text: str
 
 
+class Unquantized(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a model gave before it became FP8: its logits, in one pass along these tokens.
+
+    ``layer``: the linear layer whose FP8 output is farthest from the one before, for the same input, and ``error``, the
+    root mean square of the difference, as a share of the output's.
+    """
+
+    prompt_ids: list[TokenId]
+    trace: TokenTrace
+    layer: Name
+    error: Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Loaded(Reply, frozen=True, tag="loaded"):
     """The model is there.
 
     Attributes:
         tokenization_s: None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
+        unquantized: where the model is in FP8.
         phases_s: what the start of rank 0 of several consisted of; ``launch`` is when, in seconds since 1970.
     """
 
@@ -203,6 +222,7 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     tokenization_s: Seconds | None = None
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
+    unquantized: Unquantized | None = None
 
 
 class Prepared(Reply, frozen=True, tag="prepared"):

@@ -14,9 +14,10 @@ from typing import ClassVar, Literal
 
 from gaudi_perf.accelerators.host import failure_of
 from gaudi_perf.generation.prompts import Prompt
-from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.protocol import GroupSpec, Unquantized, Variant
+from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Accelerator as AcceleratorName
-from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import Scale
@@ -24,6 +25,7 @@ from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
+from gaudi_perf.vocabulary.workload import Dtype
 
 GIB, MIB = 1 << 30, 1 << 20
 
@@ -163,6 +165,10 @@ class Accelerator(ABC):
         """Why this machine cannot run such a configuration for another reason than devices or memory; else empty."""
         return ""
 
+    def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
+        """Why a configuration of a model that is made so cannot run in this kind of FP8 here; else empty."""
+        return f"{self.name} has no FP8"
+
     @abstractmethod
     def engine(self) -> Engine:
         """The worker's side; called in the worker only, and the one place that may import torch."""
@@ -186,7 +192,13 @@ class Accelerator(ABC):
 
 
 class Engine(ABC):
-    """The worker's side of an accelerator: holds one model, or a rank's part of it, and generates with it."""
+    """The worker's side of an accelerator: holds one model, or a rank's part of it, and generates with it.
+
+    Attributes:
+        unquantized: what a model that is in FP8 gave before it was, once loaded.
+    """
+
+    unquantized: Unquantized | None = None
 
     def import_for_ranks(self) -> None:
         """Where the model is spread over several ranks: import what is needed, before they meet.

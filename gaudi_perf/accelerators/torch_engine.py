@@ -18,10 +18,11 @@ from gaudi_perf.generation.deepspeed import import_deepspeed, pass_alone, sharde
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.prompts import Prompt, prompt_of
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
-from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.protocol import GroupSpec, Unquantized, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
+from gaudi_perf.vocabulary.workload import FP8, PROMPT_TOKENS
 
 
 def leave_out_scikit_learn() -> None:
@@ -135,11 +136,40 @@ class TorchEngine(Engine):
         if group.devices > 1:
             self._model = sharded_model(group, progress, filled_on)
         elif group.weights.kind == "dummy":
-            self._model = dummy_model(group.built, group.dtype, device=filled_on).to(self.device_type)
+            self._model = dummy_model(group.built, group.carried_dtype, device=filled_on).to(self.device_type)
         else:
             self._model = load_model(group).to(self.device_type)
+        if group.dtype in FP8:
+            self.unquantized = self._in_fp8(group, progress)
         self._forward = self._model.forward
         self.release_memory()
+
+    def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
+        """Put the model's linear layers into FP8; ``sequences`` are token ids to calibrate with.
+
+        Raises:
+            UserError: this accelerator has no FP8, or its library is not installed.
+        """
+        raise UserError("this accelerator has no FP8")
+
+    def passes(self, sequences: list[list[int]]) -> None:
+        """Pass the model over each of the sequences, without a cache."""
+        with torch.inference_mode():
+            for sequence in sequences:
+                ids = torch.tensor([sequence], device=self.device_type)
+                self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+
+    def _in_fp8(self, group: GroupSpec, progress: Callable[[str], None]) -> Unquantized:
+        from gaudi_perf.generation.float8 import calibration_ids, kept_layers, worst_layer
+
+        sequences = calibration_ids(group)
+        prompt_ids, token_ids = sequences[0][:PROMPT_TOKENS], sequences[0][PROMPT_TOKENS:]
+        with kept_layers(self._model) as kept:
+            trace = trace_of_one_pass(self._model.forward, prompt_ids, token_ids, self.device_type)
+        progress("calibrating and quantizing to FP8")
+        self.quantize(group, sequences)
+        layer, error = worst_layer(self._model, kept, self.device_type)
+        return Unquantized(prompt_ids=prompt_ids, trace=trace, layer=layer, error=error)
 
     def prompt(self) -> Prompt:
         return prompt_of(self._loaded())

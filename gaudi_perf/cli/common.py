@@ -111,7 +111,7 @@ case_option = click.option(
 )
 dtype_option = click.option(
     "--dtype",
-    type=click.Choice(["bfloat16", "float16", "float32"]),
+    type=click.Choice(["bfloat16", "float16", "float32", "fp8", "fp8kv"]),
     default="bfloat16",
     show_default=True,
     help="Of weights and cache.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
 _COUNT = click.IntRange(min=1, max=1_000_000)
-_DTYPE = click.Choice(["bfloat16", "float16", "float32"])
+_DTYPE = click.Choice(["bfloat16", "float16", "float32", "fp8", "fp8kv"])
 _SCALE = click.Choice(["full", "standin"])
 _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
 

@@ -58,8 +58,8 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
     rank, ranks = dist.get_rank(), dist.get_world_size()
     dummy = group.built if group.weights.kind == "dummy" else None
     config = checked_config(group) if dummy is None else config_of(dummy)
-    dtype = getattr(torch, group.dtype)
-    model = model_without_memory(config, group.dtype)
+    dtype = getattr(torch, group.carried_dtype)
+    model = model_without_memory(config, group.carried_dtype)
     whole = shapes_of(model)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with ExitStack() as files:

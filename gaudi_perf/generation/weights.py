@@ -31,7 +31,7 @@ def load_model(group: GroupSpec) -> Any:
         loaded, report = AutoModelForCausalLM.from_pretrained(
             place_of(group),
             config=config,
-            torch_dtype=getattr(torch, group.dtype),
+            torch_dtype=getattr(torch, group.carried_dtype),
             use_safetensors=True,
             low_cpu_mem_usage=find_spec("accelerate") is not None,  # older transformers need it for that
             trust_remote_code=False,  # unset, transformers may ask on the terminal

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from gaudi_perf.judging.noise import NoiseEstimate, NoiseHistory
 from gaudi_perf.judging.samples import sample_of
+from gaudi_perf.statistics.outputs import FROM_BFLOAT16
 from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.tokens import token_findings
@@ -190,7 +191,9 @@ def _problems(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _rounding(runs: Sequence[Run]) -> tuple[str, ...]:
-    return (_BY_ROUNDING,) if any(run.measurement.notes for run in runs) else ()
+    notes = [note for run in runs for note in run.measurement.notes]
+    distances = [note for note in notes if note.startswith(FROM_BFLOAT16)]
+    return (*distances[-1:], *((_BY_ROUNDING,) if len(notes) > len(distances) else ()))
 
 
 def _never_steady(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, seconds, throughput
 from gaudi_perf.vocabulary.models import shipped
+from gaudi_perf.vocabulary.workload import FP8, Dtype
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +32,10 @@ _SAME = ["model", "devices", "new_tokens", "batch_size", "prompt_tokens", "searc
 
 
 class TableRow(Document, frozen=True, kw_only=True):
-    """A row: a latency in seconds, and what it means; null where the reference has none, or without a price."""
+    """A row: a latency in seconds, and what it means; null where the reference has none, or without a price.
+
+    ``fp8_speed_up``: of a row in FP8, the latency of the same device and stack in bfloat16 by this one.
+    """
 
     model: str
     devices: int
@@ -43,6 +47,8 @@ class TableRow(Document, frozen=True, kw_only=True):
     latency_s: float
     tokens_per_s: float
     speed_up: float | None = None
+    dtype: Dtype = "bfloat16"
+    fp8_speed_up: float | None = None
     usd_per_million_tokens: float | None = None
 
 
@@ -58,6 +64,7 @@ class Article:
     def words(self) -> Words:
         """The table as people read it."""
         rows: list[Sequence[Cell]] = []
+        fp8 = any(row.dtype in FP8 for row in self.rows)
         for row in self.rows:
             cells: list[Cell] = [
                 shipped()[row.model].title if row.model in shipped() else row.model,
@@ -69,22 +76,16 @@ class Article:
                 throughput(row.tokens_per_s),
                 _UNKNOWN if row.speed_up is None else f"{row.speed_up:.2f}x",
             ]
+            if fp8:
+                cells.append(_UNKNOWN if row.fp8_speed_up is None else f"{row.fp8_speed_up:.2f}x")
             if self.priced:
                 dollars = row.usd_per_million_tokens
                 cells.append(_UNKNOWN if dollars is None else f"{dollars:.2f}")
             rows.append(cells)
-        columns = [
-            "model",
-            "devices",
-            "device",
-            "stack",
-            "mode",
-            "latency",
-            "tok/s",
-            "speed-up",
-            *(["$/M"] * self.priced),
-        ]
-        return Words("", columns, rows, self.notes, right=("devices", "latency", "tok/s", "speed-up", "$/M"))
+        columns = ["model", "devices", "device", "stack", "mode", "latency", "tok/s", "speed-up"]
+        columns += ["by FP8"] * fp8 + ["$/M"] * self.priced
+        right = ("devices", "latency", "tok/s", "speed-up", "by FP8", "$/M")
+        return Words("", columns, rows, self.notes, right=right)
 
 
 def article_table(
@@ -98,24 +99,27 @@ def article_table(
     """A row for each model, device count, device and stack.
 
     A speed-up is the latency of the reference device by this one's: 1.2x takes the reference 1.2 times as long. The
-    fastest entry of the reference with the same model, device count and workload counts. Only full-size models on real
-    devices are shown, and their fastest configuration unless ``everything`` is; of each device with ``newest`` the
-    newest stack of each kind alone. Without prices there is no column of costs.
+    fastest entry of the reference with the same model, device count and workload counts, not in FP8. Only full-size
+    models on real devices are shown, and their fastest configuration unless ``everything`` is; of each device with
+    ``newest`` the newest stack of each kind alone. Without prices there is no column of costs.
     """
     prices = prices or {}
     frame = _frame(entries)
     real = frame[frame["real"]]
-    fastest_reference = real[real["device"] == reference].groupby(_SAME)["level_s"].min().to_dict()
+    wide = real[~real["dtype"].isin(FP8)]
+    fastest_reference = wide[wide["device"] == reference].groupby(_SAME)["level_s"].min().to_dict()
+    in_bfloat16 = wide[wide["dtype"] == "bfloat16"].groupby(["device", "stack", *_SAME])["level_s"].min().to_dict()
     chosen = real
     if newest:
         chosen = chosen[chosen["order"] == chosen.groupby(["device", "kind", *_SAME])["order"].transform("max")]
     if not everything:
-        chosen = chosen.loc[chosen.groupby(["device", "stack", *_SAME])["level_s"].idxmin()]
+        chosen = chosen.loc[chosen.groupby(["device", "stack", "fp8", *_SAME])["level_s"].idxmin()]
     chosen = chosen.sort_values(["place", "model", "count_down", "device", "kind", "order", "level_s"])
     rows = []
     for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True):
         configuration, workload = entries[index].case.case.configuration, entries[index].case.case.workload
         best = fastest_reference.get(tuple(row[name] for name in _SAME))
+        before = in_bfloat16.get(tuple(row[name] for name in ("device", "stack", *_SAME))) if row["fp8"] else None
         price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
         rows.append(
             TableRow(
@@ -129,6 +133,8 @@ def article_table(
                 latency_s=row["level_s"],
                 tokens_per_s=workload.tokens_per_s(row["level_s"]),
                 speed_up=None if best is None else best / row["level_s"],
+                dtype=row["dtype"],
+                fp8_speed_up=None if before is None else before / row["level_s"],
                 usd_per_million_tokens=None
                 if price is None
                 else usd_per_million_tokens(price, row["devices"], row["level_s"], tokens),
@@ -170,7 +176,7 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
 
     models = list(shipped())
     orders = {order: rank for rank, order in enumerate(sorted({entry.stack.order for entry in entries}))}
-    columns = ["real", "place", "device", "kind", "stack", "order", "count_down", "level_s", *_SAME]
+    columns = ["dtype", "fp8", "real", "place", "device", "kind", "stack", "order", "count_down", "level_s", *_SAME]
     frame: pandas.DataFrame = pandas.DataFrame(
         [
             {
@@ -188,6 +194,8 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
                 "batch_size": workload.batch_size,
                 "prompt_tokens": workload.prompt_tokens,
                 "search": f"{workload.num_beams} {workload.penalty_alpha} {workload.top_k}",
+                "dtype": workload.dtype,
+                "fp8": workload.dtype if workload.dtype in FP8 else "",
             }
             for entry in entries
             for configuration, workload in [(entry.case.case.configuration, entry.case.case.workload)]
@@ -206,6 +214,8 @@ def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: Price
         f"latency of one generation: {'; '.join(workloads)}",
         f"speed-up: the fastest latency of {reference} with the same model and device count, by this one",
     ]
+    if any(entry.case.case.workload.dtype in FP8 for entry in chosen):
+        notes.append("by FP8: the latency of the same device and stack in bfloat16, by this one")
     if prices:
         given = ", ".join(f"{device} ${price:.4g} an hour for each device" for device, price in prices.items())
         notes.append(f"$/M: dollars for a million new tokens, one request at a time, from --dollars-per-hour: {given}")

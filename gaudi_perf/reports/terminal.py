@@ -31,6 +31,7 @@ from gaudi_perf.vocabulary.formats import change, percent, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.workload import FP8
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,6 +120,7 @@ def heading(run: Run) -> str:
     what += f"{run.case.weights} weights"
     what += ", fixed ids for the prompt" if run.case.weights == "dummy" and not dataset else ""
     what += "; stand-in shapes: these are not the times of the real models" if run.case.scale == "standin" else ""
+    what += "; FP8 on the CPU is a reference, and slow" if run.device.name == "cpu" and workload.dtype in FP8 else ""
     return harmless(what)
 
 

@@ -144,8 +144,8 @@ def _workload(text: str) -> Mapping[str, Any]:
     from gaudi_perf.vocabulary.workload import DTYPES, Workload
 
     meaning = (
-        "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32,beams=N,contrastive=ALPHA:K, each once, and ; between "
-        "workloads; beams are 2 to 64, or a contrastive search has ALPHA between 0 and 1 and K from 2 to 1000"
+        "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32|fp8|fp8kv,beams=N,contrastive=ALPHA:K, each once, and ; "
+        "between workloads; beams are 2 to 64, or a contrastive search has ALPHA between 0 and 1 and K from 2 to 1000"
     )
     found: dict[str, Any] = {}
     for part in text.split(","):

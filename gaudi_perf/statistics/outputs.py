@@ -14,12 +14,18 @@ from typing import Literal
 
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.outputs import TokenTrace
-from gaudi_perf.vocabulary.workload import Dtype
+from gaudi_perf.vocabulary.workload import FP8, Dtype
 
 WRONG = "WRONG OUTPUT"
+FROM_BFLOAT16 = "distance of FP8 from bfloat16: "
+"""How the note of a run in FP8 begins."""
 
-UNIT_ROUNDOFF: dict[Dtype, float] = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
-"""Half the distance of 1 to the next larger number (Higham, Accuracy and Stability of Numerical Algorithms, 2.1)."""
+UNIT_ROUNDOFF: dict[Dtype, float] = {
+    **{"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24},
+    **{"fp8": 2.0**-8, "fp8kv": 2.0**-8},
+}
+"""Half the distance of 1 to the next larger number (Higham, Accuracy and Stability of Numerical Algorithms, 2.1). With
+FP8 that of bfloat16, which goes from layer to layer."""
 
 _ROUNDINGS_PER_LAYER = 10
 """Results of a BLOOM block that are rounded to the model's type: two layer norms, the fused projection, scores,
@@ -27,6 +33,18 @@ probabilities, context, three matrices, GELU, two sums with the residual; about 
 
 _LEAST_ROUNDINGS = 100
 """Models of few layers do not have smaller differences: docs/outputs.md has what was measured."""
+
+_FP8_BETWEEN = 0.2
+"""How far two configurations in FP8 may be apart, relative to the spread of the logits: a difference of one bfloat16
+rounding makes some inputs of the next product another FP8 number, one in eight apart."""
+
+FP8_LAYER = 0.25
+"""How far an FP8 layer may be from the one before, for the same input: rounding makes 0.04, a scale that is wrong by a
+factor of two 0.5 or more."""
+
+FP8_MODEL = 0.5
+"""How far the logits in FP8 may be from those in bfloat16, relative to their spread, as the median of all steps:
+rounding makes up to 0.25 in random models."""
 
 _FACTOR = 2.0
 """Two configurations are rounded independently (a factor of 1.4); the rest is margin."""
@@ -56,7 +74,8 @@ def relative_rounding(dtype: Dtype, built: Architecture) -> float:
     """
     terms = 4 * built.hidden_size if dtype == "float32" else 1
     roundings = max(_ROUNDINGS_PER_LAYER * built.layers, _LEAST_ROUNDINGS)
-    return _FACTOR * UNIT_ROUNDOFF[dtype] * math.sqrt(roundings * terms)
+    rounding = _FACTOR * UNIT_ROUNDOFF[dtype] * math.sqrt(roundings * terms)
+    return max(rounding, _FP8_BETWEEN) if dtype in FP8 else rounding
 
 
 def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, built: Architecture) -> Agreement:
@@ -91,6 +110,33 @@ def compare_traces(ours: TokenTrace, theirs: TokenTrace, dtype: Dtype, built: Ar
         for step in range(steps)
         if ours.likeliest[step][0] != theirs.likeliest[step][0]
     )
+
+
+def fp8_distance(ours: TokenTrace, wide: TokenTrace) -> float:
+    """How far the logits in FP8 are from those in bfloat16 along the same tokens: the median over the steps of the
+    standard deviation of the difference, relative to the spread over the vocabulary.
+    """
+    return median(
+        pstdev(left - right for left, right in zip(mine, other, strict=True)) / max(spread, 1e-12)
+        for mine, other, spread in zip(ours.sample, wide.sample, wide.spread, strict=True)
+    )
+
+
+def judge_fp8(distance: float, layer: str, error: float) -> Agreement:
+    """Whether FP8's rounding explains how far a model is from the one in bfloat16; ``error`` is that of its worst
+    layer, for the same input.
+    """
+    if error > FP8_LAYER:
+        return Agreement(
+            "wrong",
+            f"layer {layer} is {error:.3g} of its output apart, and FP8 allows {FP8_LAYER}: its scale is wrong",
+        )
+    if distance > FP8_MODEL:
+        return Agreement(
+            "wrong",
+            f"the logits are {distance:.3g} of their spread apart, and FP8 allows {FP8_MODEL}: do its scales fit?",
+        )
+    return Agreement("rounding", f"{distance:.3f} of the logits' spread; in a layer up to {error:.3f}, in {layer}")
 
 
 def compare_tokens(

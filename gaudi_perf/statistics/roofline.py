@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, PUBLISHED, Arithmetic, Bandwidth
+from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, FP8_ARITHMETIC, PUBLISHED, Arithmetic, Bandwidth
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
-from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, Workload
+from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, FP8, Dtype, Workload
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
     if bandwidth is None:
         return None
     configuration, workload = case.configuration, case.workload
-    arithmetic = None if workload.dtype == "float32" else ARITHMETIC.get(device.name)
+    published = FP8_ARITHMETIC if workload.dtype in FP8 else ARITHMETIC
+    arithmetic = None if workload.dtype == "float32" else published.get(device.name)
     limit_s = computing_s = 0.0
     read = 0
     for new, cached in steps(workload, configuration.kv_cache):

@@ -17,7 +17,7 @@ import msgspec
 
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype
+from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, Dtype, cached_in
 
 LARGEST_CONFIG = 1 << 20
 """Bytes of the largest configuration file that is read; published ones have some thousand."""
@@ -273,7 +273,7 @@ class Architecture(Document, frozen=True, dict=True):
         if self.of_family.kind == "state-space":
             given = self.configuration
             state = given.get("state_size", 16) + given.get("conv_kernel", 4)
-            return int(self.layers * self._channels * state * BYTES_PER_ELEMENT[dtype]) if cached else 0
+            return int(self.layers * self._channels * state * BYTES_PER_ELEMENT[cached_in(dtype)]) if cached else 0
         windows = self.windows
         positions = cached * (self.layers - len(windows)) + sum(min(cached, window) for window in windows)
         return positions * self.kv_bytes_per_token(dtype) // self.layers
@@ -287,7 +287,7 @@ class Architecture(Document, frozen=True, dict=True):
         if kind == "latent-attention":  # which transformers keeps expanded
             sizes = given["qk_nope_head_dim"] + given["qk_rope_head_dim"] + given["v_head_dim"]
             per_layer = self.heads * sizes
-        return self.layers * per_layer * BYTES_PER_ELEMENT[dtype]
+        return self.layers * per_layer * BYTES_PER_ELEMENT[cached_in(dtype)]
 
     @cached_property
     def _channels(self) -> int:

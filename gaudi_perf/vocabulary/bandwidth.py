@@ -17,7 +17,7 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Operations a second of dense matrix products in 16-bit types."""
+    """Operations a second of dense matrix products."""
 
     operations_per_s: float
     source: str
@@ -50,3 +50,12 @@ ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType(
     }
 )
 """By ``Device.name``, in bfloat16 and float16."""
+
+FP8_ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType(
+    {
+        "gaudi2": Arithmetic(865e12, _ML_ENGINEERING),
+        "gaudi3": Arithmetic(1835e12, _ML_ENGINEERING),
+        "h100-80gb": Arithmetic(1979e12, "NVIDIA H100 datasheet, SXM, without sparsity"),
+    }
+)
+"""The same in FP8."""

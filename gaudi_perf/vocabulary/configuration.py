@@ -90,7 +90,7 @@ class Case(Document, frozen=True):
 
 _CASE_ID = re.compile(
     rf"(?P<model>{MODEL_NAME}?)-(?P<devices>[1-9][0-9]{{0,5}})x-(?P<mode>{'|'.join(MODES)})-(?P<cache>kv|no)cache"
-    r"(?P<workload>(-(fp16|fp32|[bpn][1-9][0-9]{0,8}|beams[1-9][0-9]?|contrastive0[.][0-9]{1,9}k[1-9][0-9]{0,3}|"
+    r"(?P<workload>(-(fp16|fp32|fp8kv|fp8|[bpn][1-9][0-9]{0,8}|beams[1-9][0-9]?|contrastive0[.][0-9]{1,9}k[1-9][0-9]{0,3}|"
     r"prompt[0-9a-f]{8}))*)"
 )
 _IN_NAME = re.compile(r"\[([^][]{1,200})\]\Z")

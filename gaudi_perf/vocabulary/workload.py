@@ -26,10 +26,27 @@ vocabulary and none is a special token. Latency does not depend on their values.
 OF_DATASET = "dataset "
 """What the prompt of a workload begins with where a dataset stands for it."""
 
-Dtype = Literal["bfloat16", "float16", "float32"]
-DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32")
-_SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
+Dtype = Literal["bfloat16", "float16", "float32", "fp8", "fp8kv"]
+"""``fp8``: linear layers take weights and activations in FP8 (e4m3), all else is bfloat16; ``fp8kv``: so do attention's
+products, and the KV cache is FP8."""
+DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32", "fp8", "fp8kv")
+FP8: frozenset[Dtype] = frozenset({"fp8", "fp8kv"})
+_SHORT: dict[Dtype, str] = {
+    **{"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"},
+    **{"fp8": "fp8", "fp8kv": "fp8kv"},
+}
+BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4, "fp8": 1, "fp8kv": 1}
+"""Of a weight."""
+
+
+def carried_in(dtype: Dtype) -> Dtype:
+    """The type that a model is loaded in, and that goes from layer to layer."""
+    return "bfloat16" if dtype in FP8 else dtype
+
+
+def cached_in(dtype: Dtype) -> Dtype:
+    """The type of the KV cache."""
+    return "bfloat16" if dtype == "fp8" else dtype
 
 
 NumBeams = Annotated[int, Meta(ge=2, le=64)]

@@ -153,6 +153,7 @@ class InjectedEngine(Engine):
                 file.write(f"{group.model} {group.devices}\n")
         self._fault("load")
         self._inner.load(group, progress)
+        self.unquantized = self._inner.unquantized
 
     def prepare(self, variant: Variant) -> None:
         self._fault("prepare")

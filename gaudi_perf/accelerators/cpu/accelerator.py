@@ -14,6 +14,9 @@ from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed, usable_cores
 from gaudi_perf.generation.compilations import compiler_environment
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.workload import Dtype
 
 
 class CpuAccelerator(Accelerator):
@@ -44,6 +47,11 @@ class CpuAccelerator(Accelerator):
         if not variant_graphs or compiler() is not None:
             return ""
         return "graphs on the CPU are compiled by torch.compile, and no C++ compiler was found: install g++ or set CXX"
+
+    def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
+        if dtype == "fp8kv":
+            return "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
+        return "FP8 on the CPU is a reference, on one device only" if configuration.devices > 1 else ""
 
     def engine(self) -> Engine:
         from gaudi_perf.accelerators.cpu.engine import CpuEngine

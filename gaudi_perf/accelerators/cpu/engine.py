@@ -15,7 +15,8 @@ import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.protocol import Variant
+from gaudi_perf.generation.float8 import quantize, reference_product
+from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.stack import Device, Stack
 
 
@@ -35,6 +36,10 @@ class CpuEngine(TorchEngine):
     def static_generation(self, variant: Variant) -> Generation:
         """``graphs`` is ``compile``: a CPU captures nothing."""
         return self.compiled_generation(variant)
+
+    def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
+        """As the reference: products are summed up in float32, which is slow."""
+        quantize(self._model, lambda: self.passes(sequences), reference_product)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,13 @@ from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_n
 from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.generation.compilations import compiler_environment
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.workload import Dtype
+
+FP8_CAPABILITY = (8, 9)
+"""The first compute capability with FP8 (CUDA C++ Programming Guide, compute capabilities)."""
+_CAPABILITY = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
 class CudaAccelerator(Accelerator):
@@ -57,6 +65,20 @@ class CudaAccelerator(Accelerator):
         if not any(shutil.which(compiler) for compiler in (os.environ.get("CC") or "gcc", "clang")):
             return f"graphs with {STEP}={chosen} need a C compiler: install gcc, set CC, or set {STEP}=fused-decode"
         return ""
+
+    def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
+        """GPUs multiply in FP8 from compute capability 8.9 (Ada) on."""
+        if dtype == "fp8kv":
+            return "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
+        if configuration.devices > 1:
+            return "FP8 is measured on one GPU only so far"
+        rows = nvidia_smi("index", "uuid", "compute_cap")
+        shown = visible(rows, os.environ.get(VISIBLE))
+        capability = tuple(int(part) for part in shown[0][2].split(".")) if shown and _CAPABILITY(shown[0][2]) else ()
+        if capability >= FP8_CAPABILITY:
+            return ""
+        found = f"has {shown[0][2]}" if capability else "does not report it"
+        return f"FP8 needs a GPU of compute capability 8.9 or later (Ada, Hopper), and this one {found}"
 
     def engine(self) -> Engine:
         from gaudi_perf.accelerators.cuda.engine import CudaEngine

@@ -20,12 +20,14 @@ from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
+from gaudi_perf.generation.float8 import quantize, scaled_product
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.static import kind_of
-from gaudi_perf.protocol import Variant
+from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import FP8
 
 _DIFFER_S, _DIFFER_SHARE = 0.001, 0.02
 """Host clock and device clock of a generation may differ by so much: a launch, a copy of the tokens."""
@@ -125,6 +127,9 @@ class CudaEngine(TorchEngine):
             raise UserError("on a GPU batches are completed without graphs so far: add --eager")
         return super().complete(prompts)
 
+    def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
+        quantize(self._model, lambda: self.passes(sequences), scaled_product)
+
     def synchronize(self) -> None:
         torch.cuda.synchronize()
 
@@ -172,7 +177,8 @@ class CudaEngine(TorchEngine):
             return self._captures.wrap(step)
 
         make, of_bloom = kind_of(self._model, variant.kv_cache), self._loaded().built.family == "bloom"
-        if variant.kv_cache and kind.fused and of_bloom:
+        # The fused step reads the weights of layers itself, which in FP8 have scales.
+        if variant.kv_cache and kind.fused and of_bloom and self._loaded().dtype not in FP8:
             make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
         generation = make(
             self._model,

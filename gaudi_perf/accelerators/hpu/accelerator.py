@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, TelemetrySource
 from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.accelerators.hpu import hl_smi
+from gaudi_perf.accelerators.hpu.fp8 import CONFIG_VARIABLE, LIBRARY, REMEDY, settings_for
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.releases import PLUGIN
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.workload import Dtype
 
 
 class HpuAccelerator(Accelerator):
@@ -40,8 +45,22 @@ class HpuAccelerator(Accelerator):
             "PT_HPU_LAZY_MODE": "1",
             "PT_HPU_ENABLE_LAZY_COLLECTIVES": "true",
             "PT_HPU_ENABLE_CACHE_METRICS": "1",
+            **({CONFIG_VARIABLE: str(Path(config).absolute())} if (config := os.environ.get(CONFIG_VARIABLE)) else {}),
             "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
         }
+
+    def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
+        settings_for(dtype, built.family)  # a mistake in the user's file is reported now
+        found = self.find()
+        if found is not None and found.name.removeprefix("emulated-") == "gaudi":
+            return "Gaudi of the first generation has no FP8"
+        if not installed(LIBRARY):
+            return f"FP8 on Gaudi needs {LIBRARY}, which is not installed: {REMEDY}"
+        if built.experts:
+            return "mixtures of experts are not measured in FP8 yet"
+        if dtype == "fp8kv" and built.family == "bloom":
+            return "optimum-habana's BLOOM has no KV cache that becomes FP8: use dtype=fp8"
+        return ""
 
     def engine(self) -> Engine:
         from gaudi_perf.accelerators.hpu.engine import HpuEngine

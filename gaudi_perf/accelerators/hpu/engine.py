@@ -10,6 +10,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from msgspec.structs import replace
+
+from gaudi_perf.accelerators.host import installed
+from gaudi_perf.accelerators.hpu.fp8 import LIBRARY, Quantizer, digest
+from gaudi_perf.accelerators.hpu.releases import installed_components
 from gaudi_perf.accelerators.hpu.stack import synapse_stack
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine, leave_out_scikit_learn
 from gaudi_perf.generation.plain import PlainGeneration
@@ -31,6 +37,8 @@ _OFF = (
     "clear_hpu_graphs_cache",
     "do_sample",
 )
+_CALIBRATION_TOKENS = 8
+"""New tokens after each calibration prompt, by which steps with a cache are measured, too."""
 _STATISTICS = {
     "compilations": ("graph_compilation", "TotalNumber"),
     "compilation_us": ("graph_compilation", "TotalTime"),
@@ -49,6 +57,7 @@ class HpuEngine(TorchEngine):
     def __init__(self) -> None:
         super().__init__()
         self._hpu: Any = None
+        self._quantizer: Quantizer | None = None
         self._when_prepared: dict[str, float] = {}
         self._when_rounds_began: dict[str, float] = {}
 
@@ -85,7 +94,35 @@ class HpuEngine(TorchEngine):
         return Device(name=name, accelerator="hpu", memory_bytes=memory, available=int(self._hpu.device_count()))
 
     def stack(self) -> Stack:
-        return synapse_stack(lazy=bool(self._hpu.is_lazy()))
+        stack = synapse_stack(lazy=bool(self._hpu.is_lazy()))
+        if self._quantizer is None:
+            return stack
+        own = {"fp8-configuration": digest(self._quantizer.settings), "fp8-measurement": self._quantizer.fingerprint}
+        return replace(
+            stack,
+            components={**stack.components, LIBRARY: installed(LIBRARY)},
+            settings={**stack.settings, **own},
+        )
+
+    def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
+        """Measure, unless this rank and all others have measured before, and quantize."""
+        import habana_frameworks.torch.core as htcore
+
+        software = {**installed_components(), LIBRARY: installed(LIBRARY), "device": self.device().name}
+        rank = torch.distributed.get_rank() if group.devices > 1 else 0
+        quantizer = self._quantizer = Quantizer(group, software, rank)
+        measured = torch.tensor(int(quantizer.measured), device=self.device_type)
+        if group.devices > 1:  # measuring takes collectives: all ranks do, or none
+            torch.distributed.all_reduce(measured, torch.distributed.ReduceOp.MIN)
+        variant = Variant(graphs=False, kv_cache=True, new_tokens=_CALIBRATION_TOKENS)
+
+        def calibrate() -> None:
+            generation = GaudiGeneration(self._model, variant)
+            for sequence in sequences:
+                generation(torch.tensor([sequence], device=self.device_type))
+
+        self._model = quantizer.quantize(self._model, calibrate, measure=not measured.item())
+        htcore.hpu_initialize(self._model, mark_only_scales_as_const=True)
 
     def memory_bandwidth(self) -> float | None:
         """Not measured: it is published."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from gaudi_perf import protocol
-from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_tokens, compare_traces
+from gaudi_perf.statistics.outputs import (
+    FROM_BFLOAT16,
+    WRONG,
+    Agreement,
+    compare_tokens,
+    compare_traces,
+    fp8_distance,
+    judge_fp8,
+)
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.outputs import TokenTrace
@@ -61,6 +69,7 @@ class OutputChecker:
         found.add("its own rounds", compare_tokens(done.trace, again, token_ids, dtype, built))
         found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, dtype, built))
         self._check_against_reference(group, case, done.trace, built, found)
+        _check_fp8(group, found)
         return found
 
     def _check_against_reference(
@@ -82,6 +91,21 @@ class OutputChecker:
             agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
             found.contradicts.append(case_id)
         found.add(case_id, agreement)
+
+
+def _check_fp8(group: WorkerGroup, found: Checked) -> None:
+    """Compare a model in FP8 with what it gave before."""
+    wide = group.loaded.unquantized
+    if wide is None:
+        return
+    request = protocol.Trace(token_ids=wide.trace.token_ids, plain=True, prompt_ids=wide.prompt_ids)
+    done = group.ask(request, protocol.Traced, phase="check of the outputs")
+    if done.trace is None:
+        return found.add("the model in bfloat16", Agreement("wrong", done.problem or "no logits"))
+    agreement = judge_fp8(fp8_distance(done.trace, wide.trace), wide.layer, wide.error)
+    if agreement.kind == "wrong":
+        return found.add("the model in bfloat16", agreement)
+    found.notes.append(f"{FROM_BFLOAT16}{agreement.sentence}")
 
 
 def _ask(group: WorkerGroup, token_ids: list[int], plain: bool) -> protocol.Traced:

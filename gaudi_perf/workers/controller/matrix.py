@@ -8,6 +8,7 @@ from itertools import product
 from gaudi_perf.accelerators.base import Accelerator, Found
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
+from gaudi_perf.vocabulary.workload import FP8, carried_in
 
 
 def configurations(
@@ -30,6 +31,8 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
         return reason
     if reason := _of_family(configuration, built, accelerator) or _of_search(case, built, accelerator):
         return reason
+    if case.workload.dtype in FP8 and (reason := accelerator.why_no_fp8(configuration, built, case.workload.dtype)):
+        return reason
     reason = accelerator.cannot_run(configuration.static, configuration.devices)
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
@@ -45,7 +48,8 @@ def _of_sizes(case: Case, built: Architecture, found: Found) -> str:
     if found.memory_bytes is None:
         return ""
     room = f"{configuration.devices} x {_gigabytes(found.memory_bytes)}"
-    weights, left = built.weight_bytes(workload.dtype), configuration.devices * found.memory_bytes
+    weights = built.weight_bytes(carried_in(workload.dtype))  # FP8 is made on the device
+    left = configuration.devices * found.memory_bytes
     if weights > left:
         return f"{_gigabytes(weights)} of weights do not fit in {room}"
     cache = workload.sequences * built.kept_bytes(positions, workload.dtype) if configuration.kv_cache else 0

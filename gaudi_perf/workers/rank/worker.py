@@ -120,6 +120,7 @@ class Worker:
             prompt_ids=prompt.ids,
             tokenization_s=prompt.tokenization_s,
             memory_bandwidth=engine.memory_bandwidth(),
+            unquantized=engine.unquantized,
         )
 
     def _take_prompt(self, engine: Engine, variant: protocol.Variant) -> protocol.Prepared:
