@@ -284,6 +284,9 @@ def _settings(given: Given, project: Path) -> Settings:
         for flag in ("--emulated-synapse", "--emulated-faults"):
             if given(flag):
                 raise given.mistake(flag, f"{accelerator.name} is not emulated: add --accelerator emulated-gaudi2")
+    elif hosts is not None and len(hosts.hosts) > 1:
+        named = f"{len(hosts.hosts)} are named: leave out --hostfile"
+        raise UserError(f"{accelerator.name} is pretended by files of one host, and {named}")
     if rounds_in_turns and not accelerator.shared:
         raise UserError(f"--turns rounds: {accelerator.name} is held by one worker group at a time: leave it out")
     if auto or runs is None:

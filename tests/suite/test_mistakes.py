@@ -46,6 +46,14 @@ def test_wrong_options(arguments: list[str], sentence: str, monkeypatch: pytest.
     assert sentence in refusal(*arguments)
 
 
+def test_an_emulated_gaudi_is_on_one_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "hosts"
+    file.write_text("worker-0 slots=1\nworker-1 slots=1\n")
+    sentence = refusal("--accelerator", "emulated-gaudi2", "--hostfile", str(file))
+    assert sentence.endswith("emulated-gaudi2 is pretended by files of one host, and 2 are named: leave out --hostfile")
+
+
 def test_a_mistake_is_a_usage_error_of_pytest(suite: Suite) -> None:
     for outcome, sentence in (
         (suite("--accelerator", "xpu"), "ERROR: --accelerator is 'xpu': it takes one of auto"),
