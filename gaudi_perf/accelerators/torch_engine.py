@@ -127,22 +127,25 @@ class TorchEngine(Engine):
         progress(f"importing torch and {self.library}")
         self.import_libraries()
         self.take_device()
-        from gaudi_perf.generation.dummy import dummy_model
-        from gaudi_perf.generation.weights import load_model
-
         self._group = group
-        filled_on = self.device_type if self.fills_on_device else "cpu"
         progress(f"{group.weights.label} weights, {group.built.weight_bytes(group.dtype) / 1e9:.2g} GB")
-        if group.devices > 1:
-            self._model = sharded_model(group, progress, filled_on)
-        elif group.weights.kind == "dummy":
-            self._model = dummy_model(group.built, group.carried_dtype, device=filled_on).to(self.device_type)
-        else:
-            self._model = load_model(group).to(self.device_type)
+        self._model = self.made(group, progress)
         if group.dtype in FP8:
             self.unquantized = self._in_fp8(group, progress)
         self._forward = self._model.forward
         self.release_memory()
+
+    def made(self, group: GroupSpec, progress: Callable[[str], None]) -> Any:
+        """The model, or this rank's part of it, with its weights, on the device."""
+        from gaudi_perf.generation.dummy import dummy_model
+        from gaudi_perf.generation.weights import load_model
+
+        filled_on = self.device_type if self.fills_on_device else "cpu"
+        if group.devices > 1:
+            return sharded_model(group, progress, filled_on)
+        if group.weights.kind == "dummy":
+            return dummy_model(group.built, group.carried_dtype, device=filled_on).to(self.device_type)
+        return load_model(group).to(self.device_type)
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
         """Put the model's linear layers into FP8; ``sequences`` are token ids to calibrate with.

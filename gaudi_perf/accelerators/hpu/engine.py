@@ -121,7 +121,8 @@ class HpuEngine(TorchEngine):
             for sequence in sequences:
                 generation(torch.tensor([sequence], device=self.device_type))
 
-        self._model = quantizer.quantize(self._model, calibrate, measure=not measured.item())
+        made = (lambda: self.made(group, lambda _: None)) if group.dtype == "fp8kv" else None
+        self._model = quantizer.quantize(self._model, calibrate, not measured.item(), made)
         htcore.hpu_initialize(self._model, mark_only_scales_as_const=True)
 
     def memory_bandwidth(self) -> float | None:

@@ -80,8 +80,13 @@ class Quantizer:
         """Whether there is a measurement of this model with this software."""
         return any(self._cached.glob(f"{_NAME}*"))
 
-    def quantize(self, model: Any, calibrate: Callable[[], None], measure: bool) -> Any:
-        """The model in FP8, which is the same object; ``calibrate`` has it generate after the calibration prompts.
+    def quantize(
+        self, model: Any, calibrate: Callable[[], None], measure: bool, made: Callable[[], Any] | None = None
+    ) -> Any:
+        """The model in FP8; ``calibrate`` has it generate after the calibration prompts.
+
+        ``made``: makes the model anew once it is measured. What is measured is else quantized itself, which neural-
+        compressor-pt 3.10 does wrongly for KV caches: they go on measuring.
 
         Raises:
             UserError: neural-compressor-pt is not installed, or refuses the settings.
@@ -98,6 +103,7 @@ class Quantizer:
                     calibrate()
                     finalize_calibration(model)
                     self._keep(work)
+                    model = model if made is None else made()
                 else:
                     shutil.copytree(self._cached, work, dirs_exist_ok=True)
                 self.fingerprint = digest([one.read_text() for one in sorted(work.glob(f"{_NAME}*.json"))])
