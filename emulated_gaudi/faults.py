@@ -118,7 +118,7 @@ def read(path: Path) -> Faults:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Faults)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # ValidationError is a DecodeError
-        raise FaultsError(f"{path} is no document of faults for the emulated Gaudi: {str(error)[:400]}") from error
+        raise FaultsError(f"{path} is no document of faults for the emulated Gaudi: {str(error)[:400]!r}") from error
 
 
 def set_faults(path: str | Path, *faults: Fault, labels: dict[str, Value] | None = None) -> None:

@@ -126,7 +126,7 @@ def checkpoint_files(directory: Path, title: str) -> list[Path]:
     paths = [directory / Path(name).name for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise UserError(f"--weights: {title} lacks {missing[0]} and {len(missing) - 1} more of its files")
+        raise UserError(f"--weights: {title} lacks {missing[0]!r} and {len(missing) - 1} more of its files")
     return paths
 
 

@@ -169,5 +169,5 @@ def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:
     """
     for device, values in devices.items() if isinstance(devices, dict) else ():
         number = values.get("throughput") if isinstance(values, dict) else None
-        known = isinstance(number, (int, float)) and not isinstance(number, bool) and number > 0
+        known = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < 1e9
         yield device, float(number) if known and number is not None else None

@@ -360,7 +360,9 @@ def architecture_of(fields: object, source: str) -> tuple[Architecture, list[str
     family = families()[kind]
     dtype = fields.get("torch_dtype", fields.get("dtype"))
     if dtype not in _DTYPES:
-        raise UserError(f"{source}: torch_dtype is {dtype!r}: weights are measured in bfloat16, float16 or float32")
+        raise UserError(
+            f"{source}: torch_dtype is {repr(dtype)[:80]}: weights are measured in bfloat16, float16 or float32"
+        )
     notes = [f"{source}: {key} names code, and is left out" for key in _NAMES_CODE if _names_code(key, fields.get(key))]
     if fields.get("quantization_config") is not None:
         notes.append(f"{source}: quantization_config is left out: dummy weights are not quantized")
@@ -458,7 +460,9 @@ def _expanded(given: Mapping[str, Any]) -> list[str]:
 
 def _unknown(kind: object, source: str, needs_code: bool = False) -> UserError:
     code = ", and it names code of its checkpoint (auto_map), which is never run" if needs_code else ""
-    return UserError(f"{source}: model_type is {kind!r}{code}: models can be of {', '.join(sorted(families()))}")
+    return UserError(
+        f"{source}: model_type is {repr(kind)[:80]}{code}: models can be of {', '.join(sorted(families()))}"
+    )
 
 
 def _names_code(key: str, value: object) -> bool:

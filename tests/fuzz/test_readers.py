@@ -224,6 +224,35 @@ def bounded() -> Iterator[None]:
     signal.signal(signal.SIGVTALRM, before)
 
 
+FOUND = {
+    "stacks": b'[[stack]]\nname = "old"\npython = "' + b"1" * 5000 + b'"\n',
+    "models": b"[a]\n" + b"b." * 10_000 + b"c = 1\n",
+    "releases": b"container = " + b"9" * 5000 + b"\n",
+    "configuration": b'{"model_type": [' + b"0, " * 10_000 + b"0]}",
+    "index of weights": b'{"weight_map": {"a": "\\n::set-output name=a::b"}}',
+    "faults": b'{"faults": [], "\\n": 1}',
+    "optimum-habana's baselines": READERS["optimum-habana's baselines"].seeds[0].replace(b"130.5", b"9" * 400),
+}
+"""What was wrong once: an error of another kind, a sentence of 30,000 characters or of two lines, seconds."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_fuzzing_found_stays_mended(name: str, bounded: None, tmp_path: Path) -> None:
+    check_one(READERS[name], tmp_path / READERS[name].name, FOUND[name])
+
+
+def check_one(reader: Reader, file: Path, data: bytes) -> None:
+    """Read a file."""
+    file.write_bytes(data)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    try:
+        reader.read(file)
+    except (UserError, FaultsError) as error:
+        assert "\n" not in str(error) and len(str(error)) < 1500, str(error)[:3000]
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_any_file_is_read_or_one_sentence(reader: Reader, bounded: None, tmp_path: Path) -> None:
     file = tmp_path / reader.name
@@ -244,13 +273,6 @@ def test_any_file_is_read_or_one_sentence(reader: Reader, bounded: None, tmp_pat
     )
     @given(damaged(tuple(reader.seeds)))
     def check(data: bytes) -> None:
-        file.write_bytes(data)
-        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-        try:
-            reader.read(file)
-        except (UserError, FaultsError) as error:
-            assert "\n" not in str(error) and len(str(error)) < 1500, str(error)[:3000]
-        finally:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        check_one(reader, file, data)
 
     check()

@@ -99,13 +99,15 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
     if entry.command is not None:
         found = shutil.which(entry.command[0])
         if found is None:
-            raise UserError(f"{file}: stack {name!r}: command: there is no program {entry.command[0]!r}")
+            raise UserError(f"{file}: stack {name!r}: command: there is no program {entry.command[0][:200]!r}")
         return Launch(name, (found, *entry.command[1:]), environment, own=False, container=True)
     assert entry.python is not None
     # Not resolved: a virtual environment is found by the path of its interpreter, which is a link.
     path = Path(os.path.abspath(file.parent / Path(entry.python).expanduser()))
-    if not (path.is_file() and os.access(path, os.X_OK)):
-        raise UserError(f"{file}: stack {name!r}: python: {path} is no program: write the path of an interpreter")
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):  # no error of a name that is too long
+        raise UserError(
+            f"{file}: stack {name!r}: python: {str(path)[:400]} is no program: write the path of an interpreter"
+        )
     return Launch(name, (str(path),), environment, own=False)
 
 
