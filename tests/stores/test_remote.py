@@ -1,4 +1,4 @@
-"""Results and baselines at an address, on servers that really run: sshd of this machine, and S3 where moto is there."""
+"""Results and baselines at an address, on servers that really run: sshd of this machine, and moto's S3."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -44,21 +45,69 @@ def _until_open(port: int, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the server does not listen")
 
 
+class Relay:
+    """The way to a server: it breaks once so many bytes have gone through it, until it is mended.
+
+    Attributes:
+        left: how many bytes it takes until it breaks.
+    """
+
+    def __init__(self, to: int) -> None:
+        self._to, self.left = to, sys.maxsize
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def end(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+            except ConnectionError:
+                client.close()
+                continue
+            except OSError:  # closed
+                return
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
+        try:
+            while self.left > 0 and (some := source.recv(min(self.left, 4096))):
+                self.left -= len(some)
+                to.sendall(some)
+        except OSError:
+            pass
+        for end in (source, to):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
 class Server:
     """A server with an empty place.
 
     Attributes:
         address: the place.
+        relay: the way to it.
     """
 
-    def __init__(self, address: str, command: list[str], port: int) -> None:
-        self.address = address
+    def __init__(self, address: str, command: list[str], port: int, relay: Relay) -> None:
+        self.address, self.relay = address, relay
         self._command, self._port = command, port
         self.start()
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _until_open(self._port, self._process)
+        try:
+            _until_open(self._port, self._process)
+        except AssertionError:
+            self._process.kill()
+            raise
 
     def stop(self) -> None:
         self._process.terminate()
@@ -68,12 +117,15 @@ class Server:
 @pytest.fixture(params=["sftp", "s3"])
 def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     port = _free_port()
-    made = _sftp(tmp_path, port, monkeypatch) if request.param == "sftp" else _s3(port, monkeypatch)
+    relay = Relay(port)
+    make = {"sftp": _sftp, "s3": _s3}[request.param]
+    made = make(tmp_path, port, relay, monkeypatch)
     yield made
     made.stop()
+    relay.end()
 
 
-def _sftp(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Server:
+def _sftp(folder: Path, port: int, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Server:
     pytest.importorskip("paramiko")
     sshd, subsystem = shutil.which("sshd", path="/usr/sbin:/usr/bin"), next(filter(os.path.exists, SFTP_SERVERS), None)
     if sshd is None or subsystem is None:
@@ -92,17 +144,18 @@ def _sftp(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Server:
     words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
     monkeypatch.setenv("HOME", str(home))  # where the client's key is looked for
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    address = f"sftp://{getpass.getuser()}@127.0.0.1:{port}{folder}/there/results"
-    return Server(address, [sshd, "-D", "-f", "/dev/null", *words], port)
+    address = f"sftp://{getpass.getuser()}@127.0.0.1:{relay.port}{folder}/there/results"
+    return Server(address, [sshd, "-D", "-f", "/dev/null", *words], port, relay)
 
 
-def _s3(port: int, monkeypatch: pytest.MonkeyPatch) -> Server:
+def _s3(folder: Path, port: int, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Server:
     pytest.importorskip("s3fs")
     pytest.importorskip("moto")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "pretended")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    made = Server("s3://fleet/results", [sys.executable, "-m", "moto.server", "-p", str(port)], port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{relay.port}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # each attempt more waits longer
+    made = Server("s3://fleet/results", [sys.executable, "-m", "moto.server", "-p", str(port)], port, relay)
     bucket = urllib.request.Request(f"http://127.0.0.1:{port}/fleet", method="PUT")
     with urllib.request.urlopen(bucket, timeout=20):
         pass
@@ -113,10 +166,11 @@ class Fleet:
     """Machines, each with a copy of its own."""
 
     def __init__(self, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._server, self._folder, self._monkeypatch = server, folder, monkeypatch
+        self.folder = folder
+        self._server, self._monkeypatch = server, monkeypatch
 
     def open(self, machine: str, place: str = "") -> Path:
-        self._monkeypatch.setenv(remote.CACHE_VARIABLE, str(self._folder / machine))
+        self._monkeypatch.setenv(remote.CACHE_VARIABLE, str(self.folder / machine))
         return remote.opened(self._server.address + place)
 
 
@@ -149,6 +203,25 @@ def test_many_servers_write_and_each_reads_all(fleet: Fleet, server: Server) -> 
         server.start()
         fleet.open("a")
         assert len(read_history(fleet.open("reader")).runs) == 17
+
+
+def test_a_connection_breaks_in_the_middle_of_a_run(fleet: Fleet, server: Server) -> None:
+    """Nobody ever sees a part of a run: it is sent, or fetched, the next time."""
+    run = make_run(session="long", token_ids=[12345] * 60_000)  # 400 kB
+    store = ResultsStore(fleet.open("a"))
+    server.relay.left = 200_000
+    path = store.write_run(run)
+    server.relay.left = sys.maxsize
+    assert read_history(fleet.open("b")).runs == (), "it breaks on the way there"
+    fleet.open("a")
+    server.relay.left = 200_000
+    with pytest.raises(UserError, match="cannot be reached, or breaks off"):
+        fleet.open("b")
+    assert server.relay.left == 0 and not list((tmp := fleet.folder / "b").rglob("run-*")), "and on the way back"
+    server.relay.left = sys.maxsize
+    copy = fleet.open("b")
+    assert (copy / path.relative_to(fleet.open("a"))).read_bytes() == path.read_bytes()
+    assert not list(tmp.rglob(".fetched-*"))
 
 
 def test_baselines_of_others_are_seen(fleet: Fleet) -> None:
