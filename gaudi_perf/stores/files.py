@@ -12,7 +12,6 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from gaudi_perf.vocabulary.errors import UserError
 
@@ -88,10 +87,13 @@ def make_directory(path: Path, *, private: bool = False) -> None:
         raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
 
 
-def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+def read_bytes(path: str | Path, largest: int = LARGEST_BYTES) -> bytes:
     """The content of a file; raises what ``require_readable`` does."""
-    with _opened(path, largest) as file:
-        return file.read(largest)
+    with _opened(path, largest) as (descriptor, size):
+        content = os.read(descriptor, size + 1)
+        while len(content) > size and (more := os.read(descriptor, max(largest - len(content), 0))):
+            content += more  # it grew
+        return content
 
 
 def require_readable(path: Path, largest: int = LARGEST_BYTES) -> None:
@@ -103,7 +105,7 @@ def require_readable(path: Path, largest: int = LARGEST_BYTES) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, largest: int) -> Iterator[BinaryIO]:
+def _opened(path: str | Path, largest: int) -> Iterator[tuple[int, int]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
         try:
@@ -112,8 +114,7 @@ def _opened(path: Path, largest: int) -> Iterator[BinaryIO]:
                 raise UserError(f"{path}: is no regular file: remove it, or name another")
             if status.st_size > largest:
                 raise UserError(f"{path}: has more than {largest >> 20} MiB, which is too much to read: name another")
-            with open(descriptor, "rb", closefd=False) as file:
-                yield file
+            yield descriptor, status.st_size
         finally:
             os.close(descriptor)
     except OSError as error:

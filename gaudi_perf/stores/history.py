@@ -135,7 +135,7 @@ class _Index:
 
     def decode(self, path: str) -> Run:
         try:
-            data = read_bytes(Path(path))
+            data = read_bytes(path)
             run = self._run(self._decoder.decode(data), msgspec.json.decode).without_details()
             require_unique_keys(data)
             return run

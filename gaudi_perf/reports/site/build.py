@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from gaudi_perf.reports.site import data
 from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
+from gaudi_perf.statistics.change_points import LevelChanges
 from gaudi_perf.vocabulary.formats import seconds, throughput
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.stack import stack_changes
@@ -28,6 +29,8 @@ from gaudi_perf.vocabulary.stack import stack_changes
 SPARK = 40
 """How many of the newest levels stand beside a case."""
 _PREVIOUS = 14
+_MANY = 100_000
+"""Levels that take longer to search than processes take to start."""
 
 
 class SiteBuilder:
@@ -37,6 +40,7 @@ class SiteBuilder:
         self.records, self.notes = records, notes
         self._stored = StoredBaselines(baselines, {known.key.device for known in records.trends})
         self.problems = list(self._stored.problems)
+        self._searched: list[LevelChanges] = []
         self._found: dict[int, TrendChanges] = {}
         self._since: dict[int, list[int]] = {}
         stacks = records.stacks
@@ -90,16 +94,11 @@ class SiteBuilder:
     def session(self, session: KnownSession) -> data.SessionTable:
         """The page of a session."""
         rows = session.cases
-        about: list[Pair] = [
-            ("Began", f"{session.started_at[:16].replace('T', ' ')} UTC"),
-            ("Device", ", ".join(session.devices)),
-            ("Stack", ", ".join(session.stacks)),
-        ]
         return data.SessionTable(
             id=session.session_id,
             at=session.started_at[:16].replace("T", " "),
             title=session.title or "This session never came to its end",
-            about=[(name, harmless(value)) for name, value in about if value],
+            about=about(session),
             links=links_of(session.origin),
             headlines=session.headlines,
             case=rows["case"].tolist(),
@@ -111,7 +110,7 @@ class SiteBuilder:
             ratio=_known(rows["ratio"]),
             low=_known(rows["low"]),
             high=_known(rows["high"]),
-            levels=(session.levels["trend"].tolist(), [_rounded(one) for one in session.levels["level"].tolist()]),
+            levels=(session.levels["trend"].tolist(), _known(session.levels["level"])),
         )
 
     def index(self) -> data.Index:
@@ -148,7 +147,7 @@ class SiteBuilder:
         """All sessions, newest first."""
         found = []
         for session in reversed(self.by_time):
-            counts = Counter(session.cases["state"].tolist())
+            counts = np.bincount(session.cases["state"]).tolist()
             found.append(
                 data.ListedSession(
                     id=session.session_id,
@@ -156,8 +155,8 @@ class SiteBuilder:
                     title=session.title or "never came to its end",
                     devices=harmless(", ".join(session.devices)),
                     stacks=harmless(", ".join(session.stacks)),
-                    cases=sum(counts.values()),
-                    counts=dict(sorted(counts.items())),
+                    cases=sum(counts),
+                    counts={state: count for state, count in enumerate(counts) if count},
                 )
             )
         return found
@@ -249,14 +248,28 @@ class SiteBuilder:
         own = self._of_trend[index]
         return own[np.lexsort((self._session[own], self._points["at"][own]))]
 
+    def _by_version(self, index: int) -> NDArray[np.int64]:
+        """By version, and by time within a version, as ``judging.trends`` has it."""
+        own = self._of_trend[index]
+        points = self._points[own]
+        return own[np.lexsort((self._session[own], points["at"], self._version_rank[points["stack"]]))]
+
+    def _search(self) -> None:
+        """Search all trends for changes, by several processes where there are many levels."""
+        orders = [self._points[self._by_version(index)] for index in range(len(self._of_trend))]
+        series = [points["level"].tolist() for points in orders], [points["stack"].tolist() for points in orders]
+        if self._points.size < _MANY:
+            self._searched = list(map(level_changes, *series))
+            return
+        with ProcessPoolExecutor() as pool:
+            self._searched = list(pool.map(level_changes, *series, chunksize=50))
+
     def _changes(self, index: int) -> TrendChanges:
-        """The changes of a trend, as ``judging.trends`` finds them: by version, and by time within a version."""
+        """The changes of a trend, as ``judging.trends`` finds them."""
+        if not self._searched:
+            self._search()
         if index not in self._found:
-            own = self._of_trend[index]
-            points = self._points[own]
-            own = own[np.lexsort((self._session[own], points["at"], self._version_rank[points["stack"]]))]
-            stacks = self._points["stack"][own].tolist()
-            found = level_changes(self._points["level"][own].tolist(), stacks)
+            own, found = self._by_version(index), self._searched[index]
             self._found[index] = TrendChanges(
                 [
                     Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
@@ -308,6 +321,16 @@ class SiteBuilder:
                     yield entry.stack.name, index, entry.case.level_s
 
 
+def about(session: KnownSession) -> list[Pair]:
+    """When, on which device and stack."""
+    facts = (
+        ("Began", f"{session.started_at[:16].replace('T', ' ')} UTC"),
+        ("Device", ", ".join(session.devices)),
+        ("Stack", ", ".join(session.stacks)),
+    )
+    return [(name, harmless(value)) for name, value in facts if value]
+
+
 def _line(session: KnownSession) -> str:
     when = session.started_at[:16].replace("T", " ")
     return harmless(f"{when}, {', '.join(session.stacks)}: {session.title or 'never came to its end'}")
@@ -329,5 +352,12 @@ def _all_rounded(values: NDArray[np.floating]) -> list[float]:
     return np.round(values.astype(np.float64), decimals).tolist()  # type: ignore[no-any-return]
 
 
-def _known(values: NDArray[np.float32]) -> list[float | None]:
-    return [None if value != value else _rounded(value) for value in values.tolist()]
+def _known(values: NDArray[np.floating]) -> list[float | None]:
+    """As ``_rounded``; None for what is not a number."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decimals = 4 - np.floor(np.log10(np.abs(values.astype(np.float64))))
+    scale = 10.0 ** np.where(np.isfinite(decimals), decimals, 0)
+    found: list[float | None] = (np.round(values * scale) / scale).tolist()
+    for index in np.flatnonzero(np.isnan(values)).tolist():
+        found[index] = None
+    return found

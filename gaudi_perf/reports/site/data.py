@@ -51,7 +51,7 @@ class SessionTable(Shown, frozen=True, kw_only=True):
     low: list[float | None]
     high: list[float | None]
     headlines: dict[int, str]
-    levels: tuple[list[int], list[float]]
+    levels: tuple[list[int], list[float | None]]
 
 
 class Spark(Shown, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from datetime import datetime
 from xml.sax.saxutils import escape, quoteattr
 
 import gaudi_perf
-from gaudi_perf.reports.site.build import SiteBuilder
+from gaudi_perf.reports.site.build import SiteBuilder, about
 from gaudi_perf.reports.text import harmless
 
 _FEED_ENTRIES = 50
@@ -30,18 +30,17 @@ def feed(builder: SiteBuilder, name: str, address: str) -> str:
     if address:
         lines.append(f'<link rel="self" href={quoteattr(f"{base}/feed.xml")}/>')
     for session in reversed(sessions):
-        table = builder.session(session)
-        about = "; ".join(f"{key}: {value}" for key, value in table.about)
+        facts = "; ".join(f"{key}: {value}" for key, value in about(session))
         ids = builder.records.cases
-        cases = "".join(f"\n{harmless(ids[case], 300)}: {text}" for case, text in table.headlines.items())
+        cases = "".join(f"\n{harmless(ids[case], 300)}: {text}" for case, text in session.headlines.items())
         lines += [
             "<entry>",
-            f"<title>{escape(table.title)}</title>",
+            f"<title>{escape(session.title)}</title>",
             f"<id>urn:gaudi-perf:{_tag(session.session_id)}</id>",
             f"<updated>{_time(session.started_at)}</updated>",
             "<author><name>gaudi-perf</name></author>",
             f"<link href={quoteattr(f'{base}/sessions/{session.session_id}.html')}/>",
-            f"<summary>{escape(about + cases)}</summary>",
+            f"<summary>{escape(facts + cases)}</summary>",
             "</entry>",
         ]
     return "\n".join([*lines, "</feed>", ""])

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -41,7 +42,7 @@ from gaudi_perf.vocabulary.verdict import CaseReport, Session, decode_session
 INDEX_FILE = ".site-index"
 """In the results directory; delete it whenever you like."""
 
-_VERSION = 1
+_VERSION = 2
 _FRESH_NS = 2_000_000_000
 """A directory that changed this short a time ago could change again within one tick of its times."""
 _LONGEST_SLUG = 120
@@ -230,7 +231,8 @@ class _Reader:
         kept = [session for session in self._records.sessions if session.mark < fresh]
         copied = msgspec.structs.replace(self._records, sessions=kept)
         with suppress(UserError, OSError):  # a directory that cannot be written has no index
-            write_atomic(self._results / INDEX_FILE, msgspec.msgpack.encode(copied))
+            content = msgspec.msgpack.encode(copied)
+            write_atomic(self._results / INDEX_FILE, _checksum(content) + content, lasting=False)
 
 
 class _Chunk(msgspec.Struct):
@@ -299,7 +301,7 @@ class _ChunkReader:
         for name in sorted(os.listdir(folder)):
             try:
                 if name == SESSION_FILE:
-                    document = decode_session(read_bytes(Path(folder, name)), f"{folder}/{name}")
+                    document = decode_session(read_bytes(f"{folder}/{name}"), f"{folder}/{name}")
                 elif name.startswith(RUN_PREFIX) and name.endswith(".json"):
                     runs.append(self._decode(f"{folder}/{name}"))
             except UserError as error:
@@ -389,9 +391,15 @@ def _holds_documents(path: str) -> bool:
     return False
 
 
+def _checksum(content: bytes | memoryview) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "big")
+
+
 def _load(path: Path) -> Records:
     with suppress(OSError, msgspec.MsgspecError, ValueError, RecursionError):
-        found = msgspec.msgpack.decode(path.read_bytes(), type=Records)
-        if found.version == _VERSION:
-            return found
+        content = memoryview(path.read_bytes())
+        if content[:4] == _checksum(content[4:]):
+            found = msgspec.msgpack.decode(content[4:], type=Records)
+            if found.version == _VERSION:
+                return found
     return Records()
