@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_styled, echo_words, results_option, shown
+from gaudi_perf.cli.common import Command, echo_styled, echo_words, path_option, results_option, shown
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -27,38 +27,23 @@ _MOST_COMMITS = 10_000
 @click.option("--good", required=True, metavar="NAME", help="A stack, or commit, that is not slow.")
 @click.option("--bad", required=True, metavar="NAME", help="One that is.")
 @click.option("--case", required=True, metavar="ID", help="The case, as bloomz7b-8x-graphs-kvcache.")
-@click.option(
+@path_option(
     "--stacks",
-    type=click.Path(path_type=Path),
-    default=Path("stacks.toml"),
-    show_default=True,
-    metavar="FILE",
+    default="stacks.toml",
     help="The file of stacks; those that it lists between the two are searched, in its order.",
 )
 @click.option("--skip", multiple=True, metavar="NAME", help="A stack or commit to leave out; may be repeated.")
-@click.option(
-    "--commits", type=click.Path(path_type=Path), metavar="DIR", help="Search commits of this git repository."
-)
+@path_option("--commits", metavar="DIR", help="Search commits of this git repository.")
 @click.option("--install", metavar="COMMAND", help="With --commits: installs the commit, which is appended to it.")
 @click.option("--candidate-stack", metavar="NAME", help="With --commits: the stack into which --install installs.")
 @click.option("--baseline-stack", metavar="NAME", help="With --commits: the stack that holds the good one.")
-@click.option(
+@path_option(
     "--state",
-    type=click.Path(path_type=Path),
-    default=Path("bisect.json"),
-    show_default=True,
-    metavar="FILE",
+    default="bisect.json",
     help="Where the search is kept; the same command goes on where it ended. Remove it to start over.",
 )
-@click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer.")
-@click.option(
-    "--tests",
-    type=click.Path(path_type=Path),
-    default=Path("perf_tests"),
-    show_default=True,
-    metavar="PATH",
-    help="The tests that measure the case.",
-)
+@path_option("--markdown", "markdown_file", help="Write the answer.")
+@path_option("--tests", default="perf_tests", metavar="PATH", help="The tests that measure the case.")
 @results_option
 @click.argument("pytest_words", metavar="[-- PYTEST OPTIONS]", nargs=-1, type=click.UNPROCESSED)
 def bisect(

@@ -106,6 +106,12 @@ def results_option(command: F) -> F:
     )(command)
 
 
+def path_option(*names: str, metavar: str = "FILE", **settings: Any) -> Callable[[F], F]:
+    """An option that takes a path; its default, if it has one, is shown."""
+    has_default = settings.get("default") is not None
+    return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, show_default=has_default, **settings)
+
+
 case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )

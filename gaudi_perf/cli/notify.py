@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_json, echo_styled, json_option, left_out, results_option, shown
+from gaudi_perf.cli.common import (
+    Command,
+    echo_json,
+    echo_styled,
+    json_option,
+    left_out,
+    path_option,
+    results_option,
+    shown,
+)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -32,10 +41,8 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 )
 @click.option("--mail", "recipients", multiple=True, metavar="ADDRESS", help="Send it by sendmail; may be repeated.")
 @click.option("--mail-from", "sender", metavar="ADDRESS", default="", help="Who sends it; default: the system's.")
-@click.option(
+@path_option(
     "--state",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="Where open regressions are kept from night to night; with --github the open issues are.",
 )
 @click.option("--link", "links", multiple=True, metavar="NAME=URL", help="A link to add; may be repeated.")

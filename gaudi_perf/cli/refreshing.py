@@ -16,6 +16,7 @@ from gaudi_perf.cli.common import (
     echo_styled,
     json_option,
     left_out,
+    path_option,
     results_option,
     shown,
 )
@@ -80,11 +81,9 @@ def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_
 @_results
 @click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@click.option(
+@path_option(
     "--markdown",
     "markdown_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="Write a table of the levels that changed or were refused as Markdown, for a pull request.",
 )
 @json_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, Group, echo_table, shown
+from gaudi_perf.cli.common import Command, Group, echo_table, path_option, shown
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -21,13 +21,11 @@ _TOX_SECTION = re.compile(r"^\[testenv:synapse\{[^}]*\}\]$", re.M)
 _TOX_DEPS = re.compile(r"(?:^    synapse\d+: optimum-habana.*\n)+", re.M)
 _IN_A_CONTAINER = ("docker", "run", "--rm", "--init", "--runtime=habana", "--ipc=host", "--cap-add=sys_nice")
 
-releases_option = click.option(
+releases_option = path_option(
     "--releases",
     "path",
-    type=click.Path(path_type=Path),
     envvar="GAUDI_PERF_RELEASES",
     show_envvar=True,
-    metavar="FILE",
     help="The file of releases; default: the suite's own, gaudi_perf/accelerators/hpu/releases.toml.",
 )
 day_option = click.option("--day", metavar="DATE", help="What is measured on this day; default: today, in UTC.")
@@ -48,14 +46,7 @@ def releases() -> None:
 
 @releases.command(cls=Command)
 @click.option("--write", is_flag=True, help="Write into tox.ini what follows from the file.")
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path),
-    default=Path("."),
-    show_default=True,
-    metavar="DIR",
-    help="Where tox.ini is.",
-)
+@path_option("--project", default=".", metavar="DIR", help="Where tox.ini is.")
 @releases_option
 @day_option
 def check(write: bool, project: Path, path: Path | None, day: str | None) -> None:

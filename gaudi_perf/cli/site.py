@@ -6,14 +6,12 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, left_out, results_option
+from gaudi_perf.cli.common import Command, baselines_option, left_out, path_option, results_option
 from gaudi_perf.vocabulary.formats import counted
 
 
 @click.command(cls=Command)
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the site is written."
-)
+@path_option("--output", required=True, metavar="DIR", help="Where the site is written.")
 @click.option("--name", default="gaudi-perf", show_default=True, metavar="TEXT", help="What it is called.")
 @click.option("--address", default="", metavar="URL", help="Where it is published, for the links of its feed.")
 @baselines_option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
@@ -12,28 +12,23 @@ import pytest
 
 from gaudi_perf.reports.page.scripts import ASSETS
 from gaudi_perf.vocabulary import formats
-from tests.browser import chromium
 from tests.browser.chromium import Chromium
 
-EXECUTABLE = chromium.find()
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")
 HOUR, DAY = 60, 24 * 60
 Call = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
+@pytest.fixture
+def call(started: Chromium) -> Call:
     """Calls a function of a module that imports nothing."""
-    assert EXECUTABLE is not None
-    browser = Chromium(EXECUTABLE, tmp_path_factory.mktemp("chromium"))
+    started.open("about:blank")
 
     def made(module: str, function: str, *arguments: object) -> Any:
         source = (ASSETS / f"{module}.js").read_text("utf-8").replace("\nexport ", "\n")
         values = ", ".join(map(json.dumps, arguments))
-        return browser.run(f"(() => {{ {source}\n return {function}({values}); }})()")
+        return started.run(f"(() => {{ {source}\n return {function}({values}); }})()")
 
-    yield made
-    browser.close()
+    return made
 
 
 def minutes(*moment: int) -> int:

@@ -11,16 +11,12 @@ import pytest
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.verdict import VerdictKind
-from tests.browser import chromium
 from tests.browser.accessibility import violations
 from tests.browser.chromium import Chromium
 from tests.reports.demonstration import Demonstration
 from tests.reports.test_page import EVIL, session_of
 from tests.stores.factories import make_run
 from tests.vocabulary.factories import verdict_saying
-
-EXECUTABLE = chromium.find()
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")
 
 ROWS = "[...document.querySelectorAll('#table tbody tr')].filter((row) => !row.hidden)"
 NAMES = f"{ROWS}.map((row) => row.querySelector('th').textContent)"
@@ -35,14 +31,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = made.results.directory.parent / "report.html"
     path.write_bytes(session_page(session, runs, made.results, made.baselines.directory, ["gaudi-perf report"]))
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    assert EXECUTABLE is not None
-    browser = Chromium(EXECUTABLE, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.reports.site import write_site
-from tests.browser import chromium
 from tests.browser.accessibility import violations
 from tests.browser.chromium import Chromium
 from tests.reports.demonstration import Demonstration
-
-EXECUTABLE = chromium.find()
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed")
 
 ROWS = "[...document.querySelectorAll('#table tbody tr')].filter((row) => !row.hidden)"
 NAMES = f"{ROWS}.map((row) => row.querySelector('a').textContent)"
@@ -28,14 +24,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     output = made.results.directory.parent / "public"
     write_site(output, made.results.directory, made.baselines.directory)
     return output.as_uri()
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    assert EXECUTABLE is not None
-    browser = Chromium(EXECUTABLE, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

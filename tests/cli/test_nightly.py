@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,15 @@ GAUDI_PERF = """#!/bin/sh
 [ "$1" = doctor ] && exec test -z "$NO_DEVICE"
 exec python -m gaudi_perf "$@"
 """
+PYTEST = """#!/bin/sh
+echo page > report.html
+exec python -m tests.injected.pretended_night results baselines "$NIGHT" "$CANDIDATE" "$BASELINE"
+"""
 PYTHON = """#!/bin/sh
-[ "$1 $2" = "-m pip" ] && exit 0
+case "$1 $2" in
+  "-m pip") exit 0 ;;
+  "-m venv") mkdir -p "$3" && exec ln -s "$PRETENDED" "$3/bin" ;;
+esac
 exec "$REAL_PYTHON" "$@"
 """
 
@@ -71,6 +79,8 @@ class Nights:
             ("gaudi-perf", GAUDI_PERF),
             ("python", PYTHON),
             ("python3", PYTHON),
+            ("pytest", PYTEST),
+            ("docker", '#!/bin/sh\necho "$@" >> "$PRETENDED/../docker"\n'),
             ("gh", f'#!/bin/sh\nexec "$REAL_PYTHON" {PROJECT}/tests/injected/pretended_gh.py "$@"\n'),
         ):
             (folder / "bin" / name).write_text(text)
@@ -115,12 +125,24 @@ class Nights:
         """Open issues or pull requests."""
         return [one for one in self.github[kind] if one["state"] == "open"]
 
-    def night(self, *, release: str = "1.24.0", killed: bool = False, device: bool = True, **levels: float) -> Night:
-        """Run the jobs of a night in order; ``one=1.0`` is the level with one device, ``eight`` that with eight."""
+    def night(
+        self,
+        *,
+        release: str = "1.24.0",
+        killed: bool = False,
+        device: bool = True,
+        site: bool = False,
+        before: Mapping[int, float] | None = None,
+        **levels: float,
+    ) -> Night:
+        """Run the jobs of a night in order; ``one=1.0`` is the level with one device, ``eight`` that with eight.
+
+        Side by side the older release is as fast, or takes ``before`` seconds by number of devices.
+        """
         self.number += 1
         (self.folder / "summary.md").write_text("")
         shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
-        given = {"number": self.number, "release": release, "killed": killed}
+        given = {"number": self.number, "release": release, "killed": killed, "before": before or {}}
         given["level"] = {{"one": 1, "eight": 8}[name]: level for name, level in levels.items()}
         environment = {"NIGHT": json.dumps(given), "NO_DEVICE": "" if device else "1"}
         context = {"inputs": {"releases": "releases.toml", "select": "bloomz7b", "runs": "5"}, "secrets": {}}
@@ -137,7 +159,11 @@ class Nights:
         for one in json.loads(outputs["measure"]):
             if one["synapse"] == release:
                 failed += self._job("measure", {**context, "matrix": {"release": one}}, environment)
-        return Night(failed + self._job("conclude", context, environment), (self.folder / "summary.md").read_text())
+        if outputs["candidate"]:
+            failed += self._job("side-by-side", context, environment)
+        for job in ("conclude", "site", "pages") if site else ("conclude",):
+            failed += self._job(job, context, environment)
+        return Night(failed, (self.folder / "summary.md").read_text())
 
     def _job(self, name: str, context: dict[str, Any], environment: dict[str, str]) -> list[str]:
         """The steps of a job that failed; ``output`` has what its steps hand on."""
@@ -153,7 +179,10 @@ class Nights:
         for step in job["steps"]:
             if failed and step.get("if") != ALWAYS:
                 continue
-            if "upload-artifact" in step.get("uses", ""):
+            if "upload-pages-artifact" in step.get("uses", ""):
+                shutil.rmtree(self.folder / "pages", ignore_errors=True)
+                shutil.copytree(work / step["with"]["path"], self.folder / "pages")
+            elif "upload-artifact" in step.get("uses", ""):
                 to = self.folder / "artifacts" / _filled(step["with"]["name"], context)
                 for path in step["with"]["path"].split():
                     if (work / path).is_dir() and any((work / path).iterdir()):
@@ -163,7 +192,7 @@ class Nights:
                     shutil.copytree(self.folder / "artifacts", work / step["with"]["path"])
             elif "run" in step:
                 own = {key: _filled(text, context) for key, text in {**variables, **step.get("env", {})}.items()}
-                own |= {"GAUDI_PERF_RESULTS_DIR": str(self.folder / "history")} if name == "measure" else {}
+                own |= {"GAUDI_PERF_RESULTS_DIR": str(self.folder / "history")} if name in ("measure", "site") else {}
                 done = subprocess.run(
                     ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
                     cwd=work,
@@ -185,10 +214,13 @@ class Nights:
             "HOME": str(self.folder),
             "REAL_PYTHON": sys.executable,
             "PYTHONPATH": str(PROJECT),
+            "PRETENDED": str(self.folder / "bin"),
             "PRETENDED_GH": str(self.folder / "gh.json"),
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
             "GITHUB_OUTPUT": str(self.folder / "output"),
             "GITHUB_REF_NAME": "main",
+            "GITHUB_REPOSITORY": "a/b",
+            "GITHUB_REPOSITORY_OWNER": "a",
         }
 
     def baselines(self) -> str:
@@ -245,10 +277,14 @@ def test_nights(tmp_path: Path) -> None:
     assert [one["edits"] for one in nights.open("issues")] == [1] and nights.open("pulls") == []
 
     # Recovery closes it.
-    assert nights.night(one=1.0, eight=0.5).failed == []
+    assert nights.night(site=True, one=1.0, eight=0.5).failed == []
     (issue,) = nights.github["issues"]
     assert issue["state"] == "closed" and issue["comment"].startswith("recovered: bloomz7b-8x-graphs-kvcache")
     assert nights.baselines() == stored
+
+    # The site has all nights, those before this one's artifacts too.
+    assert len(list((tmp_path / "pages/sessions").glob("*.html"))) == 8  # one was absent
+    assert "https://a.github.io/b/sessions/20261209T" in (tmp_path / "pages/feed.xml").read_text()
 
 
 def test_one_pull_request(tmp_path: Path) -> None:
@@ -279,6 +315,21 @@ def test_one_pull_request(tmp_path: Path) -> None:
     nights.git("fetch", "--quiet", "origin", at="person")
     changed = nights.git("diff", "--name-only", "HEAD", "origin/baselines/nightly", at="person").split()
     assert changed == ["baselines/gaudi2/synapse-1.24.0.json", "baselines/gaudi2/synapse-1.25.0.json"]
+
+    # The newest two are measured side by side from now on, each in an image of its own.
+    images = (tmp_path / "docker").read_text().splitlines()
+    assert [re.findall(r"--tag (\S+) --build-arg BASE=(\S+)", line)[0] for line in images] == [
+        ("gaudi-perf:1.24.0", "registry.example.com/1.24.0/ubuntu24.04/2.10.0"),
+        ("gaudi-perf:1.25.0", "registry.example.com/1.25.0/ubuntu24.04/2.10.0"),
+    ]
+    assert nights.github["issues"] == []
+    slower = nights.night(release="1.25.0", before={8: 0.4}, one=1.0, eight=0.5)
+    assert slower.failed == ["measure"]
+    (issue,) = nights.open("issues")
+    assert issue["title"] == "bloomz7b-8x-graphs-kvcache is slower on synapse-1.25.0 (gaudi2)"
+    assert "25.0 % slower" in issue["body"] and "--baseline-stack synapse-1.24.0" in issue["body"], issue["body"]
+    assert nights.night(release="1.25.0", one=1.0, eight=0.5).failed == []
+    assert nights.open("issues") == []
 
 
 SBATCH = """#!/bin/sh

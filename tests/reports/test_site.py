@@ -121,9 +121,10 @@ def test_a_further_session_reads_and_writes_what_is_new(made: Demonstration, mon
     assert content(whole) == content(output)  # from nothing it is the same
 
 
-def test_without_the_index_it_is_the_same(made: Demonstration) -> None:
+def test_without_the_index_it_is_the_same(made: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
     index = made.results.directory / INDEX_FILE
     one = content(site_of(made, "one")[0])
+    monkeypatch.setattr("gaudi_perf.reports.site.build._MANY", 0)  # several processes search
     assert index.is_file()
     index.write_bytes(b"damaged")
     assert content(site_of(made, "two")[0]) == one
