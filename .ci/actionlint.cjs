@@ -9,6 +9,7 @@ createLinter().then((lint) => {
       if (found.kind === "runner-label" && !/ubuntu|windows|macos/.test(found.message.split(" is unknown")[0]))
         continue;
       if (found.kind === "runner-label" && /"ubuntu-24\.04" is unknown/.test(found.message)) continue; // newer than it
+      if (/^undefined variable "vars"/.test(found.message)) continue; // so is this context
       console.log(`${path}:${found.line}:${found.column}: ${found.message} [${found.kind}]`);
       problems += 1;
     }
