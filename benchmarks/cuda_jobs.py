@@ -98,7 +98,7 @@ def measured(engine: Any, name: str, prompt: list[int], job: Job) -> dict[str, A
     engine.prepare(variant_of(name, job))
     begin = time.perf_counter()
     for _ in range(WARM_UP):
-        engine.generate(prompt)
+        engine.generate([prompt])
     warm_up = time.perf_counter() - begin
     engine.reset_peak_memory()
     engine.begin_rounds()
@@ -107,7 +107,7 @@ def measured(engine: Any, name: str, prompt: list[int], job: Job) -> dict[str, A
     problems = engine.problems()
     first: list[float] = []
     begin = time.perf_counter()
-    engine.generate(prompt, lambda: first.append(time.perf_counter() - begin))
+    engine.generate([prompt], lambda: first.append(time.perf_counter() - begin))
     return {
         "host_s": [host for host, _, _ in rounds],
         "device_s": [device for _, device, _ in rounds],
@@ -125,7 +125,7 @@ def measured(engine: Any, name: str, prompt: list[int], job: Job) -> dict[str, A
 def by_host(engine: Any, prompt: list[int]) -> tuple[float, float | None, list[int]]:
     engine.synchronize()
     begin = time.perf_counter()
-    tokens = engine.generate(prompt)
+    tokens = engine.generate([prompt])[0]
     engine.synchronize()
     return time.perf_counter() - begin, None, tokens
 
@@ -137,7 +137,7 @@ def with_events(engine: Any, prompt: list[int]) -> tuple[float, float | None, li
     engine.synchronize()
     begin = time.perf_counter()
     first.record()
-    tokens = engine.generate(prompt)
+    tokens = engine.generate([prompt])[0]
     last.record()
     engine.synchronize()
     return time.perf_counter() - begin, first.elapsed_time(last) / 1e3, tokens

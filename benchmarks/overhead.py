@@ -31,7 +31,7 @@ class BareWorker(Worker):
         latencies = []
         for _ in range(count):
             begin = time.perf_counter()
-            engine.generate(self.prompt_ids)
+            engine.generate(self.prompts)
             latencies.append(time.perf_counter() - begin)
         return protocol.TokenRoundsDone(first_token_s=latencies, per_output_token_s=[])
 

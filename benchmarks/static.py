@@ -65,7 +65,7 @@ def ready(group: GroupSpec, graphs: bool, kv_cache: bool, new_tokens: int) -> An
 def timed(engine: Any) -> tuple[float, list[int]]:
     prompt = engine.prompt().ids
     begin = time.perf_counter()
-    tokens = engine.generate(prompt)
+    tokens = engine.generate([prompt])[0]
     return time.perf_counter() - begin, tokens
 
 

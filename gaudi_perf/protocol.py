@@ -79,7 +79,7 @@ class Variant(Document, frozen=True):
     new_tokens: PositiveInt
     batch_size: PositiveInt = 1
     prompt_tokens: PositiveInt = PROMPT_TOKENS
-    prompt: str = PROMPT
+    prompt: str | tuple[str, ...] = PROMPT
     compiled: bool = False
     num_beams: NumBeams | UnsetType = UNSET
     penalty_alpha: PenaltyAlpha | UnsetType = UNSET
@@ -132,14 +132,15 @@ class PassesAlone(Request, frozen=True, tag="passes-alone"):
 
 
 class Trace(Request, frozen=True, tag="trace"):
-    """Generate once more, led along these new tokens, and return the logits of every step. Never among timed rounds.
+    """Generate once more, each prompt led along its new tokens, and return the logits of every step. Never among timed
+    rounds.
 
-    ``plain``: by one eager pass over prompt (``prompt_ids``, or the workload's) and tokens, not in the variant's way.
+    ``plain``: by one eager pass over each prompt (``prompts``, or the workload's) and tokens, not in the variant's way.
     """
 
-    token_ids: Annotated[list[TokenId], msgspec.Meta(min_length=1)]
+    token_ids: Annotated[list[list[TokenId]], msgspec.Meta(min_length=1)]
     plain: bool = False
-    prompt_ids: list[TokenId] = []
+    prompts: list[list[TokenId]] = []
 
 
 class OpenDataset(Request, frozen=True, tag="open-dataset"):
@@ -235,7 +236,9 @@ class RoundsDone(Reply, frozen=True, tag="rounds-done"):
     """The rounds, of several ranks the slowest's; ``rank_latencies_s`` are per rank and round.
 
     Attributes:
-        token_ids: of the last round, and of all if ``same_tokens``.
+        token_ids: of the first row in the last round, and in all if ``same_tokens``; ``other_rows`` have those of the
+            other rows.
+        prompts: how many prompts the rows take in turn.
         probes_s: mean of the reference probes before and after each round.
         problems: why these rounds must not be judged (a graph compilation inside a round, throttling, ...).
     """
@@ -243,11 +246,18 @@ class RoundsDone(Reply, frozen=True, tag="rounds-done"):
     latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
     token_ids: list[TokenId]
     same_tokens: bool
+    other_rows: list[list[TokenId]] = []
+    prompts: PositiveInt = 1
     probes_s: list[Seconds] | None = None
     rank_latencies_s: list[list[Seconds]] | None = None
     peak_memory_bytes: Bytes | None = None
     graph_compilation: GraphCompilation | None = None
     problems: list[str] = []
+
+    @property
+    def all_rows(self) -> list[list[TokenId]]:
+        """The tokens of every row."""
+        return [self.token_ids, *self.other_rows]
 
 
 class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):
@@ -264,9 +274,11 @@ class PassesAloneDone(Reply, frozen=True, tag="passes-alone-done"):
 
 
 class Traced(Reply, frozen=True, tag="traced"):
-    """The logits along the tokens: none if this engine gives none, or a problem why they must not be believed."""
+    """The logits along the tokens of each prompt: none if this engine gives none, or a problem why they must not be
+    believed.
+    """
 
-    trace: TokenTrace | None = None
+    traces: list[TokenTrace] = []
     problem: str = ""
 
 

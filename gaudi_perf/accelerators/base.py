@@ -109,6 +109,7 @@ class Accelerator(ABC):
         emulated: whether its devices are pretended, as an ``Emulation`` says.
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
         no_compile: why it has no mode ``compile``, in a clause; empty if it has.
+        no_search: why it has no search but the greedy one, in a clause; empty if it has.
         transformers_steps: whether its graphs are transformers' own steps, with its KV cache of fixed length.
         backend: the backend of torch.distributed by which several devices talk.
     """
@@ -125,6 +126,7 @@ class Accelerator(ABC):
     emulated: ClassVar[bool] = False
     batches_with_graphs: ClassVar[bool] = True
     no_compile: ClassVar[str] = ""
+    no_search: ClassVar[str] = ""
     transformers_steps: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
 
@@ -239,14 +241,15 @@ class Engine(ABC):
         """Generate in this variant from now on. Weights stay; what ``graphs`` needs is compiled in the first rounds."""
 
     @abstractmethod
-    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+    def generate(self, prompts: list[list[int]], on_token: Callable[[], None] | None = None) -> list[list[int]]:
         """One generation of the prepared variant, complete on the device when it returns.
 
+        Rows of the batch take the prompts in turn; one that is shorter than the variant's is padded on the left.
         ``on_token`` is called after every new token once the token is known on the host; giving it may slow the
         generation down, so timed rounds do not.
 
         Returns:
-            The new token ids, exactly as many as the variant asks for.
+            The new token ids of every row, exactly as many as the variant asks for.
         """
 
     @abstractmethod
@@ -265,14 +268,15 @@ class Engine(ABC):
         """Bytes a second that the device reads from a block as large as the weights; None where it is not measured."""
         return None
 
-    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
-        """One generation led along given new tokens, and the logits of its steps; None where this engine cannot.
+    def trace(self, prompts: list[list[int]], token_ids: list[list[int]], plain: bool) -> list[TokenTrace]:
+        """One generation of prompts, which rows take in turn, each led along its new tokens; for each prompt the logits
+        of its steps. Empty where this engine cannot.
 
-        It is never a timed one. ``plain``: by one eager pass over prompt and tokens instead of the prepared variant's
-        own way (its graphs, its cache).
+        It is never a timed one. ``plain``: by one eager pass over each prompt, padded as in the batch, and its tokens
+        instead of the prepared variant's own way (its graphs, its cache).
         Raises NotNumbersError if a logit is infinite, or no number.
         """
-        return None
+        return []
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         """One eager forward pass of this rank's part of the model without collectives; what comes out means nothing.

@@ -196,10 +196,10 @@ class TorchEngine(Engine):
         self._variant = self._generation = None
         self._compilations.reset()
 
-    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+    def generate(self, prompts: list[list[int]], on_token: Callable[[], None] | None = None) -> list[list[int]]:
         variant, generation = self._prepared()
-        ids, mask = self._batch(prompt_ids, variant)
-        return list(generation(ids, on_token, mask)[0].cpu().tolist())
+        ids, mask = self._batch(prompts, variant)
+        return list(generation(ids, on_token, mask).cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         variant, generation = self._prepared()
@@ -207,19 +207,24 @@ class TorchEngine(Engine):
         ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
         return list(generation(ids, mask=mask)[: len(prompts)].cpu().tolist())
 
-    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
+    def trace(self, prompts: list[list[int]], token_ids: list[list[int]], plain: bool) -> list[TokenTrace]:
         """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs. A
         search that is not greedy cannot be led: its next token does not follow from the logits of a step.
         """
         if self._variant is not None and self._variant.search:
-            return None
+            return []
         if plain:
-            return trace_of_one_pass(self._forward, prompt_ids, token_ids, self.device_type)
+            width = 0 if self._variant is None else self._variant.prompt_tokens
+            pad = [self._model.config.pad_token_id]
+            return [
+                trace_of_one_pass(self._forward, prompt, tokens, self.device_type, pad * (width - len(prompt)))
+                for prompt, tokens in zip(prompts, token_ids, strict=True)
+            ]
         variant, generation = self._prepared()
         tracer = Tracer(token_ids)
-        ids, mask = self._batch(prompt_ids, variant)
+        ids, mask = self._batch(prompts, variant)
         generation.trace(ids, tracer, mask)
-        return tracer.trace
+        return tracer.traces
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         pass_alone(self._model, self._forward, prompt_ids, self.device_type)
@@ -242,9 +247,10 @@ class TorchEngine(Engine):
         assert self._variant is not None and self._generation is not None, "prepare() comes first"
         return self._variant, self._generation
 
-    def _batch(self, prompt_ids: list[int], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The prompt in every row; with a mask where it is shorter than the variant's."""
-        if len(prompt_ids) == variant.prompt_tokens:
-            return torch.tensor([prompt_ids] * variant.batch_size, device=self.device_type), None
+    def _batch(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The rows, which take the prompts in turn; with a mask where one is shorter than the variant's."""
+        if all(len(prompt) == variant.prompt_tokens for prompt in prompts):
+            rows = [prompts[row % len(prompts)] for row in range(variant.batch_size)]
+            return torch.tensor(rows, device=self.device_type), None
         pad = self._model.config.pad_token_id
-        return padded([prompt_ids], variant.batch_size, variant.prompt_tokens, pad, self.device_type)
+        return padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)

@@ -15,8 +15,8 @@ def padded(
     """Token ids and attention mask, both of shape (rows, width), padded on the left: decoders go on at the right.
 
     BLOOM's position bias follows from the distance of positions,
-    and what is masked has no weight, so that each prompt is completed as if alone. A batch with too few prompts repeats
-    its last one.
+    and what is masked has no weight, so that each prompt is completed as if alone. In a batch with too few prompts rows
+    take them in turn.
 
     Raises:
         UserError: there are no prompts or too many, or one is empty or too long.
@@ -26,7 +26,7 @@ def padded(
     ids = torch.full((rows, width), pad_token_id, dtype=torch.long)
     mask = torch.zeros((rows, width), dtype=torch.long)
     for row in range(rows):
-        prompt = prompts[min(row, len(prompts) - 1)]
+        prompt = prompts[row % len(prompts)]
         if not 1 <= len(prompt) <= width:
             raise UserError(f"a prompt of {len(prompt)} tokens, where the shape has room for 1 to {width}")
         ids[row, width - len(prompt) :] = torch.tensor(prompt)

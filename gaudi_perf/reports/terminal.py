@@ -113,10 +113,10 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
 def heading(run: Run) -> str:
     """What was measured on what: device, stack, dtype, tokens, weights."""
     workload = run.case.workload
-    dataset = workload.prompt.startswith("dataset ")
+    dataset = workload.of_dataset
     what = f"{run.device.name}, {run.stack.name}, {workload.dtype}, {workload.new_tokens} new tokens, "
     what += f"batches of {workload.batch_size}, " if workload.batch_size > 1 else ""
-    what += f"{workload.prompt}, " if dataset else ""
+    what += f"{workload.prompts[0]}, " if dataset else ""
     what += f"{run.case.weights} weights"
     what += ", fixed ids for the prompt" if run.case.weights == "dummy" and not dataset else ""
     what += "; stand-in shapes: these are not the times of the real models" if run.case.scale == "standin" else ""

@@ -108,12 +108,12 @@ def _judged(measurer: Measurer, case: Case, references: Sequence[Reference], pri
                 yield Agreement("wrong", why)
                 continue
             prompt, completion = tokens["prompt"][index], tokens["completion"][index]
-            request = protocol.Trace(token_ids=completion, plain=True, prompt_ids=prompt)
+            request = protocol.Trace(token_ids=[completion], plain=True, prompts=[prompt])
             done = group.ask(request, protocol.Traced, phase="check of the outputs")
-            if done.trace is None:
+            if not done.traces:
                 yield Agreement("wrong", done.problem or "the engine gives no logits by which to judge it")
                 continue
-            found = compare_reference(done.trace, batch.token_ids[index], case.workload.dtype, group.spec.built)
+            found = compare_reference(done.traces[0], batch.token_ids[index], case.workload.dtype, group.spec.built)
             at = first_difference(ours, theirs) or 0
             before, one, other = ours[max(0, at - _AROUND) : at], ours[at : at + _AROUND], theirs[at : at + _AROUND]
             parting = f"the texts part after {before!r}: {one!r} here, {other!r} in the reference"

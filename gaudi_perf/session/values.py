@@ -133,6 +133,23 @@ _WORKLOAD = {**_SIZES, "dtype": "dtype"}
 _SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
+def _prompts_in(file: Path, several: bool) -> str | tuple[str, ...]:
+    """What a file holds: one prompt, or several, one a line."""
+    from gaudi_perf.stores.files import read_bytes
+    from gaudi_perf.vocabulary.workload import LONGEST_PROMPT
+
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such file")
+    try:
+        text = read_bytes(file, 4 * LONGEST_PROMPT).decode().strip("\n")  # of at most four bytes a character
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: byte {error.start + 1} is no UTF-8: save it as UTF-8") from None
+    lines = tuple(line for line in text.splitlines() if line.strip())
+    if not lines or len(text) > LONGEST_PROMPT:
+        raise ValueError(f"{file}: has {len(text)} characters, and prompts take 1 to {LONGEST_PROMPT}")
+    return lines if several and len(lines) > 1 else lines[0] if several else text
+
+
 def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
     """``batch=4,prompt=1024,new=256;batch=8``: workloads, each by the fields that are not the default."""
     return tuple(_workload(part) for part in text.split(";"))
@@ -144,8 +161,9 @@ def _workload(text: str) -> Mapping[str, Any]:
     from gaudi_perf.vocabulary.workload import DTYPES, Workload
 
     meaning = (
-        "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32|fp8|fp8kv,beams=N,contrastive=ALPHA:K, each once, and ; "
-        "between workloads; beams are 2 to 64, or a contrastive search has ALPHA between 0 and 1 and K from 2 to 1000"
+        "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32|fp8|fp8kv,beams=N,contrastive=ALPHA:K,prompt-file=FILE "
+        "or prompts-file=FILE, each once, and ; between workloads; beams are 2 to 64, or a contrastive search has "
+        "ALPHA between 0 and 1 and K from 2 to 1000"
     )
     found: dict[str, Any] = {}
     for part in text.split(","):
@@ -153,6 +171,9 @@ def _workload(text: str) -> Mapping[str, Any]:
         if name == "contrastive" and "penalty_alpha" not in found:
             alpha, _, k = value.partition(":")
             found |= {"penalty_alpha": _number(alpha), "top_k": positive_integer(k, meaning)}
+            continue
+        if name in ("prompt-file", "prompts-file") and "prompt" not in found:
+            found["prompt"] = _prompts_in(Path(value), several=name == "prompts-file")
             continue
         field = _WORKLOAD.get(name)
         if field is None or field in found or (field == "dtype" and value not in {*_SHORT_DTYPES, *DTYPES}):

@@ -85,7 +85,7 @@ class Case(Document, frozen=True):
         workload = self.workload
         sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
         made_of = self.scale, self.weights, str(self.architecture or ""), workload.dtype
-        return (self.configuration.id, *made_of, *sizes, *workload.differing, workload.prompt)
+        return (self.configuration.id, *made_of, *sizes, *workload.differing, *workload.prompts)
 
 
 _CASE_ID = re.compile(

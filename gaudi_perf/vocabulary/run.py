@@ -27,6 +27,9 @@ RunSchema = Literal["gaudi-perf/run/1"]
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
 
 
+_LONGEST_SHOWN = 80
+"""Characters of prompts in a sentence."""
+
 COMPARED = ("latencies_s", "token_times", "probes_s", "peak_memory_bytes", "graph_compilation", "earlier_cases")
 """What comparisons need of a measurement."""
 
@@ -232,13 +235,16 @@ def differences(ours: Comparability, theirs: Comparability, *, ignore: Iterable[
 
 def _fields(one: Comparability) -> dict[str, object]:
     case, workload = one.case, one.case.workload
+    generated = {name: getattr(workload, name) or "" for name in reversed(workload.__struct_fields__)}
+    if sum(map(len, workload.prompts)) > _LONGEST_SHOWN:
+        generated["prompt"] = f"{workload.prompts[0][:40]}... ({workload.prompt_digest})"
     return {
         "device": one.device,
         "configuration": case.configuration.id,
         "scale": case.scale,
         "weights": case.weights,
         "architecture": case.architecture or "",
-        **{name.replace("_", " "): getattr(workload, name) or "" for name in reversed(workload.__struct_fields__)},
+        **{name.replace("_", " "): value for name, value in generated.items()},
         "kind of stack": one.stack_kind,
         "stack label": one.stack_label,
         "host class": one.host_class,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt
+from gaudi_perf.vocabulary.documents import Document, PositiveInt
 
 PROMPT = "DeepSpeed is a machine learning framework"
 """The article's prompt (https://huggingface.co/blog/habana-gaudi-2-bloom)."""
@@ -49,6 +49,9 @@ def cached_in(dtype: Dtype) -> Dtype:
     return "bfloat16" if dtype == "fp8" else dtype
 
 
+LONGEST_PROMPT = 20_000
+"""Characters of all prompts of a workload: documents hold them."""
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST_PROMPT)]
 NumBeams = Annotated[int, Meta(ge=2, le=64)]
 PenaltyAlpha = Annotated[float, Meta(ge=1e-9, lt=1)]
 TopK = Annotated[int, Meta(ge=2, le=1000)]
@@ -61,12 +64,14 @@ class Workload(Document, frozen=True):
     The batch size is how many prompts are completed at once, the dtype that of weights and activations.
 
     Attributes:
+        prompt: a text for all rows of the batch, or several, which the rows take in turn. A text of fewer tokens than
+            ``prompt_tokens`` is padded on the left.
         num_beams: of a beam search, as transformers calls it.
         penalty_alpha: of a contrastive search (Su et al., A Contrastive Framework for Neural Text Generation, 2022),
             between as many candidates as ``top_k`` says.
     """
 
-    prompt: Name = PROMPT
+    prompt: Text | Annotated[tuple[Text, ...], Meta(min_length=2)] = PROMPT
     prompt_tokens: PositiveInt = PROMPT_TOKENS
     new_tokens: PositiveInt = NEW_TOKENS
     batch_size: PositiveInt = 1
@@ -76,10 +81,22 @@ class Workload(Document, frozen=True):
     top_k: TopK | UnsetType = UNSET
 
     def __post_init__(self) -> None:
+        if sum(map(len, self.prompts)) > LONGEST_PROMPT:
+            raise ValueError(f"prompts of more than {LONGEST_PROMPT} characters")
         if bool(self.penalty_alpha) is not bool(self.top_k):
             raise ValueError("a contrastive search has penalty_alpha and top_k, both")
         if self.num_beams and self.top_k:
             raise ValueError("a search is by beams (num_beams) or contrastive (penalty_alpha, top_k), not both")
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The texts that rows take in turn."""
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def prompt_digest(self) -> str:
+        """Eight digits of the SHA-256 of its prompts."""
+        return hashlib.sha256("\0".join(self.prompts).encode()).hexdigest()[:8]
 
     @property
     def search(self) -> str:
@@ -98,14 +115,14 @@ class Workload(Document, frozen=True):
     @property
     def of_dataset(self) -> bool:
         """Whether the prompts of a dataset stand for the prompt."""
-        return self.prompt.startswith(OF_DATASET)
+        return isinstance(self.prompt, str) and self.prompt.startswith(OF_DATASET)
 
     @property
     def differing(self) -> list[str]:
         """What is not the default, as case ids have it: ``fp32``, ``b4``, ``p1024``, ``n256``, ``beams4``,
         ``contrastive0.5k4``, and ``prompt`` with eight digits of the prompt's SHA-256.
         """
-        other = [] if self.prompt == PROMPT else [f"prompt{hashlib.sha256(self.prompt.encode()).hexdigest()[:8]}"]
+        other = [] if self.prompt == PROMPT else [f"prompt{self.prompt_digest}"]
         parts = [] if self.dtype == "bfloat16" else [_SHORT[self.dtype]]
         parts += [] if self.batch_size == 1 else [f"b{self.batch_size}"]
         parts += [] if self.prompt_tokens == PROMPT_TOKENS else [f"p{self.prompt_tokens}"]
@@ -125,6 +142,14 @@ def fixed_ids(prompt: str, count: int, vocabulary: int) -> list[int]:
         state = state * 48271 % (2**31 - 1) or 1  # Park and Miller, Communications of the ACM 31 (10), 1988
         ids.append(4 + state % (vocabulary - 4))
     return ids[:count]
+
+
+def fixed_counts(prompts: Sequence[str], most: int) -> list[int]:
+    """How many fixed ids stand for each of several prompts: ``most`` for that of the most words, and for the others in
+    proportion.
+    """
+    words = [max(1, len(prompt.split())) for prompt in prompts]
+    return [max(1, round(most * count / max(words))) for count in words]
 
 
 def fields_of(parts: Iterable[str]) -> dict[str, object]:

@@ -40,9 +40,9 @@ def generation(kind: str, task: Task) -> Any:
 
 
 def traced(made: Any, prompt: torch.Tensor, tokens: list[int]) -> TokenTrace:
-    tracer = Tracer(tokens)
+    tracer = Tracer([tokens])
     made.trace(prompt, tracer)
-    return tracer.trace
+    return tracer.traces[0]
 
 
 def assert_close(ours: TokenTrace, theirs: TokenTrace) -> None:
@@ -77,4 +77,4 @@ def test_logits_that_are_no_numbers_are_an_error() -> None:
         logits = torch.zeros(10)
         logits[7] = bad
         with pytest.raises(NotNumbersError, match="step 1"):
-            Tracer([1]).take(logits)
+            Tracer([[1]]).take(logits[None])

@@ -72,7 +72,7 @@ class ScriptedEngine(Engine):
     def prepare(self, variant: Variant) -> None:
         self._variant = variant
 
-    def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
+    def generate(self, prompts: list[list[int]], on_token: Any = None) -> list[list[int]]:
         assert self._variant is not None
         seconds = self._script.get("seconds", {})
         duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.030)
@@ -91,7 +91,7 @@ class ScriptedEngine(Engine):
                 late = number == 0 and set(slow["when"]) <= words(self._variant)
                 take(duration / count * (1 + (slow["by"] if late else 0.0)))
                 on_token()
-        return [number + self._shift() for number in range(1, count + 1)]
+        return [[number + self._shift() for number in range(1, count + 1)]]
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         assert self._variant is not None
@@ -109,13 +109,13 @@ class ScriptedEngine(Engine):
         shifts = self._script.get("outputs", [])
         return sum(entry["shift"] for entry in shifts if set(entry["when"]) <= words(self._variant))
 
-    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> TokenTrace | None:
+    def trace(self, prompts: list[list[int]], token_ids: list[list[int]], plain: bool) -> list[TokenTrace]:
         if "outputs" not in self._script:
-            return None
-        steps, shift = len(token_ids), self._shift()
+            return []
+        steps, shift = len(token_ids[0]), self._shift()
         samples = [[random.Random(f"{step} {at} {shift}").gauss(0, 1) for at in range(64)] for step in range(steps)]
-        return TokenTrace(
-            token_ids=token_ids,
+        trace = TokenTrace(
+            token_ids=token_ids[0],
             likeliest=[[step + 1 + shift, 9999] for step in range(steps)],
             logits=[[9.0, 1.0]] * steps,
             followed=[9.0] * steps,
@@ -123,6 +123,7 @@ class ScriptedEngine(Engine):
             magnitude=[1.0] * steps,
             sample=samples,
         )
+        return [trace]
 
     def _of_rank(self) -> float:
         slow = self._script.get("slow_rank", {"rank": -1, "by": 0.0})
@@ -161,18 +162,18 @@ class InjectedEngine(Engine):
         self._wrong = wrong_kernel(self._injected.get("wrong"), words(variant))
         self._inner.prepare(variant)
 
-    def generate(self, prompt_ids: list[int], on_token: Any = None) -> list[int]:
+    def generate(self, prompts: list[list[int]], on_token: Any = None) -> list[list[int]]:
         self._fault("generate")
         self._generations += 1
         with self._wrong():
-            tokens = self._inner.generate(prompt_ids, on_token)
+            tokens = self._inner.generate(prompts, on_token)
         self._fault("lag")
         return tokens
 
-    def trace(self, prompt_ids: list[int], token_ids: list[int], plain: bool) -> Any:
+    def trace(self, prompts: Any, token_ids: Any, plain: bool) -> Any:
         everywhere = self._injected.get("wrong", {}).get("everywhere", False)  # in the plain pass, too
         with nullcontext() if plain and not everywhere else self._wrong():
-            return self._inner.trace(prompt_ids, token_ids, plain)
+            return self._inner.trace(prompts, token_ids, plain)
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
         return self._inner.pass_alone(prompt_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,25 @@ def test_modes() -> None:
     assert modes("compile,graphs") == ("graphs", "compile")
     with pytest.raises(ValueError, match="it takes some of graphs, eager, compile"):
         modes("graphs,lazy")
+
+
+def test_prompts_of_files(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("one é\n\ntwo\n", encoding="utf-8")
+    assert workloads(f"batch=2,prompts-file={file}") == ({"batch_size": 2, "prompt": ("one é", "two")},)
+    assert workloads(f"prompt-file={file}") == ({"prompt": "one é\n\ntwo"},)
+    file.write_text("one\n")
+    assert workloads(f"prompts-file={file}") == ({"prompt": "one"},)
+    for content, words in (
+        (b"", "has 0 characters, and prompts take 1 to 20000"),
+        (b"\xff\xfe", "byte 1 is no UTF-8: save it as UTF-8"),
+        (b"a" * 20_001, "has 20001 characters"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"prompts.txt: {words}"):
+            workloads(f"prompt-file={file}")
+    with pytest.raises(UserError, match="too much to read"):
+        file.write_bytes(b"a" * 100_000)
+        workloads(f"prompt-file={file}")
+    with pytest.raises(ValueError, match="there is no such file"):
+        workloads(f"prompt-file={tmp_path}")

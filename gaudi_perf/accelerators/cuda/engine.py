@@ -110,12 +110,12 @@ class CudaEngine(TorchEngine):
     def stack(self) -> Stack:
         return cuda_stack()
 
-    def generate(self, prompt_ids: list[int], on_token: Callable[[], None] | None = None) -> list[int]:
+    def generate(self, prompts: list[list[int]], on_token: Callable[[], None] | None = None) -> list[list[int]]:
         """Generate, timed by both clocks; the tokens are the only thing that the host waits for."""
         variant, generation = self._prepared()
         with self._clocks.timed() as enqueued:
-            ids, mask = self._batch(prompt_ids, variant)
-            output = generation(ids, on_token, mask)[0]
+            ids, mask = self._batch(prompts, variant)
+            output = generation(ids, on_token, mask)
             enqueued()
             return list(output.cpu().tolist())
 
@@ -129,6 +129,15 @@ class CudaEngine(TorchEngine):
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
         quantize(self._model, lambda: self.passes(sequences), scaled_product)
+
+    def _batch(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
+        ids, mask = super()._batch(prompts, variant)
+        if mask is not None and self._alibi is not None:
+            raise UserError(
+                "on a GPU, captured graphs of BLOOM know no padding: give prompts of as many tokens as the workload "
+                "says, or take eager or compile"
+            )
+        return ids, mask
 
     def synchronize(self) -> None:
         torch.cuda.synchronize()

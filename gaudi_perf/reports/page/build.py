@@ -125,8 +125,8 @@ class PageBuilder:
                 ("Weights", first.case.weights + ("" if first.case.scale == "full" else ", stand-in shapes")),
                 ("Host", first.host.host_class),
             ]
-            if workload.prompt.startswith("dataset "):
-                found.append(("Prompts", workload.prompt))
+            if workload.of_dataset:
+                found.append(("Prompts", workload.prompts[0]))
         found += [
             ("Smallest detectable slowdown", smallest_visible(session).partition(": ")[2]),
             ("Night-to-night variation", learned_noise(session).partition(": ")[2]),

@@ -51,46 +51,58 @@ class OutputChecker:
     """Checks the runs of a session against each other."""
 
     def __init__(self) -> None:
-        self._references: dict[tuple[object, ...], tuple[str, TokenTrace]] = {}  # a case, and its trace
+        self._references: dict[tuple[object, ...], tuple[str, list[TokenTrace]]] = {}  # a case, and its traces
 
-    def check(self, group: WorkerGroup, case: Case, token_ids: list[int]) -> Checked:
-        """Check the tokens that the prepared variant of a group has generated."""
-        done = _ask(group, token_ids, plain=False)
+    def check(self, group: WorkerGroup, case: Case, rows: list[list[int]], prompts: int = 1) -> Checked:
+        """Check the tokens of every row that the prepared variant of a group has generated.
+
+        Rows take ``prompts`` in turn: the first of each prompt are led along their tokens, the others must have the
+        same tokens, or part from them where rounding may.
+        """
+        first = rows[:prompts]
+        done = _ask(group, first, plain=False)
         if done.problem:
             return Checked(problems=[f"{WRONG}: {done.problem}"])
-        if done.trace is None:
+        if not done.traces:
             return Checked()
-        plain = _ask(group, token_ids, plain=True)
-        if plain.problem or plain.trace is None:
+        plain = _ask(group, first, plain=True)
+        if plain.problem or not plain.traces:
             return Checked(problems=[f"{WRONG}: in one pass over the same tokens, {plain.problem or 'nothing'}"])
-        found, dtype = Checked(replace(done.trace, sample=[])), case.workload.dtype
-        built = group.spec.built
-        again = [ids[0] for ids in done.trace.likeliest]  # what the traced generation would have taken
-        found.add("its own rounds", compare_tokens(done.trace, again, token_ids, dtype, built))
-        found.add("one pass over the same tokens", compare_traces(done.trace, plain.trace, dtype, built))
-        self._check_against_reference(group, case, done.trace, built, found)
+        found, dtype, built = Checked(replace(done.traces[0], sample=[])), case.workload.dtype, group.spec.built
+        for row, (ours, theirs, tokens) in enumerate(zip(done.traces, plain.traces, first, strict=True)):
+            again = [ids[0] for ids in ours.likeliest]  # what the traced generation would have taken
+            where = _of_row(row, len(rows))
+            found.add(f"its own rounds{where}", compare_tokens(ours, again, tokens, dtype, built))
+            found.add(f"one pass over the same tokens{where}", compare_traces(ours, theirs, dtype, built))
+        for row in range(prompts, len(rows)):
+            of = row % prompts
+            agreement = compare_tokens(done.traces[of], first[of], rows[row], dtype, built)
+            found.add(f"row {of + 1}, whose prompt is the same{_of_row(row, len(rows))}", agreement)
+        self._check_against_reference(group, case, done.traces, built, found)
         _check_fp8(group, found)
         return found
 
     def _check_against_reference(
-        self, group: WorkerGroup, case: Case, trace: TokenTrace, built: Architecture, found: Checked
+        self, group: WorkerGroup, case: Case, traces: list[TokenTrace], built: Architecture, found: Checked
     ) -> None:
         key = (case.configuration.model, case.scale, case.weights, case.architecture, case.workload)
         if key not in self._references:
             if not found.problems:
-                self._references[key] = case.id, trace
+                self._references[key] = case.id, traces
             return
-        case_id, reference = self._references[key]
-        done = protocol.Traced(trace=trace)
-        if trace.token_ids != reference.token_ids:
-            done = _ask(group, reference.token_ids, plain=False)
-        if done.trace is None:
+        case_id, references = self._references[key]
+        along = [reference.token_ids for reference in references]
+        done = protocol.Traced(traces=traces)
+        if [trace.token_ids for trace in traces] != along:
+            done = _ask(group, along, plain=False)
+        if not done.traces:
             return found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
-        agreement = compare_traces(done.trace, reference, case.workload.dtype, built)
-        if not found.problems and agreement.kind == "wrong" and case_id != case.id:
-            agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
-            found.contradicts.append(case_id)
-        found.add(case_id, agreement)
+        for row, (trace, reference) in enumerate(zip(done.traces, references, strict=True)):
+            agreement = compare_traces(trace, reference, case.workload.dtype, built)
+            if not found.problems and agreement.kind == "wrong" and case_id != case.id:
+                agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
+                found.contradicts.append(case_id)
+            found.add(f"{case_id}{_of_row(row, case.workload.batch_size)}", agreement)
 
 
 def _check_fp8(group: WorkerGroup, found: Checked) -> None:
@@ -98,15 +110,19 @@ def _check_fp8(group: WorkerGroup, found: Checked) -> None:
     wide = group.loaded.unquantized
     if wide is None:
         return
-    request = protocol.Trace(token_ids=wide.trace.token_ids, plain=True, prompt_ids=wide.prompt_ids)
+    request = protocol.Trace(token_ids=[wide.trace.token_ids], plain=True, prompts=[wide.prompt_ids])
     done = group.ask(request, protocol.Traced, phase="check of the outputs")
-    if done.trace is None:
+    if not done.traces:
         return found.add("the model in bfloat16", Agreement("wrong", done.problem or "no logits"))
-    agreement = judge_fp8(fp8_distance(done.trace, wide.trace), wide.layer, wide.error)
+    agreement = judge_fp8(fp8_distance(done.traces[0], wide.trace), wide.layer, wide.error)
     if agreement.kind == "wrong":
         return found.add("the model in bfloat16", agreement)
     found.notes.append(f"{FROM_BFLOAT16}{agreement.sentence}")
 
 
-def _ask(group: WorkerGroup, token_ids: list[int], plain: bool) -> protocol.Traced:
-    return group.ask(protocol.Trace(token_ids=token_ids, plain=plain), protocol.Traced, phase="check of the outputs")
+def _of_row(row: int, rows: int) -> str:
+    return f" in row {row + 1}" if rows > 1 else ""
+
+
+def _ask(group: WorkerGroup, rows: list[list[int]], plain: bool) -> protocol.Traced:
+    return group.ask(protocol.Trace(token_ids=rows, plain=plain), protocol.Traced, phase="check of the outputs")

@@ -78,6 +78,8 @@ def _of_family(configuration: Configuration, built: Architecture, accelerator: A
 def _of_search(case: Case, built: Architecture, accelerator: Accelerator) -> str:
     """Why a search that is not greedy cannot be done so."""
     search, configuration = case.workload.search, case.configuration
+    if search and accelerator.no_search:
+        return accelerator.no_search
     if search and configuration.static and accelerator.transformers_steps:
         return f"{search} is transformers' own generate, without graphs: take eager"
     if case.workload.top_k and not configuration.kv_cache:

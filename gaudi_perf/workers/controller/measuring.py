@@ -184,7 +184,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
                 request = protocol.PassesAlone(count=_PASSES_ALONE)
                 alone = group.ask(request, protocol.PassesAloneDone, phase="ranks by themselves").rank_passes_s
         with _timed(phases, "check of the outputs"):
-            checked = self._checker.check(group, case, rounds.token_ids)
+            checked = self._checker.check(group, case, rounds.all_rows, rounds.prompts)
         earlier_cases = list(self._measured)
         self._measured.append(case.id)
         return Measurement(
@@ -312,7 +312,7 @@ def joined(batches: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     probes = [probe for done in batches for probe in done.probes_s or []]
     peaks = [done.peak_memory_bytes for done in batches if done.peak_memory_bytes is not None]
     problems = [problem for done in batches for problem in done.problems]
-    same_tokens = all(done.same_tokens and done.token_ids == last.token_ids for done in batches)
+    same_tokens = all(done.same_tokens and done.all_rows == last.all_rows for done in batches)
     if not same_tokens:
         problems.append("the rounds did not give the same tokens")
     of_ranks = zip(*(done.rank_latencies_s or [] for done in batches), strict=True)

@@ -47,15 +47,12 @@ def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
     for index, done in enumerate(ranks):
         if done.problem:
             return protocol.Traced(problem=f"rank {index}: {done.problem}")
-        ours, theirs = ranks[0].trace, done.trace
-        if ours is None or theirs is None:
-            continue
-        for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
-            apart = max(abs(left - right) for left, right in zip(mine, other, strict=True))
-            if apart > _RANKS_APART * ours.spread[step]:
-                return protocol.Traced(
-                    problem=f"at step {step + 1} the logits of rank {index} are {apart:.3g} away from those of rank 0"
-                )
+        for ours, theirs in zip(ranks[0].traces, done.traces, strict=False):
+            for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
+                apart = max(abs(left - right) for left, right in zip(mine, other, strict=True))
+                if apart > _RANKS_APART * ours.spread[step]:
+                    where = f"at step {step + 1} the logits of rank {index}"
+                    return protocol.Traced(problem=f"{where} are {apart:.3g} away from those of rank 0")
     return ranks[0]
 
 
@@ -64,7 +61,7 @@ def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     for index, done in enumerate(ranks):
         more = [problem for problem in done.problems if not any(problem in other for other in problems)]
         problems += [f"rank {index}: {problem}" for problem in more]
-    others = [index for index, done in enumerate(ranks) if done.token_ids != ranks[0].token_ids]
+    others = [index for index, done in enumerate(ranks) if done.all_rows != ranks[0].all_rows]
     problems += [f"rank {index} gave other tokens than rank 0" for index in others]
     peaks = [done.peak_memory_bytes for done in ranks if done.peak_memory_bytes is not None]
     probes = [done.probes_s for done in ranks if done.probes_s is not None]

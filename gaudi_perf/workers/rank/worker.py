@@ -23,7 +23,7 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import NotNumbersError, UserError
-from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS
+from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, fixed_counts
 from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
 
@@ -53,8 +53,8 @@ class Worker:
         self._prepared_engine = engine
         self._fetch = fetch
         self.engine: Engine | None = None
-        self.prompt_ids: list[int] = []
-        self._prompt_taken = PROMPT, PROMPT_TOKENS
+        self.prompts: list[list[int]] = []
+        self._prompt_taken: tuple[object, ...] = ()
         self._group: protocol.GroupSpec | None = None
         self._prompts: PromptSource | None = None
         self._probe = HostProbe()
@@ -113,7 +113,7 @@ class Worker:
         group = self._group = self._fetch(group, progress)
         engine.load(group, progress)
         prompt = engine.prompt()
-        self.prompt_ids = prompt.ids
+        self.prompts, self._prompt_taken = [prompt.ids], (PROMPT, PROMPT_TOKENS)
         return protocol.Loaded(
             device=engine.device(),
             stack=engine.stack(),
@@ -125,15 +125,22 @@ class Worker:
 
     def _take_prompt(self, engine: Engine, variant: protocol.Variant) -> protocol.Prepared:
         wanted = variant.prompt, variant.prompt_tokens
-        if wanted == self._prompt_taken or not variant.prompt:
+        if isinstance(variant.prompt, tuple):
+            texts, tokens = variant.prompt[: variant.batch_size], variant.prompt_tokens
+            fixed = self._group is not None and self._group.weights.kind == "dummy"
+            counts = fixed_counts(variant.prompt, tokens) if fixed else [tokens] * len(variant.prompt)
+            prompts = [engine.prompt_of(text, count) for text, count in zip(texts, counts, strict=False)]
+        elif wanted == self._prompt_taken or not variant.prompt:
             return protocol.Prepared()
-        prompt = engine.prompt() if wanted == (PROMPT, PROMPT_TOKENS) else engine.prompt_of(*wanted)
-        self.prompt_ids, self._prompt_taken = prompt.ids, wanted
-        return protocol.Prepared(tokenization_s=prompt.tokenization_s)
+        else:
+            default = wanted == (PROMPT, PROMPT_TOKENS)
+            prompts = [engine.prompt() if default else engine.prompt_of(variant.prompt, variant.prompt_tokens)]
+        self.prompts, self._prompt_taken = [prompt.ids for prompt in prompts], wanted
+        return protocol.Prepared(tokenization_s=sum(prompt.tokenization_s or 0.0 for prompt in prompts) or None)
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
         latencies: list[float] = []
-        outputs: list[list[int]] = []
+        outputs: list[list[list[int]]] = []
         # What is there stays, and the collector need not look at it again: walking the 100 000 objects of torch before
         # each request empties the processor's caches, and makes the round after it several percent slower.
         gc.collect()
@@ -145,7 +152,7 @@ class Worker:
             self._align()
             engine.synchronize()
             begin = time.perf_counter_ns()
-            token_ids = engine.generate(self.prompt_ids)
+            token_ids = engine.generate(self.prompts)
             engine.synchronize()
             latencies.append(_seconds_since(begin))
             outputs.append(token_ids)
@@ -153,7 +160,9 @@ class Worker:
         return protocol.RoundsDone(
             latencies_s=latencies,
             probes_s=[(before + after) / 2 for before, after in itertools.pairwise(probes)],
-            token_ids=outputs[-1],
+            token_ids=outputs[-1][0],
+            other_rows=outputs[-1][1:],
+            prompts=len(self.prompts),
             same_tokens=all(output == outputs[-1] for output in outputs),
             peak_memory_bytes=engine.peak_memory_bytes(),
             graph_compilation=engine.graph_compilation(),
@@ -168,7 +177,7 @@ class Worker:
             self._align()
             engine.synchronize()
             begin = time.perf_counter_ns()
-            engine.generate(self.prompt_ids, on_token=_stopwatch(times))
+            engine.generate(self.prompts, on_token=_stopwatch(times))
             first.append((times[0] - begin) / 1e9)
             if len(times) > 1:
                 following.append((times[-1] - times[0]) / 1e9 / (len(times) - 1))
@@ -180,7 +189,7 @@ class Worker:
             for _ in range(count + 1):  # the first one compiles what it needs
                 engine.synchronize()
                 begin = time.perf_counter_ns()
-                if not engine.pass_alone(self.prompt_ids):
+                if not engine.pass_alone(self.prompts[0]):
                     break
                 engine.synchronize()
                 seconds.append(_seconds_since(begin))
@@ -191,8 +200,8 @@ class Worker:
 
     def _trace(self, engine: Engine, request: protocol.Trace) -> protocol.Traced:
         try:
-            prompt_ids = request.prompt_ids or self.prompt_ids
-            return protocol.Traced(trace=engine.trace(prompt_ids, request.token_ids, request.plain))
+            prompts = request.prompts or self.prompts
+            return protocol.Traced(traces=engine.trace(prompts, request.token_ids, request.plain))
         except NotNumbersError as error:
             return protocol.Traced(problem=str(error))
 
