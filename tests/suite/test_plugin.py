@@ -155,6 +155,32 @@ def test_the_project_of_the_docs_measures_its_own_cases(tmp_path: Path) -> None:
     assert again.returncode == 0 and "no baseline" not in again.stdout.splitlines()[-1], again.stdout
 
 
+def test_the_sweep_of_the_docs_shares_nothing(tmp_path: Path) -> None:
+    """Four workloads of one configuration: rows, baselines and cases of the page of their own, in a refresh, too."""
+    page = (ROOT / "docs" / "workloads.md").read_text().partition("## A sweep")[2]
+    project, html = Project(tmp_path, re.findall(r"```python\n(.*?)```", page, re.S)[0]), tmp_path / "page.html"
+    options = ("--refresh-baselines", "--runs", "2", "-p", "no:benchmark", f"--perf-html={html}")
+    done = project.scripted(*options)
+    assert done.returncode == 0 and "4 no baseline" in done.stdout.splitlines()[-1], done.stdout + done.stderr
+    ids = {f"gpt2-1x-eager-kvcache{batch}-p{prompt}-n4" for batch in ("", "-b4") for prompt in (8, 32)}
+    assert {report.case.id for report in project.session.cases} == ids
+    assert {one for one in re.findall(r'<tr role="row" id="([^"]+)"', html.read_text())} == ids
+    store = BaselineStore(tmp_path / "baselines")
+
+    def levels() -> dict[str, list[str]]:
+        return {
+            entry.case.id: [run.run_id for run in entry.runs]
+            for place in store.list()
+            for entry in store.load(place).cases
+        }
+
+    first = levels()
+    assert set(first) == ids and len({run for runs in first.values() for run in runs}) == 8
+    again = project.scripted(*options, "-k", "b4-p32")
+    assert again.returncode == 0, again.stdout
+    assert {case for case, runs in levels().items() if runs != first[case]} == {"gpt2-1x-eager-kvcache-b4-p32-n4"}
+
+
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
