@@ -45,7 +45,7 @@ def checked(driver: Driver, loaded: protocol.Loaded, spec: GroupSpec, token_ids:
         configuration=configuration(), accelerator="cpu", workload=Workload(dtype="fp8", new_tokens=12), scale="standin"
     )
     group: Any = SimpleNamespace(loaded=loaded, spec=spec, ask=lambda request, *_, **__: driver.ask(request))
-    return OutputChecker().check(group, case, token_ids)
+    return OutputChecker().check(group, case, [token_ids])
 
 
 def test_the_cpus_reference_generates_and_says_how_far_it_is_from_bfloat16(fp8: GroupSpec) -> None:

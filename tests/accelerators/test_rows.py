@@ -28,7 +28,8 @@ class Group:
     def __init__(self, spec: GroupSpec) -> None:
         self.spec = spec
         self.worker = Worker(lambda reply: None)
-        assert isinstance(self.worker.answer(protocol.Load(group=spec)), protocol.Loaded)
+        self.loaded = self.worker.answer(protocol.Load(group=spec))
+        assert isinstance(self.loaded, protocol.Loaded)
 
     def ask(self, request: Any, kind: Any, phase: str) -> Any:
         reply = self.worker.answer(request)
