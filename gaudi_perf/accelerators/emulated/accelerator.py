@@ -37,7 +37,7 @@ class EmulatedGaudi(HpuAccelerator):
     emulated = True
     _faults: Path | None = None
 
-    # Seen with 1.19 and 1.21: "found at least two devices, hpu:0 and cpu", and an index of one past the mask's end.
+    # Seen with 1.21: "found at least two devices, hpu:0 and cpu", and an index of one past the mask's end.
     no_search = "optimum-habana's own beam and contrastive search do not run on an emulated Gaudi"
 
     def find(self) -> Found:
