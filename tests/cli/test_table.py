@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_measured_levels_and_the_fastest_configuration(invoke: Invoke, here: Pat
     everything = invoke("table", "--all").output
     assert "0.50x" in _cells(everything, "BLOOMZ-7B", "a100-80gb", "eager")
     golden("table/measured.txt", invoke.transcript)
+
+
+def test_fp8_beside_bfloat16(invoke: Invoke, here: Path) -> None:
+    """Rows and baselines of their own; the speed-up by FP8 is that of the same device and stack."""
+    runs = [*make_runs(1.0), *make_runs(0.625, dtype="fp8"), *make_runs(1.5, device="a100-80gb")]
+    apply(plan_refresh(BaselineStore(here / "baselines"), runs))
+    rows = json.loads(invoke("table", "--json").output)["rows"]
+    found = {(row["device"], row["dtype"]): (row["latency_s"], row["fp8_speed_up"]) for row in rows}
+    assert found == {
+        ("gaudi2", "bfloat16"): (1.0, None),
+        ("gaudi2", "fp8"): (0.625, pytest.approx(1.6)),
+        ("a100-80gb", "bfloat16"): (1.5, None),
+    }
+    assert {"0.625", "1.60x", "2.40x"} <= set(_cells(invoke("table").output, "BLOOMZ-7B", "fp8"))
 
 
 def test_mistakes(invoke: Invoke, here: Path, golden: Golden) -> None:

@@ -80,6 +80,13 @@ def test_bloomz7b_on_an_h100() -> None:
     assert limit.bandwidth == PUBLISHED["h100-80gb"]
 
 
+def test_a_weight_in_fp8_is_a_byte() -> None:
+    """A key and a value of eight numbers in both layers are two bytes each, and one with an FP8 KV cache."""
+    assert step_bytes(SMALL, "fp8", new=1) == SMALL_PARAMETERS + 8
+    kept = [step_bytes(SMALL, kind, new=1, cached=3) - step_bytes(SMALL, kind, new=1) for kind in ("fp8", "fp8kv")]
+    assert kept == [3 * 2 * 8 * 2 * 2, 3 * 2 * 8 * 2]
+
+
 def test_what_was_measured_goes_before_what_was_published() -> None:
     measured = roofline(case(), BLOOMZ_7B, device(), 1e12)
     published = roofline(case(), BLOOMZ_7B, device())
