@@ -90,6 +90,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.symlink(PROJECT / name, place / name)
     stacks = [f'[[stack]]\nname = "synapse-1.{minor}"\npython = "{sys.executable}"\n' for minor in (22, 23)]
     (place / "stacks.toml").write_text("\n".join(stacks))
+    (place / "one.txt").write_text("One prompt.")
+    (place / "several.txt").write_text("A prompt.\nAnother.\n")
     return place
 
 
