@@ -136,6 +136,7 @@ def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSp
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_what_is_compiled_is_captured(
     gpu: GroupSpec, monkeypatch: pytest.MonkeyPatch, without_kernels: Callable[[], None]
 ) -> None:

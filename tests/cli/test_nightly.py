@@ -238,6 +238,7 @@ def _filled(text: str, context: dict[str, Any]) -> str:
     return re.sub(r"\$\{\{ ([a-z_.-]+) \}\}", value, text)
 
 
+@pytest.mark.slow
 def test_nights(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
 
@@ -287,6 +288,7 @@ def test_nights(tmp_path: Path) -> None:
     assert "https://a.github.io/b/sessions/20261209T" in (tmp_path / "pages/feed.xml").read_text()
 
 
+@pytest.mark.slow
 def test_one_pull_request(tmp_path: Path) -> None:
     """It is updated from night to night, and closed when nothing is left of it."""
     nights = Nights(tmp_path)

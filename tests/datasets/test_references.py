@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.datasets.weights import small_weights
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,7 @@ def test_without_weights_it_is_skipped_with_the_reason() -> None:
     assert done.returncode == 0 and "needs the weights of bigscience/bloomz" in done.stdout
 
 
+@pytest.mark.slow
 def test_completions_are_the_references_as_far_as_rounding_allows(tmp_path: Path) -> None:
     weights = small_weights(tmp_path / "weights", prompt_tokens=7)
     right, near = near_tie(weights)

@@ -208,8 +208,18 @@ READERS = {
 }
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the history imports reserves memory once: pyarrow up to a GiB of addresses."""
+    reader = READERS["history"]
+    file = tmp_path_factory.mktemp("first") / reader.name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(reader.seeds[0])
+    reader.read(file)
+
+
 @pytest.fixture
-def bounded() -> Iterator[None]:
+def bounded(imported: None) -> Iterator[None]:
     """Within 1 GiB more than there is, and 2 s of this process for a file."""
 
     def ended(signum: int, frame: FrameType | None) -> None:

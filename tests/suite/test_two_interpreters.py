@@ -45,6 +45,7 @@ def scripted(name: str, python: str | Path = sys.executable, **variables: str) -
     return entry(name, f'python = "{python}"', **environment)
 
 
+@pytest.mark.slow
 def test_two_environments_are_distinguished_in_documents(suite: Suite, tmp_path: Path) -> None:
     metadata = tmp_path / "packages" / "transformers-99.1.0.dist-info"
     metadata.mkdir(parents=True)
