@@ -53,10 +53,15 @@ class Relay:
     """
 
     def __init__(self, to: int) -> None:
-        self._to, self.left = to, sys.maxsize
+        self._to, self.left, self._lock = to, sys.maxsize, threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def break_after(self, count: int) -> None:
+        """Let so many bytes more through."""
+        with self._lock:  # what passes at this moment counts down, too
+            self.left = count
 
     def end(self) -> None:
         self._listening.close()
@@ -77,7 +82,8 @@ class Relay:
     def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
         try:
             while self.left > 0 and (some := source.recv(min(self.left, 4096))):
-                self.left -= len(some)
+                with self._lock:
+                    self.left -= len(some)
                 to.sendall(some)
         except OSError:
             pass
@@ -209,16 +215,16 @@ def test_a_connection_breaks_in_the_middle_of_a_run(fleet: Fleet, server: Server
     """Nobody ever sees a part of a run: it is sent, or fetched, the next time."""
     run = make_run(session="long", token_ids=[12345] * 60_000)  # 400 kB
     store = ResultsStore(fleet.open("a"))
-    server.relay.left = 200_000
+    server.relay.break_after(200_000)
     path = store.write_run(run)
-    server.relay.left = sys.maxsize
+    server.relay.break_after(sys.maxsize)
     assert read_history(fleet.open("b")).runs == (), "it breaks on the way there"
     fleet.open("a")
-    server.relay.left = 200_000
+    server.relay.break_after(200_000)
     with pytest.raises(UserError, match="cannot be reached, or breaks off"):
         fleet.open("b")
-    assert server.relay.left == 0 and not list((tmp := fleet.folder / "b").rglob("run-*")), "and on the way back"
-    server.relay.left = sys.maxsize
+    assert server.relay.left <= 0 and not list((tmp := fleet.folder / "b").rglob("run-*")), "and on the way back"
+    server.relay.break_after(sys.maxsize)
     copy = fleet.open("b")
     assert (copy / path.relative_to(fleet.open("a"))).read_bytes() == path.read_bytes()
     assert not list(tmp.rglob(".fetched-*"))
