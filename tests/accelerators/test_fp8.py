@@ -17,7 +17,7 @@ from gaudi_perf.accelerators.cpu.engine import CpuEngine
 from gaudi_perf.accelerators.cuda import accelerator as cuda
 from gaudi_perf.accelerators.emulated.accelerator import EmulatedGaudi, EmulatedGaudi2
 from gaudi_perf.accelerators.hpu import accelerator as hpu
-from gaudi_perf.accelerators.hpu.fp8 import CONFIG_VARIABLE, settings_for
+from gaudi_perf.accelerators.hpu.fp8 import CONFIG_VARIABLE, Quantizer, settings_for
 from gaudi_perf.generation import float8
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.configuration import Case, Configuration
@@ -141,6 +141,30 @@ def test_what_cannot_be_measured_in_fp8_is_one_sentence(monkeypatch: pytest.Monk
     assert "mixtures of experts" in EmulatedGaudi2().why_no_fp8(configuration(), mixtral, "fp8")
     monkeypatch.setattr(hpu, "installed", lambda _: "")
     assert 'pip install -e ".[fp8]"' in EmulatedGaudi2().why_no_fp8(configuration(), BLOOM, "fp8")
+
+
+def test_a_measurement_that_others_can_write_is_not_read(
+    fp8: GroupSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """neural-compressor-pt reads it as a pickle."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    quantizer = Quantizer(fp8, {}, 0)
+
+    def measured() -> bool:
+        return quantizer.measured
+
+    assert not measured()
+    quantizer._cached.mkdir(mode=0o700, parents=True)
+    (quantizer._cached / "measured.json").write_text("{}")
+    quantizer._cached.parent.chmod(0o700)
+    assert measured()
+    for directory in (quantizer._cached, quantizer._cached.parent):
+        directory.chmod(0o770)
+        assert not measured()
+        directory.chmod(0o700)
+    moved = quantizer._cached.rename(tmp_path / "elsewhere")
+    quantizer._cached.symlink_to(moved)
+    assert not measured()
 
 
 def test_settings_are_the_suites_unless_the_user_names_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

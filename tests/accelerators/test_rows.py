@@ -17,6 +17,7 @@ from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.checking import Checked, OutputChecker
+from gaudi_perf.workers.controller.group import variant_of
 from gaudi_perf.workers.rank.worker import Worker
 
 THREE = ("one two three four five six seven eight", "one two three", "seven eight nine ten")
@@ -37,16 +38,7 @@ class Group:
         return reply
 
     def checked(self, case: Case, rows: list[list[int]] | None = None) -> tuple[protocol.RoundsDone, Checked]:
-        workload, configuration = case.workload, case.configuration
-        variant = protocol.Variant(
-            graphs=configuration.graphs,
-            kv_cache=configuration.kv_cache,
-            new_tokens=workload.new_tokens,
-            batch_size=workload.batch_size,
-            prompt_tokens=workload.prompt_tokens,
-            prompt=workload.prompt,
-        )
-        self.ask(protocol.Prepare(variant=variant), protocol.Prepared, "prepare")
+        self.ask(protocol.Prepare(variant=variant_of(case)), protocol.Prepared, "prepare")
         done = self.ask(protocol.Rounds(count=2), protocol.RoundsDone, "rounds")
         return done, OutputChecker().check(self, case, rows or done.all_rows, done.prompts)  # type: ignore[arg-type]
 

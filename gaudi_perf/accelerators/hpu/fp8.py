@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -77,8 +78,8 @@ class Quantizer:
 
     @property
     def measured(self) -> bool:
-        """Whether there is a measurement of this model with this software."""
-        return any(self._cached.glob(f"{_NAME}*"))
+        """Whether there is a measurement of this model with this software, which nobody else can have written."""
+        return _own(self._cached.parent) and _own(self._cached) and any(self._cached.glob(f"{_NAME}*"))
 
     def quantize(
         self, model: Any, calibrate: Callable[[], None], measure: bool, made: Callable[[], Any] | None = None
@@ -110,7 +111,9 @@ class Quantizer:
                 return convert(model, FP8Config(mode="QUANTIZE", dump_stats_path=path, **self.settings))
             except (ValueError, TypeError, KeyError, AssertionError) as error:
                 reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
-                raise UserError(f"{LIBRARY} cannot quantize this model ({reason}): mend {CONFIG_VARIABLE}") from error
+                raise UserError(
+                    f"{LIBRARY} cannot quantize this model ({reason}): try other settings by {CONFIG_VARIABLE}"
+                ) from error
 
     def _keep(self, work: Path) -> None:
         """Keep a measurement, all of it or nothing; a cache that cannot be written is none."""
@@ -118,10 +121,18 @@ class Quantizer:
             self._cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._cached.parent) as made:
                 whole = Path(made, "whole")
-                whole.mkdir()
+                whole.mkdir(mode=0o700)
                 for file in work.glob(f"{_NAME}*"):
                     shutil.copy2(file, whole)
                 whole.rename(self._cached)
+
+
+def _own(directory: Path) -> bool:
+    """Whether it is a directory of this user, that no other can write to."""
+    with suppress(OSError):
+        found = directory.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return False
 
 
 REMEDY = 'pip install -e ".[fp8]" (Python 3.11), or run in the vendor\'s container'

@@ -48,6 +48,23 @@ class Patience:
         return self._left
 
 
+def variant_of(case: Case) -> protocol.Variant:
+    """How a case generates; a dataset's prompts come with each request."""
+    workload, configuration = case.workload, case.configuration
+    return protocol.Variant(
+        graphs=configuration.graphs,
+        compiled=configuration.compiled,
+        num_beams=workload.num_beams,
+        penalty_alpha=workload.penalty_alpha,
+        top_k=workload.top_k,
+        kv_cache=configuration.kv_cache,
+        new_tokens=workload.new_tokens,
+        batch_size=workload.batch_size,
+        prompt_tokens=workload.prompt_tokens,
+        prompt="" if workload.of_dataset else workload.prompt,
+    )
+
+
 @dataclass(eq=False, repr=False)
 class WorkerGroup:
     """The processes that hold a model, and the connection to the one that leads.
@@ -163,20 +180,7 @@ class WorkerGroup:
 
     def prepare(self, case: Case) -> None:
         """Have the model generate as a case does from now on."""
-        workload, configuration = case.workload, case.configuration
-        variant = protocol.Variant(
-            graphs=configuration.graphs,
-            compiled=configuration.compiled,
-            num_beams=workload.num_beams,
-            penalty_alpha=workload.penalty_alpha,
-            top_k=workload.top_k,
-            kv_cache=configuration.kv_cache,
-            new_tokens=workload.new_tokens,
-            batch_size=workload.batch_size,
-            prompt_tokens=workload.prompt_tokens,
-            prompt="" if workload.of_dataset else workload.prompt,
-        )
-        prepared = self.ask(protocol.Prepare(variant=variant), protocol.Prepared, phase="prepare")
+        prepared = self.ask(protocol.Prepare(variant=variant_of(case)), protocol.Prepared, phase="prepare")
         self.tokenization_s = prepared.tokenization_s or self.loaded.tokenization_s
 
     def pids(self) -> frozenset[int]:

@@ -47,7 +47,9 @@ def _traced(ranks: Sequence[protocol.Traced]) -> protocol.Traced:
     for index, done in enumerate(ranks):
         if done.problem:
             return protocol.Traced(problem=f"rank {index}: {done.problem}")
-        for ours, theirs in zip(ranks[0].traces, done.traces, strict=False):
+        if done.traces and len(done.traces) != len(ranks[0].traces):
+            return protocol.Traced(problem=f"rank {index} has logits of another number of prompts than rank 0")
+        for ours, theirs in zip(ranks[0].traces, done.traces, strict=False):  # a rank may have none
             for step, (mine, other) in enumerate(zip(ours.sample, theirs.sample, strict=True)):
                 apart = max(abs(left - right) for left, right in zip(mine, other, strict=True))
                 if apart > _RANKS_APART * ours.spread[step]:
