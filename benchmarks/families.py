@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # where the emulated Gaudi i
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Accelerator
-from gaudi_perf.vocabulary.architectures import Architecture, families, standin_of
+from gaudi_perf.vocabulary.architectures import Architecture, standin_of
 from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.families import families
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.matrix import configurations, why_not

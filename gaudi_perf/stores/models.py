@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.stores.files import read_bytes
-from gaudi_perf.vocabulary.architectures import LARGEST_CONFIG
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.families import LARGEST_CONFIG
 from gaudi_perf.vocabulary.models import Model, ModelEntry, decode_catalogue, shipped
 
 FILE = "models.toml"

@@ -9,7 +9,8 @@ from gaudi_perf.generation.batches import padded
 from gaudi_perf.generation.dummy import config_of, dummy_model, model_without_memory
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import kind_of
-from gaudi_perf.vocabulary.architectures import families, standin_of
+from gaudi_perf.vocabulary.architectures import standin_of
+from gaudi_perf.vocabulary.families import families
 from tests.shapes import published
 
 PROMPT = torch.tensor([[365, 265, 263, 361, 357, 364, 300], [370, 270, 268, 366, 362, 369, 305]])

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from gaudi_perf.vocabulary.architectures import families
+from gaudi_perf.vocabulary.families import families
 
 ROOT = Path(__file__).parents[2]
 

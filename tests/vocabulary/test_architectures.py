@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.vocabulary.architectures import architecture_of, families, standin_of
+from gaudi_perf.vocabulary.architectures import architecture_of, standin_of
 from gaudi_perf.vocabulary.configuration import case_id_in, configuration_of
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.families import families
 from gaudi_perf.vocabulary.models import shipped
 
 LLAMA: dict[str, Any] = {

@@ -1,0 +1,170 @@
+"""Families: what is taken of a configuration, by the allow list of its ``model_type``.
+
+A configuration comes from files of others. Only known keys of known families are taken, with values in range, so that
+nothing of a file names code (``auto_map``, kernels, remote quantization) and no value takes all memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+
+from gaudi_perf.vocabulary.documents import Document
+from gaudi_perf.vocabulary.errors import UserError
+
+LARGEST_CONFIG = 1 << 20
+"""Bytes of the largest configuration file that is read; published ones have some thousand."""
+
+_NAMES = {
+    "vocabulary": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_size": "head_dim",
+    "inner": "intermediate_size",
+    "positions": "max_position_embeddings",
+    "window": "sliding_window",
+    "experts": "num_local_experts",
+    "active": "num_experts_per_tok",
+    "expert_inner": "moe_intermediate_size",
+}
+_MOST = {
+    "vocabulary": 10_000_000,
+    "width": 1_000_000,
+    "layers": 1_000,
+    "heads": 10_000,
+    "kv_heads": 10_000,
+    "head_size": 10_000,
+    "inner": 10_000_000,
+    "positions": 1 << 31,
+    "window": 1 << 31,
+    "experts": 10_000,
+    "active": 10_000,
+    "expert_inner": 10_000_000,
+}
+"""The largest sizes that are taken, ten times and more beyond what is published."""
+_REQUIRED = ("vocabulary", "width", "layers")
+_KERNELS = ("_attn_implementation", "_attn_implementation_internal")
+_NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code", *_KERNELS)
+_DTYPES = ("bfloat16", "float16", "float32", "auto", None)
+_MOST_ITEMS, _MOST_TEXT, _MOST_DEPTH = 2_000, 64, 4
+_LARGEST_NUMBER = 1e15
+
+
+class Family(Document, frozen=True):
+    """How models of a ``model_type`` are built; families.toml says what the fields mean."""
+
+    keys: str
+    kind: Literal["attention", "latent-attention", "state-space"] = "attention"
+    aliases: dict[str, str] = {}
+    names: dict[str, str] = {}
+    positions: Literal["rotary", "learned", "sinusoidal", "alibi", "none"] = "rotary"
+    gated: bool = False
+    biases: Literal["none", "qkv", "out", "mlp", "all"] = "none"
+    norms: int = 2
+    norm_bias: bool = True
+    head_bias: bool = False
+    embedding_norm: bool = False
+    tied: bool = False
+    split: str = ""
+    no_static_cache: str = ""
+
+    def name_of(self, size: str) -> str:
+        """The key of a size, for instance ``n_embd`` of ``width``."""
+        return self.names.get(size, _NAMES[size])
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """All families by their ``model_type``."""
+    data = (files(__package__) / "families.toml").read_bytes()
+    return msgspec.toml.decode(data, type=dict[str, Family])
+
+
+def family_named(kind: object, source: str, needs_code: bool = False) -> Family:
+    """The family of a ``model_type``.
+
+    Raises:
+        UserError: this release does not know it; the sentence begins with the source.
+    """
+    if isinstance(kind, str) and kind in families():
+        return families()[kind]
+    code = ", and it names code of its checkpoint (auto_map), which is never run" if needs_code else ""
+    raise UserError(f"{source}: model_type is {_short(kind)}{code}: models can be of {', '.join(sorted(families()))}")
+
+
+def taken_of(fields: object, source: str) -> tuple[str, dict[str, Any], list[str]]:
+    """The family of a configuration, what is taken of it, and notes of what it names and is not done.
+
+    Args:
+        fields: of a config.json, or of a table in a catalogue, with ``model_type``.
+        source: what to call it in sentences.
+
+    Raises:
+        UserError: its family is not known, needs code of the checkpoint, or a value makes no sense.
+    """
+    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+        raise UserError(f"{source}: is no configuration of a model: it holds no object with model_type")
+    kind = fields.get("model_type")
+    family = family_named(kind, source, needs_code="auto_map" in fields)
+    dtype = fields.get("torch_dtype", fields.get("dtype"))
+    if dtype not in _DTYPES:
+        raise UserError(
+            f"{source}: torch_dtype is {_short(dtype)}: weights are measured in bfloat16, float16 or float32"
+        )
+    notes = [f"{source}: {key} names code, and is left out" for key in _NAMES_CODE if _names_code(key, fields.get(key))]
+    if fields.get("quantization_config") is not None:
+        notes.append(f"{source}: quantization_config is left out: dummy weights are not quantized")
+    spelled = {family.aliases.get(key, key): value for key, value in fields.items()}
+    allowed = family.keys.split()
+    taken = {key: spelled[key] for key in allowed if key in spelled}
+    for key, value in taken.items():
+        _check_value(key, value, source)
+    for size, most in _MOST.items():
+        key = family.name_of(size)
+        if key in allowed and size != "positions":
+            _check_size(key, taken.get(key), most, source, required=size in _REQUIRED)
+    return str(kind), taken, notes
+
+
+def _names_code(key: str, value: object) -> bool:
+    return value is not None and (key not in _KERNELS or (isinstance(value, str) and "/" in value))
+
+
+def _check_size(key: str, value: object, most: int, source: str, *, required: bool) -> None:
+    if value is None and not required:
+        return
+    if value is None:
+        raise UserError(f"{source}: lacks {key}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UserError(f"{source}: {key} is {_short(value)}: it takes a whole number from 1 to {most}")
+
+
+def _check_value(key: str, value: object, source: str, depth: int = 0) -> None:
+    """Refuse what no configuration has: NaN, huge numbers, paths, deep or long lists."""
+    wrong = ""
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, (int, float)):
+        wrong = "" if abs(value) <= _LARGEST_NUMBER else "a finite number"  # a comparison with NaN is false
+    elif isinstance(value, str):
+        wrong = "" if len(value) <= _MOST_TEXT and "/" not in value and "\\" not in value else "a short name"
+    elif isinstance(value, (list, dict)):
+        if depth >= _MOST_DEPTH or len(value) > _MOST_ITEMS:
+            wrong = f"at most {_MOST_ITEMS} values, {_MOST_DEPTH} deep"
+        else:
+            for item in value.values() if isinstance(value, dict) else value:
+                _check_value(key, item, source, depth + 1)
+    else:
+        wrong = "a value of JSON"
+    if wrong:
+        raise UserError(f"{source}: {key} is {_short(value)}: it takes {wrong}")
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]
