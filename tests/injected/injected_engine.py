@@ -49,12 +49,20 @@ class ScriptedEngine(Engine):
         self._spread = script.get("spread", 0.003)
         self._run = self._random.gauss(1, self._spread)
         self._variant: Variant | None = None
+        self._drifts = False
+        self._generations = 0
 
     def import_for_ranks(self) -> None:
         import torch.distributed  # noqa: F401
 
+        if os.environ.get("DS_ACCELERATOR") == "hpu":
+            import habana_frameworks.torch.distributed.hccl  # noqa: F401  (registers hccl)
+
     def load(self, group: GroupSpec, progress: Any) -> None:
         progress("scripted weights")
+        if "drift" in self._script:
+            loads = Path(self._script["count_loads"]).read_text().splitlines()
+            self._drifts = len(loads) in self._script["drift"]["loads"]
         meet()
 
     def prompt(self) -> Prompt:
@@ -78,6 +86,9 @@ class ScriptedEngine(Engine):
         duration = max([seconds[word] for word in words(self._variant) if word in seconds], default=0.030)
         slower = [entry["by"] for entry in self._script.get("slower", []) if set(entry["when"]) <= words(self._variant)]
         duration *= (1 + sum(slower)) * self._run * self._random.gauss(1, 0.003) * self._of_rank()
+        if self._drifts and set(self._script["drift"]["when"]) <= words(self._variant):
+            self._generations += 1
+            duration *= (1 + self._script["drift"]["by"]) ** self._generations
         count = self._variant.new_tokens
         take = wait if self._script.get("sleep") else SIMULATED_CLOCK.advance
         meet()

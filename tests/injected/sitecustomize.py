@@ -8,6 +8,8 @@
   slower     [{"when": ["graphs"], "by": 0.15}]: scripted generations of variants with all these words take longer
   spread     how far scripted runs lie apart, as a share (0.003 unless given)
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
+  drift      {"loads": [2, 3], "when": ["nocache"], "by": 0.05}: in workers that load as the second and third (see
+             count_loads), each scripted generation of such variants takes longer than the one before: never steady
   slow_rank  {"rank": 1, "by": 0.3}: this scripted rank takes longer, and all ranks wait for it
   outputs    [{"when": ["graphs"], "shift": 3}]: scripted tokens and logits of such variants are others, and agree with
              themselves; without it, scripted engines trace no logits
