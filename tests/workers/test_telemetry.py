@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,18 @@ def test_a_source_that_ends_in_the_middle_costs_nothing_but_the_telemetry(watch:
     sampler_process().kill()
     watch.begin()
     assert_lost(watch, {"before"})
+    watch.look()
+    watch.begin()
+    assert_lost(watch, set())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_source_that_never_answers_is_lost(
+    watch: TelemetryWatch, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    sampler_process().send_signal(how)
+    monkeypatch.setattr("gaudi_perf.workers.controller.telemetry._DEADLINE_S", 0.1)
+    monkeypatch.setattr("gaudi_perf.workers.controller.telemetry._POLITE_SECONDS", 0.1)
     watch.look()
     watch.begin()
     assert_lost(watch, set())

@@ -57,7 +57,7 @@ class TelemetryWatch:
         before, self._before = self._before, None
         after = self._ask(b"end\n") if before is not None else None
         readings = [one for one in (before, after) if one is not None]
-        if not self._answered:
+        if not self._answered and self._no_source():
             return None
         return telemetry_of(
             self._source,
@@ -77,6 +77,13 @@ class TelemetryWatch:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
                 self._process.wait(timeout=_POLITE_SECONDS)
+
+    def _no_source(self) -> bool:
+        """Whether the process ended by itself, as it does where there is no source; others are lost."""
+        try:
+            return self._process.wait(timeout=_POLITE_SECONDS) > 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def _ask(self, command: bytes) -> Readings | None:
         if self._lost:
