@@ -1,7 +1,8 @@
-"""A hundred seeded faults: signals to pytest, to workers and to ranks, at random moments of a session.
+"""A hundred seeded faults: signals to pytest, workers, ranks, agents and samplers, at random moments of a session.
 
 After each fault no process and no file may be left, ``gaudi-perf report`` must read the session, and the cause must be
-named. The engine follows a script; processes, sockets and files are real.
+named. The engine follows a script, and Open MPI is a stand-in that starts the agents of both hosts here; processes,
+sockets and files are real.
 
     python benchmarks/faults.py --faults 100 --seed 1
 """
@@ -9,6 +10,7 @@ named. The engine follows a script; processes, sockets and files are real.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -18,14 +20,18 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from gaudi_perf.workers.controller.processes import alive, marked
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gaudi_perf.stores.results import read_run
+from gaudi_perf.workers.controller.launch import AGENT, RANK, WORKER
+from gaudi_perf.workers.controller.processes import alive
 from gaudi_perf.workers.controller.workspace import remove_abandoned
+from tests.ranks.pretended_launchers import MPIRUN, put, reachable_address
 
 ROOT = Path(__file__).parents[1]
 HOW = {
@@ -35,8 +41,17 @@ HOW = {
     "interrupted": (signal.SIGINT,),
     "interrupted twice": (signal.SIGINT, signal.SIGINT),
 }
-PAUSE = 3.0  # seconds for which pytest is stopped; a worker or rank stays so
+MODULES = {WORKER: "worker", RANK: "rank", AGENT: "agent", "gaudi_perf.accelerators.sampler": "telemetry"}
+KINDS = {
+    "plain": ["--accelerator", "cpu"],
+    "telemetry": ["--accelerator", "emulated-gaudi2"],
+    "agents": ["--accelerator", "cpu", "--launcher", "openmpi"],
+}
+"""Sessions. Those with agents have two ranks on two hosts, of which the second is pretended."""
+PAUSE = 3.0  # seconds for which pytest is stopped; another process stays so
+LONGEST = 240.0  # seconds that pytest may take to end; a sampler and load are waited for 60 s, a start 30 s
 SCRIPT = {"engine": "scripted", "seconds": {"eager": 0.05}, "sleep": True}
+LOST = "telemetry was lost"
 # What the shell starts in the background ignores SIGINT, and so would what it starts.
 INTERRUPTIBLE = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
@@ -54,118 +69,146 @@ class Outcome:
     problems: list[str]
 
 
-def victims(process: psutil.Popen) -> Iterator[tuple[str, psutil.Process]]:
-    yield "pytest", psutil.Process(process.pid)
-    for child in process.children(recursive=True):
-        words = " ".join(child.cmdline())
-        for module, name in (("rank.worker", "worker"), ("rank.rank", "rank"), ("sampler", "telemetry")):
-            if f"gaudi_perf.workers.{module}" in words or f"gaudi_perf.accelerators.{module}" in words:
-                yield name, child
-
-
-def fault(number: int, chance: random.Random, place: Path) -> Outcome:
-    """Run a session, do something to one of its processes, and look at what is left."""
-    devices, how = chance.choice((1, 2)), chance.choice(list(HOW))
-    wanted = chance.choice(("pytest", "worker"))
-    place.mkdir()
-    temporary, results = place / "tmp", place / "results"
-    temporary.mkdir()
+def session(kind: str, devices: int, place: Path) -> psutil.Popen:
+    """A session of three runs, whose temporary files, results and output lie in its place."""
+    (place / "tmp").mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", "perf_tests", "-p", "no:cacheprovider", "--new-tokens", "4"]
-    command += ["-k", f"bloomz7b-{devices}x-eager-kvcache", "--devices", str(devices), "--runs", "3"]
-    command += ["--round-deadline", "5", "--results-dir", str(results), "--baselines-dir", str(place)]
+    command += ["-k", f"bloomz7b-{devices}x-eager-kvcache", "--devices", str(devices), "--runs", "3", *KINDS[kind]]
+    command += ["--start-deadline", "30", "--load-deadline", "60", "--round-deadline", "5"]
+    command += ["--results-dir", str(place / "results"), "--baselines-dir", str(place)]
+    if kind == "agents":
+        (place / "hostfile").write_text(f"{reachable_address()} slots=1\n198.51.100.2 slots=1\n")
+        command += ["--hostfile", str(place / "hostfile")]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GAUDI_PERF_")},
-        "TMPDIR": str(temporary),
+        "TMPDIR": str(place / "tmp"),
+        "COLUMNS": "300",
         "GAUDI_PERF_INJECTED": json.dumps(SCRIPT),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "injected"), str(ROOT)]),
+        "PATH": put(place, "mpirun", "ompi_info", MPIRUN),
     }
-    output = place / "output"
-    with output.open("w") as written:
-        process = psutil.Popen(
+    with (place / "output").open("w") as output:
+        return psutil.Popen(
             [sys.executable, "-c", INTERRUPTIBLE, *command],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=written,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
-        while process.poll() is None and not list(temporary.glob("gaudi-perf-*/**/socket")):
-            time.sleep(0.05)
-        time.sleep(chance.uniform(0, 6.0))
-        victim = "nobody"
+
+
+def strike(process: psutil.Popen, how: str, chance: random.Random) -> str:
+    """Send signals to a process of a session, each kind as likely as the others; which it was."""
+    found: dict[str, list[psutil.Process]] = {"pytest": [psutil.Process(process.pid)]}
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            for module in MODULES.keys() & set(child.cmdline()[:5]):
+                found.setdefault(MODULES[module], []).append(child)
+    victim = chance.choice(sorted(found))
+    target = chance.choice(found[victim])
+    for number, one in enumerate(HOW[how]):
         try:
-            found = [pair for pair in victims(process) if (pair[0] == "pytest") == (wanted == "pytest")]
-            if found:
-                victim, target = chance.choice(found)
-                for one in HOW[how]:
-                    target.send_signal(one)
-                    time.sleep(0.2)
-                if how == "stopped" and victim == "pytest":
-                    time.sleep(PAUSE)
-                    target.send_signal(signal.SIGCONT)
-        except psutil.Error:  # the session, or the worker, had ended
-            victim = "nobody"
-        begin = time.monotonic()
-        problems = []
-        try:
-            process.wait(timeout=120)
-        except psutil.TimeoutExpired:
-            problems.append("pytest did not end within 120 s")
-            process.kill()
-        seconds = time.monotonic() - begin
+            target.send_signal(one)
+        except psutil.Error:
+            return victim if number else "nobody"
+        time.sleep(0.2)
+    if how == "stopped" and victim == "pytest":
+        time.sleep(PAUSE)
+        target.send_signal(signal.SIGCONT)
+    return victim
+
+
+def left(place: Path) -> list[psutil.Process]:
+    """Living processes that were started, at whatever remove, for a session whose temporary files lie there."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if any(str(place) in value for value in process.environ().values()):
+                found.append(process)
+    return alive(found)
+
+
+def fault(number: int, chance: random.Random, place: Path) -> Outcome:
+    """Run a session, do something to one of its processes, and look at what is left."""
+    kind, how = chance.choice(list(KINDS)), chance.choice(list(HOW))
+    devices = 2 if kind == "agents" else chance.choice((1, 2))
+    process = session(kind, devices, place)
+    while process.poll() is None and not list((place / "tmp").glob("gaudi-perf-*/**/socket")):
+        time.sleep(0.05)
+    time.sleep(chance.uniform(0, 6.0))
+    victim = "nobody" if process.poll() is not None else strike(process, how, chance)
+    begin = time.monotonic()
+    problems = []
+    try:
+        process.wait(timeout=LONGEST)
+    except psutil.TimeoutExpired:
+        problems.append(f"pytest did not end within {LONGEST:.0f} s")
+        process.kill()
+    seconds = time.monotonic() - begin
     time.sleep(1.0)  # the kernel ends the children of a pytest that was killed
-    if left := alive(marked(str(temporary))):
-        problems.append(f"{len(left)} processes are left")
+    for one in left(place / "tmp"):
+        problems.append(f"left: {one}")
+        one.kill()
     if victim == "pytest" and how == "killed":
-        remove_abandoned(temporary)  # as the next session does
-    if files := [path.name for path in temporary.iterdir()]:
-        problems.append(f"left: {', '.join(files)}")
-    problems += said(output.read_text(), victim, how, process.returncode)
-    if results.exists():
-        report = [sys.executable, "-m", "gaudi_perf.cli", "report", "--results-dir", str(results)]
+        remove_abandoned(place / "tmp")  # as the next session does
+    problems += [f"left: {path.name}" for path in (place / "tmp").iterdir()]
+    output, runs = (place / "output").read_text(), list((place / "results").glob("*/run-*.json"))
+    problems += said(output, victim, how, process.returncode)
+    if kind == "telemetry" and not (victim == "pytest" and process.returncode != 0):
+        problems += lost_in_silence(output, runs, process.returncode)
+    if (place / "results").exists():
+        report = [sys.executable, "-m", "gaudi_perf.cli", "report", "--results-dir", str(place / "results")]
         read = subprocess.run(report, cwd=ROOT, capture_output=True, text=True)
-        runs = list(results.glob("*/run-*.json"))
         if "Traceback" in read.stderr or (runs and read.returncode > 1):
             problems.append(f"report: {read.stderr.strip()[-200:]}")
-    return Outcome(victim, how, devices, seconds, [f"fault {number}: {problem}" for problem in problems])
+    return Outcome(victim, how, devices, seconds, [f"fault {number}, {victim} {how}: {each}" for each in problems])
 
 
 def said(output: str, victim: str, how: str, status: int | None) -> list[str]:
     """What is wrong with what pytest printed."""
     if "Traceback" in output:
-        return [f"a traceback: {output[-300:]}"]
+        return [f"a traceback: {output[-3000:]}"]
     if victim == "nobody" or (victim == "pytest" and how == "killed"):
         return []
-    if victim == "pytest":
-        if how == "stopped":
-            return [] if status == 0 else [f"a pytest that was stopped ends with status {status}: {output[-300:]}"]
-        name = {"terminated": "SIGTERM"}.get(how, "SIGINT")
-        return (
-            [] if f"KeyboardInterrupt: {name}" in output or status == 0 else [f"{name} is not named: {output[-300:]}"]
-        )
+    if victim == "telemetry" or (victim == "pytest" and how == "stopped"):
+        return [] if status == 0 else [f"ends with status {status}: {output[-3000:]}"]
     names = {"killed": ("SIGKILL",), "stopped": ("frozen", "gave no answer"), "terminated": ("SIGTERM", "exit status")}
     wanted = names.get(how, ("SIGINT", "exit status", "KeyboardInterrupt"))
+    if victim == "pytest":
+        wanted = ("KeyboardInterrupt: SIGTERM" if how == "terminated" else "KeyboardInterrupt: SIGINT",)
+    elif victim == "agent":  # with it goes its rank, and what both would report
+        wanted = (*wanted, "nothing was heard of rank", "rank 0 closed its connection")
     if status == 0 or any(word in output for word in wanted):
         return []
-    return [f"the cause is not named: {output[-300:]}"]
+    return [f"the cause is not named: {output[-3000:]}"]
+
+
+def lost_in_silence(output: str, runs: list[Path], status: int | None) -> list[str]:
+    """Runs whose telemetry does not reach to their end, where nobody says so."""
+    telemetry = [read_run(run).measurement.telemetry for run in runs]
+    cut = [one for one in telemetry if one is None or all(sample.moment != "after" for sample in one.samples)]
+    problems = [f"no word of {one}" for one in cut if one is None or LOST not in " ".join(one.notes)]
+    if cut and status == 0 and LOST not in output:
+        problems.append(f"the summary has nothing of it: {output[-3000:]}")
+    return problems
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="the number of one fault, from 0")
     arguments = parser.parse_args()
     outcomes: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     problems: list[str] = []
+    numbers = range(arguments.faults) if arguments.only is None else [arguments.only]
     with tempfile.TemporaryDirectory(prefix="gp-") as directory:
-        for number in range(arguments.faults):
+        for number in numbers:
             one = fault(number, random.Random(f"{arguments.seed} {number}"), Path(directory) / str(number))
             outcomes[one.victim, one.how].append(one)
             problems += one.problems
-            print(
-                f"\r{number + 1} of {arguments.faults}, {len(problems)} problems", end="", file=sys.stderr, flush=True
-            )
-    print(file=sys.stderr)
+            print("\n".join([f"fault {number}: {one.victim} {one.how}", *one.problems]), file=sys.stderr, flush=True)
     print("| process | signal | faults | on 2 devices | longest end, s | problems |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for (victim, how), those in sorted(outcomes.items()):
@@ -173,7 +216,6 @@ def main() -> int:
         print(
             f"| {victim} | {how} | {len(those)} | {two} | {longest:.1f} | {sum(bool(one.problems) for one in those)} |"
         )
-    print("\n".join(problems))
     return 1 if problems else 0
 
 

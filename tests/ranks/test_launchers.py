@@ -9,14 +9,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from gaudi_perf.vocabulary.errors import UserError
@@ -24,41 +21,12 @@ from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Host, Hosts
 from gaudi_perf.workers.controller.launch import AGENT, RANK
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
+from tests.ranks.pretended_launchers import MPIRUN, SRUN, put, reachable_address
 from tests.ranks.test_faults import GONE_WITHIN, QUICK, gone_after
-
-SRUN = """
-words = sys.argv[1:]
-options = [words.pop(0) for _ in list(words) if words[0].startswith("-") or words[0].isdigit()]
-assert words[:2] == [sys.executable, "-u"] and os.path.isfile(words[2]), "srun runs programs, python runs files"
-assert f"--nodelist={OWN},198.51.100.2" in options and "--ntasks-per-node=1" in options
-(exports,) = [option for option in options if option.startswith("--export=ALL,")]
-added = dict(each.split("=", 1) for each in exports.removeprefix("--export=ALL,").split(","))
-names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
-"""
-MPIRUN = """
-words = sys.argv[1:]
-at = words.index(sys.executable)
-options, words = words[:at], words[at:]
-assert words[1:3] == ["-u", "-m"]
-added = dict(options[i + 1].split("=", 1) for i, option in enumerate(options) if option == "-x")
-names = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")
-"""
-RUN = """
-started = []
-for rank in range(2):  # each as if it were alone on its host
-    place = dict(zip(names, (str(rank), "2", "0", "1")))
-    started.append(subprocess.Popen(words, env={**{"PATH": os.environ["PATH"]}, **added, **place}))
-sys.exit(max(process.wait() for process in started))
-"""
 
 
 def own_address() -> str:
-    """An address of this machine at which others could reach it."""
-    found = [each.address for some in psutil.net_if_addrs().values() for each in some if each.family == socket.AF_INET]
-    for address in found:
-        if not address.startswith("127."):
-            return address
-    pytest.skip("this machine has no address but the loopback's")
+    return reachable_address() or pytest.skip("this machine has no address but the loopback's")
 
 
 def two_hosts(launcher: str) -> Hosts:
@@ -69,14 +37,10 @@ def two_hosts(launcher: str) -> Hosts:
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts programs on PATH."""
 
-    def put(program: str, asked_for: str, text: str) -> None:
-        begin = f"#!{sys.executable}\nimport os, subprocess, sys\nOWN = {own_address()!r}\n"
-        for name, body in ((program, text + RUN), (asked_for, "")):
-            (tmp_path / name).write_text(begin + body)
-            (tmp_path / name).chmod(0o700)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    def put_on_path(program: str, asked_for: str, text: str) -> None:
+        monkeypatch.setenv("PATH", put(tmp_path, program, asked_for, text))
 
-    return put
+    return put_on_path
 
 
 @pytest.mark.parametrize(
