@@ -7,12 +7,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from gaudi_perf.stores.files import failure_sentence, write_atomic
+from gaudi_perf.stores.files import LARGEST_BYTES, failure_sentence, write_atomic
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
 from gaudi_perf.vocabulary.documents import DocumentT, encode_line
 from gaudi_perf.vocabulary.errors import UserError
@@ -27,28 +28,42 @@ class CompletionsFile:
         self.path = path
         self.done = 0
         self._file: int | None = None
+        self._made = False
 
     def __enter__(self) -> CompletionsFile:
+        """Take the file before anything starts whose completions would have no place; unless used it goes again.
+        Raises UserError if it is no regular file, in use by another process, or not writable.
+        """
+        layout_path(self.path)  # refused now, not when all is completed
+        self._made = not os.path.lexists(self.path)
+        try:
+            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+            regular = stat.S_ISREG(os.fstat(self._file).st_mode)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._close()
+            busy = isinstance(error, BlockingIOError)
+            why = "another process writes there" if busy else f"cannot be written ({error.strerror})"
+            raise UserError(f"{self.path}: {why}: name another --output") from None
+        if not regular:
+            self._close()
+            raise UserError(f"{self.path}: is no regular file, to which a later run could add: name another --output")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._made and self._file is not None and os.fstat(self._file).st_size == 0:
+            self.path.unlink(missing_ok=True)
+        self._close()
 
     def open(self, header: CompletionHeader) -> int:
-        """Open the file to go on where it stops; returns how many batches it holds.
-        Raises UserError if the file is of other completions, malformed, in use by another process, or not writable.
+        """Go on where the file stops; returns how many batches it holds.
+        Raises UserError if the file is of other completions or malformed, or cannot be written.
         """
-        layout_path(self.path)  # refused now, not when all is completed
+        assert self._file is not None
         try:
-            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             whole, self.done = self._check(header)
             os.ftruncate(self._file, whole)
-        except BlockingIOError:
-            raise UserError(f"{self.path}: another process writes there: name another --output") from None
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}): name another --output") from None
         if whole == 0:
@@ -61,6 +76,11 @@ class CompletionsFile:
             raise ValueError(f"batch {batch.batch} after batch {self.done}")
         self._write(batch)
         self.done += 1
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _write(self, document: msgspec.Struct) -> None:
         assert self._file is not None
@@ -76,8 +96,12 @@ class CompletionsFile:
         """Bytes of whole lines, and batches among them."""
         whole, lines = 0, 0
         with self.path.open("rb") as file:
-            for line in file:
+            while line := file.readline(LARGEST_BYTES):
                 if not line.endswith(b"\n"):
+                    if len(line) == LARGEST_BYTES:
+                        raise UserError(
+                            f"{self.path}, line {lines + 1}: is too long for a batch: name another --output"
+                        )
                     if lines == 0 and not encode_line(header).startswith(line):
                         raise UserError(f"{self.path}: is there, and holds no completions: name another --output")
                     break
@@ -123,8 +147,10 @@ def layout_path(path: Path) -> Path:
     if target == path:
         raise UserError(f"{path}: the completions' text gets this name: let --output end with .jsonl")
     try:
-        with target.open("rb") as file:
-            begin = file.read(len(_SEPARATOR))
+        begin = b"no text"
+        if stat.S_ISREG(target.stat().st_mode):  # reading a pipe may never end
+            with target.open("rb") as file:
+                begin = file.read(len(_SEPARATOR))
     except (FileNotFoundError, NotADirectoryError):
         return target
     except OSError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -373,19 +374,52 @@ def test_a_file_cut_at_any_byte_goes_on_where_its_whole_lines_end(tmp_path: Path
 def test_no_file_of_others_is_written_over(tmp_path: Path, output: str, there: str, sentence: str) -> None:
     """Least of all the dataset that is completed; nor one without a line's end, as if it were a torn line."""
     (tmp_path / there).write_text("a prompt of mine")
-    with CompletionsFile(tmp_path / output) as file, pytest.raises(UserError, match=sentence):
+    with pytest.raises(UserError, match=sentence), CompletionsFile(tmp_path / output) as file:
         file.open(header())
     with pytest.raises(UserError):
         write_layout(tmp_path / output)
     assert (tmp_path / there).read_text() == "a prompt of mine"
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("fifo", "fifo: is no regular file"),
+        ("null", "null: is no regular file"),
+        ("socket", r"socket: cannot be written \(No such device or address\)"),
+        ("directory", r"directory: cannot be written \(Is a directory\)"),
+        ("directory/text.jsonl", r"text\.txt: is there, and the completions' text would take its place"),
+        ("/proc/out.jsonl", r"out\.jsonl: cannot be written"),
+        ("text/out.jsonl", r"out\.jsonl: cannot be written \(.*\): name another --output"),
+    ],
+)
+def test_a_place_for_no_completions_is_refused_before_anything_starts(tmp_path: Path, name: str, sentence: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "null").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "directory" / "text.txt")
+    (tmp_path / "text").touch()
+    with pytest.raises(UserError, match=sentence), CompletionsFile(tmp_path / name):
+        pass
+    assert not list(tmp_path.glob("**/*.jsonl"))
+
+
+def test_a_file_that_is_not_used_is_not_left(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").touch()
+    for name in ("new.jsonl", "mine.jsonl"):
+        with CompletionsFile(tmp_path / name):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
 def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    with CompletionsFile(path) as file, CompletionsFile(path) as second:
+    with CompletionsFile(path) as file:
         file.open(header())
-        with pytest.raises(UserError, match="another process writes there"):
-            second.open(header())
+        with pytest.raises(UserError, match="another process writes there"), CompletionsFile(path):
+            pass
         with pytest.raises(ValueError, match="batch 2 after batch 0"):
             file.append(batch(2))
     with CompletionsFile(path) as file, pytest.raises(UserError, match="batch_size 2, not 3"):
