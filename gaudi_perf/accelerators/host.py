@@ -112,7 +112,12 @@ def failure_of(program: str, *arguments: str) -> str:
 
 def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
     """The same as rows of so many cells; other lines, which are messages, are left out."""
-    lines = (line for line in output_of(program, *arguments).splitlines() if len(line) <= _LINE_CHARACTERS)
+    return rows_in(output_of(program, *arguments), columns)
+
+
+def rows_in(text: str, columns: int) -> list[list[str]]:
+    """Lines of so many cells, parted by commas; other lines are left out."""
+    lines = (line for line in text.splitlines() if len(line) <= _LINE_CHARACTERS)
     rows = [[cell.strip() for cell in line.split(",")] for line in lines]
     return [row for row in rows if len(row) == columns]
 

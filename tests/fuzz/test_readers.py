@@ -13,12 +13,14 @@ from pathlib import Path
 from types import FrameType
 
 import msgspec
+import pandas
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from emulated_gaudi.faults import FaultsError
 from emulated_gaudi.faults import read as read_faults
-from gaudi_perf.accelerators.hpu.hl_smi import processes_in
+from gaudi_perf.accelerators.host import mib_in_bytes
+from gaudi_perf.accelerators.hpu.hl_smi import devices_in, generation_of, processes_in
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.completions import read_completions
@@ -81,6 +83,11 @@ def whole_history(path: Path) -> object:
 def whole_dataset(path: Path) -> object:
     frame = read_file(path, f"--dataset {path}")
     return [texts(frame, name) for name, kind in column_kinds(frame).items() if kind == "string"]
+
+
+def parquet_of(rows: list[dict[str, object]]) -> bytes:
+    data: bytes = pandas.DataFrame(rows).to_parquet()
+    return data
 
 
 SETTINGS = (values.share, values.tolerances, values.gates, values.device_counts, values.workloads, values.names)
@@ -161,6 +168,14 @@ READERS = {
         lambda path: processes_in(path.read_bytes().decode(errors="replace")),
         [b"| Compute Processes:    AIP Memory |\n|   0   1234   C   python3.10   3MiB |\n|   7   99  C  a  1MiB\n"],
     ),
+    "hl-smi's query": Reader(
+        "rows",
+        lambda path: [
+            (generation_of(name), mib_in_bytes(memory))
+            for name, memory in devices_in(path.read_bytes().decode(errors="replace"), 2)
+        ],
+        [b"HL-225, HL-225, 98304\nHL-205, HL-205, [N/A]\nno driver, a, b\n"],
+    ),
     "faults": Reader("faults.json", read_faults, [path.read_bytes() for path in sorted(EXAMPLES.glob("*.json"))]),
     "settings": Reader(
         "text",
@@ -191,6 +206,7 @@ READERS = {
     "prompts as CSV": Reader("prompts.csv", whole_dataset, [b'text,n\n"one, two",1\nNA,\n']),
     "prompts as JSON": Reader("prompts.json", whole_dataset, [msgspec.json.encode(PROMPTS)]),
     "prompts as JSON Lines": Reader("prompts.jsonl", whole_dataset, [b"\n".join(map(msgspec.json.encode, PROMPTS))]),
+    "prompts as Parquet": Reader("prompts.parquet", whole_dataset, [parquet_of(PROMPTS)]),
     "prompts as text": Reader("prompts.txt", whole_dataset, [b"one two\nthree\n"]),
     "completions": Reader(
         "out.jsonl",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gaudi_perf.accelerators.base import MIB
-from gaudi_perf.accelerators.host import csv_of, output_of
+from gaudi_perf.accelerators.host import output_of, rows_in
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
 # hl-smi 1.16 to 1.20 ends the row without a bar, 1.18 on a Gaudi of the first generation with one.
@@ -24,8 +24,13 @@ _GENERATIONS = {
 
 def query(*fields: str) -> list[list[str]]:
     """Rows of hl-smi's query, a list of the fields for each device; empty if there is no hl-smi or no device."""
-    rows = csv_of("hl-smi", "-Q", ",".join(("name", *fields)), "-f", "csv,noheader,nounits", columns=len(fields) + 1)
-    return [row[1:] for row in rows if _BOARD.fullmatch(row[0])]  # another line is a message that has as many commas
+    return devices_in(output_of("hl-smi", "-Q", ",".join(("name", *fields)), "-f", "csv,noheader,nounits"), len(fields))
+
+
+def devices_in(output: str, fields: int) -> list[list[str]]:
+    """The rows of a query's output that are of devices, each with so many fields behind the board's name."""
+    # A line whose first cell is no board is a message that has as many commas.
+    return [row[1:] for row in rows_in(output, fields + 1) if _BOARD.fullmatch(row[0])]
 
 
 def generation_of(board: str) -> str:
