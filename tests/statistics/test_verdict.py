@@ -19,6 +19,7 @@ from gaudi_perf.statistics.verdict import (
     as_published,
     compare,
     decide,
+    error_with,
 )
 from gaudi_perf.vocabulary.verdict import Advice, Reason, VerdictKind
 from tests.statistics.factories import make_runs, slowed
@@ -235,6 +236,16 @@ def test_advice_is_a_number_of_runs_and_that_number_is_about_enough() -> None:
         )
     assert advised >= 10
     assert settled >= 0.7 * advised
+
+
+def test_more_runs_of_a_session_do_not_take_its_deviation_away() -> None:
+    rng = np.random.default_rng(50)
+    found = gather(session(rng, "candidate", 4), sessions(rng, 5), Layout.STORED)
+    stored = replace(found, run_spread=0.02, session_spread=0.01)
+    # 1 % between 1 and 5 sessions, and 2 % between 4 (then 8) and 5 runs
+    assert error_with(stored, 0) == pytest.approx(12e-5 + 18e-5)
+    assert error_with(stored, 4) == pytest.approx(12e-5 + 13e-5)
+    assert error_with(replace(stored, side_by_side=True), 4) == pytest.approx(10e-5), "both sides have 8 runs"
 
 
 def test_settings_that_are_no_rates_are_refused() -> None:

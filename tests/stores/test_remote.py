@@ -245,6 +245,18 @@ def test_baselines_of_others_are_seen(fleet: Fleet) -> None:
     assert level("a") == level("c") == 0.9
 
 
+def test_an_object_is_written_whole_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores of objects show a write when it is whole: another name first would be a copy of every byte more."""
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+    monkeypatch.setattr(memory, "store", {})
+    monkeypatch.setattr(memory, "pseudo_dirs", [""])
+    monkeypatch.setattr(memory, "mv", lambda *_: pytest.fail("renamed"), raising=False)
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
+    copy = remote.opened("memory://bucket/results")
+    path = ResultsStore(copy).write_run(make_run())
+    assert list(memory.store) == [f"/bucket/results/{path.relative_to(copy)}"]
+
+
 @pytest.mark.parametrize("address", ["s3://", "s3://user:secret@host/x", "sftp://host/x?key=1", "s3://b/\n"])
 def test_addresses_that_cannot_be_one(address: str) -> None:
     with pytest.raises((ValueError, UserError), match="address") as caught:
