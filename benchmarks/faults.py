@@ -158,7 +158,7 @@ def fault(number: int, chance: random.Random, place: Path) -> Outcome:
     if kind == "telemetry" and not (victim == "pytest" and process.returncode != 0):
         problems += lost_in_silence(output, runs, process.returncode)
     if (place / "results").exists():
-        report = [sys.executable, "-m", "gaudi_perf.cli", "report", "--results-dir", str(place / "results")]
+        report = [sys.executable, "-m", "gaudi_perf", "report", "--results-dir", str(place / "results")]
         read = subprocess.run(report, cwd=ROOT, capture_output=True, text=True)
         if "Traceback" in read.stderr or (runs and read.returncode > 1):
             problems.append(f"report: {read.stderr.strip()[-200:]}")

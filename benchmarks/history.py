@@ -108,7 +108,7 @@ def timed(arguments: list[str], drop_caches: bool) -> str:
     if drop_caches:
         os.sync()
         Path("/proc/sys/vm/drop_caches").write_text("3")
-    command = [sys.executable, "-m", "gaudi_perf.cli", *arguments]
+    command = [sys.executable, "-m", "gaudi_perf", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)

@@ -22,7 +22,7 @@ from tests.reports.demonstration import Demonstration
 def timed(words: list[str]) -> float:
     """Seconds of ``gaudi-perf report`` in a process of its own, imports included."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "gaudi_perf.cli", "report", *words]
+    command = [sys.executable, "-m", "gaudi_perf", "report", *words]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
     return time.perf_counter() - begin
 

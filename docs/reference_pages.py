@@ -87,7 +87,9 @@ def commands() -> str:
 def _with_subcommands(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
     yield command, context
     if isinstance(command, click.Group):
-        for name, one in sorted(command.commands.items()):
+        for name in sorted(command.list_commands(context)):
+            one = command.get_command(context, name)
+            assert one is not None
             yield from _with_subcommands(one, click.Context(one, info_name=name, parent=context))
 
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gaudi_perf.cli.common import (
     Command,
     chosen_runs,
+    echo,
     echo_json,
     echo_table,
     filter_options,
     json_option,
     results_option,
     share,
-    shown,
     tolerance_option,
 )
+from gaudi_perf.judging.auditing import History, audit_history, histories, usual_design
+from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
+from gaudi_perf.statistics.audit import slowdowns
+from gaudi_perf.statistics.verdict import ComparisonSettings
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, percent, percent_set
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES
-
-if TYPE_CHECKING:
-    from gaudi_perf.judging.auditing import History
-    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
+from gaudi_perf.vocabulary.verdict import VerdictKind
 
 _FEW = 3
 _MANY_ALARMS = 0.05
@@ -88,15 +88,10 @@ def audit(
       gaudi-perf audit --case bloomz7b-8x --candidates 5 --baselines 5
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
-    from gaudi_perf.judging.auditing import audit_history, histories, usual_design
-    from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
-    from gaudi_perf.statistics.verdict import ComparisonSettings
-    from gaudi_perf.vocabulary.verdict import VerdictKind
-
     minded = share(tolerance, "--tolerance")
     found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
     if unusable:
-        click.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
+        echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[ReplayedCase] = []
@@ -142,13 +137,13 @@ def audit(
         if replayed:
             _show(answer, many_alarms)
         for sentence in too_short:
-            click.echo(shown(f"too short: {sentence}"))
+            echo(f"too short: {sentence}")
         if not replayed:
-            click.echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
+            echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
             if spare := max(_spare(history) for history in found):
                 words = ["gaudi-perf", "audit", "--candidates", "1", "--baselines", str(min(spare, RUNS_FOR_BASELINES))]
                 words += [] if results_dir == Path("results") else ["--results-dir", str(results_dir)]
-                click.echo(shown(f"or replay smaller comparisons: {shlex.join(words)}"))
+                echo(f"or replay smaller comparisons: {shlex.join(words)}")
     if many_alarms or not replayed:
         raise click.exceptions.Exit(1)
 
@@ -160,14 +155,13 @@ def _spare(history: History) -> int:
 
 
 def _show(answer: AuditAnswer, many_alarms: bool) -> None:
-    from gaudi_perf.statistics.audit import slowdowns
 
     over = f"over {percent_set(slowdowns(answer.tolerance)[-1])}"
     hosts: dict[str, list[ReplayedCase]] = {}
     for one in answer.cases:
         hosts.setdefault(f"{one.device}, {one.stack}, {one.host}", []).append(one)
     for host, own in hosts.items():
-        click.echo(shown(host))
+        echo(host)
         echo_table(
             ("case", *_NUMBERS),
             [
@@ -186,25 +180,25 @@ def _show(answer: AuditAnswer, many_alarms: bool) -> None:
             ],
             right=_NUMBERS,
         )
-    click.echo(
+    echo(
         f"false alarms: REGRESSED though nothing changed, of {answer.repeats} comparisons (upper end of the 95 % "
         f"interval); {percent_set(answer.permitted_false_alarms)} is permitted"
     )
-    click.echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
+    echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     twice = percent_set(2 * answer.tolerance)
-    click.echo(f"wrongly UNCHANGED: at a slowdown of {twice}; INCONCLUSIVE: though nothing changed")
+    echo(f"wrongly UNCHANGED: at a slowdown of {twice}; INCONCLUSIVE: though nothing changed")
     estimated = any(one.noise_estimated == 1 for one in answer.cases)
     assumed = dict.fromkeys(one.case for one in answer.cases if one.noise_estimated < 1 and not one.side_by_side)
     if estimated:
-        click.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
+        echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
     if assumed:
         whose = f" for {', '.join(assumed)}" if estimated else ""
-        click.echo(shown(f"noise: assumed (fewer than 10 other sessions){whose}"))
+        echo(f"noise: assumed (fewer than 10 other sessions){whose}")
     if many_alarms:
-        click.echo(
+        echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
     few = dict.fromkeys(one.case for one in answer.cases if one.runs < _FEW * (one.candidates + one.baselines))
     if few:
-        click.echo(shown(f"few runs for {', '.join(few)}: the same ones are drawn again and again"))
+        echo(f"few runs for {', '.join(few)}: the same ones are drawn again and again")

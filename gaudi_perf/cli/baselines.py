@@ -10,16 +10,18 @@ from gaudi_perf.cli.common import (
     Command,
     Group,
     baselines_option,
+    echo,
     echo_json,
     echo_table,
     echo_words,
     existing_store,
     json_option,
-    shown,
 )
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
 from gaudi_perf.cli.waiving import echo_waivers, listed_waivers, waive
+from gaudi_perf.reports.answers import BaselinesAnswer, ListedBaseline, VerifyAnswer
+from gaudi_perf.reports.baselines import description
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
@@ -58,8 +60,6 @@ def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None
         raise UserError(f"--device {device}: {baselines_dir} has no baselines of it; there are: {there}")
     waivers = listed_waivers(baselines_dir, places)
     if as_json:
-        from gaudi_perf.reports.answers import BaselinesAnswer, ListedBaseline
-
         listed = [ListedBaseline(device=one.device, stack=one.stack_name, file=str(one.path)) for one in chosen]
         echo_json(BaselinesAnswer(baselines=listed, waivers=waivers))
         return
@@ -79,8 +79,6 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines show gaudi2/synapse-1.10.0
       gaudi-perf baselines show gaudi2/synapse-1.10.0 --json
     """
-    from gaudi_perf.reports.baselines import description
-
     device, slash, stack_name = baseline.partition("/")
     store = existing_store(baselines_dir)
     if not slash:
@@ -105,8 +103,6 @@ def verify(as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines verify
       gaudi-perf baselines verify --baselines-dir /srv/baselines
     """
-    from gaudi_perf.reports.answers import VerifyAnswer
-
     store = existing_store(baselines_dir)
     problems = list(store.problems())
     places = [] if problems else store.list()
@@ -125,9 +121,9 @@ def verify(as_json: bool, baselines_dir: Path) -> None:
         echo_json(VerifyAnswer(baselines=len(places), waivers=len(waivers), problems=problems, notes=ended))
     else:
         for line in (*problems, *(f"note: {text}" for text in ended)):
-            click.echo(shown(line))
+            echo(line)
         whole = f"well-formed: {counted(len(places), 'baseline')} and {counted(len(waivers), 'waiver')}"
-        click.echo(counted(len(problems), "problem") if problems else whole)
+        echo(counted(len(problems), "problem") if problems else whole)
     if problems:
         raise click.exceptions.Exit(1)
 

@@ -8,17 +8,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_styled, echo_words, path_option, results_option, shown
+from gaudi_perf.cli.common import Command, echo, echo_styled, echo_words, path_option, results_option
+from gaudi_perf.judging.outcome import NO_WORSE
+from gaudi_perf.reports.bisection import answer, step_line
+from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.wording import case_headline
+from gaudi_perf.stores.files import read_bytes, write_atomic
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.bisection import Bisection, BisectionStep
+from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-
-if TYPE_CHECKING:
-    from gaudi_perf.stores.results import ResultsStore
-    from gaudi_perf.vocabulary.bisection import Bisection, BisectionStep
+from gaudi_perf.vocabulary.stacks import decode_stacks
+from gaudi_perf.vocabulary.verdict import VerdictKind
+from gaudi_perf.workers.controller.launch import PARENT_DEATH
 
 _MOST_COMMITS = 10_000
 
@@ -76,11 +82,6 @@ def bisect(
       gaudi-perf bisect --good v1.20 --bad main --case bloomz7b-1x-graphs-kvcache --commits ../optimum-habana \
           --install ./install-commit --candidate-stack trial --baseline-stack good
     """
-    from gaudi_perf.reports.bisection import answer, step_line
-    from gaudi_perf.stores.files import write_atomic
-    from gaudi_perf.stores.results import ResultsStore
-    from gaudi_perf.vocabulary.documents import encode
-
     asked = [case, *pytest_words]
     if commits is None:
         points = _stacks_between(stacks, good, bad, skip)
@@ -93,7 +94,7 @@ def bisect(
     found = _taken_up(state, points, asked)
     store = ResultsStore(results_dir.resolve())
     while (point := found.next_point) is not None:
-        click.echo(shown(f"step {len(found.steps) + 1}: {point} against {good}"))
+        echo(f"step {len(found.steps) + 1}: {point} against {good}")
         if install is not None:
             _run([*_words(install), point], {}, f"--install: {point} could not be installed")
         step = _compared(point, candidate_stack or point, str(baseline_stack), case, stacks, store, tests, pytest_words)
@@ -103,15 +104,11 @@ def bisect(
     words = answer(found)
     echo_words(words)
     if markdown_file is not None:
-        from gaudi_perf.reports.tabular import markdown
-
         write_atomic(markdown_file, f"{markdown(words)}\n".encode())
-        click.echo(f"written: {markdown_file}")
+        echo(f"written: {markdown_file}")
 
 
 def _stacks_between(path: Path, good: str, bad: str, skip: Sequence[str]) -> list[str]:
-    from gaudi_perf.stores.files import read_bytes
-    from gaudi_perf.vocabulary.stacks import decode_stacks
 
     names = [entry.name for entry in decode_stacks(read_bytes(path), str(path)).stack]
     for option, name in (("--good", good), ("--bad", bad), *(("--skip", one) for one in skip)):
@@ -146,9 +143,6 @@ def _without(points: Sequence[str], skip: Sequence[str] | set[str]) -> list[str]
 
 
 def _taken_up(path: Path, points: Sequence[str], asked: Sequence[str]) -> Bisection:
-    from gaudi_perf.stores.files import read_bytes
-    from gaudi_perf.vocabulary.bisection import Bisection
-    from gaudi_perf.vocabulary.documents import decode
 
     new = Bisection(points=list(points), asked=list(asked))
     if not path.exists():
@@ -157,7 +151,7 @@ def _taken_up(path: Path, points: Sequence[str], asked: Sequence[str]) -> Bisect
     ends = found.points[0], found.points[-1]
     if found.asked != new.asked or ends != (points[0], points[-1]):
         raise UserError(f"{path}: holds another search ({ends[0]} to {ends[1]}): remove it, or name another by --state")
-    click.echo(shown(f"{path}: goes on after {counted(len(found.steps), 'comparison')}"))
+    echo(f"{path}: goes on after {counted(len(found.steps), 'comparison')}")
     return new.with_steps([step for step in found.steps if step.point in points])
 
 
@@ -177,12 +171,6 @@ def _compared(
         UserError: the session did not come to its end.
         click.exceptions.Exit: its verdict is not clear.
     """
-    from gaudi_perf.judging.outcome import NO_WORSE
-    from gaudi_perf.reports.wording import case_headline
-    from gaudi_perf.vocabulary.bisection import BisectionStep
-    from gaudi_perf.vocabulary.verdict import VerdictKind
-    from gaudi_perf.workers.controller.launch import PARENT_DEATH
-
     before = set(store.sessions())
     options = ["-k", case, "--stacks", str(stacks), "--candidate-stack", candidate, "--baseline-stack", baseline]
     runs = [] if "--runs" in words else ["--runs", "auto"]
@@ -204,9 +192,7 @@ def _compared(
     latency = [one for one in report.verdicts if one.kind in (VerdictKind.REGRESSED, *NO_WORSE)]
     if not latency or latency[0] is not report.verdicts[0]:
         said = case_headline(report)
-        click.echo(
-            shown(f"{point}: {said} This step has no clear verdict: {remedy}, for instance with -- --max-runs 20")
-        )
+        echo(f"{point}: {said} This step has no clear verdict: {remedy}, for instance with -- --max-runs 20")
         raise click.exceptions.Exit(1)
     run = next(run for run in read.runs if run.run_id == report.run_ids[-1])
     return BisectionStep(point=point, session_id=new[-1], case=report.case.id, verdict=latency[0], stack=run.stack)

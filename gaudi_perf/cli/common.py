@@ -8,20 +8,26 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from gaudi_perf.reports.tabular import Cell, Words
+from gaudi_perf.reports.text import harmless, text_console
 from gaudi_perf.session import values
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.remote import is_address
+from gaudi_perf.vocabulary.documents import Document, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, percent_set
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
-
-if TYPE_CHECKING:
-    from gaudi_perf.reports.tabular import Cell, Words
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.vocabulary.documents import Document
-    from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.workload import DTYPES
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -57,11 +63,11 @@ class Group(Command, click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise Mistake(shown(str(error))) from None
+            raise Mistake(harmless(str(error))) from None
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise Mistake(shown(f"{error.filename or 'this machine'}: {error.strerror or error}")) from None
+            raise Mistake(harmless(f"{error.filename or 'this machine'}: {error.strerror or error}")) from None
 
 
 class _Directory(click.Path):
@@ -72,8 +78,6 @@ class _Directory(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The directory."""
-        from gaudi_perf.stores.remote import is_address
-
         if isinstance(value, str) and is_address(value):
             return value_of(values.directory, value, param.opts[0] if param is not None else "")
         return super().convert(value, param, ctx)
@@ -117,7 +121,7 @@ case_option = click.option(
 )
 dtype_option = click.option(
     "--dtype",
-    type=click.Choice(["bfloat16", "float16", "float32", "fp8", "fp8kv"]),
+    type=click.Choice(DTYPES),
     default="bfloat16",
     show_default=True,
     help="Of weights and cache.",
@@ -138,8 +142,6 @@ json_option = click.option(
 
 def echo_json(document: Document) -> None:
     """Print a document for programs."""
-    from gaudi_perf.vocabulary.documents import encode
-
     # Azure's and TeamCity's CI look for commands anywhere in a log; in JSON only a string can have this.
     click.echo(encode(document).replace(b"##", b"#\\u0023"), nl=False)
 
@@ -155,8 +157,6 @@ def chosen_runs(results: Path, case: str, device: str | None, stack: str | None,
     """The runs under a results directory that the filters leave; files that cannot be read are named on stderr.
     Raises UserError if there is no such directory, or no run is left for the purpose, say ``list``.
     """
-    from gaudi_perf.stores.history import read_history
-
     read = read_history(results)
     left_out(read.problems)
     runs = [
@@ -172,18 +172,21 @@ def chosen_runs(results: Path, case: str, device: str | None, stack: str | None,
     return runs
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line, whatever its text comes from."""
+    click.echo(harmless(text), err=err)
+
+
 def left_out(sentences: Sequence[str]) -> None:
     """Name on stderr what could not be used."""
     for sentence in dict.fromkeys(sentences):
-        click.echo(shown(f"left out: {sentence}"), err=True)
+        echo(f"left out: {sentence}", err=True)
 
 
 def existing_store(directory: Path) -> BaselineStore:
     """The baselines of a directory.
     Raises UserError if there is no such directory.
     """
-    from gaudi_perf.stores.baselines import BaselineStore
-
     if not directory.is_dir():
         raise UserError(f"--baselines-dir {directory}: there is no such directory: name the one with the baselines")
     return BaselineStore(directory)
@@ -227,40 +230,27 @@ def width() -> int:
     return max(shutil.get_terminal_size().columns, 60) if _on_terminal() else PIPED_WIDTH
 
 
-def shown(text: str) -> str:
-    """Text of a file or a machine, safe to show on a line."""
-    from gaudi_perf.reports.text import harmless
-
-    return harmless(text)
-
-
 def echo_styled(text: str, color: str | None) -> None:
     """Print a line, coloured on a terminal."""
-    click.echo(click.style(shown(text), fg=color) if colored() else shown(text), color=colored())
+    click.echo(click.style(harmless(text), fg=color) if colored() else harmless(text), color=colored())
 
 
 def echo_words(words: Words) -> None:
     """Print a heading, a table and its notes."""
     if words.heading:
-        click.echo(shown(words.heading))
+        echo(words.heading)
     echo_table(words.columns, words.rows, words.right)
     for note in words.notes:
-        click.echo(shown(note))
+        echo(note)
 
 
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> None:
     """Print a table by the titles of its columns, some aligned right; a cell is its text, or that and its style."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from gaudi_perf.reports.text import text_console
-
     console, buffer = text_console(width(), colored())
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     cells = [
-        [(shown(cell), "") if isinstance(cell, str) else (shown(cell[0]), cell[1]) for cell in row] for row in rows
+        [(harmless(cell), "") if isinstance(cell, str) else (harmless(cell[0]), cell[1]) for cell in row]
+        for row in rows
     ]
     for index, title in enumerate(columns):
         # Only texts break; names and numbers stay whole, and a terminal that is too narrow wraps the line.

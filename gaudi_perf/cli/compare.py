@@ -18,7 +18,14 @@ from gaudi_perf.cli.common import (
     share,
     tolerance_option,
 )
+from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
+from gaudi_perf.judging.noise import NoiseHistory
+from gaudi_perf.reports.answers import compare_answer
+from gaudi_perf.reports.baselines import comparison
+from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.verdict import VerdictKind
 
 
 @click.command(cls=Command)
@@ -54,13 +61,6 @@ def compare(
       gaudi-perf compare 1.24.0 1.23.0 --case bloomz7b
       gaudi-perf compare results gaudi2/synapse-1.23.0 --json
     """
-    from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
-    from gaudi_perf.judging.noise import NoiseHistory
-    from gaudi_perf.reports.baselines import comparison
-    from gaudi_perf.reports.tabular import markdown
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.vocabulary.verdict import VerdictKind
-
     store = BaselineStore(baselines_dir)
     ours, theirs = side(candidate, store), side(baseline, store)
     left_out((*ours.left_out, *theirs.left_out))
@@ -73,8 +73,6 @@ def compare(
         raise UserError(f"{candidate} and {baseline} have no case of the same device in common{of_case}{some}")
     others = [line for line in alone if case in line]
     if as_json:
-        from gaudi_perf.reports.answers import compare_answer
-
         echo_json(compare_answer(chosen, others, candidate, baseline))
     else:
         words = comparison(chosen, others, f"{candidate} against {baseline}")

@@ -12,6 +12,7 @@ from gaudi_perf.judging.case import verdict_of
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Pair
+from gaudi_perf.statistics.verdict import as_published, compare
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import baselines_named
 from gaudi_perf.stores.results import read_runs, require_one_stack, why_not_usable
@@ -76,8 +77,6 @@ def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -
     candidate, baseline = ours.case, theirs.case
     if candidate.published is not None and baseline.published is not None:
         return None
-    from gaudi_perf.statistics.verdict import as_published, compare
-
     measured = ours if candidate.published is None else theirs
     runs = (*candidate.runs, *baseline.runs)
     learned = history.estimate(

@@ -6,25 +6,39 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
+from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.cli.common import (
     Command,
     baselines_option,
     dtype_option,
+    echo,
     echo_json,
     json_option,
     parsed,
     results_option,
-    shown,
 )
+from gaudi_perf.reports.answers import report_answer
+from gaudi_perf.reports.closing import next_commands
+from gaudi_perf.reports.wording import full_text
 from gaudi_perf.session import values
+from gaudi_perf.session.dataset import complete_dataset
+from gaudi_perf.session.interrupts import ending_orderly
+from gaudi_perf.session.session import CannotRunError, PerfSession
+from gaudi_perf.session.settings import DatasetSettings, Settings
+from gaudi_perf.session.writing import last_lines
+from gaudi_perf.stores.models import Catalogue
+from gaudi_perf.stores.resolution import check_against
+from gaudi_perf.vocabulary.configuration import Configuration
+from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
-
-if TYPE_CHECKING:
-    from gaudi_perf.workers.controller.completing import Progress
+from gaudi_perf.workers.controller.completing import Progress, TimeLeft
 
 _COUNT = click.IntRange(min=1)
 _LINE_EVERY_SECONDS = 10.0
@@ -92,18 +106,6 @@ def complete(
       gaudi-perf complete prompts.csv --output completions.jsonl
       gaudi-perf complete JulesBelveze/tldr_news --column content --weights hub --output tldr.jsonl --devices 8
     """
-    from gaudi_perf.accelerators import accelerator_named
-    from gaudi_perf.reports.wording import full_text
-    from gaudi_perf.session.dataset import complete_dataset
-    from gaudi_perf.session.interrupts import ending_orderly
-    from gaudi_perf.session.session import CannotRunError, PerfSession
-    from gaudi_perf.session.settings import DatasetSettings, Settings
-    from gaudi_perf.session.writing import last_lines
-    from gaudi_perf.stores.models import Catalogue
-    from gaudi_perf.stores.resolution import check_against
-    from gaudi_perf.vocabulary.configuration import Configuration
-    from gaudi_perf.vocabulary.dataset import Dataset
-
     catalogue = Catalogue(Path())
     chosen = catalogue.model(model)
     check_against(asked["against"], baselines_dir)
@@ -139,14 +141,11 @@ def complete(
     session.finish()
     lines = last_lines(session, Path())
     if as_json:
-        from gaudi_perf.reports.answers import report_answer
-        from gaudi_perf.reports.closing import next_commands
-
         commands = next_commands(session.document, str(results_dir), str(baselines_dir))
         echo_json(report_answer(session.document, session.runs_by_id, commands))
     else:
         for line in lines:
-            click.echo(shown(line))
+            echo(line)
     if session.failed or (report is not None and session.fails(report)):
         raise click.exceptions.Exit(1)
 
@@ -154,17 +153,10 @@ def complete(
 @contextmanager
 def _shown_progress() -> Iterator[Progress]:
     """Batches done and time left, on the error stream: a bar in a terminal, a line now and then elsewhere."""
-    from rich.console import Console
-
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lines(lambda text: click.echo(text, err=True))
         return
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    from gaudi_perf.workers.controller.completing import TimeLeft
-
     left = TimeLeft()
     with Bar(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("loading", total=None)
@@ -177,8 +169,6 @@ def _shown_progress() -> Iterator[Progress]:
 
 def lines(write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
     """A progress in lines: at the beginning, at the end, and every ten seconds in between."""
-    from gaudi_perf.workers.controller.completing import TimeLeft
-
     left, last = TimeLeft(clock), float("-inf")
 
     def show(done: int, total: int) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from gaudi_perf.cli.common import Command, echo_json, echo_table, json_option, shown
+from gaudi_perf.accelerators import accelerator_named, preferred
+from gaudi_perf.accelerators.health import diagnose
+from gaudi_perf.cli.common import Command, echo, echo_json, echo_table, json_option
+from gaudi_perf.vocabulary.formats import counted
 
 _STYLES = {"ok": "green", "warning": "yellow", "unfit": "bold red", "unknown": "cyan"}
 
@@ -33,9 +36,6 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
       gaudi-perf doctor --accelerator hpu --strict && pytest perf_tests
       gaudi-perf doctor --json
     """
-    from gaudi_perf.accelerators import accelerator_named, preferred
-    from gaudi_perf.accelerators.health import diagnose
-
     auto = accelerator == "auto"
     diagnosis = diagnose(
         next(one for one in preferred() if one.installed()) if auto else accelerator_named(accelerator)
@@ -50,8 +50,8 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
         )
         for item in diagnosis.findings:
             if item.remedy and item.status != "ok":
-                click.echo(shown(f"{item.check}: {item.remedy}"))
+                echo(f"{item.check}: {item.remedy}")
         fit = "fit" if diagnosis.fit else "not fit"
-        click.echo(f"{fit} to measure with {diagnosis.accelerator}, {warnings} warnings")
+        echo(f"{fit} to measure with {diagnosis.accelerator}, {counted(warnings, 'warning')}")
     if not diagnosis.fit or (strict and warnings):
         raise click.exceptions.Exit(1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from msgspec import json
 
 from gaudi_perf.cli.common import (
     DEFAULT_TOLERANCE,
     Command,
     chosen_runs,
+    echo,
     echo_json,
     echo_styled,
     echo_table,
@@ -20,12 +21,12 @@ from gaudi_perf.cli.common import (
     results_option,
     share,
 )
+from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, changes_of, trends
+from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
+from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
-
-if TYPE_CHECKING:
-    from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges
-    from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.formats import counted, interval, seconds, slower_or_faster, span, throughput
+from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 
@@ -91,7 +92,7 @@ def history(
         if newest:
             _list(newest)
         if len(runs) > last:
-            click.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
+            echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
         if found:
             _changes(found)
     if any(own.changes and own.changes[-1].point.ratio > 1 for _, own in found):
@@ -99,16 +100,11 @@ def history(
 
 
 def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, TrendChanges]]:
-    from gaudi_perf.judging.trends import changes_of, trends
 
     return [(trend, changes_of(trend, tolerance=tolerance)) for trend in trends(runs).values()]
 
 
 def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, TrendChanges]]) -> None:
-    from msgspec import json
-
-    from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
-    from gaudi_perf.stores.frames import runs_frame
 
     shifts = [
         LevelShift(
@@ -147,21 +143,19 @@ def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[t
 
 
 def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
-    from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 
     frame = rounds_frame(runs) if rounds else runs_frame(runs)
     if parquet_file is not None:
         write_parquet(Path(parquet_file), frame)
-        click.echo(f"{len(frame)} rows written: {parquet_file}", err=csv_file == "-")
+        echo(f"{counted(len(frame), 'row')} written: {parquet_file}", err=csv_file == "-")
     if csv_file == "-":
         click.echo(csv_text(frame, "\n"), nl=False)
     elif csv_file is not None:
         write_csv(Path(csv_file), frame)
-        click.echo(f"{len(frame)} rows written: {csv_file}")
+        echo(f"{counted(len(frame), 'row')} written: {csv_file}")
 
 
 def _list(runs: Sequence[Run]) -> None:
-    from gaudi_perf.vocabulary.formats import seconds, throughput
 
     echo_table(
         ("started (UTC)", "case", "device", "stack", "rounds", "latency", "tok/s", ""),
@@ -189,7 +183,6 @@ def _state(run: Run) -> tuple[str, str]:
 
 
 def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
-    from gaudi_perf.vocabulary.formats import span
 
     quiet: list[int] = []
     for trend, happened in found:
@@ -202,11 +195,10 @@ def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
     if quiet:
         sessions = span(str(count) for count in sorted(quiet)) + (" session" if max(quiet) == 1 else " sessions")
         cases = counted(len(found), "case") if len(quiet) == len(found) else f"{len(quiet)} of {len(found)} cases"
-        click.echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
+        echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
-    from gaudi_perf.vocabulary.formats import interval, slower_or_faster
 
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
@@ -217,7 +209,6 @@ def _sentence(trend: Trend, change: Change) -> str:
 
 
 def _of_odd(trend: Trend, odd: Sequence[OddSession]) -> Iterator[str]:
-    from gaudi_perf.vocabulary.formats import slower_or_faster
 
     apart = [one for one in odd if not one.newest]
     if apart:

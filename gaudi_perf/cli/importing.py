@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo_json, json_option, shown
+from gaudi_perf.cli.common import Command, baselines_option, echo, echo_json, json_option
+from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
+from gaudi_perf.stores import importing, optimum_habana
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.places import check_device_name, parse_stack_name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import seconds, throughput
-
-if TYPE_CHECKING:
-    from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.stack import STACK_KINDS, Device, Stack
+from gaudi_perf.vocabulary.workload import DTYPES
 
 _FORMATS = ("optimum-habana", "run-generation", "pytest-benchmark")
 _COUNT = click.IntRange(min=1, max=1_000_000)
-_DTYPE = click.Choice(["bfloat16", "float16", "float32", "fp8", "fp8kv"])
+_DTYPE = click.Choice(DTYPES)
 _SCALE = click.Choice(["full", "standin"])
 _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch": "cpu"}
 
@@ -62,12 +64,6 @@ def import_command(
           --device gaudi2 --stack synapse-1.22.0 --day 2026-01-31
       gaudi-perf baselines import benchmark.json --format pytest-benchmark --device gaudi2 --stack synapse-1.22.0
     """
-    from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
-    from gaudi_perf.stores import importing, optimum_habana
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.stores.places import check_device_name
-    from gaudi_perf.vocabulary.stack import Device
-
     stack_document = _stack(stack)
     if kind != "pytest-benchmark" and day is None:
         raise UserError(f"--day is missing: a file of {kind} does not say when it was measured: write --day 2026-01-31")
@@ -88,7 +84,7 @@ def import_command(
         else:
             imported = importing.import_run_generation(path, case or "", circumstances)
     for clause in imported.passed_over:
-        click.echo(shown(f"passed over: {clause}"), err=True)
+        echo(f"passed over: {clause}", err=True)
     if not imported.baselines:
         raise UserError(f"{path}: holds nothing of this suite's models")
     added = [] if dry_run else importing.add_imported(BaselineStore(baselines_dir), imported.baselines)
@@ -112,16 +108,14 @@ def import_command(
         return
     for one in answer.cases:
         rate = f"{throughput(one.tokens_per_s)} tok/s"
-        click.echo(shown(f"{one.baseline} {one.case}: {seconds(one.level_s)}, {rate}, {one.provenance}"))
+        echo(f"{one.baseline} {one.case}: {seconds(one.level_s)}, {rate}, {one.provenance}")
     for file in answer.written:
-        click.echo(f"written: {file}")
+        echo(f"written: {file}")
     if not (answer.written or dry_run):
-        click.echo("nothing changes: all of it is there already")
+        echo("nothing changes: all of it is there already")
 
 
 def _stack(name: str) -> Stack:
-    from gaudi_perf.stores.places import parse_stack_name
-    from gaudi_perf.vocabulary.stack import STACK_KINDS, Stack
 
     kind, version = parse_stack_name(name, f"--stack {name}")
     if kind not in STACK_KINDS:

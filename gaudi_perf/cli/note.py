@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
+import msgspec
 
-from gaudi_perf.cli.common import Command, echo_json, echo_table, json_option, results_option, shown
+from gaudi_perf.cli.common import Command, echo, echo_json, echo_table, json_option, results_option
+from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import minute
+from gaudi_perf.vocabulary.note import Note, Notes
 
 
 @click.command(cls=Command)
@@ -36,19 +41,12 @@ def note(
       gaudi-perf note --list
       gaudi-perf note --remove 1
     """
-    from datetime import datetime, timezone
-
-    import msgspec
-
-    from gaudi_perf.stores.notes import NotesStore
-    from gaudi_perf.vocabulary.note import Note, Notes
-
     if not results_dir.is_dir():
         raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
     store = NotesStore(results_dir)
     if remove is not None:
         gone = store.remove(remove)
-        click.echo(shown(f"removed: {gone.case}: {gone.text}"), err=as_json)
+        echo(f"removed: {gone.case}: {gone.text}", err=as_json)
     elif not list_all:
         if case is None or text is None:
             raise UserError(
@@ -59,7 +57,7 @@ def note(
             store.add(msgspec.convert(fields, Note))
         except msgspec.ValidationError as error:
             raise UserError(f"note: {error}") from None
-        click.echo(shown(f"noted: {case}: {text}"), err=as_json)
+        echo(f"noted: {case}: {text}", err=as_json)
     notes = store.list()
     if as_json:
         echo_json(Notes(notes=list(notes)))
@@ -67,10 +65,10 @@ def note(
         echo_table(
             ("", "case", "device", "added (UTC)", "note"),
             [
-                (str(number), one.case, one.device or "any", one.added_at[:16].replace("T", " "), one.text)
+                (str(number), one.case, one.device or "any", minute(one.added_at), one.text)
                 for number, one in enumerate(notes, 1)
             ],
             right=("",),
         )
     elif list_all:
-        click.echo("there are no notes")
+        echo("there are no notes")

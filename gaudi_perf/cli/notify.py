@@ -6,27 +6,35 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from gaudi_perf.cli.common import (
     Command,
+    echo,
     echo_json,
     echo_styled,
     json_option,
     left_out,
     path_option,
     results_option,
-    shown,
 )
+from gaudi_perf.cli.report import judged_runs, newest_session
+from gaudi_perf.judging.regressions import Finding, Notice, notices, still_open
+from gaudi_perf.notifying import mail
+from gaudi_perf.notifying.issues import IssueTracker
+from gaudi_perf.notifying.webhook import VARIABLE, checked, post
+from gaudi_perf.reports.notices import document, plain, sentence, slack
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.stores.files import read_bytes, write_atomic
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-
-if TYPE_CHECKING:
-    from gaudi_perf.judging.regressions import Finding, Notice
-    from gaudi_perf.vocabulary.regression import OpenRegression, RegressionKey
-    from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.regression import OpenRegression, OpenRegressions, RegressionKey
+from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 
@@ -73,13 +81,6 @@ def notify(
       gaudi-perf notify results --github --webhook slack --link "run=$RUN_URL"
       gaudi-perf notify results --github --dry-run
     """
-    import msgspec
-
-    from gaudi_perf.judging.regressions import notices, still_open
-    from gaudi_perf.notifying import mail
-    from gaudi_perf.notifying.webhook import VARIABLE, checked, post
-    from gaudi_perf.reports.notices import document, plain, sentence, slack
-
     named = dict(_link(text) for text in links)
     if not (github or state or dry_run):
         raise UserError("notify: name a file that keeps open regressions from night to night: --state open.json")
@@ -94,7 +95,7 @@ def notify(
     else:
         for notice in found:
             echo_styled(sentence(notice), _STYLES.get(notice.kind, "green"))
-        click.echo(f"{counted(len(left), 'regression')} open")
+        echo(f"{counted(len(left), 'regression')} open")
     news = [notice for notice in found if notice.news]
     failures: list[str] = []
     if not dry_run:
@@ -111,10 +112,6 @@ def notify(
     if failures:
         raise UserError("; ".join(failures))
     if state is not None and not dry_run:
-        from gaudi_perf.stores.files import write_atomic
-        from gaudi_perf.vocabulary.documents import encode
-        from gaudi_perf.vocabulary.regression import OpenRegressions
-
         write_atomic(state, encode(OpenRegressions(open=[left[key] for key in sorted(left)])))
     if left:
         raise click.exceptions.Exit(1)
@@ -134,26 +131,16 @@ def _known(
 ) -> tuple[Callable[[Sequence[Notice], Mapping[str, str]], None] | None, Mapping[RegressionKey, OpenRegression]]:
     """What updates the tracker of issues, if there is one, and the regressions that are open."""
     if github:
-        from gaudi_perf.notifying.issues import IssueTracker
-
         tracker = IssueTracker.read()
         left_out(tracker.problems)
         return tracker.update, tracker.known
     if state is None or not state.exists():
         return None, {}
-    from gaudi_perf.stores.files import read_bytes
-    from gaudi_perf.vocabulary.documents import decode
-    from gaudi_perf.vocabulary.regression import OpenRegressions
-
     return None, {one.key: one for one in decode(read_bytes(state), OpenRegressions, str(state)).open}
 
 
 def _findings(path: Path) -> list[Finding]:
     """What a session found of each case that it judged."""
-    from gaudi_perf.cli.report import judged_runs, newest_session
-    from gaudi_perf.judging.regressions import Finding
-    from gaudi_perf.stores.results import ResultsStore
-
     if not path.is_dir():
         raise UserError(f"{path}: there is no such directory: name that of a session, or a results directory")
     whole, above = path.resolve(), ResultsStore(path.resolve().parent)
@@ -164,13 +151,11 @@ def _findings(path: Path) -> list[Finding]:
 
 
 def _history(directory: Path) -> Sequence[Run]:
-    from gaudi_perf.stores.history import read_history
 
     return read_history(directory).runs if directory.is_dir() else ()
 
 
 def _subject(news: Sequence[Notice]) -> str:
-    from gaudi_perf.reports.notices import sentence
 
     if len(news) == 1:
         return f"gaudi-perf: {sentence(news[0])}"
@@ -181,5 +166,5 @@ def _subject(news: Sequence[Notice]) -> str:
 def _link(text: str) -> tuple[str, str]:
     name, equals, address = text.partition("=")
     if not (name and equals and address.startswith(("https://", "http://")) and address.isprintable()):
-        raise UserError(f'--link {shown(text)}: write a name and an address, as "run=https://..."')
+        raise UserError(f'--link {harmless(text)}: write a name and an address, as "run=https://..."')
     return name, address.replace(" ", "%20").replace(">", "%3E").replace("<", "%3C")

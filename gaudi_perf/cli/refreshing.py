@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,21 +12,27 @@ from gaudi_perf.cli.common import (
     Command,
     baselines_option,
     case_option,
+    echo,
     echo_json,
     echo_styled,
     json_option,
     left_out,
     path_option,
     results_option,
-    shown,
 )
+from gaudi_perf.judging import NoiseHistory, refresh_verdicts
+from gaudi_perf.reports.answers import refresh_answer
+from gaudi_perf.reports.baselines import changed_levels
+from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.wording import level_change
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.files import write_atomic
+from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
+from gaudi_perf.stores.results import RUN_PREFIX, ResultsStore, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.metrics import RUNS_FOR_BASELINES, SESSIONS_KEPT
-
-if TYPE_CHECKING:
-    from gaudi_perf.stores.refresh import RefreshPlan
-    from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
 
@@ -119,16 +125,10 @@ def refresh(
       gaudi-perf baselines refresh results/20260131T235959.123456Z-1a2b3c4d results/20260201T235959.123456Z-5e6f7a8b
       gaudi-perf baselines refresh results --case 8x --accept-regression "slower collectives, fixed in 1.25"
     """
-    from gaudi_perf.stores.refresh import apply
-
     plan = _plan(results, baselines_dir, results_dir, **asked)
     if not dry_run:
         plan = apply(plan)
     if markdown_file is not None:
-        from gaudi_perf.reports.baselines import changed_levels
-        from gaudi_perf.reports.tabular import markdown
-        from gaudi_perf.stores.files import write_atomic
-
         words = changed_levels(plan.changes)
         write_atomic(markdown_file, f"{markdown(words)}\n\n".encode() if words.rows else b"")
     files = [f"{plan.store.directory / one.device.name / one.stack.name}.json" for one in plan.files]
@@ -146,10 +146,6 @@ def _plan(
     accept_spread: bool,
     accept_regression: str | None = None,
 ) -> RefreshPlan:
-    from gaudi_perf.judging import NoiseHistory, refresh_verdicts
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.stores.refresh import plan_refresh
-    from gaudi_perf.stores.results import read_runs
 
     store = BaselineStore(baselines_dir)
     found: list[Run] = []
@@ -177,35 +173,30 @@ def _plan(
 
 def _session_of(path: Path) -> Path:
     """Of a results directory the newest session that came to its end; else what was named."""
-    from gaudi_perf.stores.results import RUN_PREFIX, ResultsStore
-
     store = ResultsStore(path)
     if not path.is_dir() or any(path.glob(f"{RUN_PREFIX}*.json")) or not store.sessions():
         return path
     name, unended = store.newest(ended=True)
     left_out([f"session {other} is newer, and never came to its end" for other in unended])
-    click.echo(shown(f"session {name}: the newest of {path} that came to its end"), err=True)
+    echo(f"session {name}: the newest of {path} that came to its end", err=True)
     return path / name
 
 
 def _conclude(plan: RefreshPlan, written: Sequence[str], verb: str, as_json: bool) -> None:
     """Print what became, or would become, of each case; exit status 1 if one is refused."""
     if as_json:
-        from gaudi_perf.reports.answers import refresh_answer
-
         echo_json(refresh_answer(plan.changes, written))
     else:
         _echo(plan, verb)
         for file in written:
-            click.echo(f"written: {file}")
+            echo(f"written: {file}")
     if plan.refused:
         raise click.exceptions.Exit(1)
 
 
 def _echo(plan: RefreshPlan, verb: str) -> None:
-    from gaudi_perf.reports.wording import level_change
 
     for change in plan.changes:
         echo_styled(level_change(change), _STYLES.get(change.kind if change.written else "refused"))
     cases, unchanged = counted(len(plan.changes), "case"), "" if plan.files else "; no file changes"
-    click.echo(f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}")
+    echo(f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}")

@@ -6,16 +6,15 @@ import json
 import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from gaudi_perf.cli.common import Command, Group, echo_table, path_option, shown
+from gaudi_perf.accelerators.hpu.releases import FILE
+from gaudi_perf.cli.common import Command, Group, echo, echo_table, path_option
+from gaudi_perf.stores.files import read_bytes, write_atomic
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
-
-if TYPE_CHECKING:
-    from gaudi_perf.vocabulary.releases import Release, ReleasesFile
+from gaudi_perf.vocabulary.releases import Release, ReleasesFile, decode_releases
 
 _TOX_SECTION = re.compile(r"^\[testenv:synapse\{[^}]*\}\]$", re.M)
 _TOX_DEPS = re.compile(r"(?:^    synapse\d+: optimum-habana.*\n)+", re.M)
@@ -63,23 +62,21 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
     echo_table(columns, [_row(one, day) for one in file.release])
     tonight = file.measured_on(day)
     pair = " against ".join(one.stack_name for one in tonight[:-3:-1]) if len(tonight) > 1 else ""
-    click.echo(f"the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
+    echo(f"the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
     tox = project / "tox.ini"
     if not tox.is_file():
         return
     text = tox.read_text(encoding="utf-8")
     wanted = _tox(text, file)
     if wanted is None:
-        click.echo(shown(f"{tox}: has no environments of releases"))
+        echo(f"{tox}: has no environments of releases")
     elif wanted == text:
-        click.echo(shown(f"{tox}: agrees"))
+        echo(f"{tox}: agrees")
     elif write:
-        from gaudi_perf.stores.files import write_atomic
-
         write_atomic(tox, wanted.encode())
-        click.echo(shown(f"written: {tox}"))
+        echo(f"written: {tox}")
     else:
-        click.echo(shown(f"{tox}: its environments of releases are others: gaudi-perf releases check --write"))
+        echo(f"{tox}: its environments of releases are others: gaudi-perf releases check --write")
         raise click.exceptions.Exit(1)
 
 
@@ -150,12 +147,8 @@ def stacks(image: str, path: Path | None, day: str | None) -> None:
 
 
 def _read(path: Path | None) -> ReleasesFile:
-    from gaudi_perf.stores.files import read_bytes
-    from gaudi_perf.vocabulary.releases import decode_releases
 
     if path is None:
-        from gaudi_perf.accelerators.hpu.releases import FILE
-
         path = FILE
     return decode_releases(read_bytes(path), str(path))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,17 +11,27 @@ from gaudi_perf.cli.common import (
     Command,
     baselines_option,
     colored,
+    echo,
     echo_json,
     json_option,
     left_out,
     results_option,
     width,
 )
+from gaudi_perf.judging.outcome import fails
+from gaudi_perf.reports.answers import report_answer
+from gaudi_perf.reports.closing import next_commands
+from gaudi_perf.reports.markdown import session_markdown
+from gaudi_perf.reports.page import session_page
+from gaudi_perf.reports.terminal import summary
+from gaudi_perf.reports.text import encodable, harmless
+from gaudi_perf.reports.verdict_rows import verdicts_frame
+from gaudi_perf.reports.wording import ended_early, verdict_counts
+from gaudi_perf.stores.files import write_atomic
+from gaudi_perf.stores.frames import csv_text
+from gaudi_perf.stores.results import ResultsStore, SessionRead
 from gaudi_perf.vocabulary.errors import UserError
-
-if TYPE_CHECKING:
-    from gaudi_perf.stores.results import ResultsStore, SessionRead
-    from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run
 
 _WIDEST = 140
 
@@ -58,10 +67,6 @@ def report(
       gaudi-perf report 20260131T235959.123456Z-1a2b3c4d --csv verdicts.csv
       gaudi-perf report --results-dir /srv/nightly/results
     """
-    from gaudi_perf.judging.outcome import fails
-    from gaudi_perf.reports.closing import next_commands
-    from gaudi_perf.stores.results import ResultsStore
-
     if session is not None and "/" in session.rstrip("/"):
         directory = Path(session)
         results_dir, session = directory.parent, directory.name
@@ -81,22 +86,13 @@ def report(
     if asked.count("-") > 1:
         raise UserError("--html, --markdown, --csv: only one of them can go to stdout: give the others a file")
     if html_file is not None:
-        from gaudi_perf.reports.page import session_page
-
         _write(html_file, session_page(read.session, runs, store, baselines_dir, commands))
     if markdown_file is not None:
-        from gaudi_perf.reports.markdown import session_markdown
-
         _write(markdown_file, session_markdown(read.session, runs, commands).encode())
     if csv_file is not None:
-        from gaudi_perf.reports.verdict_rows import verdicts_frame
-        from gaudi_perf.stores.frames import csv_text
-
         _write(csv_file, csv_text(verdicts_frame(read.session, runs)).encode("utf-8", "backslashreplace"))
     if not any(asked):
         if as_json:
-            from gaudi_perf.reports.answers import report_answer
-
             echo_json(report_answer(read.session, runs, commands))
         else:
             _print(read, runs, commands)
@@ -105,9 +101,6 @@ def report(
 
 
 def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -> None:
-    from gaudi_perf.reports.terminal import summary
-    from gaudi_perf.reports.text import encodable, harmless
-    from gaudi_perf.reports.wording import ended_early, verdict_counts
 
     session = read.session
     assert session is not None
@@ -123,13 +116,11 @@ def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -
 
 def _write(file: str, data: bytes) -> None:
     """Write to a file, whole or not at all, or to stdout."""
-    from gaudi_perf.stores.files import write_atomic
-
     if file == "-":
         click.echo(data, nl=False)
     else:
         write_atomic(Path(file), data)
-        click.echo(f"written: {file}")
+        echo(f"written: {file}")
 
 
 def newest_session(store: ResultsStore) -> SessionRead:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, left_out, path_option, results_option
+from gaudi_perf.cli.common import Command, baselines_option, echo, left_out, path_option, results_option
+from gaudi_perf.reports.site import write_site
 from gaudi_perf.vocabulary.formats import counted
 
 
@@ -27,8 +28,6 @@ def site(output: Path, name: str, address: str, baselines_dir: Path, results_dir
       gaudi-perf site --output public
       gaudi-perf site --output public --name "Gaudi nightly" --address https://perf.example.com
     """
-    from gaudi_perf.reports.site import write_site
-
     sessions, written, problems = write_site(output, results_dir, baselines_dir, name=name, address=address)
     left_out(problems)
-    click.echo(f"{output}: {counted(sessions, 'session')}, {counted(written, 'file')} written: {output / 'index.html'}")
+    echo(f"{output}: {counted(sessions, 'session')}, {counted(written, 'file')} written: {output / 'index.html'}")

@@ -7,6 +7,10 @@ from pathlib import Path
 import click
 
 from gaudi_perf.cli.common import Command, baselines_option, echo_json, echo_words, existing_store
+from gaudi_perf.reports.answers import TableAnswer
+from gaudi_perf.reports.article import REFERENCE, article_table, parse_price
+from gaudi_perf.reports.page.render import render_words
+from gaudi_perf.reports.tabular import markdown
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -53,9 +57,6 @@ def table(
       gaudi-perf table --format html > table.html
       gaudi-perf table --stack synapse-1.8.0 --dollars-per-hour gaudi2=10.42
     """
-    from gaudi_perf.reports.article import REFERENCE, article_table, parse_price
-    from gaudi_perf.reports.tabular import markdown
-
     prices = dict(map(parse_price, given))
     store = existing_store(baselines_dir)
     entries = [entry for place in store.list() for entry in store.load(place).entries(place.label)]
@@ -79,14 +80,10 @@ def table(
         raise UserError(f"{baselines_dir}: no baseline of a full-size model is left; there are: {there}")
     words = article.words
     if form == "json":
-        from gaudi_perf.reports.answers import TableAnswer
-
         echo_json(TableAnswer(rows=list(article.rows), notes=list(article.notes)))
     elif form == "markdown":
         click.echo(markdown(words))
     elif form == "html":
-        from gaudi_perf.reports.page.render import render_words
-
         click.echo(render_words("Latency of BLOOMZ, by device and stack", [words]), nl=False)
     else:
         echo_words(words)

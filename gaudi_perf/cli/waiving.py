@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from gaudi_perf.cli.common import (
     Command,
     baselines_option,
+    echo,
     echo_json,
     echo_table,
     existing_store,
     json_option,
     results_option,
-    shown,
     value_of,
 )
+from gaudi_perf.reports.answers import ListedWaiver, WaiversAnswer
 from gaudi_perf.session.values import share
+from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.models import Catalogue
+from gaudi_perf.stores.places import Place
+from gaudi_perf.stores.waivers import WaiverStore
+from gaudi_perf.vocabulary.configuration import configuration_of
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
-
-if TYPE_CHECKING:
-    from gaudi_perf.reports.answers import ListedWaiver
-    from gaudi_perf.stores.baselines import BaselineStore
-    from gaudi_perf.stores.places import Place
-    from gaudi_perf.vocabulary.waiver import Waiver
+from gaudi_perf.vocabulary.stack import STACK_KINDS, parse_version
+from gaudi_perf.vocabulary.waiver import Waiver
 
 _MOST = 100.0  # the largest slowdown that can be waived
 
@@ -73,8 +77,6 @@ def waive(
       gaudi-perf baselines waive --list
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --remove
     """
-    from gaudi_perf.stores.waivers import WaiverStore
-
     store, waivers = existing_store(baselines_dir), WaiverStore(baselines_dir)
     added: list[Waiver] = []
     removed: tuple[Waiver, ...] = ()
@@ -92,26 +94,21 @@ def waive(
             waivers.add(added[0])
     there = listed_waivers(baselines_dir, store.list()) if list_all or as_json else []
     if as_json:
-        from gaudi_perf.reports.answers import WaiversAnswer
-
         echo_json(WaiversAnswer(added=added, removed=list(removed), waivers=there))
         return
     for one in added:
         limit = "" if one.up_to_ratio is None else f" up to {percent_set(one.up_to_ratio - 1)} slower"
-        click.echo(shown(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}"))
+        echo(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}")
     for gone in removed:
-        click.echo(shown(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}"))
+        echo(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}")
     if list_all and not echo_waivers(there):
-        click.echo("there are no waivers")
+        echo("there are no waivers")
 
 
 def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaiver]:
     """All waivers, expired ones too, checked against the stored baselines.
     Raises UserError if the file of waivers is malformed.
     """
-    from gaudi_perf.reports.answers import ListedWaiver
-    from gaudi_perf.stores.waivers import WaiverStore
-
     return [ListedWaiver(waiver=waiver, expired_on=over(waiver, places)) for waiver in WaiverStore(directory).list()]
 
 
@@ -139,8 +136,6 @@ def echo_waivers(waivers: Sequence[ListedWaiver]) -> bool:
 
 def _require_measured(device: str, store: BaselineStore, results: Path) -> None:
     """Refuse a device of which neither a baseline nor a run is there."""
-    from gaudi_perf.stores.history import read_history
-
     known = {place.device for place in store.list()}
     if device not in known and results.is_dir():
         known |= {run.device.name for run in read_history(results).runs}
@@ -154,8 +149,6 @@ def _require_measured(device: str, store: BaselineStore, results: Path) -> None:
 
 def over(waiver: Waiver, places: Sequence[Place]) -> str:
     """The newest stored stack at which a waiver has ended; empty where there is none."""
-    from gaudi_perf.vocabulary.stack import parse_version
-
     own = [place for place in places if (place.device, place.kind) == (waiver.device, waiver.kind)]
     ended = [place.stack_name for place in own if place.order >= parse_version(waiver.until)]
     return ended[-1] if ended else ""
@@ -163,8 +156,6 @@ def over(waiver: Waiver, places: Sequence[Place]) -> str:
 
 def _require_model(name: str, store: BaselineStore) -> None:
     """Raise UserError unless a model is in the catalogue, or in a baseline."""
-    from gaudi_perf.stores.models import Catalogue
-
     catalogue = Catalogue(Path())
     if name in catalogue.names:
         return
@@ -175,13 +166,6 @@ def _require_model(name: str, store: BaselineStore) -> None:
 def _waiver(
     store: BaselineStore, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
 ) -> Waiver:
-    from datetime import datetime, timezone
-
-    import msgspec
-
-    from gaudi_perf.vocabulary.configuration import configuration_of
-    from gaudi_perf.vocabulary.stack import STACK_KINDS
-    from gaudi_perf.vocabulary.waiver import Waiver
 
     if until is None or reason is None:
         missing = "--until" if until is None else "--reason"

@@ -206,10 +206,7 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
 
 
 def _notes(chosen: Sequence[Entry], left_out: int, reference: str, prices: Prices) -> tuple[str, ...]:
-    workloads = dict.fromkeys(
-        f"{w.new_tokens} new tokens, {w.prompt_tokens} prompt tokens, batch {w.batch_size}, {w.dtype}"
-        for w in (entry.case.case.workload for entry in chosen)
-    )
+    workloads = dict.fromkeys(entry.case.case.workload.words for entry in chosen)
     notes = [
         f"latency of one generation: {'; '.join(workloads)}",
         f"speed-up: the fastest latency of {reference} with the same model and device count, by this one",

@@ -80,7 +80,7 @@ def description(baseline: Baseline) -> Words:
                 case.provenance,
             )
         )
-        what.setdefault(_what(case), []).append(case.id)
+        what.setdefault(f"{case.case.workload.words}, weights: {case.case.made_of}", []).append(case.id)
         notes += _case_notes(case)
         if case.stack is not None:
             differing = "; ".join(stack_differences(baseline.stack, case.stack))
@@ -150,12 +150,6 @@ def _outcome(pair: Pair) -> tuple[Cell, Cell, Cell]:
         return (slower_or_faster(pair.ratio), _UNKNOWN, ("no spread", "cyan"))
     assert judged.low is not None and judged.high is not None
     return (difference(pair.ratio, judged), interval(judged.low, judged.high), (judged.kind.value, STYLES[judged.kind]))
-
-
-def _what(case: CaseBaseline) -> str:
-    workload = case.case.workload
-    words = f"{workload.new_tokens} tokens, batch {workload.batch_size}, {workload.dtype}, {case.case.weights} weights"
-    return words if case.case.scale == "full" else f"{words}, stand-in"
 
 
 def _case_notes(case: CaseBaseline) -> list[str]:

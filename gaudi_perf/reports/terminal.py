@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from gaudi_perf.reports.bars import interval_bar
 from gaudi_perf.reports.figures import Figures, figures
@@ -32,10 +36,6 @@ from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
 from gaudi_perf.vocabulary.workload import FP8
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 STYLES = {
     VerdictKind.INVALID: "bold magenta",
@@ -164,10 +164,6 @@ def _table(
     gap: int = 1,
 ) -> Table:
     """A row for each verdict, with bars of so many characters, and so many blanks between columns beyond one."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     chosen = [column for column in columns if column != _BAR or bar]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, gap), show_edge=False)
     table.add_column("case", no_wrap=True)

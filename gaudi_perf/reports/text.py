@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from gaudi_perf.vocabulary.formats import escaped
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _LONGEST = 2000
 
@@ -39,8 +37,6 @@ _PLAIN = str.maketrans({"─": "-", "━": "-", "│": "|", "┼": "+", "●": "
 
 def text_console(width: int, color: bool) -> tuple[Console, io.StringIO]:
     """A console that writes into a text, and takes nothing in it for markup."""
-    from rich.console import Console
-
     buffer = io.StringIO()
     console = Console(
         file=buffer,

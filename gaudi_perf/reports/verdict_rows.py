@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas
 
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import advice, grounds
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
-
-if TYPE_CHECKING:
-    import pandas
 
 _FIGURES = (
     *("runs", "rounds", "latency_s", "spread", "tokens_per_s", "first_token_s", "per_output_token_s"),
@@ -24,8 +23,6 @@ _VERDICT = ("metric", "role", "baseline", "ratio", "low", "high", "confidence", 
 
 def verdicts_frame(session: Session, runs: Mapping[str, Sequence[Run]]) -> pandas.DataFrame:
     """One row for every verdict, and one for every case that has none. Durations are in seconds, memory in bytes."""
-    import pandas
-
     none: list[Verdict | None] = [None]
     rows = [
         {

@@ -13,6 +13,7 @@ import msgspec
 
 from gaudi_perf import protocol
 from gaudi_perf.reports.terminal import failure_text
+from gaudi_perf.session import values
 from gaudi_perf.session.session import CannotRunError, PerfSession
 from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_reference, first_difference
 from gaudi_perf.stores.completions import CompletionsFile, read_completions
@@ -25,7 +26,6 @@ from gaudi_perf.workers.controller.completing import complete, open_dataset, rea
 from gaudi_perf.workers.controller.group import GroupFailure
 from gaudi_perf.workers.controller.measuring import Measurer
 
-PROMPT_TOKENS, NEW_TOKENS = 16, 50
 _AROUND = 30
 """Characters of a text that are shown around the place where it parts from another."""
 
@@ -83,7 +83,8 @@ def _case(session: PerfSession, model: str, batch_size: int) -> Case:
     accelerator = settings.accelerator
     graphs = accelerator.batches_with_graphs and not accelerator.cannot_run(True, devices)
     configuration = Configuration(model=model, devices=devices, graphs=graphs, kv_cache=True)
-    return settings.case(configuration, prompt_tokens=PROMPT_TOKENS, new_tokens=NEW_TOKENS, batch_size=batch_size)
+    prompt_tokens, new_tokens = values.DATASET_PROMPT_TOKENS, values.DATASET_NEW_TOKENS
+    return settings.case(configuration, prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch_size=batch_size)
 
 
 def _judged(measurer: Measurer, case: Case, references: Sequence[Reference], private: Path) -> Iterator[Agreement]:

@@ -16,7 +16,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES, Metric
 from gaudi_perf.vocabulary.models import Model, Scale, bloomz
-from gaudi_perf.vocabulary.workload import Dtype, Workload
+from gaudi_perf.vocabulary.workload import NEW_TOKENS, Dtype, Workload
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
@@ -69,7 +69,7 @@ class Settings:
     models: tuple[Model, ...] = ()
     weights: Weights = field(default_factory=Weights)
     dtype: Dtype = "bfloat16"
-    new_tokens: int = 100
+    new_tokens: int = NEW_TOKENS
     workloads: tuple[Mapping[str, Any], ...] = ({},)
     devices: tuple[int, ...] = (1, 8)
     modes: tuple[Mode, ...] = ("graphs", "eager")

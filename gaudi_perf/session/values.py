@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
+
+from gaudi_perf.protocol import Weights
+from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.stores.remote import checked, is_address, opened
+from gaudi_perf.vocabulary.configuration import MODES, Mode
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-
-if TYPE_CHECKING:
-    from gaudi_perf.protocol import Weights
-    from gaudi_perf.vocabulary.configuration import Mode
+from gaudi_perf.vocabulary.workload import DTYPE_NAMES, LONGEST_PROMPT, Workload
 
 AUTO = 0
 """What ``runs`` makes of ``auto``."""
@@ -120,8 +123,6 @@ def device_counts(text: str) -> tuple[int, ...]:
 
 def modes(text: str) -> tuple[Mode, ...]:
     """The modes of ``graphs,compile``, each once."""
-    from gaudi_perf.vocabulary.configuration import MODES  # with msgspec, which the command line starts without
-
     found = tuple(mode for mode in MODES if mode in names(text))
     if len(found) != len(names(text)):
         raise ValueError(f"it takes some of {', '.join(MODES)}")
@@ -130,14 +131,10 @@ def modes(text: str) -> tuple[Mode, ...]:
 
 _SIZES = {"batch": "batch_size", "prompt": "prompt_tokens", "new": "new_tokens", "beams": "num_beams"}
 _WORKLOAD = {**_SIZES, "dtype": "dtype"}
-_SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def _prompts_in(file: Path, several: bool) -> str | tuple[str, ...]:
     """What a file holds: one prompt, or several, one a line."""
-    from gaudi_perf.stores.files import read_bytes
-    from gaudi_perf.vocabulary.workload import LONGEST_PROMPT
-
     if not file.is_file():
         raise ValueError(f"{file}: there is no such file")
     try:
@@ -156,9 +153,6 @@ def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def _workload(text: str) -> Mapping[str, Any]:
-    import msgspec  # which the command line starts without
-
-    from gaudi_perf.vocabulary.workload import DTYPES, Workload
 
     meaning = (
         "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32|fp8|fp8kv,beams=N,contrastive=ALPHA:K,prompt-file=FILE "
@@ -176,9 +170,9 @@ def _workload(text: str) -> Mapping[str, Any]:
             found["prompt"] = _prompts_in(Path(value), several=name == "prompts-file")
             continue
         field = _WORKLOAD.get(name)
-        if field is None or field in found or (field == "dtype" and value not in {*_SHORT_DTYPES, *DTYPES}):
+        if field is None or field in found or (field == "dtype" and value not in DTYPE_NAMES):
             raise ValueError(meaning)
-        found[field] = _SHORT_DTYPES.get(value, value) if field == "dtype" else positive_integer(value, meaning)
+        found[field] = DTYPE_NAMES[value] if field == "dtype" else positive_integer(value, meaning)
     try:
         msgspec.convert(found, Workload)
     except msgspec.ValidationError:
@@ -196,8 +190,6 @@ def names(text: str) -> tuple[str, ...]:
 
 def weights(text: str) -> Weights:
     """Where weights come from."""
-    from gaudi_perf.protocol import Weights
-
     if text in ("dummy", "hub"):
         return Weights(kind="dummy" if text == "dummy" else "hub")
     if not Path(text).expanduser().is_dir():
@@ -225,8 +217,6 @@ _local_directory = _path(lambda one: one.is_dir() or not one.exists(), "there is
 
 def directory(text: str) -> Path:
     """A directory to read or write, which may be made; of an address the copy on this machine, brought up to date."""
-    from gaudi_perf.stores.remote import checked, is_address, opened
-
     return opened(checked(text)) if is_address(text) else _local_directory(text)
 
 

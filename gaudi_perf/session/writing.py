@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gaudi_perf.reports.closing import next_commands
+from gaudi_perf.reports.markdown import session_markdown
+from gaudi_perf.reports.page import session_page
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.vocabulary.errors import UserError
@@ -34,13 +36,9 @@ def _reports(session: PerfSession, commands: Sequence[str], ending: str) -> list
     settings, document, runs = session.settings, session.document, session.runs_by_id
 
     def page() -> bytes:
-        from gaudi_perf.reports.page import session_page
-
         return session_page(document, runs, session.results, settings.baselines_directory, commands)
 
     def short() -> bytes:
-        from gaudi_perf.reports.markdown import session_markdown
-
         return session_markdown(document, runs, commands).encode()
 
     lines = []

@@ -80,6 +80,11 @@ class Case(Document, frozen=True):
         return "-".join((self.configuration.id, *self.workload.differing))
 
     @property
+    def made_of(self) -> str:
+        """The weights, and that the shapes are a stand-in's, for people."""
+        return self.weights if self.scale == "full" else f"{self.weights}, stand-in shapes"
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The whole case as texts, by which cases are sorted."""
         workload = self.workload

@@ -62,6 +62,11 @@ def long_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
+def minute(time: str) -> str:
+    """A time of a document (ISO 8601, UTC) to the minute: ``2026-01-31 23:59``."""
+    return time[:16].replace("T", " ")
+
+
 def rate(bytes_per_s: float) -> str:
     """A bandwidth: ``3.35 TB/s``, ``89.4 GB/s``."""
     return f"{bytes_per_s / 1e12:.3g} TB/s" if bytes_per_s >= 1e12 else f"{bytes_per_s / 1e9:.3g} GB/s"

@@ -31,10 +31,9 @@ Dtype = Literal["bfloat16", "float16", "float32", "fp8", "fp8kv"]
 products, and the KV cache is FP8."""
 DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32", "fp8", "fp8kv")
 FP8: frozenset[Dtype] = frozenset({"fp8", "fp8kv"})
-_SHORT: dict[Dtype, str] = {
-    **{"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"},
-    **{"fp8": "fp8", "fp8kv": "fp8kv"},
-}
+_SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8", "fp8kv": "fp8kv"}
+DTYPE_NAMES: dict[str, Dtype] = {name: dtype for dtype, short in _SHORT.items() for name in (dtype, short)}
+"""Types by their names and by their short ones, which case ids have."""
 BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4, "fp8": 1, "fp8kv": 1}
 """Of a weight."""
 
@@ -108,6 +107,12 @@ class Workload(Document, frozen=True):
         return self.new_tokens * self.batch_size / latency_s
 
     @property
+    def words(self) -> str:
+        """What is generated, for people: ``100 new tokens, 7 prompt tokens, batch 1, bfloat16``."""
+        sizes = f"{self.new_tokens} new tokens, {self.prompt_tokens} prompt tokens, batch {self.batch_size}"
+        return ", ".join(filter(None, (sizes, self.dtype, self.search)))
+
+    @property
     def sequences(self) -> int:
         """How many sequences have keys and values of their own: every beam, or candidate, of every row."""
         return self.batch_size * (self.num_beams or self.top_k or 1)
@@ -154,12 +159,11 @@ def fixed_counts(prompts: Sequence[str], most: int) -> list[int]:
 
 def fields_of(parts: Iterable[str]) -> dict[str, object]:
     """The fields that parts as of ``Workload.differing`` name; of a prompt they have only a digest."""
-    dtypes = {short: dtype for dtype, short in _SHORT.items()}
     sizes = {"b": "batch_size", "p": "prompt_tokens", "n": "new_tokens"}
     fields: dict[str, object] = {}
     for part in parts:
-        if part in dtypes:
-            fields["dtype"] = dtypes[part]
+        if part in DTYPE_NAMES:
+            fields["dtype"] = DTYPE_NAMES[part]
         elif part[1:].isdecimal() and part[0] in sizes:
             fields[sizes[part[0]]] = int(part[1:])
         elif part.startswith("beams"):

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,6 +15,13 @@ from gaudi_perf.vocabulary.verdict import Session
 
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = PROJECT / "baselines"
+
+
+def commands_of(group: click.Group) -> dict[str, click.Command]:
+    """The commands of a group, which imports them when they are asked for."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 class Invoke:

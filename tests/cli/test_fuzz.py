@@ -67,7 +67,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path / "results")
     for run in make_runs(1.0, count=300):
         store.write_run(run)
-    command = [sys.executable, "-m", "gaudi_perf.cli", "history", "--results-dir", str(store.directory)]
+    command = [sys.executable, "-m", "gaudi_perf", "history", "--results-dir", str(store.directory)]
     with subprocess.Popen(
         [*command, "--csv", "-", "--rounds"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT
     ) as process:

@@ -20,7 +20,7 @@ from gaudi_perf.cli import main
 from gaudi_perf.reports.answers import ANSWERS
 from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.note import Notes
-from tests.cli.conftest import PROJECT, Invoke, StoreRuns
+from tests.cli.conftest import PROJECT, Invoke, StoreRuns, commands_of
 from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
 from tests.stores.factories import make_runs
@@ -43,7 +43,7 @@ def test_the_schemas(name: str, golden: Golden) -> None:
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:
-    for command in group.commands.values():
+    for command in commands_of(group).values():
         if isinstance(command, click.Group):
             yield from _commands(command)
         else:

@@ -94,7 +94,7 @@ def test_wrong_price_is_one_sentence(price: str, invoke: Invoke) -> None:
 
 
 def test_a_closed_standard_output_is_no_mistake() -> None:
-    command = [sys.executable, "-m", "gaudi_perf.cli", "table", "--baselines-dir", str(PUBLISHED)]
+    command = [sys.executable, "-m", "gaudi_perf", "table", "--baselines-dir", str(PUBLISHED)]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -33,7 +33,7 @@ FAST = ["--model", "bloomz560m", "--eager", "--new-tokens", "3", "--batch-size",
 def command(place: Path, source: Path, *more: str) -> list[str]:
     directories = ["--baselines-dir", str(place / "baselines"), "--results-dir", str(place / "results")]
     output = ["--output", str(place / "out.jsonl")]
-    return [sys.executable, "-m", "gaudi_perf.cli", "complete", str(source), *output, *directories, *FAST, *more]
+    return [sys.executable, "-m", "gaudi_perf", "complete", str(source), *output, *directories, *FAST, *more]
 
 
 def environment(place: Path, **injected: Any) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
     assert "dummy weights have no tokenizer" in done.stdout
     look = next(line for line in done.stdout.splitlines() if line.startswith("look closer: gaudi-perf report "))
     reported = subprocess.run(
-        [sys.executable, "-m", "gaudi_perf.cli", *shlex.split(look)[3:-2], "--csv", "-"],
+        [sys.executable, "-m", "gaudi_perf", *shlex.split(look)[3:-2], "--csv", "-"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -65,7 +65,7 @@ def commands(place: Path) -> dict[str, list[str]]:
     where = [f"--baselines-dir={place / 'b'}", f"--results-dir={place / 'r'}"]
     return {
         "complete": [
-            *(sys.executable, "-m", "gaudi_perf.cli", "complete", str(prompts), "--accelerator", "cpu", "--eager"),
+            *(sys.executable, "-m", "gaudi_perf", "complete", str(prompts), "--accelerator", "cpu", "--eager"),
             *("--output", str(place / "out.jsonl"), "--batch-size", "4", "--new-tokens", "3", *where),
         ],
         "pytest": [
@@ -129,7 +129,7 @@ def test_a_dataset_s_results_are_a_session_that_reports_are_made_of(tmp_path: Pa
     assert report.case.workload.prompt == "dataset prompts.txt" and report.verdicts[0].kind == VerdictKind.NO_BASELINE
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("look closer: gaudi-perf report ")]
     assert path.parent.name in said
-    command = [sys.executable, "-m", "gaudi_perf.cli", "report", path.parent.name, "--results-dir", str(tmp_path / "r")]
+    command = [sys.executable, "-m", "gaudi_perf", "report", path.parent.name, "--results-dir", str(tmp_path / "r")]
     command += ["--html", str(tmp_path / "r.html"), "--markdown", str(tmp_path / "r.md")]
     made = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr

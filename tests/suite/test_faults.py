@@ -92,7 +92,7 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert alive == []
     assert "Traceback" not in output
-    report = [sys.executable, "-m", "gaudi_perf.cli", "report", "--results-dir", str(results)]
+    report = [sys.executable, "-m", "gaudi_perf", "report", "--results-dir", str(results)]
     again = subprocess.run(report, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1 and "this session was ended early, or goes on" in again.stdout, again.stderr
     assert "not judged: bloomz7b-1x-eager-kvcache-n4: ended before it was judged" in again.stdout

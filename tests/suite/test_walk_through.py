@@ -59,7 +59,7 @@ def walk(checkout: Path) -> dict[str, str]:
             environment |= dict(word.split("=", 1) for word in command.split()[1:])
             continue
         words = shlex.split(command, comments=True)
-        module = {"pytest": "pytest", "gaudi-perf": "gaudi_perf.cli"}[words[0]]
+        module = {"pytest": "pytest", "gaudi-perf": "gaudi_perf"}[words[0]]
         more = next((shlex.split(options) for start, options in MORE.items() if command.startswith(start)), [])
         done = subprocess.run(
             [sys.executable, "-m", module, *words[1:], *more],

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gaudi_perf.stores.results import ResultsStore
-    from gaudi_perf.vocabulary.run import Run
-    from gaudi_perf.vocabulary.verdict import Session
+from gaudi_perf.judging.trends import trends
+from gaudi_perf.reports.page.build import PageBuilder
+from gaudi_perf.reports.page.render import render_page
+from gaudi_perf.reports.page.stored import StoredBaselines
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.notes import NotesStore
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session
 
 
 def session_page(
@@ -29,15 +35,6 @@ def session_page(
         runs: the runs of each measured case, by case id.
         commands: what to do next, a line each.
     """
-    from gaudi_perf.judging.trends import trends
-    from gaudi_perf.reports.page.build import PageBuilder
-    from gaudi_perf.reports.page.render import render_page
-    from gaudi_perf.reports.page.stored import StoredBaselines
-    from gaudi_perf.stores.history import read_history
-    from gaudi_perf.stores.notes import NotesStore
-    from gaudi_perf.vocabulary.errors import UserError
-    from gaudi_perf.vocabulary.formats import counted
-
     past = read_history(results.directory)
     baselines = StoredBaselines(baselines_directory, {run.device.name for group in runs.values() for run in group})
     notes = list(baselines.problems)

@@ -14,6 +14,7 @@ import gaudi_perf
 from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, changes_of
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
+from gaudi_perf.reports.page.data import rounded, rounded_or_none
 from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.page.facts import facts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
@@ -32,14 +33,13 @@ from gaudi_perf.reports.wording import (
     title,
 )
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.vocabulary.formats import percent, rate, seconds, slower_or_faster
+from gaudi_perf.vocabulary.formats import minute, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.origin import Origin
 from gaudi_perf.vocabulary.run import Comparability, Run, differences, median_of
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
-_DIGITS = 5
 _FIELD = re.compile(r"[a-z ]+?(?= ['\"0-9])")
 """The field that a sentence of ``differences`` begins with."""
 STATES = {
@@ -114,15 +114,15 @@ class PageBuilder:
 
     def _about(self) -> list[data.Pair]:
         session = self.session
-        found = [("Measured", f"{_moment(session.started_at)} to {_moment(session.ended_at)} UTC")]
+        found = [("Measured", f"{minute(session.started_at)} to {minute(session.ended_at)} UTC")]
         first = next((runs[0] for runs in self.runs.values() if runs), None)
         if first is not None:
             workload, count = first.case.workload, first.device.available
             found += [
                 ("Device", first.device.name if count is None else f"{first.device.name}, {count} on this host"),
                 ("Stack", first.stack.name),
-                ("Workload", f"{workload.new_tokens} new tokens, batch {workload.batch_size}, {workload.dtype}"),
-                ("Weights", first.case.weights + ("" if first.case.scale == "full" else ", stand-in shapes")),
+                ("Workload", workload.words),
+                ("Weights", first.case.made_of),
                 ("Host", first.host.host_class),
             ]
             if workload.of_dataset:
@@ -159,16 +159,16 @@ class PageBuilder:
             comparisons=[
                 self._comparison(verdict, report, runs, facts) for verdict in (*report.verdicts, *report.others)
             ],
-            latency=_rounded(facts.latency_s),
-            spread=_rounded_or_none(facts.spread),
-            first=_rounded_or_none(facts.first_token_s),
-            per=_rounded_or_none(facts.per_output_token_s),
-            tokens=_rounded(facts.tokens_per_s),
+            latency=rounded(facts.latency_s),
+            spread=rounded_or_none(facts.spread),
+            first=rounded_or_none(facts.first_token_s),
+            per=rounded_or_none(facts.per_output_token_s),
+            tokens=rounded(facts.tokens_per_s),
             rounds=[
                 data.RoundsOfRun(
-                    at=_moment(run.started_at),
-                    warm=_all_rounded(run.measurement.warm_up.latencies_s),
-                    kept=_all_rounded(run.measurement.latencies_s),
+                    at=minute(run.started_at),
+                    warm=list(map(rounded, run.measurement.warm_up.latencies_s)),
+                    kept=list(map(rounded, run.measurement.latencies_s)),
                     steady=run.measurement.warm_up.steady,
                 )
                 for run in runs
@@ -200,8 +200,8 @@ class PageBuilder:
             low=verdict.low,
             high=verdict.high,
             tolerance=verdict.tolerance or TOLERANCES[LATENCY],
-            level=_rounded_or_none(verdict.baseline_median_s if latency else None),
-            runs=[_all_rounded(run.measurement.latencies_s) for run in behind],
+            level=rounded_or_none(verdict.baseline_median_s if latency else None),
+            runs=[list(map(rounded, run.measurement.latencies_s)) for run in behind],
             split=_split(behind),
             environment=None if before is None else self._environments.index(before, runs[0].stack),
             stack=None if before is None else self._places.get(before.name),
@@ -240,7 +240,7 @@ class PageBuilder:
         levels.setdefault(run.stack.name, facts.latency_s)
         for stack, level in self.baselines.levels(run):
             levels.setdefault(stack.name, level)
-        return sorted((self._places[name], _rounded(level)) for name, level in levels.items())
+        return sorted((self._places[name], rounded(level)) for name, level in levels.items())
 
 
 def shown_trend(trend: Trend, happened: TrendChanges, places: Mapping[str, int]) -> data.ShownTrend:
@@ -248,9 +248,9 @@ def shown_trend(trend: Trend, happened: TrendChanges, places: Mapping[str, int])
     sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
     return data.ShownTrend(
         at=[int(datetime.fromisoformat(one.started_at[:19] + "+00:00").timestamp() // 60) for one in sessions],
-        level=[_rounded(one.level_s) for one in sessions],
-        low=[_rounded(one.quartiles_s[0]) for one in sessions],
-        high=[_rounded(one.quartiles_s[1]) for one in sessions],
+        level=[rounded(one.level_s) for one in sessions],
+        low=[rounded(one.quartiles_s[0]) for one in sessions],
+        high=[rounded(one.quartiles_s[1]) for one in sessions],
         stack=[places[one.stack.name] for one in sessions],
         changes=[level_change_of(sessions.index(one.since), one) for one in happened.changes],
         odd=[odd_session_of(one) for one in happened.odd],
@@ -278,7 +278,7 @@ def level_change_of(index: int, found: Change) -> data.LevelChange:
     """A change of level, of which the session of this index is the first."""
     return data.LevelChange(
         index=index,
-        ratio=_rounded(found.point.ratio),
+        ratio=rounded(found.point.ratio),
         text=changed_since(found),
         changed=[harmless(line) for line in found.stack_changes],
     )
@@ -310,7 +310,7 @@ def _key(verdict: Verdict) -> str:
 
 def _split(runs: Sequence[Run]) -> tuple[float, float] | None:
     first, following = median_of(runs, "first-token"), median_of(runs, "per-token")
-    return None if first is None or following is None else (_rounded(first), _rounded(following))
+    return None if first is None or following is None else (rounded(first), rounded(following))
 
 
 def _limit(run: Run, facts: Figures) -> data.Limit | None:
@@ -331,20 +331,4 @@ def _limit(run: Run, facts: Figures) -> data.Limit | None:
             f" Of the {seconds(found.limit_s)}, {seconds(found.computing_s)} are of steps that computing limits, at "
             f"{operations} ({found.arithmetic.source})."
         )
-    return data.Limit(seconds=_rounded(found.limit_s), share=_rounded(share), text=harmless(text))
-
-
-def _moment(text: str) -> str:
-    return text[:16].replace("T", " ")
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
-
-
-def _rounded_or_none(value: float | None) -> float | None:
-    return None if value is None else _rounded(value)
-
-
-def _all_rounded(values: Sequence[float]) -> list[float]:
-    return [_rounded(value) for value in values]
+    return data.Limit(seconds=rounded(found.limit_s), share=rounded(share), text=harmless(text))

@@ -12,6 +12,19 @@ Pair = tuple[str, str]
 """A name and its value, as people read them."""
 
 
+_DIGITS = 5
+
+
+def rounded(value: float) -> float:
+    """A number with as many significant digits as can be seen."""
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def rounded_or_none(value: float | None) -> float | None:
+    """The same where there is one."""
+    return None if value is None else rounded(value)
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all that goes into the page; what has its default is left out."""
 

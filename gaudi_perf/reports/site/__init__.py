@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gaudi_perf.reports.site.build import SiteBuilder
+from gaudi_perf.reports.site.records import read_records
+from gaudi_perf.reports.site.writing import SiteWriter
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.stores.notes import NotesStore
+from gaudi_perf.vocabulary.errors import UserError
+
 
 def write_site(
     output: Path, results: Path, baselines: Path, *, name: str = "", address: str = ""
@@ -24,13 +31,6 @@ def write_site(
     Raises:
         UserError: there are no sessions to show, or a file cannot be written.
     """
-    from gaudi_perf.reports.site.build import SiteBuilder
-    from gaudi_perf.reports.site.records import read_records
-    from gaudi_perf.reports.site.writing import SiteWriter
-    from gaudi_perf.reports.text import harmless
-    from gaudi_perf.stores.notes import NotesStore
-    from gaudi_perf.vocabulary.errors import UserError
-
     read = read_records(results)
     if not read.records.sessions:
         raise UserError(f"{results}: holds no session that can be read: measure first")

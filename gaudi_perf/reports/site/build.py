@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_changes
 from gaudi_perf.reports.page.build import STATES, level_change_of, links_of, odd_session_of, written_about
-from gaudi_perf.reports.page.data import Pair, ShownTrend
+from gaudi_perf.reports.page.data import Pair, ShownTrend, rounded
 from gaudi_perf.reports.page.stored import StoredBaselines
 from gaudi_perf.reports.site import data
 from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
 from gaudi_perf.statistics.change_points import LevelChanges
-from gaudi_perf.vocabulary.formats import seconds, throughput
+from gaudi_perf.vocabulary.formats import minute, seconds, throughput
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.stack import stack_changes
 
@@ -96,7 +96,7 @@ class SiteBuilder:
         rows = session.cases
         return data.SessionTable(
             id=session.session_id,
-            at=session.started_at[:16].replace("T", " "),
+            at=minute(session.started_at),
             title=session.title or "This session never came to its end",
             about=about(session),
             links=links_of(session.origin),
@@ -136,8 +136,8 @@ class SiteBuilder:
                         trend=index,
                         at=_moment(int(last["at"])),
                         sessions=int(own.size),
-                        level=_rounded(float(last["level"])),
-                        ratio=_rounded(changes[-1].point.ratio) if changes else None,
+                        level=rounded(float(last["level"])),
+                        ratio=rounded(changes[-1].point.ratio) if changes else None,
                         since=changed_since(changes[-1]) if changes else "",
                     )
                 )
@@ -151,7 +151,7 @@ class SiteBuilder:
             found.append(
                 data.ListedSession(
                     id=session.session_id,
-                    at=session.started_at[:16].replace("T", " "),
+                    at=minute(session.started_at),
                     title=session.title or "never came to its end",
                     devices=harmless(", ".join(session.devices)),
                     stacks=harmless(", ".join(session.stacks)),
@@ -181,7 +181,7 @@ class SiteBuilder:
                 name=harmless(name),
                 sessions=len(sessions.get(name, ())),
                 trend=list(levels[name]),
-                level=[_rounded(float(np.median(values))) for values in levels[name].values()],
+                level=[rounded(float(np.median(values))) for values in levels[name].values()],
             )
             for name in sorted(levels, key=lambda name: order[name])
         ]
@@ -198,8 +198,8 @@ class SiteBuilder:
         workload, newest = key.case.workload, float(points["level"][-1])
         about = [
             ("Device", key.device),
-            ("Workload", f"{workload.new_tokens} new tokens, batch {workload.batch_size}, {workload.dtype}"),
-            ("Weights", key.case.weights + ("" if key.case.scale == "full" else ", stand-in shapes")),
+            ("Workload", workload.words),
+            ("Weights", key.case.made_of),
             ("Host", key.host_class),
             ("Stack's label", key.stack_label),
             ("Sessions", str(own.size)),
@@ -224,7 +224,7 @@ class SiteBuilder:
             stacks=[harmless(name) for name in names],
             sessions=self._session[own].tolist(),
             levels=[
-                (harmless(name), _rounded(float(np.median(points["level"][here]))), int(here.sum()))
+                (harmless(name), rounded(float(np.median(points["level"][here]))), int(here.sum()))
                 for name in by_version
                 for here in [stacks == numbers[name]]
             ],
@@ -303,7 +303,7 @@ class SiteBuilder:
         return data.Spark(
             level=_all_rounded(self._points["level"][own[first:]]),
             changes=[
-                (place - first, _rounded(change.point.ratio))
+                (place - first, rounded(change.point.ratio))
                 for place, change in zip(self._places(index), happened.changes, strict=True)
                 if place >= first
             ],
@@ -324,7 +324,7 @@ class SiteBuilder:
 def about(session: KnownSession) -> list[Pair]:
     """When, on which device and stack."""
     facts = (
-        ("Began", f"{session.started_at[:16].replace('T', ' ')} UTC"),
+        ("Began", f"{minute(session.started_at)} UTC"),
         ("Device", ", ".join(session.devices)),
         ("Stack", ", ".join(session.stacks)),
     )
@@ -332,16 +332,12 @@ def about(session: KnownSession) -> list[Pair]:
 
 
 def _line(session: KnownSession) -> str:
-    when = session.started_at[:16].replace("T", " ")
+    when = minute(session.started_at)
     return harmless(f"{when}, {', '.join(session.stacks)}: {session.title or 'never came to its end'}")
 
 
 def _moment(at: int) -> str:
     return f"{datetime.fromtimestamp(at * 60, timezone.utc):%Y-%m-%d %H:%M}"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")
 
 
 def _all_rounded(values: NDArray[np.floating]) -> list[float]:
@@ -353,7 +349,7 @@ def _all_rounded(values: NDArray[np.floating]) -> list[float]:
 
 
 def _known(values: NDArray[np.floating]) -> list[float | None]:
-    """As ``_rounded``; None for what is not a number."""
+    """As ``rounded``; None for what is not a number."""
     with np.errstate(divide="ignore", invalid="ignore"):
         decimals = 4 - np.floor(np.log10(np.abs(values.astype(np.float64))))
     scale = 10.0 ** np.where(np.isfinite(decimals), decimals, 0)
