@@ -1,6 +1,7 @@
 """Reads the devices in a process of its own: ``python -m gaudi_perf.accelerators.sampler --accelerator NAME``.
 
-A process, not a thread of the worker: generation is largely Python, and a thread would take the interpreter from it.
+It is a process, not a thread of the worker: generation is largely Python, and a thread would compete for its
+interpreter.
 Lines on standard input are commands. ``look`` (before the warm-up, since listing processes takes long) and ``end`` (of
 the timed rounds) are answered by one ``Readings`` each on standard output, as a line of JSON. From ``begin``, which has
 no answer, to ``end`` the devices are sampled at intervals. It ends with its input.

@@ -1,7 +1,8 @@
-"""Experts in steps of fixed shapes: transformers loops over those that the tokens chose, so that steps differ.
+"""Mixture-of-experts layers with fixed shapes, which compiled and captured steps need.
 
-Here a step of few tokens gathers the matrices of the chosen experts, so that it reads no others; one of many tokens
-takes all experts, and weighs those with 0 that a token did not choose. What the two compute is the same.
+transformers loops over the experts that the tokens chose, so that its steps differ. Here a step with few tokens
+gathers the matrices of the chosen experts and reads no others. A step with many tokens computes with all experts, and
+weights with 0 those that a token did not choose. The results are the same.
 """
 
 from __future__ import annotations

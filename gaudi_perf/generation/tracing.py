@@ -1,4 +1,4 @@
-"""Leads a generation along given tokens, and keeps the logits of every step."""
+"""Generates with given tokens as input (teacher forcing), and keeps the logits of every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of an installation as its self-audit needs it: runs of the same code on the same machine, by session."""
+"""Prepares an installation's history for its self-audit: runs of the same code on the same machine, by session."""
 
 from __future__ import annotations
 

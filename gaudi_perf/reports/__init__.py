@@ -1,1 +1,1 @@
-"""Floor 5: reports, made from documents alone."""
+"""Reports, made from documents alone."""

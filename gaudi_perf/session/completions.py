@@ -1,6 +1,7 @@
-"""Completions that a page shows of real weights, against those of this machine.
+"""Compares completions of real weights on this machine with published ones.
 
-Where they differ, the model is led along the reference, and says whether rounding explains that (docs/outputs.md).
+Where they differ, the model gets the published tokens as input, and its logits show whether rounding explains the
+difference (docs/outputs.md).
 """
 
 from __future__ import annotations

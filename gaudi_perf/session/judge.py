@@ -1,4 +1,4 @@
-"""Judges the cases of a session: each as its test comes, after every run if as many are taken as it takes."""
+"""Judges the cases of a session: each when its test comes; with ``--runs auto`` after every run, until settled."""
 
 from __future__ import annotations
 

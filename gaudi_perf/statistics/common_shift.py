@@ -1,9 +1,9 @@
-"""What the cases of a session share is the session's: a case that is slower than the others is slower by itself.
+"""Distinguishes a slow session from a slow case: what all cases of a session share is attributed to the session.
 
-A slow session and a regression look alike in one case. In many they do not: a session shifts all cases by about as
-much (a random effect across cases). So a case's comparison can be corrected by what the other cases show of the
-session, where nothing else does. Only what the others are slower by is taken out, and a shift that all cases have is
-left in their own comparisons: whether it is the machine's or a release's cannot be seen in the cases.
+In one case a slow session and a regression look alike. In many they do not: a slow session shifts all cases by about
+as much (a random effect across cases). So where nothing else shows the session's shift, a case's comparison is
+corrected by that of the other cases. Only a slowdown of the others is subtracted, and a shift of all cases stays in
+their own comparisons: the cases do not show whether the machine or a release causes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The machine's state during each run, as covariates (control variates) of the model.
 
 There are two: the reference probes that bracket every round, and the rounds' tail spread. What they explain of the
-spread between runs is taken out; what they do not explain is how little is known of the machine.
+spread between runs is subtracted; what they leave unexplained measures how little is known about the machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many cases at once: one false-alarm rate for all the comparisons of a session.
 
 A test cannot wait for the tests after it, so each case is judged before the next is measured (``lond_level``); when all
-are there, the step-up procedure judges them together (``regressed_among_all``). Whatever was called on the way is
-called there, too: D called cases have evidence of at most D * alpha / N. So the end only adds, and never takes back.
+are there, the step-up procedure judges them together (``regressed_among_all``). A case that was REGRESSED before is
+REGRESSED there, too: D such cases have p values of at most D * alpha / N. So the end only adds, and never takes back.
 """
 
 from __future__ import annotations

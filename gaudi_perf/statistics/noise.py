@@ -1,4 +1,4 @@
-"""What is known about noise before a comparison, and what a history teaches."""
+"""What is assumed about noise before a comparison, and how it is estimated from a history."""
 
 from __future__ import annotations
 

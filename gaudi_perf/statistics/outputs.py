@@ -1,6 +1,7 @@
 """Whether two configurations of a model generate the same, as far as the arithmetic of their type allows.
 
-Both are led along the same tokens, so that every step can be compared, not just those up to the first difference.
+Both get the same tokens as input (teacher forcing), so that every step can be compared, not just those up to the first
+difference.
 docs/outputs.md says where the bounds come from and what was measured.
 """
 

@@ -1,6 +1,6 @@
 """How far apart the ranks of a group are, and which one is slow.
 
-In rounds all wait for the slowest, so passes by themselves show it, which wait for none.
+In rounds every rank waits for the slowest; only in a pass that each rank makes by itself does the slow one show.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ of the most runs, at most ``sqrt(t)`` of that of REGRESSED and IMPROVED has been
 UNCHANGED: early, for most comparisons find nothing. The level of each analysis follows from the joint distribution of
 all, which have independent increments (Armitage, McPherson and Rowe 1969; Jennison and Turnbull 2000, chapter 19), and
 is applied to the posterior probabilities (the significance level approach, ibid. section 4.4). Stopping at any
-analysis, for any reason, keeps the error. Against a stored baseline the analyses share the baseline's luck and resemble
-each other more than assumed, which only lowers the error.
+analysis, for any reason, keeps the error. Against a stored baseline the analyses share the baseline's random error
+and resemble each other more than assumed, which only lowers the error.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Floor 3: what is kept on disk: baselines, and the documents of every run and session."""
+"""What is kept on disk: baselines, and the documents of every run and session."""

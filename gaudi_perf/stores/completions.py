@@ -1,5 +1,5 @@
 """Completions of a dataset as JSON Lines: a header, then a line for each batch. A batch is a single write, so that at
-most one torn line is at the end, which the next run takes away before it goes on.
+most one torn line is at the end, which the next run removes before it continues.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every run that was ever measured, read quickly: 100,000 documents in seconds, from an index that is only a cache.
 
-The documents never change: what the index keeps of one holds as long as its file is the same by name, size and times.
-An index that is damaged, of another release, or cannot be written is as good as none.
+Documents never change, so an entry of the index is valid as long as name, size and times of its file are the same. An
+index that is damaged, of another release, or cannot be written is ignored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the driver of NVIDIA's GPUs reports, by NVML.
 
 nvidia-ml-py (the ``cuda`` extra) is optional, and so is every single answer: GPUs, drivers, containers and
-multi-instance GPUs leave out different ones. What is not reported is None or not there; nothing raises but opening.
-Errors that mean more than that something is not to be had (a GPU is lost, an unknown error) are kept for people.
+multi-instance GPUs leave out different ones. What is not reported is None or missing; only opening raises. Errors that
+mean more than "not supported" (a GPU is lost, an unknown error) are kept, to be reported.
 """
 
 from __future__ import annotations

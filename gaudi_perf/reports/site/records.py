@@ -1,8 +1,9 @@
-"""What a site keeps of results: the levels of every session, some thirty bytes each, and what each case came to.
+"""What a site needs of results: the levels of every session, some thirty bytes each, and the verdict of each case.
 
-A site of a million runs must not read them all each night. What a session's directory comes to is kept in an index in
-the results directory, and holds as long as the directory's time of change: run documents never change, and a new one
-changes it. The index is a cache: one that is damaged, of another release, or cannot be written is as good as none.
+A site of a million runs must not read them all each night. What was read of a session's directory is kept in an index
+in the results directory. An entry is valid while the directory's modification time is the same: run documents never
+change, and a new one changes that time. The index is a cache: one that is damaged, of another release, or cannot be
+written is ignored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Checks what was generated: every configuration of a model must say the same, as far as its arithmetic allows.
+"""Checks outputs: all configurations of a model must generate the same tokens, as far as rounding allows.
 
-After the rounds of a run its worker generates once more, led along their tokens. The logits of every step are compared
-with those of one plain pass, and of the session's first configuration of the model. docs/outputs.md has the rules.
+After the rounds of a run its worker generates once more, with their tokens as input (teacher forcing). The logits of
+every step are compared with those of one plain pass, and with those of the session's first configuration of the model.
+docs/outputs.md has the rules.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """DeepSpeed's launcher, which starts an agent per rank on several hosts.
 
-Its exit status is not believed: it ends with 0 when a signal ended what it started. It hands variables on as ``export
+Its exit status is not used: it ends with 0 when a signal ended what it started. It passes variables on as ``export
 NAME=VALUE;`` to ssh, as arguments to mpirun and as ``--export=NAME=VALUE,...`` to Slurm, where commas, spaces, quotes
-and newlines become something else, or commands. So what the stacks read goes as one variable of plain characters, which
-every rank agent takes apart. What Python needs to start, and MVAPICH, goes as it is, or is refused.
+and newlines are changed, or become commands. So the variables that the stacks read are passed as one variable of plain
+characters, which every rank agent takes apart. Those that Python needs to start, and MVAPICH's, are passed unchanged,
+or refused.
 """
 
 from __future__ import annotations
