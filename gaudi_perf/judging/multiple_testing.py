@@ -101,8 +101,8 @@ class MultipleTesting:
 
 
 _ESTIMATED = (
-    *("kind", "advice", "more_runs", "ratio", "low", "high", "confidence", "smallest_visible_slowdown"),
-    *("p_slower", "p_faster"),
+    *("kind", "advice", "more_runs", "more_sessions", "ratio", "low", "high", "confidence"),
+    *("smallest_visible_slowdown", "p_slower", "p_faster"),
 )
 
 

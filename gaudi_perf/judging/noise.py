@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from gaudi_perf.judging.samples import sample_of
-from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, slow_share
+from gaudi_perf.statistics.noise import NoisePrior, learn_noise_prior, with_slow_share
 from gaudi_perf.statistics.sample import RunSample, all_known, by_session, levels
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
@@ -147,10 +147,10 @@ def estimated_from(
         return None
     newest = list(by_session(counted).values())[-NEWEST_SESSIONS:]
     those = [sample for session in newest for sample in session]
-    slow = slow_share([counted, *others])
+    known = [counted, *others]
     if len(newest) < FEWEST_SESSIONS:
-        return NoiseEstimate(NoisePrior(slow_sessions=slow), len(those), len(newest))
-    noise = replace(learn_noise_prior(those), slow_sessions=slow)
+        return NoiseEstimate(with_slow_share(NoisePrior(), known), len(those), len(newest))
+    noise = with_slow_share(learn_noise_prior(those), known)
     if probes and (corrected := _corrected(those)) is not None:
         left = learn_noise_prior(corrected)
         noise = replace(noise, run=left.run, session=left.session)

@@ -142,6 +142,10 @@ def advice(verdict: Verdict, *, refreshed: bool = False, waived: bool = False) -
         )
     if verdict.advice is Advice.MORE_RUNS:
         return "" if verdict.more_runs is None else _more_runs(verdict, verdict.more_runs)
+    if verdict.advice is Advice.ANOTHER_SESSION and verdict.more_sessions is not None:
+        known = f"With {counted(verdict.more_sessions, 'more session')} in the history, none of them slow"
+        found = f"a slowdown of {percent_set(2 * (verdict.tolerance or 0.0))} is detectable"
+        return f"{_ADVICE[verdict.advice]} {known}, {found}."
     if verdict.advice is Advice.TEXT:
         return harmless(verdict.advice_text)
     if verdict.advice is Advice.ACCEPT_OR_WAIVE and waived:

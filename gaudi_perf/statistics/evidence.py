@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -53,6 +53,7 @@ class Evidence:
         tail_spread_shift: by how much larger the tail spread of the candidate's rounds is, in logarithms.
         shift_doubt: part of the posterior's standard deviation: how much of ``unusual_shift`` reaches the rounds.
         normal: the posterior if no session were slow; None where slow sessions show, or cancel.
+        prior: what was taken as known of the noise.
     """
 
     posterior: Posterior
@@ -71,6 +72,7 @@ class Evidence:
     tail_spread_shift: float = 0.0
     shift_doubt: float = 0.0
     normal: Posterior | None = None
+    prior: NoisePrior = field(default_factory=NoisePrior)
 
     @property
     def session_in_question(self) -> bool:
@@ -169,6 +171,7 @@ def _of_runs(
         tail_spread_shift=0.0 if tails is None else tails.unusual_shift,
         shift_doubt=0.0 if probes is None or side_by_side else probes.shift_doubt,
         normal=normal,
+        prior=prior,
     )
 
 
@@ -220,6 +223,21 @@ def _steadiness(turns: Sequence[RunSample]) -> FloatArray:
         return np.ones(spreads.size)
     weights: FloatArray = 1 / (1 + (spreads / usual) ** 2)
     return weights / float(weights.mean())
+
+
+def with_history(evidence: Evidence, sessions: int) -> Evidence:
+    """The same evidence, had so many more sessions been known and none of them slow.
+
+    The components of the posterior's mixture stay, those after ``normal``'s are less probable.
+    """
+    known, normal = evidence.posterior, evidence.normal
+    if normal is None:
+        return evidence
+    shares = evidence.prior.slow_sessions, evidence.prior.slow_sessions_after(sessions)
+    before, after = (share / (1 - share) for share in shares)
+    weights = known.weights.copy()
+    weights[normal.weights.size :] *= after / before
+    return replace(evidence, posterior=replace(known, weights=weights / weights.sum()))
 
 
 def with_slowdown(evidence: Evidence, slowdown: float) -> Evidence:

@@ -35,7 +35,7 @@ _ASSUMED = 10.0
 _ASSUMED_SLOW = 200.0
 """Sessions that the assumed share of slow ones is worth. Ten without a slow one say little: where 3 % are slow, three
 of four such histories show none. With fewer than 200, more than 0.3 % are false (benchmarks/learned.py --slow)."""
-_MOST_SESSIONS = 300
+MOST_SESSIONS = 300
 
 _UNEVEN = 1.5
 _UNEVEN_POWER = 1.3
@@ -58,6 +58,7 @@ class NoisePrior:
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
+        slow_known: from how many sessions that share was learned.
         unseen: how much of what the covariates leave unexplained is expected of sessions, too; the less, the more
             sessions were seen.
 
@@ -73,6 +74,7 @@ class NoisePrior:
     shift_coefficient: float = 0.5
     shift_uncertainty: float = 0.5
     slow_sessions: float = 0.03
+    slow_known: int = 0
     unseen: float = 1.0
 
     def __post_init__(self) -> None:
@@ -84,6 +86,11 @@ class NoisePrior:
             raise ValueError(
                 f"noise prior: slow_sessions is {self.slow_sessions}, and must be a share from 0 to below 1"
             )
+
+    def slow_sessions_after(self, more: int) -> float:
+        """The share of slow sessions, should so many more become known and none of them be slow."""
+        worth = _ASSUMED_SLOW + self.slow_known
+        return self.slow_sessions * worth / (worth + more)
 
 
 def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
@@ -133,21 +140,23 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
     )
 
 
-def slow_share(stacks: Iterable[Sequence[RunSample]]) -> float:
-    """The share of sessions that are slow by themselves, from runs of several stacks, each in the order of measurement.
+def with_slow_share(prior: NoisePrior, stacks: Iterable[Sequence[RunSample]]) -> NoisePrior:
+    """The prior with the share of sessions that are slow by themselves, from runs of several stacks, each in the order
+    of measurement.
 
     What is assumed of it counts like 200 sessions; of each stack the newest 300 count. A session that is not alone is
     a level, and no slow session.
     """
     slow = seen = 0
     for samples in stacks:
-        means = np.array([levels(session).mean() for session in list(by_session(samples).values())[-_MOST_SESSIONS:]])
+        means = np.array([levels(session).mean() for session in list(by_session(samples).values())[-MOST_SESSIONS:]])
         around = _around_one_level(means)
         beside = np.concatenate([[True], around, [True]])
         alone = ~around & beside[:-2] & beside[2:]
         slow += int(np.count_nonzero(alone & (means > np.median(means)))) if means.size else 0
         seen += means.size
-    return (_ASSUMED_SLOW * NoisePrior.slow_sessions + slow) / (_ASSUMED_SLOW + seen)
+    share = (_ASSUMED_SLOW * NoisePrior.slow_sessions + slow) / (_ASSUMED_SLOW + seen)
+    return replace(prior, slow_sessions=share, slow_known=seen)
 
 
 def _around_one_level(means: FloatArray) -> NDArray[np.bool_]:

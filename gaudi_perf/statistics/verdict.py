@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gaudi_perf.statistics.covariates import TAIL_SPREAD_DOUBT
-from gaudi_perf.statistics.evidence import Evidence, Layout, gather
-from gaudi_perf.statistics.noise import NoisePrior
+from gaudi_perf.statistics.evidence import Evidence, Layout, gather, with_history
+from gaudi_perf.statistics.noise import MOST_SESSIONS, NoisePrior
 from gaudi_perf.statistics.sample import RunSample
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.verdict import Advice, Reason, VerdictKind
@@ -54,6 +55,7 @@ class Comparison:
     reason: Reason
     advice: Advice
     more_runs: int | None
+    more_sessions: int | None
     ratio: float
     low: float
     high: float
@@ -150,7 +152,7 @@ def decide(
     noticed = _visible_slowdown(normal, missing, settings.power, tolerance)
     evident = min(normal.posterior.below(0.0), normal.posterior.above(0.0)) <= nominal
     suspicious = evident and abs(estimate) >= material(tolerance)
-    advice, more_runs = Advice.NONE, None
+    advice, more_runs, more_sessions = Advice.NONE, None, None
     if p_slower <= settings.false_alarms and estimate >= material(tolerance):
         kind, reason, advice = VerdictKind.REGRESSED, Reason.SLOWER, Advice.ACCEPT_OR_WAIVE
     elif p_faster <= settings.false_alarms and estimate <= -material(tolerance):
@@ -160,11 +162,14 @@ def decide(
     else:
         kind, reason = VerdictKind.INCONCLUSIVE, Reason.NOT_SIGNIFICANT if noticed <= limit else Reason.TOO_IMPRECISE
         advice, more_runs = _advise(evidence, visible, min(limit, visible * 0.7), nominal, settings.power)
+        if advice is Advice.ANOTHER_SESSION and visible > limit:
+            more_sessions = _more_sessions(evidence, limit, nominal, settings.power, tolerance)
     return Comparison(
         kind=kind,
         reason=reason,
         advice=advice,
         more_runs=more_runs,
+        more_sessions=more_sessions,
         ratio=math.exp(estimate),
         low=math.exp(low),
         high=math.exp(high),
@@ -215,6 +220,17 @@ def _advise(
         if now * error_with(evidence, more) / error_with(evidence, 0) <= wanted:
             return Advice.MORE_RUNS, more
     return (Advice.QUIETER_MACHINE if evidence.side_by_side else Advice.SIDE_BY_SIDE), None
+
+
+def _more_sessions(evidence: Evidence, limit: float, false_alarms: float, power: float, tolerance: float) -> int | None:
+    """How many more sessions of history, none of them slow, make a slowdown of ``limit`` detectable; None if too many
+    do not.
+    """
+
+    def enough(sessions: int) -> bool:
+        return _visible_slowdown(with_history(evidence, sessions), false_alarms, power, tolerance) <= limit
+
+    return bisect_left(range(MOST_SESSIONS), True, 1, key=enough) if enough(MOST_SESSIONS) else None
 
 
 def error_with(evidence: Evidence, more: int) -> float:

@@ -70,7 +70,7 @@ class Advice(str, Enum):
     CHECK_ROUNDS = "check-rounds"
     """The rounds' tail spread changed, by ``tail_spread_change``."""
     ANOTHER_SESSION = "another-session"
-    """A slow session would explain it."""
+    """A slow session would explain it; after ``more_sessions`` without one it would not."""
     MORE_RUNS = "more-runs"
     """``more_runs`` more, which take ``more_seconds``."""
     QUIETER_MACHINE = "quieter-machine"
@@ -131,6 +131,8 @@ class Verdict(Document, frozen=True):
         false_alarms: the permitted probability of a REGRESSED by chance, against which ``p_slower`` is held.
         comparisons: among how many comparisons of the session it was not significant.
         more_runs: about how many more runs (of each stack, side by side) would settle it, where a number is known.
+        more_sessions: how many more sessions of history, none of them slow, would make a slowdown of twice the
+            tolerance detectable, where a number is known.
         few_rounds: whether most of the spread between runs comes from their having few rounds.
         probe_change: by what share the reference probes changed from the baseline's, where that is the obstacle.
         tail_spread_change: the same of the rounds' tail spread.
@@ -166,6 +168,7 @@ class Verdict(Document, frozen=True):
     stop: StopReason = StopReason.NOT_YET
     more_runs: Count | None = None
     more_seconds: float | None = None
+    more_sessions: Count | None = None
     few_rounds: bool = False
     probe_change: float | None = None
     tail_spread_change: float | None = None

@@ -81,7 +81,8 @@ def test_it_takes_sessions_of_the_same_case_device_host_and_workload() -> None:
     candidate = make_run(session="candidate")
     few, enough = (learned(sessions(FEWEST_SESSIONS - lack, 0.01, runs=9), candidate) for lack in (1, 0))
     assert few is not None and few.document is None and enough is not None and enough.document is not None
-    assert few.prior == replace(NoisePrior(), slow_sessions=few.prior.slow_sessions), "too few for anything else"
+    slow = few.prior.slow_sessions
+    assert few.prior == replace(NoisePrior(), slow_sessions=slow, slow_known=9), "too few for anything else"
     for other in ({"cpu": "EPYC"}, {"graphs": False}, {"device": "gaudi3"}, {"new_tokens": 8}, {"steady": False}):
         assert learned(sessions(30, 0.01, **other), candidate) is None  # type: ignore[arg-type]
     assert learned(sessions(30, 0.01, problems=["throttled"]), candidate) is None

@@ -133,6 +133,9 @@ ADVICE = {
         MORE_RUNS,
         replace(MORE_RUNS, more_runs=None),
     ],
+    Advice.ANOTHER_SESSION: [
+        replace(OPEN, advice=Advice.ANOTHER_SESSION, more_sessions=number) for number in (None, 1, 140)
+    ],
     Advice.TEXT: [replace(OPEN, advice=Advice.TEXT, advice_text="The advice of an earlier version.")],
 }
 

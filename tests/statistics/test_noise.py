@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.noise import NoisePrior, allowed_range, learn_noise_prior, slow_share
+from gaudi_perf.statistics.noise import NoisePrior, allowed_range, learn_noise_prior, with_slow_share
 from gaudi_perf.statistics.sample import RunSample, levels, pooled_spread
 from gaudi_perf.statistics.verdict import compare
 from gaudi_perf.vocabulary.verdict import VerdictKind
@@ -87,7 +87,7 @@ def test_a_slow_session_is_alone_and_slower() -> None:
             for number, factor in enumerate(factors)
             for run in make_runs(rng, 2, level=float(np.log(factor)), session=f"{number:02d}")
         ]
-        return slow_share([runs])
+        return with_slow_share(NoisePrior(), [runs]).slow_sessions
 
     usual = [1.0] * 9
     assert share() == NoisePrior.slow_sessions
@@ -95,6 +95,16 @@ def test_a_slow_session_is_alone_and_slower() -> None:
     assert share(*usual, 1.2, *usual) == pytest.approx(7 / 219)
     assert share(*usual, 1.2, 1.2, *usual) == pytest.approx(6 / 220), "two in a row are a level"
     assert share(*usual, 0.8, *usual) == pytest.approx(6 / 219), "a fast one is no slow one"
+
+
+def test_sessions_that_are_not_slow_make_slow_ones_rarer() -> None:
+    rng = np.random.default_rng(6)
+    histories = [
+        [run for name in range(count) for run in make_runs(rng, 2, session=f"{name:02d}")] for count in (40, 80)
+    ]
+    fewer, more = (with_slow_share(NoisePrior(), [runs]) for runs in histories)
+    assert fewer.slow_sessions_after(40) == pytest.approx(more.slow_sessions)
+    assert fewer.slow_sessions_after(0) == fewer.slow_sessions
 
 
 def test_runs_of_one_level_are_within_the_allowed_range() -> None:

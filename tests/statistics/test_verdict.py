@@ -83,6 +83,11 @@ def test_without_probes_one_slow_session_is_no_regression_and_two_are() -> None:
     outcome = compare(once, baseline)
     assert outcome.kind == VerdictKind.INCONCLUSIVE
     assert outcome.advice is Advice.ANOTHER_SESSION
+    more, slow = outcome.more_sessions, NoisePrior()
+    assert more is not None
+    for known, enough in ((more, True), (more - 1, False)):
+        prior = replace(slow, slow_sessions=slow.slow_sessions_after(known))
+        assert (compare(once, baseline, prior=prior).smallest_visible_slowdown <= 0.1) is enough, known
     assert compare(twice, baseline).kind == VerdictKind.REGRESSED
 
 
