@@ -88,6 +88,8 @@ def change_points(
         return LevelChanges()
     level, least = np.log(values / values.mean()), material(tolerance)
     steps = np.diff(level)
+    if steps.size == 2:  # of two steps the median is half the larger one, which may be real
+        steps = steps[[int(np.argmin(np.abs(steps)))]]
     # Of two neighbours on one level the difference has twice the variance; the median ignores the few real steps.
     usual = robust_spread(steps - np.median(steps)) ** 2 / 2
     variance = _moderated(steps.size * usual, steps.size, NoisePrior.session**2, _PRIOR_FREEDOM)

@@ -83,6 +83,9 @@ def test_short_series() -> None:
     two = change_points([1.0, 1.5])
     assert two.points == [] and [(one.index, one.newest) for one in two.odd] == [(1, True)]
     assert change_points([1.0, 1.01]) == LevelChanges()
+    three = change_points([1.0, 1.002, 2.0])
+    assert three.points == [] and [(one.index, one.newest) for one in three.odd] == [(2, True)]
+    assert change_points([1.0, 1.01, 0.99]) == LevelChanges()
 
 
 def test_what_is_no_level_or_tolerance_is_refused() -> None:
