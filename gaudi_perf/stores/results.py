@@ -26,6 +26,9 @@ from gaudi_perf.vocabulary.verdict import Session, decode_session
 SESSION_FILE = "session.json"
 _UNFINISHED_FILE = "session-unfinished.json"
 RUN_PREFIX = "run-"
+_LEVELS = 5
+"""Of directories below a results directory that are looked into; a copy of copies has three."""
+_TOO_DEEP = f"lies more than {_LEVELS} directories deep, and is not looked into"
 FileT = TypeVar("FileT", bound=os.PathLike[str])
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 
@@ -223,10 +226,14 @@ def collected(files: Iterable[FileT], read: Callable[[FileT], Run | None], probl
     return tuple(in_order(runs.values()))
 
 
-def run_files(root: str, problems: list[str]) -> Iterator[os.DirEntry[str]]:
+def run_files(root: str, problems: list[str], levels: int = _LEVELS) -> Iterator[os.DirEntry[str]]:
     """The run documents below a directory, in the order of their names; a sentence is added for each directory that
-    cannot be read.
+    cannot be read, and for the first that lies too deep.
     """
+    if levels < 0:
+        if not any(_TOO_DEEP in problem for problem in problems):
+            problems.append(f"{root}: {_TOO_DEEP}: name it if it has results")
+        return
     try:
         with os.scandir(root) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -237,7 +244,7 @@ def run_files(root: str, problems: list[str]) -> Iterator[os.DirEntry[str]]:
         if entry.name.startswith(RUN_PREFIX) and entry.name.endswith(".json"):
             yield entry
         elif entry.is_dir(follow_symlinks=False):
-            yield from run_files(entry.path, problems)
+            yield from run_files(entry.path, problems, levels - 1)
 
 
 def _safe(name: str, what: str) -> str:

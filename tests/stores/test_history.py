@@ -183,6 +183,21 @@ def test_what_is_no_regular_file_is_named_at_once(results: Path) -> None:
         assert any("run-large.json: has more than 64 MiB" in problem for problem in read.problems)
 
 
+def test_what_lies_too_deep_is_named_once(results: Path) -> None:
+    before = read_runs(results).runs
+    for name in ("deep", "other"):
+        results.joinpath(*[name] * 20).mkdir(parents=True)
+    (results / "a/b/c/d/e").mkdir(parents=True)
+    (results / "a/b/c/d/e/run-1.json").write_text("{")
+    for read in (read_runs(results), read_history(results)):
+        assert len(read.runs) == len(before)
+        damaged, deep = read.problems
+        assert damaged.startswith(f"{results}/a/b/c/d/e/run-1.json: ")
+        assert deep == f"{results}/{'deep/' * 6}".rstrip("/") + (
+            ": lies more than 5 directories deep, and is not looked into: name it if it has results"
+        )
+
+
 def test_no_directory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such results directory"):
         read_history(tmp_path / "nowhere")
