@@ -62,6 +62,7 @@ def test_a_server_may_become_another_release(tmp_path: Path) -> None:
     assert (settings.synapse, settings.memory_bytes, settings.driver) == ("1.24.0", 5, "1.20.1-abc")
 
 
+@pytest.mark.usefixtures("device_library")
 def test_a_stack_may_pretend_to_be_a_release_of_its_own(tmp_path: Path) -> None:
     accelerator = accelerator_named("emulated-gaudi2", Emulation(synapse="1.24.0"))
     group = GroupSpec(engine=accelerator.name, model="bloomz7b", devices=2, scale="standin", dtype="float32")
@@ -202,7 +203,7 @@ def test_what_is_set_is_what_is_read(
         ('{"faults": [{"after_operations": 0}]}', "at least 1"),
         ('{"faults": [{"throttle": "cosmic"}]}', "cosmic"),
         ('{"fault": []}', "fault"),
-        ('{"faults": [{"when": {"\udcff": 1}}]}', "Invalid UTF-8"),
+        ('{"faults": [{"when": {"\udcff": 1}}]}', "(?i)utf-8"),
         ('{"faults": [{"when": {"a": ' + "[" * 50_000, "recursion|invalid|str"),
     ],
 )

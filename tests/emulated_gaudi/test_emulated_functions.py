@@ -32,6 +32,8 @@ def checks(module: str) -> list[str]:
 @pytest.mark.parametrize("check", [c for module in GROUPS for c in checks(module)])
 def test_inside(check: str, checked: Callable[[str], dict[str, str]]) -> None:
     trace = checked(GROUPS[check.split(":")[0]])[check]
+    if trace.endswith("RuntimeError: Cannot have both HPU and cuda.\n"):  # torch says so where it is built with CUDA
+        pytest.skip("this torch is built with CUDA and takes no other accelerator: install a CPU build")
     assert not trace, trace
 
 

@@ -41,7 +41,7 @@ def test_documents_of_any_length_arrive_whole(tmp_path: Path) -> None:
     ]
     try:
         for rank in ranks:
-            rank.wait(timeout=120)
+            rank.wait(timeout=600)
     finally:
         for rank in ranks:
             rank.kill()
