@@ -40,6 +40,7 @@ class Rules:
         false_alarms: permitted rate of each kind of mistake in each comparison by itself.
         slower_level: permitted rate of a false REGRESSED of this case among all ``cases`` of the session; its
             comparisons share it. ``faster_level`` is the same of IMPROVED.
+        unusual: baselines against which the reference probes of most cases of the session show another machine.
     """
 
     tolerances: Mapping[Metric, float] = field(default_factory=lambda: dict(TOLERANCES))
@@ -48,6 +49,7 @@ class Rules:
     slower_level: float = 1.0
     faster_level: float = 1.0
     cases: int = 1
+    unusual: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class CaseJudge:
         tolerance = self._rules.tolerances[metric]
         own = ComparisonSettings(false_alarms=self._rules.false_alarms)
         prior = NoisePrior() if reference.noise is None else reference.noise.prior
+        prior = replace(prior, unusual=reference.label in self._rules.unusual)
         if metric != LATENCY:  # a slow session shows in the latency, and memory does not become more by it
             prior = NoisePrior(slow_sessions=0.0)
         layout, ours, theirs = Layout.STORED, sides.candidate, sides.baseline

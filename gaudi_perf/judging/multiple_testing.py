@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from gaudi_perf.judging.case import Judgement, Rules, verdict_of
-from gaudi_perf.statistics.common_shift import without_common_shift
+from gaudi_perf.statistics.common_shift import another_machine, without_common_shift
 from gaudi_perf.statistics.multiple_testing import (
     FALSE_DISCOVERY_RATE,
     CommonSlowdown,
@@ -51,7 +51,12 @@ class MultipleTesting:
             lond_level(self._cases, min(kinds.count(kind), self._cases))
             for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
         )
-        return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases)
+        unusual = frozenset(
+            label
+            for label, cases in self._against().items()
+            if another_machine([one.evidence for one in cases.values()])
+        )
+        return replace(rules, slower_level=slower, faster_level=faster, cases=self._cases, unusual=unusual)
 
     def add(self, case: Case, judgement: Judgement) -> None:
         """A case is judged."""
@@ -80,18 +85,22 @@ class MultipleTesting:
         error_rate = SharedErrorRate(cases=self._cases, rate=FALSE_DISCOVERY_RATE)
         return Conclusion(added, error_rate, common_slowdown(comparisons, regressed))
 
-    def _beside_others(self) -> dict[Case, Comparison]:
-        """What is REGRESSED beside the other cases of its session, where a slow session leaves it INCONCLUSIVE.
-
-        It is a second test of the case, so its p value counts twice. Only latencies against one baseline share a shift.
-        """
+    def _against(self) -> dict[str, dict[Case, Comparison]]:
+        """The comparisons of latencies so far, by the baseline."""
         alike: dict[str, dict[Case, Comparison]] = {}
         for case, judgement in self._judged.items():
             one, strongest = judgement.comparison, judgement.strongest
             if one is not None and strongest is not None and strongest.metric == LATENCY:
                 alike.setdefault(strongest.baseline, {})[case] = one
+        return alike
+
+    def _beside_others(self) -> dict[Case, Comparison]:
+        """What is REGRESSED beside the other cases of its session, where a slow session leaves it INCONCLUSIVE.
+
+        It is a second test of the case, so its p value counts twice. Only latencies against one baseline share a shift.
+        """
         found = {}
-        for same in alike.values():
+        for same in self._against().values():
             for case, evidence in without_common_shift({case: one.evidence for case, one in same.items()}).items():
                 one = decide(evidence, same[case].tolerance, ComparisonSettings())
                 p = min(1.0, 2 * self._judged[case].gating * one.p_slower)

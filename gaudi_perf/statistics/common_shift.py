@@ -9,7 +9,7 @@ their own comparisons: the cases do not show whether the machine or a release ca
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,6 +23,14 @@ K = TypeVar("K", bound=Hashable)
 _FEWEST_OTHERS = 4
 _UNLIKE = 0.25
 """Standard deviation between cases of what a slow session does to them, as a share of it: what is assumed at least."""
+
+
+def another_machine(session: Collection[Evidence]) -> bool:
+    """Whether the reference probes of most cases show another machine than that of the baseline.
+
+    Those of a case that is measured later may not show it: few runs whose probes lie far apart by chance.
+    """
+    return 2 * sum(one.shift_doubt > 0 for one in session) > len(session)
 
 
 def without_common_shift(session: Mapping[K, Evidence]) -> dict[K, Evidence]:

@@ -49,7 +49,12 @@ class Covariate:
 
 
 def probe_covariate(
-    samples: Sequence[RunSample], sides: FloatArray, groups: tuple[int, int], shift: tuple[float, float]
+    samples: Sequence[RunSample],
+    sides: FloatArray,
+    groups: tuple[int, int],
+    shift: tuple[float, float],
+    *,
+    unusual: bool = False,
 ) -> Covariate | None:
     """What the reference probes say; None where a run has none. ``shift`` has what is known of an unusual one's effect.
 
@@ -80,14 +85,15 @@ def probe_covariate(
     # Jitter averages out over the runs, the rest over the sessions; pi / 2 is the price of a median.
     sessions = (spread**2 - jitter**2) * (1 / groups[0] + 1 / groups[1])
     runs = math.pi / 2 * jitter**2 * (1 / float(ours.sum()) + 1 / float(theirs.sum()))
-    if abs(difference) <= max(USUAL_RANGE * math.sqrt(sessions + runs), SMALLEST_RANGE):
+    usual_range = 0.0 if unusual else USUAL_RANGE * math.sqrt(sessions + runs)
+    if abs(difference) <= max(usual_range, SMALLEST_RANGE):
         usual, between = usual + between, np.zeros_like(between)
-    unusual = far + between
+    shifted = far + between
     return Covariate(
         columns=np.column_stack([usual, far, between]),
         coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift, shift),
         shift=float(levels[ours].mean() - levels[theirs].mean()),
-        unusual_shift=float(unusual[ours].mean() - unusual[theirs].mean()),
+        unusual_shift=float(shifted[ours].mean() - shifted[theirs].mean()),
         shift_doubt=float(np.abs(between).max()) * 2 * shift[1],
     )
 

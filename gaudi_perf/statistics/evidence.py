@@ -136,7 +136,8 @@ def _of_runs(
     sides = which - 0.5
     groups = np.unique(labels, return_inverse=True)[1]
     counts = len(set(labels[: len(candidate)])), len(set(labels[len(candidate) :]))
-    probes = probe_covariate(both, sides, counts, (prior.shift_coefficient, prior.shift_uncertainty))
+    shift = prior.shift_coefficient, prior.shift_uncertainty
+    probes = probe_covariate(both, sides, counts, shift, unusual=prior.unusual)
     tails = tail_spread_covariate(both, sides)
     covariates = Covariates.none(values.size)
     for found in (probes, tails):

@@ -59,6 +59,8 @@ class NoisePrior:
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
         slow_known: from how many sessions that share was learned.
+        unusual: whether the reference probes of the session's other cases show a machine in another state than the
+            baseline's was in.
         unseen: how much of what the covariates leave unexplained is expected of sessions, too; the less, the more
             sessions were seen.
 
@@ -76,6 +78,7 @@ class NoisePrior:
     slow_sessions: float = 0.03
     slow_known: int = 0
     unseen: float = 1.0
+    unusual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaudi_perf.statistics.common_shift import without_common_shift
+from gaudi_perf.statistics.common_shift import another_machine, without_common_shift
 from gaudi_perf.statistics.evidence import Evidence, Layout, gather
+from gaudi_perf.statistics.noise import NoisePrior
 from gaudi_perf.statistics.verdict import ComparisonSettings, decide
 from gaudi_perf.vocabulary.verdict import VerdictKind
 from tests.statistics.factories import make_runs, slowed
@@ -68,3 +69,24 @@ def test_few_cases_and_sessions_that_are_not_in_question_are_left_alone() -> Non
     assert without_common_shift(a_session([0.0] * 4, common=0.08)) == {}
     assert without_common_shift(a_session([0.0] * 6, probes=0.0)) == {}
     assert without_common_shift(a_session([0.0] * 6, layout=Layout.SIDE_BY_SIDE)) == {}
+
+
+def test_probes_that_lie_far_apart_hide_another_machine_unless_other_cases_show_it() -> None:
+    rng = np.random.default_rng(4)
+    baseline = [
+        run
+        for session, probe in enumerate([0.0, 0.0, 0.01, -0.01, 0.08])
+        for run in make_runs(rng, 1, session=f"before {session}", probes=np.array([probe]))
+    ]
+    candidate = make_runs(rng, 5, level=0.07, session="now", probes=np.array([0.01, 0.03, 0.05, 0.07, 0.09]))
+    alone, among = (gather(candidate, baseline, Layout.STORED, NoisePrior(unusual=known)) for known in (False, True))
+    assert not another_machine([alone]) and another_machine([among])
+    assert decide(alone, 0.05, ComparisonSettings()).kind is VerdictKind.REGRESSED
+    assert decide(among, 0.05, ComparisonSettings()).kind is VerdictKind.INCONCLUSIVE
+
+
+def test_most_cases_decide_whether_the_machine_is_another() -> None:
+    usual, shifted = (a_session([0.0] * 5, common=probes, probes=probes) for probes in (0.0, 0.08))
+    assert not another_machine([]) and not another_machine(list(usual.values()))
+    assert another_machine([usual[0], shifted[1], shifted[2]])
+    assert not another_machine([usual[0], shifted[1]])
