@@ -51,7 +51,7 @@ def known(server: QuietServer, sessions: int, kind: str, rng: np.random.Generato
 
 
 def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[str]:
-    """A line for each length of the history."""
+    """A line, with what comes of no history, of ten sessions and of thirty in every cell."""
     rng = np.random.default_rng(seed)
     counts: dict[int, dict[float, Counter[VerdictKind]]] = {}
     for _ in range(repeats):
@@ -66,23 +66,26 @@ def rows(server: QuietServer, kind: str, repeats: int, seed: int) -> Iterator[st
             tally = counts.setdefault(sessions, {slowdown: Counter() for slowdown in SLOWDOWNS})
             for slowdown in SLOWDOWNS:
                 tally[slowdown][decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS).kind] += 1
-    for sessions, tally in counts.items():
-        shares = [
-            tally[0.0][VerdictKind.REGRESSED],
-            tally[0.05][VerdictKind.REGRESSED],
-            tally[0.1][VerdictKind.REGRESSED],
-            tally[0.1][VerdictKind.UNCHANGED],
-            tally[0.0][VerdictKind.INCONCLUSIVE],
-        ]
-        cells = " | ".join(f"{100 * share / repeats:.1f}" for share in shares)
-        yield f"| {server.session:.1%} | {kind} | {sessions or 'none'} | {cells} |"
+    columns = (
+        *((slowdown, VerdictKind.REGRESSED) for slowdown in SLOWDOWNS),
+        (0.1, VerdictKind.UNCHANGED),
+        (0.0, VerdictKind.INCONCLUSIVE),
+    )
+    cells = (
+        " / ".join(f"{100 * tally[slowdown][which] / repeats:.1f}" for tally in counts.values())
+        for slowdown, which in columns
+    )
+    yield f"| {server.session:.1%} | {kind} | {' | '.join(cells)} |"
 
 
 def slow_rows(repeats: int, seed: int) -> Iterator[str]:
-    """A line for each length of the history: false in a slow session and in all; found where no session is slow."""
+    """A line for each length of the history: false in a slow session and in all; found where no session is slow, and
+    how many more sessions the advice names there.
+    """
     lengths, share = (0, 10, 30, 60, 120, 300), QuietServer.bad
     servers = {True: QuietServer(probes=False), False: QuietServer(probes=False, bad=0.0)}
     found = {(slow, length): np.zeros(len(SLOWDOWNS)) for slow in servers for length in lengths}
+    advised: dict[int, list[int]] = {length: [] for length in lengths}
     rng = np.random.default_rng(seed)
     for _ in range(repeats):
         for slow, server in servers.items():
@@ -93,13 +96,16 @@ def slow_rows(repeats: int, seed: int) -> Iterator[str]:
                 for number, slowdown in enumerate(SLOWDOWNS):
                     verdict = decide(with_slowdown(evidence, slowdown), TOLERANCE, SETTINGS)
                     found[slow, length][number] += verdict.kind == VerdictKind.REGRESSED
+                    if not slow and verdict.more_sessions is not None:
+                        advised[length].append(verdict.more_sessions)
     for length in lengths:
         false, usually = int(found[True, length][0]), found[False, length]
         low, high = (share * end for end in binomtest(false, repeats).proportion_ci(0.95, method="exact"))
+        more = f"{np.median(advised[length]):.0f}" if advised[length] else "-"
         rest = (1 - share) * usually[0] / repeats
         yield (
             f"| {length or 'none'} | {false / repeats:.1%} | {share * false / repeats + rest:.2%} ({low + rest:.2%} to "
-            f"{high + rest:.2%}) | {usually[1] / repeats:.1%} | {usually[2] / repeats:.1%} |"
+            f"{high + rest:.2%}) | {usually[1] / repeats:.1%} | {usually[2] / repeats:.1%} | {more} |"
         )
 
 
@@ -110,13 +116,13 @@ def main() -> None:
     parser.add_argument("--slow", action="store_true", help="without probes, by the share of slow sessions")
     arguments = parser.parse_args()
     if arguments.slow:
-        print("| sessions known | false in a slow session | false in all (95 %) | 5 % | 10 % |")
-        print("| --- | --- | --- | --- | --- |")
+        print("| sessions known | false in a slow session | false in all (95 %) | 5 % | 10 % | advised, median |")
+        print("| --- | --- | --- | --- | --- | --- |")
         for line in slow_rows(arguments.repeats, arguments.seed):
             print(line, flush=True)
         return
-    print("| sessions apart | baseline | sessions learned from | false | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| sessions apart | baseline | false: none / 10 / 30 known | 5 % | 10 % | missed | INCONCLUSIVE at 0 % |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for session in (0.003, 0.01, 0.03):
         for kind in ("published", "one session", "five sessions"):
             for line in rows(QuietServer(session=session, bad=0.0), kind, arguments.repeats, arguments.seed):
