@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import nct, norm, t
 
-from detection_rules.noise import Recorded, load
+from detection_rules.noise import QuietServer, Recorded, load
 from gaudi_perf.statistics.audit import draw_stored
 from gaudi_perf.statistics.evidence import Layout, gather
 from gaudi_perf.statistics.sample import FloatArray, RunSample, levels
@@ -22,6 +22,7 @@ _ERROR, _POWER = 0.005, 0.9
 _MOST = 2000
 _FIRST_ANALYSIS = 3
 _DRAWS = 60
+_ROUNDS = 10
 
 
 def pairs_needed(spread: float, slowdown: float) -> int:
@@ -104,8 +105,26 @@ def _of_the_rule(samples: list[RunSample], ours: int, theirs: int) -> Iterator[s
     )
 
 
+def _of_slow_sessions(false: float = 0.055, draws: int = 40_000) -> str:
+    """What a threshold finds without probes, were the quiet server's noise known, if it calls so many slow sessions."""
+    server, rng = QuietServer(), np.random.default_rng(1)
+
+    def session(runs: int, bad: float) -> FloatArray:
+        medians = np.median(rng.normal(0, server.round, (draws, runs, _ROUNDS)), axis=-1)
+        luck = rng.normal(0, server.session, draws) + math.log1p(server.slow) * (rng.random(draws) < bad)
+        return np.asarray(luck + (medians + rng.normal(0, server.run, (draws, runs))).mean(axis=1))
+
+    def differences(slow: float, bad: float) -> FloatArray:
+        return np.asarray(session(5, slow) - np.mean([session(1, bad) for _ in range(5)], axis=0))
+
+    threshold = np.quantile(differences(1.0, server.bad), 1 - false)
+    found = float(np.mean(differences(0.0, 0.0) + math.log1p(0.1) > threshold))
+    return f"quiet server without probes: where {false:.1%} of slow sessions are called, 10 % is found in {found:.0%}"
+
+
 def limits(directory: Path) -> Iterator[str]:
     """The limits of every recording, line by line."""
+    yield _of_slow_sessions()
     for path in sorted(directory.glob("*.npz")):
         if path.name.endswith(".part.npz"):
             continue
