@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from gaudi_perf.judging.case import verdict_of
+from gaudi_perf.judging.entries import compared_entries
 from gaudi_perf.judging.noise import NoiseHistory
-from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.reports.baselines import Pair
-from gaudi_perf.statistics.verdict import as_published, compare
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import baselines_named
 from gaudi_perf.stores.results import read_runs, require_one_stack, why_not_usable
@@ -20,7 +16,6 @@ from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Comparability, Run
-from gaudi_perf.vocabulary.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def pairs_of(
         published = entry.case.published is not None
         candidates = [(other.differences(entry.comparability, published=published), other) for other in partners]
         differing, best = min(candidates, key=lambda one: (len(one[0]), one[1].case.provenance != "measured"))
-        judged = None if differing else judge(entry, best, tolerance, history)
+        judged = None if differing else compared_entries(entry, best, tolerance, history)
         pairs.append(Pair(entry, best, tuple(differing), judged))
     alone += [
         f"{other.device.name} {other.case.id}: only in {baseline.name}"
@@ -70,31 +65,6 @@ def pairs_of(
         if id(other) not in used
     ]
     return pairs, list(dict.fromkeys(alone))
-
-
-def judge(ours: Entry, theirs: Entry, tolerance: float, history: NoiseHistory) -> Verdict | None:
-    """Compare two entries; None for two published numbers, since of neither a spread is known."""
-    candidate, baseline = ours.case, theirs.case
-    if candidate.published is not None and baseline.published is not None:
-        return None
-    measured = ours if candidate.published is None else theirs
-    runs = (*candidate.runs, *baseline.runs)
-    learned = history.estimate(
-        measured.comparability,
-        measured.stack,
-        {run.session_id for run in runs},
-        probes="published" not in (candidate.provenance, baseline.provenance)
-        and all(run.measurement.probes_s is not None for run in runs),
-    )
-    prior = None if learned is None else learned.prior
-    mine, other = ([sample_of(run) for run in side.runs] for side in (candidate, baseline))
-    if baseline.published is not None:
-        mine, other, prior = as_published(mine, baseline.published.latency_s, prior)
-    elif candidate.published is not None:
-        other, mine, prior = as_published(other, candidate.published.latency_s, prior)
-    verdict = verdict_of(compare(mine, other, tolerance=tolerance, prior=prior), learned)
-    published = "published" in (candidate.provenance, baseline.provenance)
-    return msgspec.structs.replace(verdict, published=published, baseline=theirs.label, baseline_stack=theirs.stack)
 
 
 def _results(path: Path) -> NamedSide:
