@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from nightly.install import MEASURING, requirements
 from tests.cli.conftest import PROJECT
 
 yaml = pytest.importorskip("yaml")
@@ -41,7 +42,7 @@ exec python -m tests.injected.pretended_night "$GAUDI_PERF_RESULTS_DIR" baseline
 """
 GAUDI_PERF = """#!/bin/sh
 [ "$1" = doctor ] && exec test -z "$NO_DEVICE"
-exec python -m gaudi_perf "$@"
+exec python -m tests.injected.without_measuring "$@"
 """
 PYTEST = """#!/bin/sh
 echo page > report.html
@@ -49,7 +50,7 @@ exec python -m tests.injected.pretended_night results baselines "$NIGHT" "$CANDI
 """
 PYTHON = """#!/bin/sh
 case "$1 $2" in
-  "-m pip") exit 0 ;;
+  "-m pip" | "nightly/install.py ") exit 0 ;;
   "-m venv") mkdir -p "$3" && exec ln -s "$PRETENDED" "$3/bin" ;;
 esac
 exec "$REAL_PYTHON" "$@"
@@ -236,6 +237,13 @@ def _filled(text: str, context: dict[str, Any]) -> str:
         return str(found)
 
     return re.sub(r"\$\{\{ ([a-z_.-]+) \}\}", value, text)
+
+
+def test_jobs_that_measure_nothing_leave_out_what_only_measuring_takes() -> None:
+    left, all_lines = requirements(), (PROJECT / "pyproject.toml").read_text().splitlines()
+    assert {"click", "msgspec", "rich", "scipy"} <= {re.split(r"[^\w-]", one)[0] for one in left}
+    assert not [one for one in left if one.startswith(tuple(MEASURING))]
+    assert all(any(line.startswith(f'    "{name}>=') for line in all_lines) for name in MEASURING)
 
 
 @pytest.mark.slow
