@@ -25,14 +25,19 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, server: Callable[..., En
     return results(run(["fp8.py", str(tmp_path_factory.mktemp("measured"))], env))
 
 
-@pytest.mark.parametrize("family", ["bloom", "llama"])
-def test_measured_then_quantized(family: str, quantized: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("family", "most"), [("bloom", 0.25), ("llama", 0.25), ("mixtral", 0.5)])
+def test_measured_then_quantized(family: str, most: float, quantized: dict[str, Any]) -> None:
+    """A token of a mixture may go to another expert: its logits are farther apart."""
     found = quantized[family]
     assert "PatchedLinear" in found["modules"] and "torch.float8_e4m3fn" in found["types"]
     assert found["unlike"] == 0.0  # from torch.float8 on the host with the same scales
-    assert 0.01 < found["distance"] < 0.25  # of the logits' spread, from bfloat16
+    assert 0.01 < found["distance"] < most  # of the logits' spread, from bfloat16
     assert found["graphs"] == found["eager"] and len(found["eager"]) == 27
 
 
 def test_the_kv_cache_is_fp8_where_the_model_has_one(quantized: dict[str, Any]) -> None:
     assert "PatchedKVCache" in quantized["llama"]["modules"] and "PatchedKVCache" not in quantized["bloom"]["modules"]
+
+
+def test_experts_are_fp8(quantized: dict[str, Any]) -> None:
+    assert "PatchedGaudiMixtralSparseMoeBlock" in quantized["mixtral"]["modules"]

@@ -16,24 +16,12 @@ from optimum.habana.transformers.modeling_utils import adapt_transformers_to_gau
 adapt_transformers_to_gaudi()
 
 import habana_frameworks.torch.hpu as hpu  # noqa: E402
+from generating import configured, generate  # noqa: E402
 from habana_frameworks.torch.hpu.metrics import metric_localcontext  # noqa: E402
 from optimum.habana.utils.misc import get_habana_frameworks_version  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-from emulated_gaudi.control import Fault, set_faults  # noqa: E402, F401
-
 MODEL = sys.argv[1]
-PROMPT = [[365, 265, 263, 361, 357, 364, 300]]
-OFF = (
-    "trim_logits",
-    "reuse_cache",
-    "limit_hpu_graphs",
-    "bucket_internal",
-    "reduce_recompile",
-    "attn_softmax_bf16",
-    "use_flash_attention",
-    "clear_hpu_graphs_cache",
-)
 
 
 def load(dtype, graphs, kvcache, drop_cache_position):
@@ -49,31 +37,18 @@ def load(dtype, graphs, kvcache, drop_cache_position):
             return wrapped(*args, **kwargs)
 
         model.forward = forward
-    config = model.generation_config
-    config.max_new_tokens, config.do_sample, config.use_cache = 100, False, kvcache
-    config.static_shapes, config.bucket_size = True, -1
-    for name in OFF:
-        setattr(config, name, False)
-    return model
+    return configured(model, 100, kvcache)
 
 
-def generate(model, graphs):
+def generation(model, graphs):
     """One generation, and what the device did meanwhile."""
-    ids = torch.tensor(PROMPT, device="hpu")
     before = hpu.emulated_counters()
     with metric_localcontext("graph_compilation") as compiled, metric_localcontext("recipe_cache") as cache:
-        tokens = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=model.generation_config,
-            lazy_mode=True,
-            hpu_graphs=graphs,
-            ignore_eos=True,
-        )
+        tokens = generate(model, graphs)
         hpu.synchronize()
     after = hpu.emulated_counters()
     return {
-        "tokens": tokens[0].tolist(),
+        "tokens": tokens,
         "captures": after["captures"] - before["captures"],
         "replays": after["replays"] - before["replays"],
         "compilations": dict(compiled.stats())["TotalNumber"],
@@ -88,9 +63,9 @@ def main():
             for kvcache in (True, False):
                 name = f"{type_name}-{'graphs' if graphs else 'eager'}-{'kvcache' if kvcache else 'nocache'}"
                 model = load(getattr(torch, type_name), graphs, kvcache, False)
-                found[name] = [generate(model, graphs) for _ in range(3)]
+                found[name] = [generation(model, graphs) for _ in range(3)]
     model = load(torch.float32, True, False, True)
-    found["float32-graphs-nocache-one-graph"] = [generate(model, True) for _ in range(2)]
+    found["float32-graphs-nocache-one-graph"] = [generation(model, True) for _ in range(2)]
     print("RESULTS " + json.dumps(found))
 
 

@@ -250,6 +250,33 @@ def check_the_mixture_of_experts():
         torch.ops.hpu.mixture_of_experts(*inputs, one, two, three, False, "tanh", 0, 3)
 
 
+def check_the_mixture_of_experts_in_fp8():
+    hidden, scores = random(6, 8), random(6, 4, seed=1).softmax(-1)
+    weights, routing = scores.topk(2)
+    w1, w2, w3 = ([random(*s, seed=10 * j + i) for i in range(4)] for j, s in enumerate(((8, 5), (8, 5), (5, 8))))
+    scales = [[2.0**-i for i in group] for group in ((5, 6, 5, 6), (6, 6, 5, 5), (5, 5, 6, 6))]
+    narrow = [[(w / s).to(F8) for w, s in zip(*pair, strict=True)] for pair in zip((w1, w2, w3), scales, strict=True)]
+    moe = torch.ops.hpu.mixture_of_experts
+    inputs = on_device((hidden * 16).to(F8), routing, weights.bfloat16())
+    one, two, three = (on_device(*group) for group in narrow)
+    between = [0.25] * 4
+    got = moe(*inputs, one, two, three, 1 / 16, between, *scales, False, "silu", 0, 3)
+    expected = moe(*on_device(hidden, routing, weights), *(on_device(*w) for w in (w1, w2, w3)), False, "silu", 0, 3)
+    assert got.dtype == torch.bfloat16
+    assert 0.01 < (got.float() - expected).std() / expected.std() < 0.1  # FP8 rounds
+    tensors = [torch.tensor(1 / 16, device="hpu"), *(on_device(*map(torch.tensor, s)) for s in (between, *scales))]
+    rows = [[w.t().contiguous() for w in group] for group in (one, two, three)]
+    close(moe(*inputs, *rows, *tensors, True, "silu", 0, 3), got.cpu(), 1e-2)
+    halves = [[torch.full((5,), s) for s in group] for group in scales[:2]]  # a scale for each column
+    fused = [torch.cat(pair, 1) for pair in zip(one, two, strict=True)]
+    columns = on_device(*(torch.cat(pair) for pair in zip(*halves, strict=True)))
+    of_fused = (*tensors[:2], columns, tensors[4])
+    close(moe(*inputs, fused, three, *of_fused, False, "silu", 0, 3), got.cpu(), 1e-2)
+    one_scale = [2.0**-6] * 4
+    apart = moe(*inputs, one, two, three, 1.0, between, one_scale, one_scale, one_scale, False, "silu", 0, 3)
+    close(moe(*inputs, fused, three, 1.0, between, one_scale, one_scale, False, "silu", 0, 3), apart.cpu(), 0)
+
+
 def check_the_bridges_operators_are_counted_and_replayed():
     with torch.inference_mode():
         gamma = torch.ones(4, device="hpu")

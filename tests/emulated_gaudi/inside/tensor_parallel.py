@@ -15,6 +15,7 @@ adapt_transformers_to_gaudi()
 
 import deepspeed  # noqa: E402
 import habana_frameworks.torch.hpu as hpu  # noqa: E402
+from generating import configured, generate  # noqa: E402
 from optimum.habana.checkpoint_utils import get_ds_injection_policy, write_checkpoints_json  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
@@ -33,36 +34,14 @@ with tempfile.NamedTemporaryFile(suffix=".json", mode="w+") as checkpoints:
         injection_policy=get_ds_injection_policy(config),
         checkpoint=checkpoints.name,
     )
-model = hpu.wrap_in_hpu_graph(engine.module)
-settings = model.generation_config
-settings.max_new_tokens, settings.do_sample, settings.use_cache = 20, False, True
-settings.static_shapes, settings.bucket_size = True, -1
-for name in (
-    "trim_logits",
-    "reuse_cache",
-    "limit_hpu_graphs",
-    "bucket_internal",
-    "reduce_recompile",
-    "attn_softmax_bf16",
-    "use_flash_attention",
-    "clear_hpu_graphs_cache",
-):
-    setattr(settings, name, False)
-ids = torch.tensor([[365, 265, 263, 361, 357, 364, 300]], device="hpu")
+model = configured(hpu.wrap_in_hpu_graph(engine.module), 20)
 for _ in range(2):
-    tokens = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        generation_config=settings,
-        lazy_mode=True,
-        hpu_graphs=True,
-        ignore_eos=True,
-    )
+    tokens = generate(model, True)
 print(
     "RESULTS "
     + json.dumps(
         {
-            "tokens": tokens[0].tolist(),
+            "tokens": tokens,
             "device": str(model.device),
             "accelerator": deepspeed.get_accelerator().current_device_name(),
             "captures": hpu.emulated_counters()["captures"],

@@ -21,9 +21,13 @@ def largest(dtype):
     return torch.finfo(dtype).max
 
 
-def _check(condition, sentence):
+def check_generation():
     if settings.generation == "gaudi":
         raise RuntimeError("FP8 is not supported on Gaudi of the first generation")
+
+
+def _check(condition, sentence):
+    check_generation()
     if not condition:
         raise RuntimeError(sentence)
 
