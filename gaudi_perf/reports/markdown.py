@@ -48,7 +48,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
     lines = [f"### gaudi-perf: {headline(session)}", ""]
     if measured:
-        lines += [escaped(heading(runs[measured[0].case.id][0])), ""]
+        lines += [escaped(heading([runs[report.case.id][0] for report in measured])), ""]
     look = [report for report in measured if report.verdicts[0].kind in _LOOK or report.waived]
     if look:
         lines += [_table(look[:_SHORT], runs), ""]

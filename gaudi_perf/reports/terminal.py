@@ -35,7 +35,7 @@ from gaudi_perf.vocabulary.formats import change, percent, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import WORST_FIRST, CaseReport, Session, Verdict, VerdictKind
-from gaudi_perf.vocabulary.workload import FP8
+from gaudi_perf.vocabulary.workload import DTYPES, FP8
 
 STYLES = {
     VerdictKind.INVALID: "bold magenta",
@@ -59,7 +59,7 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     if measured:
         first = runs[measured[0].case.id][0]
         facts = {report.case.id: figures(runs[report.case.id]) for report in measured}
-        console.print(heading(first))
+        console.print(heading([runs[report.case.id][0] for report in measured]))
         one = (
             _fitting(console, (*_TIMES, *_VERDICT), measured, runs, facts)
             if console.width >= _ONE_TABLE_WIDTH
@@ -110,18 +110,28 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
     return "\n".join(lines)
 
 
-def heading(run: Run) -> str:
-    """What was measured on what: device, stack, dtype, tokens, weights."""
-    workload = run.case.workload
-    dataset = workload.of_dataset
-    what = f"{run.device.name}, {run.stack.name}, {workload.dtype}, {workload.new_tokens} new tokens, "
-    what += f"batches of {workload.batch_size}, " if workload.batch_size > 1 else ""
-    what += f"{workload.prompts[0]}, " if dataset else ""
-    what += f"{run.case.weights} weights"
-    what += ", fixed ids for the prompt" if run.case.weights == "dummy" and not dataset else ""
-    what += "; stand-in shapes: these are not the times of the real models" if run.case.scale == "standin" else ""
-    what += "; FP8 on the CPU is a reference, and slow" if run.device.name == "cpu" and workload.dtype in FP8 else ""
+def heading(measured: Sequence[Run]) -> str:
+    """What a session measured on what: device, stack, dtypes, tokens, weights; ``measured`` has a run of each case."""
+    first, workloads = measured[0], [run.case.workload for run in measured]
+    dataset = first.case.workload.of_dataset
+    dtypes = sorted({workload.dtype for workload in workloads}, key=DTYPES.index)
+    batches = {workload.batch_size for workload in workloads}
+    what = f"{first.device.name}, {first.stack.name}, {_all_of(dtypes)}, "
+    what += f"{_all_of(sorted({workload.new_tokens for workload in workloads}))} new tokens, "
+    what += f"batches of {_all_of(sorted(batches))}, " if max(batches) > 1 else ""
+    what += f"{first.case.workload.prompts[0]}, " if dataset else ""
+    what += f"{first.case.weights} weights"
+    what += ", fixed ids for the prompt" if first.case.weights == "dummy" and not dataset else ""
+    what += "; stand-in shapes: these are not the times of the real models" if first.case.scale == "standin" else ""
+    reference = first.device.name == "cpu" and not FP8.isdisjoint(dtypes)
+    what += "; FP8 on the CPU is a reference, and slow" if reference else ""
     return harmless(what)
+
+
+def _all_of(values: Sequence[object]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *others, last = map(str, values)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def severity(report: CaseReport) -> tuple[int, float]:

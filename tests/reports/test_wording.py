@@ -159,9 +159,13 @@ def lines() -> Iterator[str]:
     yield limit_note(replace(NOW, measurement=replace(NOW.measurement, memory_bandwidth=123.4e9)))
     yield from ("", "# headings")
     for run in (NOW, replace(NOW, case=replace(NOW.case, weights="hub")), make_run(scale="standin")):
-        yield heading(run)
+        yield heading([run])
     dataset = replace(NOW.case.workload, prompt="dataset prompts.csv", batch_size=8, new_tokens=50)
-    yield heading(replace(NOW, case=replace(NOW.case, workload=dataset)))
+    yield heading([replace(NOW, case=replace(NOW.case, workload=dataset))])
+    mixed = [make_run(dtype=dtype) for dtype in ("fp8", "bfloat16", "fp8kv")]
+    larger = replace(NOW.case.workload, batch_size=4, new_tokens=12)
+    yield heading([*mixed, replace(NOW, case=replace(NOW.case, workload=larger))])
+    yield heading([replace(run, device=replace(run.device, name="cpu")) for run in mixed[:2]])
     yield from ("", "# warnings")
     yield from warnings_of(WARNED)
     yield from (f"{name}: {text}" for name, text in device_lines(HOT))
