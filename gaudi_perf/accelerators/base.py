@@ -112,6 +112,7 @@ class Accelerator(ABC):
         no_search: why it has no search but the greedy one, in a clause; empty if it has.
         transformers_steps: whether its graphs are transformers' own steps, with its KV cache of fixed length.
         backend: the backend of torch.distributed by which several devices talk.
+        fp8_library: whose settings ``fp8_config`` names a file of; empty if FP8 takes no settings here.
     """
 
     name: ClassVar[str]
@@ -129,6 +130,8 @@ class Accelerator(ABC):
     no_search: ClassVar[str] = ""
     transformers_steps: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
+    fp8_library: ClassVar[str] = ""
+    fp8_config: Path | None = None
 
     def __init__(self, processes: int = 1, emulation: Emulation | None = None) -> None:
         """``processes``: how many ranks may share a device that can be shared (the CPU), as if each had one."""

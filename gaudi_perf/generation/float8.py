@@ -24,6 +24,9 @@ _ROOM = {"weight": 2.0, "input": 4.0}
 _GRAIN = 16
 """torch._scaled_mm takes matrices whose sides are multiples of it."""
 
+_ROUTER = "gate"
+"""What families call a router, which, if rounded, would send tokens to other experts."""
+
 _TOKENS = 48
 _TEXTS = (
     "The harbour was quiet in the morning. Two fishing boats had come back before sunrise, and the crews were sorting "
@@ -89,7 +92,8 @@ class Float8Linear(torch.nn.Module):  # type: ignore[misc]
 
 
 def quantize(model: Any, run: Callable[[], None], product: Product) -> int:
-    """Replace the linear layers of a model but its head, which stays as it is; how many there were.
+    """Replace the linear layers of a model but its head and the routers to experts, which stay as they are; how many
+    there were. An expert that no token went to takes the largest input of all like it.
 
     ``run``: passes of the model over the calibration prompts, by which the scales of inputs are found.
     """
@@ -99,6 +103,7 @@ def quantize(model: Any, run: Callable[[], None], product: Product) -> int:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module is not head
+        and _own(name) != _ROUTER
         and not any(n % _GRAIN for n in module.weight.shape)
     }
     largest = dict.fromkeys(layers, 0.0)
@@ -114,28 +119,34 @@ def quantize(model: Any, run: Callable[[], None], product: Product) -> int:
     for hook in hooks:
         hook.remove()
     for name, module in layers.items():
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, Float8Linear(module, largest[name], product))
+        own = _own(name)
+        seen_in = largest[name] or max(value for other, value in largest.items() if _own(other) == own)
+        setattr(model.get_submodule(name.rpartition(".")[0]), own, Float8Linear(module, seen_in, product))
     return len(layers)
 
 
 @contextmanager
 def kept_layers(model: Any) -> Iterator[Kept]:
-    """Keeps, on the host, what goes into every linear layer and comes out of it, in the first pass that follows."""
+    """Keeps, on the host, what goes into every linear layer and every mixture of experts, and comes out of it, in the
+    first pass that follows.
+    """
     kept: Kept = {}
 
     def keep(name: str) -> Callable[[Any, Any, Any], None]:
-        def look(module: Any, inputs: Any, output: torch.Tensor) -> None:
-            kept.setdefault(name, (type(module), inputs[0].detach().cpu(), output.detach().cpu()))
+        def look(module: Any, inputs: Any, output: Any) -> None:
+            kept.setdefault(name, (type(module), inputs[0].detach().cpu(), _first(output).detach().cpu()))
 
         return look
 
     hooks = [
         module.register_forward_hook(keep(name))
         for name, module in model.named_modules()
-        if getattr(module, "weight", None) is not None
-        and module.weight.dim() == 2
-        and "Embedding" not in repr(type(module))
+        if hasattr(module, "experts")
+        or (
+            getattr(module, "weight", None) is not None
+            and module.weight.dim() == 2
+            and "Embedding" not in repr(type(module))
+        )
     ]
     yield kept
     for hook in hooks:
@@ -154,12 +165,21 @@ def worst_layer(model: Any, kept: Kept, device: str) -> tuple[str, float]:
         for name, (kind, hidden, expected) in kept.items():
             module = model.get_submodule(name)
             if type(module) is not kind:
-                error = (module(hidden.to(device)).cpu().float() - expected.float()).square().mean().sqrt()
+                error = (_first(module(hidden.to(device))).cpu().float() - expected.float()).square().mean().sqrt()
                 apart[name] = float(error / expected.float().square().mean().sqrt().clamp(min=1e-12))
     if not apart:
         raise UserError("no layer of this model became FP8: its linear layers are of other kinds")
     worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
     return worst, min(apart[worst], 1e9) if not math.isnan(apart[worst]) else 1e9
+
+
+def _first(output: Any) -> torch.Tensor:
+    """Of a mixture of experts, what it gives beside the choices of its router."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _own(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _scale_for(largest: float, what: str) -> float:

@@ -71,6 +71,8 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "default; ';' separates several. docs/workloads.md."),
             ("--new-tokens", "N", count,
              f"Tokens to generate in a round (default: {Settings.new_tokens}, as in the article)."),
+            ("--fp8-config", "FILE", values.file,
+             "Settings of neural-compressor-pt that go before the suite's, as JSON, for FP8 on Gaudi. docs/fp8.md."),
             ("--emulated-synapse", "RELEASE", str,
              f"The SynapseAI release that an emulated Gaudi pretends to have (default: {Emulation.synapse})."),
             ("--emulated-faults", "FILE", values.file,
@@ -280,6 +282,10 @@ def _settings(given: Given, project: Path) -> Settings:
     hosts = read_hosts(given("--hostfile"), given("--launcher", Hosts.launcher))
     processes = hosts.devices if hosts is not None else max(devices or (1,))
     accelerator = accelerator_named(given("--accelerator", "auto"), emulation, processes)
+    if config := given("--fp8-config"):
+        if not accelerator.fp8_library:
+            raise given.mistake("--fp8-config", f"FP8 on {accelerator.name} takes no settings: leave it out")
+        accelerator.fp8_config = config
     if not accelerator.emulated:
         for flag in ("--emulated-synapse", "--emulated-faults"):
             if given(flag):

@@ -29,6 +29,7 @@ from tests.accelerators.test_cpu_engine import Driver
 
 BLOOM = shipped_model("bloomz560m").standin
 LLAMA = shipped_model("llama3.1-8b").standin
+MIXTRAL = shipped_model("mixtral-8x7b").standin
 
 
 def configuration(devices: int = 1) -> Configuration:
@@ -137,8 +138,10 @@ def test_what_cannot_be_measured_in_fp8_is_one_sentence(monkeypatch: pytest.Monk
     assert EmulatedGaudi2().why_no_fp8(configuration(8), BLOOM, "fp8") == ""
     assert EmulatedGaudi2().why_no_fp8(configuration(), LLAMA, "fp8kv") == ""
     assert "BLOOM has no KV cache" in EmulatedGaudi2().why_no_fp8(configuration(), BLOOM, "fp8kv")
-    mixtral = shipped_model("mixtral-8x7b").standin
-    assert "mixtures of experts" in EmulatedGaudi2().why_no_fp8(configuration(), mixtral, "fp8")
+    assert EmulatedGaudi2().why_no_fp8(configuration(), MIXTRAL, "fp8") == ""
+    other = replace(MIXTRAL, family="gpt_oss")
+    sentence = "of mixtures of experts mixtral alone is measured in FP8 so far"
+    assert EmulatedGaudi2().why_no_fp8(configuration(), other, "fp8") == sentence
     monkeypatch.setattr(hpu, "installed", lambda _: "")
     assert 'pip install -e ".[fp8]"' in EmulatedGaudi2().why_no_fp8(configuration(), BLOOM, "fp8")
 
@@ -167,21 +170,75 @@ def test_a_measurement_that_others_can_write_is_not_read(
     assert not measured()
 
 
-def test_settings_are_the_suites_unless_the_user_names_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+def test_settings_are_the_suites_unless_the_user_names_others(tmp_path: Path) -> None:
     assert settings_for("fp8", "bloom")["scale_method"] == "maxabs_hw"
     assert settings_for("fp8kv", "llama")["allowlist"] == {"types": [], "names": []}
+    assert "GaudiMixtralSparseMoeBlock" in settings_for("fp8", "mixtral")["allowlist"]["types"]
+    assert "families" not in settings_for("fp8", "mixtral")
     file = tmp_path / "fp8.json"
-    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
-    file.write_text(json.dumps({"scale_method": "maxabs_pow2"}))
-    settings = settings_for("fp8", "bloom")
+    own = {"blocklist": {"types": [], "names": ["lm_head", "self_attn"]}}
+    file.write_text(json.dumps({"scale_method": "maxabs_pow2", "families": {"mixtral": own}}))
+    settings = settings_for("fp8", "bloom", str(file))
     assert settings["scale_method"] == "maxabs_pow2" and settings["observer"] == "maxabs"
+    assert settings["blocklist"]["names"] == ["lm_head"] and "families" not in settings
+    assert settings_for("fp8", "mixtral", str(file)) == {**settings_for("fp8", "mixtral"), **settings, **own} | {
+        "allowlist": settings_for("fp8", "mixtral")["allowlist"]
+    }
     for text, words in (
         ("{", "cannot be read"),
         ("[]", "it takes a JSON object"),
         ('{"mode": "MEASURE"}', "leave 'mode' out"),
+        ('{"families": {"mixtral": {"mode": "MEASURE"}}}', "leave 'mode' out"),
+        ('{"families": {"mixtral": []}}', "'families' takes an object of settings for each family"),
         ("[" * 2000, "cannot be read"),
     ):
         file.write_text(text)
-        with pytest.raises(UserError, match=words):
-            settings_for("fp8", "bloom")
+        with pytest.raises(UserError, match=f"^--fp8-config {file}: .*{words}"):
+            settings_for("fp8", "bloom", str(file))
+
+
+def test_workers_find_the_users_settings(fp8: GroupSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hpu, "installed", lambda _: "3.10")
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+    accelerator = hpu.HpuAccelerator()
+    assert CONFIG_VARIABLE not in accelerator.environment(fp8, tmp_path)
+    accelerator.fp8_config = tmp_path / "mine.json"
+    assert accelerator.environment(fp8, tmp_path)[CONFIG_VARIABLE] == str(tmp_path / "mine.json")
+    with pytest.raises(UserError, match="cannot be read"):  # before anything is started
+        accelerator.why_no_fp8(configuration(), BLOOM, "fp8")
+    assert EmulatedGaudi2().of_stack({}).fp8_config is None
+    emulated = EmulatedGaudi2()
+    emulated.fp8_config = accelerator.fp8_config
+    assert emulated.of_stack({}).fp8_config == accelerator.fp8_config
+
+
+def test_experts_are_fp8_and_their_router_is_not(fp8: GroupSpec) -> None:
+    driver = Driver()
+    loaded = driver.load(replace(fp8, model="mixtral-8x7b"))
+    assert loaded.unquantized is not None and 0.01 < loaded.unquantized.error < 0.06
+    engine = driver.worker.engine
+    assert isinstance(engine, CpuEngine)
+    kinds = {name: type(module).__name__ for name, module in engine._model.named_modules() if ".0." in name}
+    assert {kinds[f"model.layers.0.block_sparse_moe.experts.{i}.w2"] for i in range(8)} == {"Float8Linear"}
+    assert kinds["model.layers.0.block_sparse_moe.gate"] == "Linear"
+
+
+def test_an_expert_that_no_token_went_to_takes_the_scale_of_the_largest() -> None:
+    class Layer(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = torch.nn.Linear(16, 16)
+            self.experts = torch.nn.ModuleList(torch.nn.ModuleDict({"w": torch.nn.Linear(16, 16)}) for _ in range(3))
+
+        def get_output_embeddings(self) -> None:
+            return None
+
+    model, ones = Layer(), torch.ones(1, 16)
+
+    def run() -> None:
+        model.experts[0]["w"](ones)
+        model.experts[1]["w"](100 * ones)
+
+    assert float8.quantize(model, run, float8.reference_product) == 3
+    assert [float(expert["w"].input_scale) for expert in model.experts] == [2.0**-6, 1.0, 1.0]
+    assert type(model.gate) is torch.nn.Linear

@@ -35,6 +35,7 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
             "is '1.22.0': cpu is not emulated: add --accelerator",
         ),
         (["--emulated-faults", "README.md"], "--emulated-faults is 'README.md': cpu is not emulated: add"),
+        (["--accelerator", "cpu", "--fp8-config", "README.md"], "FP8 on cpu takes no settings: leave it out"),
         (["--results-dir", "README.md"], "--results-dir is 'README.md': there is no such directory"),
         (["--against", "gaudi2/synapse-1.99"], "there is no such results directory, and no such baseline"),
         (["--against", "1.99"], "--against 1.99: there is no such baseline in"),

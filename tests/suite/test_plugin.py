@@ -10,6 +10,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ class Project:
         return decode(path.read_bytes(), Session, str(path))
 
 
-def latency(*workloads: dict[str, int]) -> str:
+def latency(*workloads: dict[str, Any]) -> str:
     return LATENCY.replace("WORKLOADS", repr(list(workloads)))
 
 
@@ -78,10 +79,11 @@ def latency(*workloads: dict[str, int]) -> str:
         pytest.param(TOKENS, id="tokens", marks=pytest.mark.slow),
         pytest.param([{"batch_size": 1}, {"batch_size": 4}], id="batch", marks=pytest.mark.slow),
         pytest.param([*TOKENS, TOKENS[0]], id="again"),
+        pytest.param([{"dtype": "bfloat16"}, {"dtype": "fp8"}], id="dtype"),
     ],
 )
 def test_tests_of_one_configuration_have_the_numbers_of_their_own_workloads(
-    tmp_path: Path, workloads: list[dict[str, int]]
+    tmp_path: Path, workloads: list[dict[str, Any]]
 ) -> None:
     project = Project(tmp_path, latency(*workloads))
     stored = project.scripted("--refresh-baselines", "--runs", "2", f"--benchmark-json={tmp_path / 'b.json'}")

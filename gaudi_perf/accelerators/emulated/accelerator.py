@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -52,8 +53,10 @@ class EmulatedGaudi(HpuAccelerator):
         yield Finding.present("optimum-habana", installed("optimum-habana"), 'pip install -e ".[hpu]"')
 
     def of_stack(self, environment: Mapping[str, str]) -> EmulatedGaudi:
+        pretending = copy(self)
         synapse = environment.get(SYNAPSE_VARIABLE, self.emulation.synapse)
-        return type(self)(self.processes, replace(self.emulation, synapse=synapse))
+        pretending.emulation = replace(self.emulation, synapse=synapse)
+        return pretending
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
         """A pretended server in the group's private directory, and what the Gaudi's engine wants.

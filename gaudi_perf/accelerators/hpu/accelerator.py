@@ -18,6 +18,9 @@ from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.workload import Dtype
 
+_FP8_EXPERTS = frozenset({"mixtral"})
+"""Families whose experts neural-compressor-pt 3.10 quantizes as optimum-habana computes them, as seen."""
+
 
 class HpuAccelerator(Accelerator):
     """Gaudis of any generation."""
@@ -30,6 +33,7 @@ class HpuAccelerator(Accelerator):
     backend = "hccl"
     no_compile = "torch.compile on Gaudi wants a process without lazy mode, in which this suite measures: take graphs"
     transformers_steps = False  # but optimum-habana's
+    fp8_library = LIBRARY
 
     def find(self) -> Found | None:
         rows = hl_smi.query("name", "memory.total")
@@ -45,19 +49,23 @@ class HpuAccelerator(Accelerator):
             "PT_HPU_LAZY_MODE": "1",
             "PT_HPU_ENABLE_LAZY_COLLECTIVES": "true",
             "PT_HPU_ENABLE_CACHE_METRICS": "1",
-            **({CONFIG_VARIABLE: str(Path(config).absolute())} if (config := os.environ.get(CONFIG_VARIABLE)) else {}),
+            **({CONFIG_VARIABLE: str(Path(self._fp8_config).absolute())} if self._fp8_config else {}),
             "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor"),  # else torch makes one that nobody removes
         }
 
+    @property
+    def _fp8_config(self) -> str:
+        return str(self.fp8_config or os.environ.get(CONFIG_VARIABLE, ""))
+
     def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
-        settings_for(dtype, built.family)  # a mistake in the user's file is reported now
+        settings_for(dtype, built.family, self._fp8_config)  # a mistake in the user's file is reported now
         found = self.find()
         if found is not None and found.name.removeprefix("emulated-") == "gaudi":
             return "Gaudi of the first generation has no FP8"
         if not installed(LIBRARY):
             return f"FP8 on Gaudi needs {LIBRARY}, which is not installed: {REMEDY}"
-        if built.experts:
-            return "mixtures of experts are not measured in FP8 yet"
+        if built.experts and built.family not in _FP8_EXPERTS:
+            return f"of mixtures of experts {' and '.join(sorted(_FP8_EXPERTS))} alone is measured in FP8 so far"
         if dtype == "fp8kv" and built.family == "bloom":
             return "optimum-habana's BLOOM has no KV cache that becomes FP8: use dtype=fp8"
         return ""

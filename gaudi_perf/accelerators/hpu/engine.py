@@ -85,6 +85,14 @@ class HpuEngine(TorchEngine):
             self._model._convert_to_bloom_cache = lambda past_key_values: past_key_values
         self.synchronize()
 
+    def made(self, group: GroupSpec, progress: Callable[[str], None]) -> Any:
+        """As every engine, with the attention that optimum-habana's own script asks for: with transformers' default its
+        Mixtral (1.21) leaves out the causal mask where nothing is padded.
+        """
+        model = super().made(group, progress)
+        model.config._attn_implementation = "eager"
+        return model
+
     def device(self) -> Device:
         """The Gaudi; an emulated one says so in its properties."""
         name = str(self._hpu.get_device_name()).lower()

@@ -22,28 +22,33 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import FP8, Dtype
 
 CONFIG_VARIABLE = "GAUDI_PERF_FP8_CONFIG"
-"""A file with settings of neural-compressor-pt that go before the suite's."""
+"""A file with settings of neural-compressor-pt that go before the suite's, as ``--fp8-config`` names one."""
 LIBRARY = "neural-compressor-pt"
 _OURS = ("mode", "dump_stats_path")
+_FAMILIES = "families"
 _MOST_BYTES = 1 << 20
 _NAME = "measured"
 
 
-def settings_for(dtype: Dtype, family: str) -> dict[str, Any]:
+def settings_for(dtype: Dtype, family: str, file: str = "") -> dict[str, Any]:
     """The settings of neural-compressor-pt: those of fp8.json for the type and the family, and of the user's file.
 
     Raises:
         UserError: the file cannot be read, or is no such thing.
     """
-    of_dtype = json.loads((files(__package__) / "fp8.json").read_text())[dtype]
-    of_family = of_dtype.pop("families").get(family, {})
-    return {**of_dtype, **of_family, **_from_file(os.environ.get(CONFIG_VARIABLE, ""))}
+    ours = json.loads((files(__package__) / "fp8.json").read_text())[dtype]
+    return {**_for_family(ours, family), **_for_family(_from_file(file), family)}
+
+
+def _for_family(settings: dict[str, Any], family: str) -> dict[str, Any]:
+    of_families = settings.pop(_FAMILIES, {})
+    return {**settings, **of_families.get(family, {})}
 
 
 def _from_file(name: str) -> dict[str, Any]:
     if not name:
         return {}
-    source = f"{CONFIG_VARIABLE}={name}"
+    source = f"--fp8-config {name}"
     try:
         with Path(name).open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -52,8 +57,13 @@ def _from_file(name: str) -> dict[str, Any]:
         raise UserError(f"{source}: cannot be read ({str(error)[:200]}): it takes a JSON file") from None
     if not isinstance(found, dict):
         raise UserError(f"{source}: it takes a JSON object of settings, of at most 1 MiB")
+    of_families = found.get(_FAMILIES, {})
+    if not isinstance(of_families, dict) or not all(isinstance(one, dict) for one in of_families.values()):
+        raise UserError(
+            f"{source}: {_FAMILIES!r} takes an object of settings for each family, as {{'mixtral': {{...}}}}"
+        )
     for key in _OURS:
-        if key in found:
+        if any(key in settings for settings in (found, *of_families.values())):
             raise UserError(f"{source}: leave {key!r} out: the suite sets it")
     return found
 
@@ -69,7 +79,7 @@ class Quantizer:
     def __init__(self, group: GroupSpec, software: Mapping[str, str], rank: int) -> None:
         """``software``: names and versions of all that a measurement depends on, beside the model."""
         assert group.dtype in FP8
-        self.settings = settings_for(group.dtype, group.built.family)
+        self.settings = settings_for(group.dtype, group.built.family, os.environ.get(CONFIG_VARIABLE, ""))
         made_of = [group.model, group.built.digest, group.weights.kind, group.weights.path, group.scale, group.devices]
         key = digest([made_of, dict(software), self.settings])
         private = Path(os.environ.get(MARK, "."))  # of this group alone: neural-compressor-pt reads pickles
@@ -112,7 +122,7 @@ class Quantizer:
             except (ValueError, TypeError, KeyError, AssertionError) as error:
                 reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
                 raise UserError(
-                    f"{LIBRARY} cannot quantize this model ({reason}): try other settings by {CONFIG_VARIABLE}"
+                    f"{LIBRARY} cannot quantize this model ({reason}): try other settings by --fp8-config"
                 ) from error
 
     def _keep(self, work: Path) -> None:
