@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import UNSET
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where the emulated Gaudi is
 
 from gaudi_perf import protocol
@@ -26,8 +28,9 @@ from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.vocabulary.architectures import Architecture, standin_of
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.families import families
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.workload import Workload
-from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
+from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup, variant_of
 from gaudi_perf.workers.controller.matrix import configurations, why_not
 from gaudi_perf.workers.controller.plan import Deadlines
 from gaudi_perf.workers.controller.workspace import Workspace
@@ -102,21 +105,32 @@ def results(
         if arguments.variants and column(configuration) not in arguments.variants.split(","):
             continue
         workload = Workload(new_tokens=NEW, dtype="float32")
-        case = Case(configuration=configuration, accelerator=accelerator.kind, workload=workload, scale="standin")
+        case = Case(
+            configuration=configuration,
+            accelerator=accelerator.kind,
+            workload=workload,
+            scale="standin",
+            gaudi_options=options_of(built, configuration) if accelerator.gaudi_options else UNSET,
+        )
         reason = why_not(case, built, accelerator, found)
         if reason and not arguments.refused:
             yield column(configuration), f"skipped: {reason}"
             continue
         try:
             prompt = groups.load(spec)
-            variant = protocol.Variant(graphs=configuration.graphs, kv_cache=configuration.kv_cache, new_tokens=NEW)
-            expected, tokens = plain_tokens(built, prompt), groups.tokens(variant)
+            expected, tokens = plain_tokens(built, prompt), groups.tokens(variant_of(case))
         except GroupFailure as failure:
             groups.end()
             yield column(configuration), f"fails: {failure}".splitlines()[0][:240]
             continue
         same = next((index for index in range(NEW) if tokens[index] != expected[index]), NEW)
         yield column(configuration), EQUAL if same == NEW else f"other tokens from number {same + 1}"
+
+
+def options_of(built: Architecture, configuration: Configuration) -> GaudiOptions:
+    """Those of the family by default."""
+    given = built.of_family.gaudi_defaults
+    return given.in_effect(graphs=configuration.graphs, kv_cache=configuration.kv_cache, dtype="float32")
 
 
 def column(configuration: Configuration) -> str:

@@ -17,6 +17,7 @@ from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import WeightsKind
 from gaudi_perf.vocabulary.dataset import Dataset, Tokens
 from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt, Seconds, TokenId
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.models import Scale, shipped_model
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.run import GraphCompilation
@@ -39,7 +40,8 @@ class Weights(Document, frozen=True):
 class GroupSpec(Document, frozen=True):
     """What a worker group holds; cases that agree in this share the group.
 
-    ``architecture`` and ``hub_id`` are None and empty for the models of the suite's own catalogue.
+    ``architecture`` and ``hub_id`` are None and empty for the models of the suite's own catalogue. With
+    ``gaudi_options`` a model in FP8 is calibrated.
     """
 
     engine: Name
@@ -51,6 +53,7 @@ class GroupSpec(Document, frozen=True):
     threads: PositiveInt | None = None
     architecture: Architecture | None = None
     hub_id: str = ""
+    gaudi_options: GaudiOptions = GaudiOptions()
 
     @property
     def built(self) -> Architecture:
@@ -84,6 +87,7 @@ class Variant(Document, frozen=True):
     num_beams: NumBeams | UnsetType = UNSET
     penalty_alpha: PenaltyAlpha | UnsetType = UNSET
     top_k: TopK | UnsetType = UNSET
+    gaudi_options: GaudiOptions = GaudiOptions()
 
     @property
     def search(self) -> dict[str, int | float]:

@@ -110,6 +110,7 @@ class Accelerator(ABC):
         batches_with_graphs: whether its engine completes batches of prompts with graphs, too.
         no_compile: why it has no mode ``compile``, in a clause; empty if it has.
         no_search: why it has no search but the greedy one, in a clause; empty if it has.
+        gaudi_options: whether models have options of optimum-habana on it, which are part of a case then.
         transformers_steps: whether its graphs are transformers' own steps, with its KV cache of fixed length.
         backend: the backend of torch.distributed by which several devices talk.
         fp8_library: whose settings ``fp8_config`` names a file of; empty if FP8 takes no settings here.
@@ -128,6 +129,7 @@ class Accelerator(ABC):
     batches_with_graphs: ClassVar[bool] = True
     no_compile: ClassVar[str] = ""
     no_search: ClassVar[str] = ""
+    gaudi_options: ClassVar[bool] = False
     transformers_steps: ClassVar[bool] = True
     backend: ClassVar[str] = "gloo"
     fp8_library: ClassVar[str] = ""

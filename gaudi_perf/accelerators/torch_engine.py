@@ -55,11 +55,13 @@ class TorchEngine(Engine):
         device_type: what PyTorch calls the device.
         library: what the model is made with, beside PyTorch.
         fills_on_device: whether dummy weights are made on the device; else on the host.
+        attention: the kind of transformers' attention that models are made with; None for its default.
     """
 
     device_type: ClassVar[str] = "cpu"
     library: ClassVar[str] = "transformers"
     fills_on_device: ClassVar[bool] = False
+    attention: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self._model: Any = None
@@ -142,10 +144,11 @@ class TorchEngine(Engine):
 
         filled_on = self.device_type if self.fills_on_device else "cpu"
         if group.devices > 1:
-            return sharded_model(group, progress, filled_on)
+            return sharded_model(group, progress, filled_on, self.attention)
         if group.weights.kind == "dummy":
-            return dummy_model(group.built, group.carried_dtype, device=filled_on).to(self.device_type)
-        return load_model(group).to(self.device_type)
+            made = dummy_model(group.built, group.carried_dtype, device=filled_on, attention=self.attention)
+            return made.to(self.device_type)
+        return load_model(group, self.attention).to(self.device_type)
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
         """Put the model's linear layers into FP8; ``sequences`` are token ids to calibrate with.

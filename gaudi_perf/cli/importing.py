@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo, echo_json, json_option
+from gaudi_perf.cli.common import Command, baselines_option, echo, echo_json, json_option, parsed
 from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
 from gaudi_perf.stores import importing, optimum_habana
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import check_device_name, parse_stack_name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import seconds, throughput
+from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.stack import STACK_KINDS, Device, Stack
 from gaudi_perf.vocabulary.workload import DTYPES
 
@@ -35,6 +36,12 @@ _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch":
 @click.option("--dtype", type=_DTYPE, help="Of weights and cache, bfloat16 unless the file or an id says otherwise.")
 @click.option("--scale", type=_SCALE, help="Shapes of the model, full unless the file says otherwise.")
 @click.option("--weights", metavar="NAME", help="dummy, hub or path:NAME; hub unless the file says otherwise.")
+@click.option(
+    "--gaudi-options",
+    callback=parsed(lambda text: parsed_options(text).words),
+    metavar="OPTION[,...]",
+    help="The options of optimum-habana, as reuse_cache,trim_logits; the model's own unless the file says otherwise.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be added, and write nothing.")
 @json_option
 @baselines_option

@@ -39,12 +39,15 @@ def import_deepspeed() -> None:
     deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_OPERATOR] = False
 
 
-def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: str = "cpu") -> Any:
+def sharded_model(
+    group: GroupSpec, progress: Callable[[str], None], filled_on: str = "cpu", attention: str | None = None
+) -> Any:
     """This rank's part of the group's model, on its device. The group of ranks is set up already.
 
     Args:
         progress: takes a sentence for people.
         filled_on: where the values of dummy weights are made.
+        attention: that of ``config_of``.
 
     Raises:
         UserError: the weights are not there, or not those of the model.
@@ -57,7 +60,7 @@ def sharded_model(group: GroupSpec, progress: Callable[[str], None], filled_on: 
 
     rank, ranks = dist.get_rank(), dist.get_world_size()
     dummy = group.built if group.weights.kind == "dummy" else None
-    config = checked_config(group) if dummy is None else config_of(dummy)
+    config = checked_config(group, attention) if dummy is None else config_of(dummy, attention)
     dtype = getattr(torch, group.carried_dtype)
     model = model_without_memory(config, group.carried_dtype)
     whole = shapes_of(model)

@@ -31,14 +31,15 @@ _ENDING = re.compile(r"\.(dense|dense_4h_to_h|[ocw]_proj|out_proj|down_proj\w*|w
 _LAST_NORM = re.compile(r"^\w+\.(decoder\.)?(ln_f|norm_f|norm|final_layernorm|final_layer_norm|layer_norm)\.weight$")
 
 
-def config_of(architecture: Architecture) -> PretrainedConfig:
-    """The configuration of transformers for an architecture.
+def config_of(architecture: Architecture, attention: str | None = None) -> PretrainedConfig:
+    """The configuration of transformers for an architecture; ``attention`` is a kind of transformers' (``eager``), or
+    None for what transformers takes by default.
 
     Raises:
         UserError: transformers does not know the family, or refuses the values.
     """
     try:
-        config = AutoConfig.for_model(architecture.family, **architecture.configuration)
+        config = AutoConfig.for_model(architecture.family, **architecture.configuration, attn_implementation=attention)
     except Exception as error:  # a value that does not fit raises whatever it leads to
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise UserError(f"transformers cannot make a {architecture.family} of this configuration: {reason}") from None
@@ -69,17 +70,20 @@ def model_without_memory(config: PretrainedConfig, dtype: Dtype) -> PreTrainedMo
     """A model whose parameters have shapes and types, and no memory; the class by way of Auto, which optimum-habana may
     have replaced by its own.
     """
+    config.torch_dtype = getattr(torch, dtype)  # where optimum-habana looks when it allocates a KV cache
     with without_memory():
-        return AutoModelForCausalLM.from_config(config, torch_dtype=getattr(torch, dtype)).eval()
+        return AutoModelForCausalLM.from_config(config, torch_dtype=config.torch_dtype).eval()
 
 
-def dummy_model(architecture: Architecture, dtype: Dtype, seed: int = 0, device: str = "cpu") -> Any:
-    """A model whose weights are made up; they are the same on every device.
+def dummy_model(
+    architecture: Architecture, dtype: Dtype, seed: int = 0, device: str = "cpu", attention: str | None = None
+) -> Any:
+    """A model whose weights are made up; they are the same on every device. ``attention`` is that of ``config_of``.
 
     Memory is taken once, on the device and in the final dtype, and filled with a small random block, tiled: 7 billion
     normal numbers would take minutes.
     """
-    model = model_without_memory(config_of(architecture), dtype)
+    model = model_without_memory(config_of(architecture, attention), dtype)
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:

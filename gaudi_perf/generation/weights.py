@@ -19,14 +19,14 @@ from gaudi_perf.vocabulary.errors import UserError
 _OTHER_SHAPES = "use --scale standin for other shapes"
 
 
-def load_model(group: GroupSpec) -> Any:
+def load_model(group: GroupSpec, attention: str | None = None) -> Any:
     """The group's model with its real weights, on the CPU, in the group's dtype.
 
     Raises:
         UserError: the weights are not there, not safetensors, or of another model.
     """
     source = source_of(group)
-    config = checked_config(group)
+    config = checked_config(group, attention)
     try:
         loaded, report = AutoModelForCausalLM.from_pretrained(
             place_of(group),
@@ -51,8 +51,9 @@ def load_model(group: GroupSpec) -> Any:
     return loaded.eval()
 
 
-def checked_config(group: GroupSpec) -> PretrainedConfig:
-    """The configuration of the group's real weights, as the allow list of its family takes it.
+def checked_config(group: GroupSpec, attention: str | None = None) -> PretrainedConfig:
+    """The configuration of the group's real weights, as the allow list of its family takes it; ``attention`` is that of
+    ``config_of``.
 
     Raises:
         UserError: there is none, it is that of another model, or the weights are quantized.
@@ -92,7 +93,7 @@ def checked_config(group: GroupSpec) -> PretrainedConfig:
             if group.architecture is not None and group.scale == "standin":
                 remedy = "real weights have the published shape: add --scale full"
             raise UserError(f"{source}: is not {group.model}: {', '.join(differing)}; {remedy}")
-    return config_of(found)
+    return config_of(found, attention)
 
 
 def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:

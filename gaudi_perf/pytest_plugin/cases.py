@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -31,13 +32,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("perf")
     if marker is None or "case" not in metafunc.fixturenames:
         return
-    try:
+    with mistakes_in_a_sentence():
         cases = cases_asked_for(metafunc.config, marker)
+    metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+
+
+@contextlib.contextmanager
+def mistakes_in_a_sentence() -> Iterator[None]:
+    """While tests are collected: a ``UserError`` is shown without a traceback."""
+    mistake = ""
+    try:
+        yield
     except UserError as error:
+        mistake = str(error)
+    if mistake:
         from gaudi_perf.reports.text import harmless
 
-        pytest.fail(harmless(str(error)), pytrace=False)
-    metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+        pytest.fail(harmless(mistake), pytrace=False)
 
 
 def cases_asked_for(config: pytest.Config, marker: pytest.Mark) -> list[Case]:

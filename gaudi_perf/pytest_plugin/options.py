@@ -20,6 +20,7 @@ from gaudi_perf.vocabulary.configuration import MODES
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import percent_set
+from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.models import SCALES
 from gaudi_perf.vocabulary.workload import DTYPES
@@ -69,6 +70,9 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "What is generated, as batch=4,prompt=1024,new=256,dtype=fp32: prompts at once, tokens of each prompt, "
              "new tokens, type; beams=4 or contrastive=0.6:4 for a search that is not greedy. What is not named is the "
              "default; ';' separates several. docs/workloads.md."),
+            ("--gaudi-options", "OPTION[,...]", parsed_options,
+             "On Gaudi, options of optimum-habana that are not those of the model's family, as "
+             "reuse_cache,bucket_size=128,bucket_internal,trim_logits=no; of no effect elsewhere. docs/models.md."),
             ("--new-tokens", "N", count,
              f"Tokens to generate in a round (default: {Settings.new_tokens}, as in the article)."),
             ("--fp8-config", "FILE", values.file,
@@ -326,7 +330,7 @@ def _settings(given: Given, project: Path) -> Settings:
         dataset=_dataset(given, project) if given("--dataset") else None,
         references=given("--reference-completions", project / "perf_tests" / "reference_completions.json"),
         **given.those("weights", "dtype", "new_tokens", "devices", "modes", workloads="--workload"),
-        **given.those("require_baseline", gates="--gate"),
+        **given.those("require_baseline", "gaudi_options", gates="--gate"),
         **given.those(html_file="--perf-html", markdown_file="--perf-markdown"),
     )
 

@@ -80,7 +80,8 @@ def description(baseline: Baseline) -> Words:
                 case.provenance,
             )
         )
-        what.setdefault(f"{case.case.workload.words}, weights: {case.case.made_of}", []).append(case.id)
+        options = f", options: {case.case.options}" if case.case.options else ""
+        what.setdefault(f"{case.case.workload.words}, weights: {case.case.made_of}{options}", []).append(case.id)
         notes += _case_notes(case)
         if case.stack is not None:
             differing = "; ".join(stack_differences(baseline.stack, case.stack))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.protocol import Weights
 from gaudi_perf.session import values
@@ -14,9 +16,10 @@ from gaudi_perf.stores.models import Catalogue
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
 from gaudi_perf.vocabulary.dataset import Dataset
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES, Metric
 from gaudi_perf.vocabulary.models import Model, Scale, bloomz
-from gaudi_perf.vocabulary.workload import NEW_TOKENS, Dtype, Workload
+from gaudi_perf.vocabulary.workload import NEW_TOKENS, OF_DATASET, Dtype, Workload
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
@@ -71,6 +74,7 @@ class Settings:
     dtype: Dtype = "bfloat16"
     new_tokens: int = NEW_TOKENS
     workloads: tuple[Mapping[str, Any], ...] = ({},)
+    gaudi_options: GaudiOptions = field(default_factory=GaudiOptions)
     devices: tuple[int, ...] = (1, 8)
     modes: tuple[Mode, ...] = ("graphs", "eager")
     hosts: Hosts | None = None
@@ -128,13 +132,25 @@ class Settings:
             configuration: model, devices, graphs, KV cache.
             workload: the whole workload, whatever the options say.
             fields: of ``Workload``; they go before those of the options.
+
+        Raises:
+            UserError: the model's family has no option of --gaudi-options.
         """
         if workload is None:
             named = self.workloads[0] if len(self.workloads) == 1 else {}
             workload = Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **named, **fields})
+        model, options = self.model(configuration.model), GaudiOptions()
+        if self.accelerator.gaudi_options:
+            options = model.gaudi_options_with(self.gaudi_options, "--gaudi-options").in_effect(
+                graphs=configuration.graphs,
+                kv_cache=configuration.kv_cache,
+                dtype=workload.dtype,
+                padded=workload.of_dataset or len(workload.prompts) > 1,
+            )
         return Case(
             configuration=configuration,
-            architecture=self.model(configuration.model).digest_at(self.scale),
+            architecture=model.digest_at(self.scale),
+            gaudi_options=options if options.on else UNSET,
             accelerator=self.accelerator.kind,
             workload=workload,
             scale=self.scale,
@@ -148,4 +164,4 @@ class Settings:
         asked = self.dataset
         assert asked is not None, "no dataset was named"
         shape = {"prompt_tokens": asked.prompt_tokens, "new_tokens": asked.new_tokens, "batch_size": asked.batch_size}
-        return dataset_case(self.case(configuration, None, **shape), asked.dataset)
+        return dataset_case(self.case(configuration, None, prompt=OF_DATASET, **shape), asked.dataset)

@@ -140,6 +140,7 @@ def _identity(run: Run) -> dict[str, Any]:
         "kv_cache": case.configuration.kv_cache,
         "scale": case.scale,
         "weights": case.weights,
+        "options": case.options,
         "dtype": workload.dtype,
         "new_tokens": workload.new_tokens,
         "batch_size": workload.batch_size,

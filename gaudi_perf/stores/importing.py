@@ -21,6 +21,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration, case_id_in,
 from gaudi_perf.vocabulary.documents import Count, Name, Seconds, decode, sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.models import SCALES, shipped, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
@@ -43,7 +44,8 @@ class Circumstances:
 
     Attributes:
         measured_on: a day, for instance ``2026-01-31``; empty where the file says when.
-        said: the other options that were given: fields of the workload, ``scale``, ``weights``.
+        said: the other options that were given: fields of the workload, ``scale``, ``weights``, and ``gaudi_options``
+            as text.
     """
 
     device: Device
@@ -76,6 +78,13 @@ class Circumstances:
         model = shipped().get(configuration.model)
         if model is not None and not model.known_by_name and case["scale"] in SCALES:
             case["architecture"] = model.digest_at(case["scale"])
+        if self.device.accelerator == "hpu":
+            options = parsed_options(str(fields.get("gaudi_options", "")))
+            if model is not None and "gaudi_options" not in fields:
+                options = model.gaudi_options_with(options, what)
+            dtype: Any = fields.get("dtype", "bfloat16")
+            options = options.in_effect(graphs=configuration.graphs, kv_cache=configuration.kv_cache, dtype=dtype)
+            case |= {"gaudi_options": options} if options.on else {}
         try:
             return msgspec.convert(case, Case)
         except msgspec.ValidationError as error:
@@ -109,6 +118,7 @@ class _OfRuns(msgspec.Struct):
     new_tokens: Count
     batch_size: Count | None = None
     prompt_tokens: Count | None = None
+    gaudi_options: str | None = None
     session: Name | None = None
     rounds: list[Count] = []
     not_usable: list[str] = []
@@ -116,7 +126,8 @@ class _OfRuns(msgspec.Struct):
     @property
     def said(self) -> dict[str, object]:
         """What it says of the case and of what that was measured on."""
-        names = ("scale", "weights", "device", "stack", "dtype", "new_tokens", "batch_size", "prompt_tokens")
+        workload = ("dtype", "new_tokens", "batch_size", "prompt_tokens")
+        names = ("scale", "weights", "device", "stack", "gaudi_options", *workload)
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 

@@ -39,13 +39,33 @@ _CODE_PROMPT = "def print_hello_world():"
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of test: how its parameters are written, and what it gives the script beside them."""
+    """A kind of test: how its parameters are written, and what it gives the script beside them: options of a model, and
+    others, which are no part of a case.
+    """
 
     parameters: str
     fields: dict[str, Any] = field(default_factory=dict)
     devices: int = 1
     mode: Mode = "graphs"
-    options: tuple[str, ...] = ()
+    gaudi: str = ""
+    others: tuple[str, ...] = ()
+
+
+_FLASH, _BUCKETS = "use_flash_attention,flash_attention_recompute", "bucket_size=128,bucket_internal"
+_OF_MODELS = {
+    "(?i)llama": "trim_logits,attn_softmax_bf16",
+    "(?i)falcon(?!-mamba)|starcoder2": "use_flash_attention,flash_attention_causal_mask",
+    "(?i)starcoder2": "flash_attention_recompute",
+    "(?i)starcoder(?!2)|gemma": "use_flash_attention",
+    "(?i)moonlight": "trim_logits",
+}
+"""What the tests give the script for models whose names hold such words, as far as the models read it."""
+_OF_MODELS_IN_FP8 = {
+    "Llama-2": f"{_FLASH},{_BUCKETS}",
+    "Mistral": f"{_FLASH},attn_softmax_bf16",
+    "Mixtral": _BUCKETS,
+    "(?i)falcon-180b": "flash_attention_recompute",
+}
 
 
 _KINDS = {
@@ -53,21 +73,22 @@ _KINDS = {
     "fp8": _Kind(
         rf"(?P<model>.+)-(?P<devices>{_COUNT})-(?P<batch_size>{_COUNT})-(?P<reuse_cache>{_FLAG})-{_SIZES}{_FLEX}",
         {"dtype": "fp8"},
-        options=("limit_hpu_graphs",),
+        gaudi="trim_logits",
     ),
     "deepspeed": _Kind(rf"(?P<model>.+)-(?P<devices>{_COUNT})-(?P<batch_size>{_COUNT})"),
-    "torch_compile": _Kind("(?P<model>.+)", mode="compile", options=("reuse_cache",)),
-    "torch_compile_distributed": _Kind("(?P<model>.+)", devices=8, mode="compile", options=("reuse_cache",)),
+    "torch_compile": _Kind("(?P<model>.+)", mode="compile", gaudi="reuse_cache"),
+    "torch_compile_distributed": _Kind("(?P<model>.+)", devices=8, mode="compile", gaudi="reuse_cache"),
     # The one model that it has: Llama 2 7B.
     "distributed_tp": _Kind(
         "(?P<model>meta-llama/Llama-2-7b-hf)",
         {"batch_size": 220, "prompt_tokens": 2048},
         devices=8,
         mode="compile",
-        options=("parallel_strategy=tp", "bucket_internal", "bucket_size=128"),
+        gaudi=f"{_FLASH},{_BUCKETS}",
+        others=("parallel_strategy=tp",),
     ),
     "contrastive_search": _Kind(_BATCH, {"penalty_alpha": 0.5, "top_k": 4}),
-    "beam_search": _Kind(_BATCH, {"num_beams": 3}, options=("bucket_internal", "bucket_size=64")),
+    "beam_search": _Kind(_BATCH, {"num_beams": 3}, gaudi="bucket_internal,bucket_size=64"),
 }
 _QUANTIZED = "weights of 4 bits ({}), which this suite does not measure"
 _NOT_MEASURED = {
@@ -79,11 +100,11 @@ _NOT_MEASURED = {
 
 @dataclass(frozen=True)
 class _Understood:
-    """What a test measures."""
+    """What a test measures; ``others`` are options of the script that are no part of a case."""
 
     configuration: Configuration
     fields: dict[str, Any]
-    options: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
@@ -117,7 +138,7 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
                     continue
                 circumstances = Circumstances(Device(name=_DEVICES[device], accelerator="hpu"), stack, read_on)
                 case = circumstances.case_of(understood.configuration, understood.fields, where)
-                note = f"; with {', '.join(understood.options)}" if understood.options else ""
+                note = f"; with {', '.join(understood.others)}" if understood.others else ""
                 source = f"optimum-habana, {file.name[:150]}"
                 entry = published(throughput, case, circumstances, source, ADDRESS, f"{file}: {where}", note)
                 first, kept = entries.setdefault((_DEVICES[device], *entry.key), (test, entry))
@@ -158,9 +179,22 @@ def _understood(test: re.Match[str]) -> _Understood | str:
         fields["prompt"] = _CODE_PROMPT
     if fields.get("dtype", DTYPES[0]) not in DTYPES:
         return f"it is in {fields['dtype']}, which this suite does not measure"
-    options = kind.options + ("reuse_cache",) * (says.get("reuse_cache") == "True")
+    fields["gaudi_options"] = ",".join(_gaudi_options(kind, repository, says, fields))
     configuration = Configuration.of(hub_name(repository), devices, kind.mode, kv_cache=True)
-    return _Understood(configuration, fields, options)
+    return _Understood(configuration, fields, kind.others)
+
+
+def _gaudi_options(kind: _Kind, model: str, says: dict[str, str], fields: dict[str, Any]) -> Iterator[str]:
+    """The options of a model that a test gives the script."""
+    in_fp8 = fields.get("dtype") == "fp8"
+    yield kind.gaudi
+    for words, options in [*_OF_MODELS.items(), *(_OF_MODELS_IN_FP8.items() if in_fp8 else ())]:
+        if re.search(words, model):
+            yield options
+    if says.get("reuse_cache") == "True":
+        yield _BUCKETS if re.search("(?i)starcoder(?!2)", model) else "reuse_cache"
+    if in_fp8 and fields["batch_size"] > 1:  # the script drops it for a batch of 1
+        yield "limit_hpu_graphs"
 
 
 def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from gaudi_perf.vocabulary.documents import Document, Name, PositiveInt, Slug
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.models import MODEL_NAME, Scale
 from gaudi_perf.vocabulary.workload import Workload, fields_of
 
@@ -62,7 +63,7 @@ class Case(Document, frozen=True):
     with the last component of the path.
 
     ``architecture`` is the digest of what the model was made of, so that two of one name are not compared; not set for
-    BLOOMZ, whose name says it.
+    BLOOMZ, whose name says it. ``gaudi_options`` are those in effect on a Gaudi; not set where there are none.
     """
 
     configuration: Configuration
@@ -71,11 +72,12 @@ class Case(Document, frozen=True):
     scale: Scale
     weights: Name = "dummy"
     architecture: str | UnsetType = UNSET
+    gaudi_options: GaudiOptions | UnsetType = UNSET
 
     @property
     def id(self) -> str:
-        """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``: scale and
-        weights are not in it, and of the workload only what is not the default, so compare whole cases.
+        """What tests, baselines and reports call it, for instance ``bloomz7b-8x-graphs-kvcache-b4-n256``: scale,
+        weights and options are not in it, and of the workload only what is not the default: compare whole cases.
         """
         return "-".join((self.configuration.id, *self.workload.differing))
 
@@ -85,11 +87,16 @@ class Case(Document, frozen=True):
         return self.weights if self.scale == "full" else f"{self.weights}, stand-in shapes"
 
     @property
+    def options(self) -> str:
+        """Its options on a Gaudi in words; empty if there are none."""
+        return self.gaudi_options.words if self.gaudi_options else ""
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The whole case as texts, by which cases are sorted."""
         workload = self.workload
         sizes = (f"{size:06d}" for size in (workload.new_tokens, workload.batch_size, workload.prompt_tokens))
-        made_of = self.scale, self.weights, str(self.architecture or ""), workload.dtype
+        made_of = self.scale, self.weights, str(self.architecture or ""), self.options, workload.dtype
         return (self.configuration.id, *made_of, *sizes, *workload.differing, *workload.prompts)
 
 

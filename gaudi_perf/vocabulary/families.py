@@ -15,6 +15,7 @@ import msgspec
 
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 
 LARGEST_CONFIG = 1 << 20
 """Bytes of the largest configuration file that is read; published ones have some thousand."""
@@ -73,10 +74,20 @@ class Family(Document, frozen=True):
     tied: bool = False
     split: str = ""
     no_static_cache: str = ""
+    gaudi: str = ""
+    gaudi_defaults: GaudiOptions = GaudiOptions()
 
     def name_of(self, size: str) -> str:
         """The key of a size, for instance ``n_embd`` of ``width``."""
         return self.names.get(size, _NAMES[size])
+
+    def why_no_options(self, options: GaudiOptions) -> str:
+        """Why optimum-habana's models of the family cannot have these options, in a clause; empty if they can."""
+        known = self.gaudi.split()
+        unknown = [name for name in options.on if name not in known]
+        if unknown:
+            return f"optimum-habana has no {unknown[0]} for it, but {', '.join(known)}: leave {unknown[0]} out"
+        return options.contradiction
 
 
 @cache

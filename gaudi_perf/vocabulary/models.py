@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from gaudi_perf.vocabulary.architectures import Architecture, architecture_of, standin_of
 from gaudi_perf.vocabulary.documents import Document, Name, decode_toml
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 
 Scale = Literal["standin", "full"]
 SCALES: tuple[Scale, ...] = ("standin", "full")
@@ -41,6 +42,22 @@ class Model(Document, frozen=True):
     standin: Architecture
     on_by_default: bool = True
     notes: list[str] = []
+    gaudi_options: GaudiOptions = GaudiOptions()
+
+    def gaudi_options_with(self, session: GaudiOptions, source: str) -> GaudiOptions:
+        """The options that it has on Gaudi: the session's over its own over those of its family.
+
+        Raises:
+            UserError: its family has no such option, or two contradict each other; the sentence begins with the source.
+        """
+        family = self.full.of_family
+        options = session.over(self.gaudi_options).over(family.gaudi_defaults)
+        if reason := family.why_no_options(options):
+            raise UserError(f"{source}: {self.name} is of the architecture {self.full.family}: {reason}")
+        if "use_flash_attention" in family.gaudi and not options.use_flash_attention:  # of which the others are details
+            details = dict.fromkeys(("flash_attention_recompute", "flash_attention_causal_mask"), False)
+            return GaudiOptions(**details).over(options)
+        return options
 
     def at(self, scale: Scale) -> Architecture:
         """The architecture that is measured at a scale."""
@@ -64,6 +81,7 @@ class ModelEntry(Document, frozen=True):
         directory: a checkpoint's, relative to the file.
         configuration: the published config.json, as far as it counts; else it is read from the directory or the hub.
         standin: values of the stand-in that the rule (docs/models.md) would choose otherwise.
+        gaudi: its options on Gaudi, where they are not those of its family (docs/models.md).
     """
 
     title: str = ""
@@ -72,6 +90,7 @@ class ModelEntry(Document, frozen=True):
     configuration: dict[str, Any] | None = None
     standin: dict[str, Any] = {}
     on_by_default: bool = False
+    gaudi: GaudiOptions = GaudiOptions()
 
     def model(self, name: str, source: str, configuration: object = None) -> Model:
         """The model of this name.
@@ -90,7 +109,7 @@ class ModelEntry(Document, frozen=True):
             standin = standin_of(full, self.standin)
         except UserError as error:
             raise UserError(f"{source}: {error}: mend [{name}.standin]") from None
-        return Model(
+        model = Model(
             name=name,
             title=self.title or name,
             hub_id=self.hub,
@@ -98,7 +117,10 @@ class ModelEntry(Document, frozen=True):
             standin=standin,
             on_by_default=self.on_by_default,
             notes=notes,
+            gaudi_options=self.gaudi,
         )
+        model.gaudi_options_with(GaudiOptions(), f"{source}: gaudi")
+        return model
 
 
 def decode_catalogue(data: bytes, source: str) -> dict[str, ModelEntry]:

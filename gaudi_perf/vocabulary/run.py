@@ -244,6 +244,7 @@ def _fields(one: Comparability) -> dict[str, object]:
         "scale": case.scale,
         "weights": case.weights,
         "architecture": case.architecture or "",
+        "options": case.options,
         **{name.replace("_", " "): value for name, value in generated.items()},
         "kind of stack": one.stack_kind,
         "stack label": one.stack_label,

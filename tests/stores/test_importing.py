@@ -20,6 +20,7 @@ from gaudi_perf.stores.importing import (
 from gaudi_perf.stores.optimum_habana import import_optimum_habana
 from gaudi_perf.vocabulary.configuration import case_id_in
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import DTYPES
 from tests.stores.factories import make_run
@@ -125,6 +126,12 @@ def said(**options: object) -> Circumstances:
     return dataclasses.replace(CIRCUMSTANCES, said=options)
 
 
+CAUSAL = "use_flash_attention,flash_attention_causal_mask"
+FLASH = "use_flash_attention,flash_attention_recompute,flash_attention_causal_mask"
+MIXTRAL = "reuse_cache,trim_logits,bucket_size=128,bucket_internal"
+TENSOR_PARALLEL = (
+    "trim_logits,attn_softmax_bf16,use_flash_attention,flash_attention_recompute,bucket_size=128,bucket_internal"
+)
 THREE = "tests/test_text_generation_example.py::test_text_generation_bf16_1x[bigscience/bloomz-7b1-1-False-False-False]"
 
 
@@ -163,7 +170,7 @@ def test_every_id_that_is_not_understood_is_named(tmp_path: Path, test: str, why
 
 def test_two_ids_of_one_case(tmp_path: Path) -> None:
     levels = {"gaudi2": {"throughput": 130.0}}, {"gaudi2": {"throughput": 100.0}}
-    file = written(tmp_path / "a.json", {THREE: levels[0], THREE.replace("1-False", "1-True"): levels[1]})
+    file = written(tmp_path / "a.json", {THREE: levels[0], THREE.replace("False-False-", "False-True-"): levels[1]})
     imported = import_optimum_habana(file, STACK, DAY)
     assert imported.baselines[0].cases[0].level_s == pytest.approx(100 / 130)
     assert (
@@ -177,7 +184,6 @@ def test_every_id_of_its_last_commit() -> None:
     imported = import_optimum_habana(Path(__file__).parents[1] / "data" / "optimum_habana.json", STACK, DAY)
     reasons = collections.Counter(clause.rpartition("]")[2].lstrip(": ") for clause in imported.passed_over)
     fp8 = 0 if "fp8" in DTYPES else 18
-    same = "is llama-2-7b-hf-1x-graphs-kvcache-b512, too, which was imported; options of the script alone differ"
     assert (
         reasons
         == collections.Counter(
@@ -187,18 +193,17 @@ def test_every_id_of_its_last_commit() -> None:
                 "weights of 4 bits (AWQ), which this suite does not measure": 1,
                 "weights of 4 bits (GPTQ), which this suite does not measure": 1,
                 "weights of 4 bits (bitsandbytes), which this suite does not measure": 2,
-                same: 2,  # with and without reuse_cache, on two devices
                 "on gaudi2: no throughput of a device that is known": 1,
             }
         )
         - collections.Counter()
     )
-    levels = {(b.device.name, case.id): case for b in imported.baselines for case in b.cases}
-    assert len(levels) == 129 + (0 if fp8 else 36)
-    assert collections.Counter(device for device, _ in levels) == {
+    levels = {(b.device.name, case.id, case.case.options): case for b in imported.baselines for case in b.cases}
+    assert len(levels) == 131 + (0 if fp8 else 36)
+    assert collections.Counter(device for device, *_ in levels) == {
         "gaudi": 18,
-        "gaudi2": 55 + (0 if fp8 else 18),
-        "gaudi3": 56 + (0 if fp8 else 18),
+        "gaudi2": 56 + (0 if fp8 else 18),
+        "gaudi3": 57 + (0 if fp8 else 18),
     }
 
 
@@ -237,15 +242,47 @@ def test_tokens_per_second_become_the_duration_of_a_batch(
 
 def test_a_published_level_of_a_model_that_the_catalogue_lacks_is_compared_by_its_name(tmp_path: Path) -> None:
     test = "tests/test_x.py::test_text_generation_bf16_1x[Qwen/Qwen9-8B-1-True-False]"
+    options = GaudiOptions(reuse_cache=True)
     file = written(tmp_path / "a.json", {test: {"gaudi2": {"throughput": 100.0}}})
     store = BaselineStore(tmp_path / "baselines")
     add_imported(store, import_optimum_habana(file, STACK, DAY).baselines)
     run = make_run(0.8, version="1.18.0")
     configuration = msgspec.structs.replace(run.case.configuration, model="qwen9-8b")
     case = msgspec.structs.replace(run.case, configuration=configuration, architecture="0123456789abcdef")
+    resolution = store.resolve(msgspec.structs.replace(run, case=case))
+    assert resolution.matches == () and "options '' is not 'reuse_cache'" in str(resolution)
+    case = msgspec.structs.replace(case, gaudi_options=options)
     (match,) = store.resolve(msgspec.structs.replace(run, case=case)).matches
     assert match.case.level_s == 1.0
-    assert match.case.published is not None and match.case.published.note.endswith("included; with reuse_cache")
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "options", "note"),
+    [
+        ("bf16_1x", "meta-llama/Llama-2-7b-hf-512-False-False-False", "trim_logits,attn_softmax_bf16", ""),
+        (
+            "bf16_1x",
+            "tiiuae/falcon-40b-1-True-False",
+            "reuse_cache,use_flash_attention,flash_attention_causal_mask",
+            "",
+        ),
+        ("bf16_1x", "tiiuae/falcon-mamba-7b-1-False-False", "", ""),
+        ("bf16_1x", "bigcode/starcoder-256-True-True", "use_flash_attention,bucket_size=128,bucket_internal", ""),
+        ("bf16_1x", "bigcode/starcoder2-3b-1-False-True", FLASH, ""),
+        ("fp8", "mistralai/Mixtral-8x7B-v0.1-1-1-True-128-128", MIXTRAL, ""),
+        ("fp8", "mistralai/Mixtral-8x7B-v0.1-2-768-True-128-128", f"{MIXTRAL},limit_hpu_graphs", ""),
+        ("distributed_tp", "meta-llama/Llama-2-7b-hf", TENSOR_PARALLEL, "with parallel_strategy=tp"),
+        ("beam_search", "Qwen/Qwen2-7b-Instruct-1-True", "reuse_cache,bucket_size=64,bucket_internal", ""),
+    ],
+)
+def test_options_of_a_model_are_those_that_its_test_gives_the_script(
+    tmp_path: Path, kind: str, parameters: str, options: str, note: str
+) -> None:
+    test = f"tests/test_text_generation_example.py::test_text_generation_{kind}[{parameters}]"
+    file = written(tmp_path / "a.json", {test: {"gaudi2": {"throughput": 100.0}}})
+    ((entry,),) = [baseline.cases for baseline in import_optimum_habana(file, STACK, DAY).baselines]
+    assert entry.case.options == options
+    assert entry.published is not None and entry.published.note.endswith(f"included{'; ' * bool(note)}{note}")
 
 
 def test_what_differs_in_the_day_alone_is_there_already(tmp_path: Path) -> None:

@@ -62,6 +62,27 @@ def test_all_variants_give_the_tokens_of_the_cpu_and_valid_rounds(suite: Suite) 
     assert graphs.peak_memory_bytes is not None and graphs.peak_memory_bytes > 0
 
 
+@pytest.mark.emulation
+def test_options_in_effect_are_in_cases_and_among_the_settings_of_their_stack(suite: Suite) -> None:
+    asked = ["--accelerator", "emulated-gaudi2", "--model", "llama3.1-8b", "--devices", "1", "--benchmark-disable"]
+    options = ["--gaudi-options", "trim_logits=no,bucket_size=8,bucket_internal"]
+    done = suite(*asked, *options, *QUICK, "-k", "eager")
+    runs = runs_of(done)
+    assert {name.rpartition("-")[2]: run.case.options for name, run in runs.items()} == {
+        "kvcache": "reuse_cache,attn_softmax_bf16,bucket_size=8,bucket_internal",
+        "nocache": "attn_softmax_bf16",
+    }, done.output
+    settings = runs["llama3.1-8b-1x-eager-kvcache"].stack.settings
+    assert settings["bucket_size"] == "8" and settings["reuse_cache"] == "true" and "trim_logits" not in settings
+    assert all(run.measurement.problems == [] for run in runs.values()), done.output
+
+
+def test_an_option_that_a_family_does_not_know_is_one_sentence(suite: Suite) -> None:
+    refused = suite(*GAUDI, "--gaudi-options", "reuse_cache")
+    assert refused.status != 0 and "Traceback" not in refused.output and "in gaudi_options_with" not in refused.output
+    assert "bloom: optimum-habana has no reuse_cache for it, but bucket_size" in refused.output
+
+
 # Operations take 0.5 ms, on a clock that nothing else advances: latencies follow from the number of operations alone.
 OPERATIONS = {"operation_microseconds": 500}
 DEVICE_CLOCK = {"device_clock": True}

@@ -32,6 +32,7 @@ class HpuAccelerator(Accelerator):
     lists_devices = ("hl-smi", "-Q", "name", "-f", "csv,noheader,nounits")
     backend = "hccl"
     no_compile = "torch.compile on Gaudi wants a process without lazy mode, in which this suite measures: take graphs"
+    gaudi_options = True
     transformers_steps = False  # but optimum-habana's
     fp8_library = LIBRARY
 

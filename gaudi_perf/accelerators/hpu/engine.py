@@ -21,22 +21,13 @@ from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine, leave_
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.gaudi_options import OPTIONS
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
 
-# What generate() of optimum-habana reads from the generation configuration, switched off: BLOOM has none of it, or it
-# changes what is measured.
-_OFF = (
-    "trim_logits",
-    "reuse_cache",
-    "limit_hpu_graphs",
-    "bucket_internal",
-    "reduce_recompile",
-    "attn_softmax_bf16",
-    "use_flash_attention",
-    "clear_hpu_graphs_cache",
-    "do_sample",
-)
+# What generate() of optimum-habana reads from the generation configuration beside the options of a model, switched off:
+# it changes what is measured.
+_OFF = ("reduce_recompile", "clear_hpu_graphs_cache", "do_sample")
 _CALIBRATION_TOKENS = 8
 """New tokens after each calibration prompt, by which steps with a cache are measured, too."""
 _STATISTICS = {
@@ -53,6 +44,7 @@ class HpuEngine(TorchEngine):
 
     device_type = "hpu"
     library = "optimum-habana"
+    attention = "eager"  # as optimum-habana's script; masks of its models are made for it
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +114,8 @@ class HpuEngine(TorchEngine):
         measured = torch.tensor(int(quantizer.measured), device=self.device_type)
         if group.devices > 1:  # measuring takes collectives: all ranks do, or none
             torch.distributed.all_reduce(measured, torch.distributed.ReduceOp.MIN)
-        variant = Variant(graphs=False, kv_cache=True, new_tokens=_CALIBRATION_TOKENS)
+        options = group.gaudi_options.in_effect(graphs=False, kv_cache=True, dtype=group.dtype)
+        variant = Variant(graphs=False, kv_cache=True, new_tokens=_CALIBRATION_TOKENS, gaudi_options=options)
 
         def calibrate() -> None:
             generation = GaudiGeneration(self._model, variant)
@@ -154,6 +147,9 @@ class HpuEngine(TorchEngine):
             if hasattr(self._model, "clear_cache"):
                 self._model.clear_cache()  # captured graphs and their buffers
             self._model.forward = self._forward
+            for module in self._model.modules():
+                if hasattr(module, "allocate") and hasattr(module, "cache"):
+                    module.cache = None  # which reuse_cache keeps, for prompts of one length
 
     def synchronize(self) -> None:
         self._hpu.synchronize()
@@ -200,13 +196,30 @@ class GaudiGeneration(PlainGeneration):
     def __init__(self, model: Any, variant: Variant) -> None:
         """Changes the model's own generation configuration; whoever wants graphs has wrapped the model in them."""
         self._model, self._config, self._new_tokens = model, model.generation_config, variant.new_tokens
+        from optimum.habana.checkpoint_utils import model_is_optimized
+
         self._search = variant.search
-        sizes = {"max_new_tokens": variant.new_tokens, "min_new_tokens": None, "bucket_size": -1}
-        switches = {"use_cache": variant.kv_cache, "static_shapes": True, "ignore_eos": True}
-        greedy = {"num_beams": 1, "penalty_alpha": None, "top_k": 50}
-        for name, value in {**sizes, **switches, **dict.fromkeys(_OFF, False), **greedy, **variant.search}.items():
+        options = variant.gaudi_options.on
+        static = model_is_optimized(model.config)  # others feed the padding of static shapes to the model
+        switches = {"use_cache": variant.kv_cache, "static_shapes": static, "ignore_eos": True}
+        values = {
+            **{"max_new_tokens": variant.new_tokens, "min_new_tokens": None, **switches},
+            **dict.fromkeys((*_OFF, *OPTIONS), False),
+            **{"bucket_size": -1, **options, "flash_attention_fast_softmax": "use_flash_attention" in options},
+            **{"num_beams": 1, "penalty_alpha": None, "top_k": 50, **variant.search},
+        }
+        for name, value in values.items():
             setattr(self._config, name, value)
+        self._no_mask = "flash_attention_causal_mask" in options
         self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
+
+    def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
+        if self._no_mask and mask is not None:
+            raise UserError(
+                "with flash_attention_causal_mask optimum-habana does not mask padded positions: take a prompt that is "
+                "not padded, or add --gaudi-options flash_attention_causal_mask=no"
+            )
+        return super()._generate(prompt, mask, **more)
 
 
 def _statistics() -> dict[str, float]:

@@ -81,6 +81,7 @@ class Quantizer:
         assert group.dtype in FP8
         self.settings = settings_for(group.dtype, group.built.family, os.environ.get(CONFIG_VARIABLE, ""))
         made_of = [group.model, group.built.digest, group.weights.kind, group.weights.path, group.scale, group.devices]
+        made_of += [group.gaudi_options.words] if group.gaudi_options.on else []
         key = digest([made_of, dict(software), self.settings])
         private = Path(os.environ.get(MARK, "."))  # of this group alone: neural-compressor-pt reads pickles
         self._cached = user_cache(private) / "fp8" / f"{group.model}-{key}-rank{rank}"

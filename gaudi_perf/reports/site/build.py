@@ -78,7 +78,8 @@ class SiteBuilder:
             if key.case.id not in known:  # of a session that never ended
                 known[key.case.id] = len(cases)
                 cases.append(key.case.id)
-            more = [key.stack_label, "" if key.case.weights == "dummy" else key.case.weights, key.host_class]
+            weights = "" if key.case.weights == "dummy" else key.case.weights
+            more = [key.stack_label, weights, key.case.options, key.host_class]
             words = harmless(", ".join(part for part in more if part))
             trends.append(
                 data.TrendName(page=trend.slug, case=known[key.case.id], device=harmless(key.device), more=words)
@@ -200,6 +201,7 @@ class SiteBuilder:
             ("Device", key.device),
             ("Workload", workload.words),
             ("Weights", key.case.made_of),
+            ("Options", key.case.options),
             ("Host", key.host_class),
             ("Stack's label", key.stack_label),
             ("Sessions", str(own.size)),

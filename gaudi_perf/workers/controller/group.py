@@ -17,6 +17,7 @@ from gaudi_perf import protocol
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode_line
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import Launch
 from gaudi_perf.workers.controller.plan import Deadlines
@@ -62,6 +63,7 @@ def variant_of(case: Case) -> protocol.Variant:
         batch_size=workload.batch_size,
         prompt_tokens=workload.prompt_tokens,
         prompt="" if workload.of_dataset else workload.prompt,
+        gaudi_options=case.gaudi_options or GaudiOptions(),
     )
 
 

@@ -22,8 +22,11 @@ from gaudi_perf.accelerators.host import HostWatch
 from gaudi_perf.statistics.ranks import skew_of
 from gaudi_perf.statistics.warmup import steady_start
 from gaudi_perf.vocabulary.configuration import Case
+from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.models import Model, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
+from gaudi_perf.vocabulary.stack import Stack
+from gaudi_perf.vocabulary.workload import FP8
 from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
 from gaudi_perf.workers.controller.hosts import Hosts
@@ -138,7 +141,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             started_at=started_at,
             case=case,
             device=group.loaded.device,
-            stack=group.loaded.stack,
+            stack=_with_options(group.loaded.stack, case),
             host=watch.end(hosts),
             measurement=measurement,
             stack_label=self.launch.name,
@@ -248,6 +251,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             scale=case.scale,
             dtype=case.workload.dtype,
             weights=self.weights,
+            gaudi_options=(case.workload.dtype in FP8 and case.gaudi_options) or GaudiOptions(),
         )
 
     def _rounds(
@@ -299,6 +303,14 @@ def warm_up(
             ended = f"when the time budget was spent, after {len(latencies)} {unit}"
         if ended:
             return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady {ended}: {state.reason}")
+
+
+def _with_options(stack: Stack, case: Case) -> Stack:
+    """The stack of a run: options of Gaudi that are in effect are among its settings."""
+    if not case.gaudi_options:
+        return stack
+    options = {name: str(value).lower() for name, value in case.gaudi_options.on.items()}
+    return replace(stack, settings={**stack.settings, **options})
 
 
 def _batch(expected_s: float, most: int) -> int:
