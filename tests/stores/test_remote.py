@@ -36,7 +36,7 @@ def _free_port() -> int:
 
 
 def _until_open(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    for _ in range(2400):  # two minutes: on a busy machine moto's server takes a while to start
         assert server.poll() is None, "the server has ended"
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -117,7 +117,7 @@ class Server:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 @pytest.fixture(params=["sftp", "s3"])
@@ -163,7 +163,7 @@ def _s3(folder: Path, port: int, relay: Relay, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # each attempt more waits longer
     made = Server("s3://fleet/results", [sys.executable, "-m", "moto.server", "-p", str(port)], port, relay)
     bucket = urllib.request.Request(f"http://127.0.0.1:{port}/fleet", method="PUT")
-    with urllib.request.urlopen(bucket, timeout=20):
+    with urllib.request.urlopen(bucket, timeout=120):
         pass
     return made
 
