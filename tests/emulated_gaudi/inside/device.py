@@ -266,6 +266,7 @@ def check_what_must_be_absent_is_absent():
             importlib.import_module(f"habana_frameworks.torch.{name}")
     with raises(ImportError, "cannot import name"):
         from habana_frameworks.torch.hpex.kernels import CTCLoss  # noqa: F401
+    assert not hasattr(torch.ops.hpu, "convert_from_int4") and not hasattr(torch.ops.hpu, "convert_from_uint4")
 
 
 def check_switches_of_the_compiler_change_nothing():

@@ -354,6 +354,17 @@ def check_products_of_fp8():
         gemm(x.float(), False, y, False, None, torch.float32)
 
 
+def check_the_scaled_product_of_torch():
+    a, b = random(4, 16).to(F8), random(16, 16, seed=1).to(F8)
+    scales = torch.tensor(0.5), torch.tensor(4.0)
+    bias = random(16, seed=2, dtype=torch.bfloat16)
+    product = a.float() @ b.float() * 2
+    x, y, c, *factors = on_device(a, b, bias, *scales)
+    close(torch._scaled_mm(x, y, *factors, bias=c, out_dtype=torch.bfloat16), (product + bias.float()).bfloat16())
+    narrow = torch._scaled_mm(x, y, *factors, scale_result=torch.tensor(8.0, device="hpu"), out_dtype=F8)
+    close(narrow.float(), (product * 8).clamp(-240, 240).to(F8).float())
+
+
 def check_convolutions_of_fp8():
     x, w = random(1, 3, 6, 6).to(F8), random(4, 3, 3, 3, seed=1).to(F8)
     got = torch.ops.hpu.conv2d_fp8(*on_device(x, w), None, [1, 1], [1, 1], [1, 1], 1, torch.float32, 0.5, 4.0)
@@ -395,6 +406,13 @@ def check_rows_of_fp8_are_copied_by_index():
     close(got.float(), expected, 0)
     wide = torch.zeros(4, 3, device="hpu").index_copy(0, index, more.float().to("hpu"))
     close(wide, torch.zeros(4, 3).index_copy(0, index.cpu(), more.float()), 0)
+
+
+def check_arithmetic_of_fp8_raises():
+    (x,) = on_device(random(4).to(F8))
+    for operation in (lambda: x + x, lambda: x * 2.0, lambda: x.sum()):
+        with raises(NotImplementedError, "not implemented for 'Float8_e4m3fn'"):
+            operation()
 
 
 def check_attributes_of_scales_are_remembered():

@@ -7,7 +7,7 @@ import torch
 
 from habana_frameworks.torch._device import settings
 
-from .registry import operator
+from .registry import kernel, operator
 
 _FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _EXPONENTS = {torch.float8_e4m3fn: (-6, 3), torch.float8_e5m2: (-14, 2)}  # smallest normal exponent, bits of mantissa
@@ -140,6 +140,20 @@ def gemm(
 )
 def gemm_into(A, trans_A, B, trans_B, D, out_dtype, A_scale_inv, B_scale_inv, bias, accumulate, out):
     return out.copy_(gemm(A, trans_A, B, trans_B, D, out_dtype, A_scale_inv, B_scale_inv, bias, accumulate))
+
+
+@kernel("_scaled_mm")
+def scaled_product(
+    left, right, scale_a, scale_b, bias=None, scale_result=None, out_dtype=None, use_fast_accum=False
+):  # fmt: skip
+    """torch's own product of FP8; the bridge multiplies by the scale of the result, where torch's CPU divides."""
+    result = left.float() @ right.float() * (scale_a * scale_b)
+    if bias is not None:
+        result = result + bias.float()
+    if scale_result is not None:
+        result = result * scale_result
+    out_dtype = out_dtype or left.dtype
+    return to_fp8(result, out_dtype) if out_dtype in _FP8 else result.to(out_dtype)
 
 
 _CONV = (
