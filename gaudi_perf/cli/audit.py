@@ -78,8 +78,8 @@ def audit(
     needs none.
 
     A candidate is drawn from one session and its baseline from others, as in a nightly; a history of one session is
-    cut into stretches. It takes more runs than a comparison has, better ten times as many: a short history is few
-    runs, drawn again and again. To grow one, measure the same stack in many sessions, say with --runs 5.
+    cut into stretches. The history must have more runs than a comparison, better ten times as many: in a short one the
+    same few runs are drawn again and again. To extend it, measure the same stack in many sessions, say with --runs 5.
 
     Exit status 1 if a case has more than 5 % false alarms, or every history is too short.
 

@@ -97,7 +97,7 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
 def verify(as_json: bool, baselines_dir: Path) -> None:
     """Read every baseline and the waivers, and report everything that is wrong.
 
-    Exit status 1 if anything is. For a pull request that changes baselines, and after a merge.
+    Exit status 1 if anything is. Run it on a pull request that changes baselines, and after a merge.
 
     Examples:
       gaudi-perf baselines verify

@@ -48,7 +48,7 @@ _MOST_COMMITS = 10_000
     default="bisect.json",
     help="Where the search is kept; the same command goes on where it ended. Remove it to start over.",
 )
-@path_option("--markdown", "markdown_file", help="Write the answer.")
+@path_option("--markdown", "markdown_file", help="Write the answer as Markdown.")
 @path_option("--tests", default="perf_tests", metavar="PATH", help="The tests that measure the case.")
 @results_option
 @click.argument("pytest_words", metavar="[-- PYTEST OPTIONS]", nargs=-1, type=click.UNPROCESSED)
@@ -70,10 +70,10 @@ def bisect(
 ) -> None:
     r"""Find the first slow stack or commit between GOOD and BAD, by a binary search of comparisons side by side.
 
-    Each step is a session of pytest with --runs auto, which ends when its verdict is clear; options behind -- are
-    handed on to it. Stacks are those of the file of stacks. With --commits they are the commits between the two:
-    before each step COMMAND is run with the commit at its end. A search that was interrupted, or whose step stayed
-    without a clear verdict, is taken up by the same command. Exit status 0 if the first slow one is found, 1 if a step
+    Each step is a session of pytest with --runs auto, which ends when its verdict is clear; options after -- are
+    passed to it. The stacks between the two are those of the file of stacks. With --commits, the commits between the
+    two are searched: before each step COMMAND is run with the commit appended. The same command continues a search that
+    was interrupted, or whose last step had no clear verdict. Exit status 0 if the first slow one is found, 1 if a step
     has no clear verdict.
 
     Examples:

@@ -65,11 +65,11 @@ def history(
     First the newest runs, oldest first, with those that never became steady or are INVALID marked. Then, for each
     case, the sessions at which its level changed, by how much, and what changed in the stack there. Sessions are
     ordered by version, and by time within a version. A single session that lies apart is no change of level: it is
-    listed as an odd session. For the newest session it is too early to say. Exit status 1 if the last change of a
-    case made it slower.
+    listed as an odd session, or, if it is the newest, as too early to say. Exit status 1 if the last change of a case
+    made it slower.
 
     CSV and Parquet have every figure of every run: for a spreadsheet, or for pandas. What was read is kept in
-    .history-index in the results directory, so that the next time is faster; it may be deleted.
+    .history-index in the results directory, which makes the next call faster; it may be deleted.
 
     Examples:
       gaudi-perf history

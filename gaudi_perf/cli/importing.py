@@ -57,12 +57,12 @@ def import_command(
     baselines_dir: Path,
     **said: object,
 ) -> None:
-    r"""Add numbers of other suites to the baselines; none takes the place of another.
+    r"""Add numbers that other suites measured to the baselines; what is stored is never replaced.
 
     Formats: optimum-habana (its tests/baselines/fixture, a directory or a file), run-generation (the results.json of
-    its run_generation.py), pytest-benchmark (--benchmark-json: each test with a case id in its brackets is a run). The
-    files do not say what they were measured on, so the options do; those of this suite say it, and options must not
-    contradict them. What is passed over is named.
+    its run_generation.py), pytest-benchmark (--benchmark-json: each test with a case id in its brackets is a run). Most
+    files do not say what they were measured on, so the options do; files of this suite do, and options must not
+    contradict them. What cannot be imported is listed.
 
     Examples:
       gaudi-perf baselines import optimum-habana/tests/baselines/fixture --format optimum-habana \

@@ -45,7 +45,7 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 @click.option(
     "--webhook",
     type=click.Choice(["slack", "json"]),
-    help="Post what began and ended to the address in GAUDI_PERF_WEBHOOK_URL.",
+    help="Post regressions that began or ended to the address in GAUDI_PERF_WEBHOOK_URL.",
 )
 @click.option("--mail", "recipients", multiple=True, metavar="ADDRESS", help="Send it by sendmail; may be repeated.")
 @click.option("--mail-from", "sender", metavar="ADDRESS", default="", help="Who sends it; default: the system's.")
@@ -69,12 +69,12 @@ def notify(
     as_json: bool,
     results_dir: Path,
 ) -> None:
-    """Notify people of each regression once, and again when it recovered or was accepted.
+    """Notify people of each regression once, and again when it has recovered or was accepted.
 
     SESSIONS are directories of sessions, or results directories, of which the newest session counts. A regression is
-    known by device, case and stack. Issues are updated every night; a webhook and e-mail get what began and what ended.
-    Since when a case is slower is taken from the runs under the results directory, if it is there. A case that was not
-    judged changes nothing. Exit status 1 while a regression is open.
+    identified by device, case and stack. Issues are updated every night; a webhook and e-mail get only what began and
+    what ended. The runs under the results directory, if there are any, show since when a case is slower. The regression
+    of a case that was not judged stays as it is. Exit status 1 while a regression is open.
 
     Examples:
       gaudi-perf notify results --state open.json --mail perf@example.com

@@ -72,8 +72,8 @@ def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_
 
     RESULTS are directories of sessions, or a results directory, of which the newest session that came to its end
     counts, or run documents. Every case gets a line: its new level against the current one and against the best one
-    ever stored, or why it would be refused; its runs, and how far they lie apart. Exit status 1 if one would be, as
-    of refresh.
+    ever stored, or why it would be refused; its runs, and how far they lie apart. Exit status 1 if a case would be
+    refused, as with refresh.
 
     Examples:
       gaudi-perf baselines diff results

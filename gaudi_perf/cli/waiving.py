@@ -46,7 +46,7 @@ _MOST = 100.0  # the largest slowdown that can be waived
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
 )
-@click.option("--unmeasured", is_flag=True, help="Also a device of which neither a baseline nor a run is there.")
+@click.option("--unmeasured", is_flag=True, help="Accept a device that has neither a baseline nor a run.")
 @click.option("--list", "list_all", is_flag=True, help="List all waivers, expired ones too.")
 @click.option("--remove", is_flag=True, help="Remove the waivers of the case on the device.")
 @json_option
@@ -68,8 +68,8 @@ def waive(
 ) -> None:
     r"""Let a known regression of CASE pass until a version, or list or remove waivers.
 
-    A case has one waiver per device and kind of stack; a new one takes the place of the old one. A device that
-    nobody has measured is refused, since a waiver with a typing error waives nothing.
+    A case has one waiver per device and kind of stack; a new one replaces the old one. A device that
+    was never measured is refused, since a waiver with a misspelt device waives nothing.
 
     Examples:
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --until 1.25.0 \

@@ -61,7 +61,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "'full': the published shapes; 'standin': small shapes of the same architecture, for machines without "
              "an accelerator. Default: standin on the CPU and on the emulated Gaudi, full elsewhere."),
             ("--weights", "WEIGHTS", values.weights,
-             "'dummy' (default): values made up at once, since latency does not depend on them; 'hub': the model's "
+             "'dummy' (default): values generated quickly, since latency does not depend on them; 'hub': the model's "
              "repository on the Hugging Face hub; or a directory with config.json, *.safetensors and the "
              "tokenizer."),
             ("--dtype", "DTYPE", values.choice(DTYPES),
@@ -116,7 +116,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "a container), and an environment table (default: stacks.toml of the project)."),
             ("--turns", "TURNS", values.choice(("runs", "rounds")),
              "What the two stacks take in turns: 'runs' (default), one worker group at a time; or 'rounds', with "
-             "both alive, which cancels more of the machine's noise. The CPU alone can be held by both at once."),
+             "both alive, which cancels more of the machine's noise. Only for the CPU, which both can use at once."),
         ],
         "what it is compared with": [
             ("--baselines-dir", "DIR", values.directory,
@@ -139,7 +139,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
              "With --refresh-baselines: accept slower levels for this reason, which is stored with date and ratio."),
             ("--results-dir", "DIR", values.directory,
              "Where every run is kept as a document (default: results/ of the project). From ten sessions of a "
-             "case on, the noise prior is learned from them."),
+             "case on, the noise is estimated from them."),
         ],
         "what is shown": [
             ("--perf-html", "FILE", values.new_file, "Write the session as one page that needs no network."),

@@ -185,7 +185,7 @@ def _basis(verdict: Verdict) -> str:
             parts.append(f"assumed {between}")
         else:
             of = f"{counted(learned.runs, 'run')} of {counted(learned.sessions, 'session')}"
-            parts.append(f"{between}, learned from {of}")
+            parts.append(f"{between}, estimated from {of}")
     return "; ".join(parts)
 
 
@@ -429,7 +429,7 @@ def learned_noise(session: Session) -> str:
         return ""
     variation = span(percent(share) for share in sorted(noise.session for noise in learned))
     sessions = span(str(count) for count in sorted(noise.sessions for noise in learned))
-    text = f"night-to-night variation: {variation}, learned from {sessions} sessions"
+    text = f"night-to-night variation: {variation}, estimated from {sessions} sessions"
     others = len(stored) - len(learned)
     return f"{text}; assumed for {others} of {counted(len(stored), 'comparison')}" if others else text
 

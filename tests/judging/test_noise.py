@@ -1,4 +1,4 @@
-"""The usual noise, learned from the stored history."""
+"""The noise estimate, from the stored history."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_machine_whose_sessions_differ_raises_no_alarm(
     assert known.learned_noise is not None
     assert (known.learned_noise.runs, known.learned_noise.sessions) == (60, 30)
     assert 0.04 < known.learned_noise.session < 0.09
-    assert "learned from 60 runs of 30 sessions" in reason(known)
+    assert "estimated from 60 runs of 30 sessions" in reason(known)
     assert decode(encode(known), Verdict, "x") == known
     session = Session(
         session_id="s",

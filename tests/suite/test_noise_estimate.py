@@ -31,10 +31,10 @@ def test_noise_is_estimated_from_ten_sessions_of_results(suite: Suite, scripted:
                 )
             )
     outcome = suite(*CASE, *QUICK, "--perf-markdown", str(suite.place / "short.md"), injected=scripted())
-    reported = "learned from 12 sessions"
+    reported = "estimated from 12 sessions"
     assert reported in " ".join(outcome.output.split()), outcome.output
     assert reported in (suite.place / "short.md").read_text()
     (report,) = outcome.session.cases
     learned = report.verdicts[0].learned_noise
     assert learned is not None and (learned.runs, learned.sessions) == (24, 12)
-    assert learned.session > 0.01 and "learned from 24 runs of 12 sessions" in reason(report.verdicts[0])
+    assert learned.session > 0.01 and "estimated from 24 runs of 12 sessions" in reason(report.verdicts[0])
