@@ -102,12 +102,15 @@ def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
     Raises:
         UserError: there is none.
     """
-    source = source_of(group)
+    source, place = source_of(group), Path(place_of(group))
     try:
         return AutoTokenizer.from_pretrained(place_of(group), use_fast=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception for a broken file
+        what = f"tokenizer that can be loaded ({_line(error)})"
+        if place.is_dir() and not (place / "tokenizer.json").is_file():
+            what = "tokenizer.json"  # without it transformers asks for what converts other files
         raise UserError(
-            f"--weights {group.weights.kind}: {source} has no tokenizer that can be loaded ({_line(error)}): "
+            f"--weights {group.weights.kind}: {source} has no {what}: "
             "put tokenizer.json beside the weights, or use --weights dummy"
         ) from None
 

@@ -16,7 +16,9 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.generation.weights import load_tokenizer
 from gaudi_perf.protocol import GroupSpec, Weights
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import Scale
 from gaudi_perf.vocabulary.workload import PROMPT
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
@@ -235,3 +237,21 @@ def test_real_weights_of_another_shape_than_the_case_says(whole: Path, scale: Sc
     )
     reply = Worker(lambda reply: None).answer(protocol.Load(group=group))
     assert_one_sentence(reply, ["is not mine", "hidden_size is 32, not 128", remedy])
+
+
+@pytest.mark.parametrize("kind", ["LlamaTokenizerFast", "GPT2TokenizerFast"])
+def test_what_is_missing_is_tokenizer_json_not_what_converts_other_files(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+    group = GroupSpec(
+        engine="cpu",
+        model="mine",
+        devices=1,
+        scale="full",
+        dtype="float32",
+        weights=Weights(kind="path", path=str(tmp_path)),
+    )
+    with pytest.raises(UserError) as mistake:
+        load_tokenizer(group)
+    remedy = "put tokenizer.json beside the weights, or use --weights dummy"
+    assert str(mistake.value) == f"--weights path: {tmp_path} has no tokenizer.json: {remedy}"

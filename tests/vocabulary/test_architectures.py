@@ -165,3 +165,31 @@ def test_case_ids_of_any_model(model: str) -> None:
     assert found is not None and (found.model, found.devices) == (model, 8)
     assert case_id_in(f"test_latency[{model}-8x-graphs-kvcache-n4]") == f"{model}-8x-graphs-kvcache-n4"
     assert configuration_of(f"{model}-8x-graphs") is None
+
+
+PUBLISHED = {
+    "bloomz176b": 176_247_271_424,
+    "bloomz7b": 7_069_016_064,
+    "bloomz560m": 559_214_592,
+    "gpt2": 124_439_808,
+    "llama3.1-8b": 8_030_261_248,
+    "llama3.1-70b": 70_553_706_496,
+    "mistral-7b": 7_241_732_096,
+    "mixtral-8x7b": 46_702_792_704,
+    "falcon-40b": 41_303_293_952,
+    "falcon-7b": 6_921_720_704,
+    "qwen2.5-7b": 7_615_616_512,
+    "gemma2-9b": 9_241_705_984,
+    "mamba-130m": 129_135_360,
+}
+"""Weights that the hub counts in the files of each repository, a tied head once."""
+
+
+@pytest.mark.parametrize("model", shipped())
+def test_shapes_of_the_catalogue_have_the_published_number_of_weights(model: str) -> None:
+    assert shipped()[model].full.parameters == pytest.approx(PUBLISHED[model], rel=1e-4)
+
+
+def test_a_token_passes_through_two_experts_of_mixtral() -> None:
+    embedding = 32000 * 4096  # of which a step reads a row
+    assert shipped()["mixtral-8x7b"].full.weights_read(1) + embedding == pytest.approx(12.88e9, rel=1e-3)
