@@ -19,7 +19,7 @@ from gaudi_perf.stores.resolution import check_against
 from gaudi_perf.vocabulary.configuration import MODES
 from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import percent_set
+from gaudi_perf.vocabulary.formats import percent_set, short
 from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.models import SCALES
@@ -206,7 +206,7 @@ class Given:
             if text is None:
                 text, name = os.environ.get(option.variable) or None, option.variable
             if text is not None:
-                self._texts[option.flag] = f"{name} is {text!r}"
+                self._texts[option.flag] = f"{name} is {short(text)!r}"
                 try:
                     self._values[option.flag] = option.parse(text)
                 except ValueError as error:
@@ -254,7 +254,10 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises UserError if a value is out of range, or two contradict each other; the sentence names the options.
     """
     if SETTINGS_KEY not in config.stash:
-        config.stash[SETTINGS_KEY] = _settings(Given(config), config.rootpath)
+        try:
+            config.stash[SETTINGS_KEY] = _settings(Given(config), config.rootpath)
+        except OSError as error:  # a name that is too long, or lies where this user may not look
+            raise UserError(f"{short(str(error.filename))}: cannot be used ({error.strerror})") from None
     return config.stash[SETTINGS_KEY]
 
 

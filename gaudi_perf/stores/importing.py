@@ -20,7 +20,7 @@ from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published, re
 from gaudi_perf.vocabulary.configuration import Case, Configuration, case_id_in, configuration_of, workload_of
 from gaudi_perf.vocabulary.documents import Count, Name, Seconds, decode, sentence
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.formats import counted, short
 from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.models import SCALES, shipped, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run
@@ -322,11 +322,6 @@ def published(
         note=f"from {throughput:.6g} tokens per second, tokenization included{note}",
     )
     return CaseBaseline(case=case, published=published)
-
-
-def short(text: str) -> str:
-    """A name that somebody else gave, for a sentence."""
-    return text if len(text) <= 200 else f"{text[:80]}... ({len(text)} letters)"
 
 
 def check_day(day: str) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_perf.stores.files import read_bytes
-from gaudi_perf.stores.importing import Circumstances, Imported, check_day, published, short
+from gaudi_perf.stores.importing import Circumstances, Imported, check_day, published
 from gaudi_perf.stores.models import hub_name
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Configuration, Mode
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.formats import counted, short
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import DTYPES
 

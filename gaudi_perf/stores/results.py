@@ -26,7 +26,7 @@ from gaudi_perf.vocabulary.verdict import Session, decode_session
 SESSION_FILE = "session.json"
 _UNFINISHED_FILE = "session-unfinished.json"
 RUN_PREFIX = "run-"
-_LEVELS = 5
+_LEVELS = 4
 """Of directories below a results directory that are looked into; a copy of copies has three."""
 _TOO_DEEP = f"lies more than {_LEVELS} directories deep, and is not looked into"
 FileT = TypeVar("FileT", bound=os.PathLike[str])

@@ -115,13 +115,24 @@ def require_unique_keys(data: bytes | str) -> None:
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:
     """Encode a document, or its plain values, as JSON for people, in the order of its fields, with a last newline. What
     fits on a line stands on one line, and lists of numbers fill their lines, so that a diff is short to read.
+    Raises UserError if a text, a name of a file perhaps, is not UTF-8.
     """
-    return (_block(msgspec.to_builtins(document), 0) + "\n").encode()
+    try:
+        return (_block(msgspec.to_builtins(document), 0) + "\n").encode()
+    except UnicodeEncodeError as error:
+        raise _no_text(error) from None
 
 
 def encode_line(document: msgspec.Struct) -> bytes:
-    """Encode a document as one line of JSON, newline included."""
-    return msgspec.json.encode(document) + b"\n"
+    """Encode a document as one line of JSON, newline included; raises what ``encode`` does."""
+    try:
+        return msgspec.json.encode(document) + b"\n"
+    except UnicodeEncodeError as error:
+        raise _no_text(error) from None
+
+
+def _no_text(error: UnicodeEncodeError) -> UserError:
+    return UserError(f"{escaped(error.object[:80])}: is not UTF-8: write it, or name the file, in UTF-8")
 
 
 def fits(value: object, kind: Any) -> bool:

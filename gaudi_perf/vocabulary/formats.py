@@ -89,6 +89,11 @@ def span(texts: Iterable[str], unit: str = "") -> str:
     return f"{words} {unit}".rstrip()
 
 
+def short(text: str) -> str:
+    """A name that somebody else gave, for a sentence."""
+    return text if len(text) <= 200 else f"{text[:80]}... ({len(text)} letters)"
+
+
 def escaped(text: str, keep: str = "") -> str:
     """A text whose characters that control, direct, break lines or mean nothing are shown as escapes, unless kept; and
     with an escape in what a CI takes for a command in a log: ``::set-output name=a::b``, ``##[error]``, ``##vso[...]``.

@@ -187,14 +187,14 @@ def test_what_lies_too_deep_is_named_once(results: Path) -> None:
     before = read_runs(results).runs
     for name in ("deep", "other"):
         results.joinpath(*[name] * 20).mkdir(parents=True)
-    (results / "a/b/c/d/e").mkdir(parents=True)
-    (results / "a/b/c/d/e/run-1.json").write_text("{")
+    (results / "a/b/c/d").mkdir(parents=True)
+    (results / "a/b/c/d/run-1.json").write_text("{")
     for read in (read_runs(results), read_history(results)):
         assert len(read.runs) == len(before)
         damaged, deep = read.problems
-        assert damaged.startswith(f"{results}/a/b/c/d/e/run-1.json: ")
-        assert deep == f"{results}/{'deep/' * 6}".rstrip("/") + (
-            ": lies more than 5 directories deep, and is not looked into: name it if it has results"
+        assert damaged.startswith(f"{results}/a/b/c/d/run-1.json: ")
+        assert deep == f"{results}/{'deep/' * 5}".rstrip("/") + (
+            ": lies more than 4 directories deep, and is not looked into: name it if it has results"
         )
 
 

@@ -39,6 +39,9 @@ ONE = ["-k", "bloomz7b-1x-eager-kvcache", "--new-tokens", "4", "--rounds", "3"]
         (["--results-dir", "README.md"], "--results-dir is 'README.md': there is no such directory"),
         (["--against", "gaudi2/synapse-1.99"], "there is no such results directory, and no such baseline"),
         (["--against", "1.99"], "--against 1.99: there is no such baseline in"),
+        (["--results-dir", "a" * 5000], " letters): cannot be used (File name too long)"),
+        (["--perf-html", "a" * 5000], " letters): cannot be used (File name too long)"),
+        (["--model", "a" * 5000], "... (5000 letters): cannot be used (File name too long)"),
         (["--against", "mistyped"], "--against mistyped: there is no such results directory"),
     ],
 )

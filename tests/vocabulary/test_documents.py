@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline
 from gaudi_perf.vocabulary.documents import Document, decode, encode, encode_line
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session
 from tests.vocabulary.strategies import documents
@@ -207,6 +210,14 @@ def test_the_sentence_names_the_field(tree: Any, names: str) -> None:
 def test_text_that_is_no_unicode_gives_a_sentence() -> None:
     with pytest.raises(UserError, match="not a valid baseline"):
         decode('{"schema": "\ud800"}', Baseline, SOURCE)
+
+
+@pytest.mark.parametrize("write", [encode, encode_line])
+def test_what_is_not_utf_8_is_not_written(write: Callable[[Note], bytes]) -> None:
+    """As an argument or a file's name of other bytes comes from the command line."""
+    text = os.fsdecode(b"a\xff")
+    with pytest.raises(UserError, match=r"^a\\udcff: is not UTF-8: write it, or name the file, in UTF-8$"):
+        write(Note(case="a", text=text, added_at="2026-01-31T12:00:00Z"))
 
 
 def test_deep_nesting_gives_a_sentence() -> None:
