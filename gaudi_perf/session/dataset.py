@@ -35,6 +35,8 @@ def complete_dataset(
     """
     if session.settings.baseline is not None:
         raise UserError("a dataset is compared with stored baselines: leave out --candidate-stack and --baseline-stack")
+    if not asked.dataset.source:
+        raise UserError("the dataset's name is empty: name a file, or a dataset of the hub")
     option = f"--dataset {asked.dataset.source}"
     if is_local(asked.dataset.source):
         check_file(Path(asked.dataset.source), option)

@@ -15,8 +15,9 @@ import msgspec
 
 from gaudi_perf.stores.files import LARGEST_BYTES, failure_sentence, write_atomic
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
-from gaudi_perf.vocabulary.documents import DocumentT, encode_line
+from gaudi_perf.vocabulary.documents import DocumentT, Name, encode_line, fits
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import short
 
 _SEPARATOR = "-" * 64
 
@@ -58,9 +59,13 @@ class CompletionsFile:
 
     def open(self, header: CompletionHeader) -> int:
         """Go on where the file stops; returns how many batches it holds.
-        Raises UserError if the file is of other completions or malformed, or cannot be written.
+        Raises UserError if the file is of other completions or malformed, or cannot be written, or the header holds a
+        name that is too long.
         """
         assert self._file is not None
+        for name in (header.dataset, header.column, header.split):
+            if not fits(name, Name):
+                raise UserError(f"{short(name)!r}: takes 1 to 200 letters as a dataset's, column's or split's name")
         try:
             whole, self.done = self._check(header)
             os.ftruncate(self._file, whole)

@@ -193,6 +193,7 @@ def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
         (parquet, "Parquet is read by pyarrow, which is not installed: pip install pyarrow"),
         (Path("some/news"), 'which is not installed: pip install "datasets>=4,<5", or name a file'),
         (tmp_path / "none.csv", "there is no such file"),
+        ("", "the dataset's name is empty: name a file, or a dataset of the hub"),
     ):
         done = subprocess.run(
             command(tmp_path, source),
@@ -404,6 +405,16 @@ def test_a_place_for_no_completions_is_refused_before_anything_starts(tmp_path: 
     with pytest.raises(UserError, match=sentence), CompletionsFile(tmp_path / name):
         pass
     assert not list(tmp_path.glob("**/*.jsonl"))
+
+
+@pytest.mark.parametrize("field", ["dataset", "column", "split"])
+def test_names_that_no_header_takes_are_refused_before_a_batch(tmp_path: Path, field: str) -> None:
+    """Else the file could not be read once it is complete."""
+    with CompletionsFile(tmp_path / "out.jsonl") as file:
+        with pytest.raises(UserError, match=r"^'x{80}\.\.\. \(201 letters\)': takes 1 to 200 letters"):
+            file.open(header(**{field: "x" * 201}))
+        with pytest.raises(UserError, match=r"^'': takes 1 to 200 letters"):
+            file.open(header(**{field: ""}))
 
 
 def test_a_file_that_is_not_used_is_not_left(tmp_path: Path) -> None:
