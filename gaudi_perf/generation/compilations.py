@@ -62,6 +62,7 @@ class Compilations:
         import torch
         from torch._dynamo.callback import callback_handler as handler
 
+        _keep_headers()
         torch.compiler.reset()  # forgets who watched before, too
         for callbacks, ours in ((handler.start_callbacks, self._start), (handler.end_callbacks, self._end)):
             if ours not in callbacks:
@@ -90,6 +91,18 @@ class Compilations:
         self._count += 1
         self._from_cache |= _cache_hits() > self._hits_before
         self._seconds += time.perf_counter() - self._began
+
+
+def _keep_headers() -> None:
+    """Keep precompiled C++ headers with all else that is compiled. In torch's own place, a directory in that for
+    temporary files whose name is known, nobody removes them, and another user's would be taken for them.
+    """
+    from torch._inductor import codecache
+
+    cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if cache and hasattr(codecache, "_HEADER_DIR"):
+        codecache._HEADER_DIR = os.path.join(cache, "precompiled_headers")
+        codecache._HEADER_LOCK_DIR = os.path.join(codecache._HEADER_DIR, "locks")
 
 
 def _cache_hits() -> int:

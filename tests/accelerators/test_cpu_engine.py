@@ -13,6 +13,7 @@ import torch
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
+from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
@@ -77,6 +78,19 @@ def test_loaded_says_what_it_is(spec: GroupSpec) -> None:
         assert version == "none" or version in torch.__config__.show()
     assert tuple(loaded.prompt_ids) == FIXED_PROMPT_IDS and loaded.tokenization_s is None
     assert any("dummy weights" in text for text in driver.progress)
+
+
+def test_precompiled_headers_are_kept_with_what_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not in a directory for temporary files, where they stay, and another user could put some."""
+    from torch._inductor import codecache
+
+    for name in ("_HEADER_DIR", "_HEADER_LOCK_DIR"):
+        monkeypatch.setattr(codecache, name, "/tmp", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    Compilations().watch()
+    torch.compiler.reset()  # nobody watches any more
+    assert f"{tmp_path}/precompiled_headers" == codecache._HEADER_DIR
+    assert codecache._HEADER_LOCK_DIR.startswith(codecache._HEADER_DIR)
 
 
 @needs_compiler
