@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -202,6 +204,32 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_read(
     slept, monotonic = [0.0], time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + slept[0])
     group.progress = lambda text: slept.__setitem__(0, 60.0)
+    ask(group, deadline=2.0)
+
+
+def test_an_answer_that_came_while_this_process_was_stopped_listening_is_read(
+    make_group: MakeGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a short stop in ``recv`` the timeout is over before what has arrived is seen; all of it counts."""
+    group = make_group(program("connection.recv(1000)", "say(reply='progress', text='y' * 200_000); say(reply='pong')"))
+    group.start()
+    connection, slept, monotonic = group._connection, [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + slept[0])
+
+    class Stopped:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connection, name)
+
+        def recv(self, size: int) -> bytes:
+            assert connection is not None
+            if not slept[0]:
+                connection.settimeout(60)
+                connection.recv(1, socket.MSG_PEEK)  # it has come
+                slept[0] = 4.0
+                raise TimeoutError
+            return connection.recv(size)
+
+    group._connection = Stopped()  # type: ignore[assignment]
     ask(group, deadline=2.0)
 
 

@@ -227,7 +227,7 @@ class WorkerGroup:
                 return reply
             if isinstance(reply, protocol.Progress):
                 self.progress(reply.text)
-                if patience.left() <= 0:
+                if patience.left() <= -_LONGEST_PAUSE:  # until then the answer may be next, come in a short stop
                     raise self._processes.silent(phase, patience.seconds)
             elif isinstance(reply, protocol.Failed):
                 if reply.mistake:
@@ -242,17 +242,20 @@ class WorkerGroup:
     def _line(self, phase: str, patience: Patience) -> bytes:
         assert self._connection is not None
         while b"\n" not in self._buffer:
-            self._connection.settimeout(min(max(patience.left(), 0.001), _POLL_SECONDS))
+            # Judged before it is listened once more: this process may be stopped while it listens, for an answer that
+            # is there by the time it goes on.
+            left = patience.left()
+            self._connection.settimeout(min(max(left, 0.001), _POLL_SECONDS))
             try:
-                chunk = self._connection.recv(1 << 16)  # first, for an answer that is there counts
+                chunk = self._connection.recv(1 << 16)
                 if not chunk or len(self._buffer) > _LINE_LIMIT:
                     raise self._processes.disconnected(phase)
                 self._buffer += chunk
             except TimeoutError:
                 self._processes.check(phase)
+                if left <= 0:
+                    raise self._processes.silent(phase, patience.seconds) from None
             except OSError:
                 raise self._processes.disconnected(phase) from None
-            if b"\n" not in self._buffer and patience.left() <= 0:
-                raise self._processes.silent(phase, patience.seconds)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
