@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +42,13 @@ def test_the_kv_cache_is_fp8_where_the_model_has_one(quantized: dict[str, Any]) 
 
 def test_experts_are_fp8(quantized: dict[str, Any]) -> None:
     assert "PatchedGaudiMixtralSparseMoeBlock" in quantized["mixtral"]["modules"]
+
+
+def test_families_whose_cache_takes_the_type_of_a_weight(tmp_path: Path, server: Callable[..., Environment]) -> None:
+    found: dict[str, Any] = results(run(["fp8_families.py", str(tmp_path)], server({"PT_HPU_LAZY_MODE": "1"})))
+    assert {family: one["linears"] for family, one in found.items()} == {
+        **dict.fromkeys(("mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), 12),
+        **{"llama": 14, "phi": 10, "gptj": 10, "gpt_neox": 8, "falcon": 6},
+    }
+    assert {one["head"] for one in found.values()} == {"Linear"} and len(found) == 11
+    assert all(len(one["tokens"]) == 15 for one in found.values())
