@@ -54,11 +54,16 @@ class Trend:
 
     @property
     def levels(self) -> dict[str, float]:
-        """The level on each version of the stack, by its name: the median of its sessions' levels, in seconds."""
+        """The level on each version of the stack, by its name."""
         found: dict[str, list[float]] = {}
         for session in self.sessions:
             found.setdefault(session.stack.name, []).append(session.level_s)
-        return {name: float(np.median(levels)) for name, levels in found.items()}
+        return {name: level_on_stack(levels) for name, levels in found.items()}
+
+
+def level_on_stack(levels: Sequence[float]) -> float:
+    """The level on a version of the stack: the median of those of its sessions, in seconds."""
+    return float(np.median(levels))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_changes
+from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_changes, level_on_stack
 from gaudi_perf.reports.page.build import STATES, level_change_of, links_of, odd_session_of, written_about
 from gaudi_perf.reports.page.data import Pair, ShownTrend, rounded
 from gaudi_perf.reports.page.stored import StoredBaselines
@@ -23,6 +23,7 @@ from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
 from gaudi_perf.statistics.change_points import LevelChanges
 from gaudi_perf.vocabulary.formats import minute, seconds, throughput
+from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.stack import stack_changes
 
@@ -85,6 +86,7 @@ class SiteBuilder:
                 data.TrendName(page=trend.slug, case=known[key.case.id], device=harmless(key.device), more=words)
             )
         return data.Names(
+            tolerance=TOLERANCES[LATENCY],
             cases=[harmless(name, 300) for name in cases],
             states=list(STATES.items()),
             baselines=self.records.baselines,
@@ -182,7 +184,7 @@ class SiteBuilder:
                 name=harmless(name),
                 sessions=len(sessions.get(name, ())),
                 trend=list(levels[name]),
-                level=[rounded(float(np.median(values))) for values in levels[name].values()],
+                level=[rounded(level_on_stack(values)) for values in levels[name].values()],
             )
             for name in sorted(levels, key=lambda name: order[name])
         ]
@@ -226,7 +228,7 @@ class SiteBuilder:
             stacks=[harmless(name) for name in names],
             sessions=self._session[own].tolist(),
             levels=[
-                (harmless(name), rounded(float(np.median(points["level"][here]))), int(here.sum()))
+                (harmless(name), rounded(level_on_stack(points["level"][here].tolist())), int(here.sum()))
                 for name in by_version
                 for here in [stacks == numbers[name]]
             ],

@@ -6,7 +6,12 @@ from gaudi_perf.reports.page.data import Pair, Shown, ShownTrend
 
 
 class Names(Shown, frozen=True, kw_only=True):
-    """What pages refer to by index: cases, states (key and name, worst first), baselines, stacks, pages of trends."""
+    """What pages refer to by index: cases, states (key and name, worst first), baselines, stacks, pages of trends.
+
+    ``tolerance``: of a latency, as a share.
+    """
+
+    tolerance: float
 
     cases: list[str]
     states: list[Pair]

@@ -2,9 +2,9 @@
 import { svg } from "./elements.js";
 
 const WIDTH = 132;
-const TOLERANCE = 0.05;
 
-export function bar(c, tolerance = TOLERANCE) {
+export function bar(c) {
+  const { tolerance } = c;
   const middle = WIDTH / 2;
   const scale = (middle - 8) / (4 * tolerance);
   const place = (ratio) => Math.min(Math.max(middle + (ratio - 1) * scale, 4), WIDTH - 4).toFixed(1);

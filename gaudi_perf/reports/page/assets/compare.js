@@ -9,7 +9,6 @@ import { copyButton, save } from "./taking.js";
 const RELEASE = "release:";
 const SESSION = "session:";
 const BETWEEN = "..";
-const LIMIT = 0.05;
 
 function options(data) {
   const count = (one) => (one.sessions === 1 ? "1 session" : `${one.sessions} sessions`);
@@ -84,15 +83,16 @@ function rowOf(one, up) {
   );
 }
 
-function draw(host, rows, alone, up) {
+function draw(host, rows, alone, { tolerance }, up) {
   const heads = COLUMNS.map(([, words]) => words);
   const cells = (one) => [one.id, one.device, one.level, one.before, change(one.ratio)];
   const asText = () => csv(heads, rows.map(cells));
   const take = el("button", { type: "button", class: "quiet" }, "CSV");
   take.addEventListener("click", () => save("compare.csv", new Blob([asText()], { type: "text/csv" })));
-  const slower = rows.filter((one) => one.ratio > 1 + LIMIT).length;
-  const faster = rows.filter((one) => one.ratio < 1 - LIMIT).length;
-  const found = `${slower} more than 5 % slower, ${faster} more than 5 % faster`;
+  const slower = rows.filter((one) => one.ratio > 1 + tolerance).length;
+  const faster = rows.filter((one) => one.ratio < 1 - tolerance).length;
+  const more = `more than ${Number((100 * tolerance).toPrecision(4))} %`;
+  const found = `${slower} ${more} slower, ${faster} ${more} faster`;
   host.replaceChildren(
     el("p", { class: "lead" }, `${rows.length} cases in common: ${found}; ${alone} on one side only.`),
     el(
@@ -131,7 +131,7 @@ export function startCompare(data, up) {
     const [ours, theirs] = await Promise.all([levelsOf(a.value, data, up), levelsOf(b.value, data, up)]);
     if (ours && theirs) {
       const rows = compared(ours, theirs, data.names);
-      list = draw(host, rows, ours.size + theirs.size - 2 * rows.length, up);
+      list = draw(host, rows, ours.size + theirs.size - 2 * rows.length, data.names, up);
       pageKeys(up, walking(list));
     } else {
       host.replaceChildren(el("p", { class: "lead" }, "One of the two is not on this site."));

@@ -34,7 +34,8 @@ export function casesOf(session, names, sparks = {}) {
     const trend = session.trend[at] >= 0 ? names.trends[session.trend[at]] : null;
     const against = session.baseline[at] >= 0 ? names.baselines[session.baseline[at]] : "";
     const id = names.cases[index];
-    const own = { ratio: session.ratio[at], low: session.low[at], high: session.high[at] };
+    const { tolerance } = names;
+    const own = { ratio: session.ratio[at], low: session.low[at], high: session.high[at], tolerance };
     const made = { ...own, level: session.before[at], latency: session.level[at] };
     return {
       ...made,
