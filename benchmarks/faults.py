@@ -49,7 +49,8 @@ KINDS = {
 }
 """Sessions. Those with agents have two ranks on two hosts, of which the second is pretended."""
 PAUSE = 3.0  # seconds for which pytest is stopped; another process stays so
-LONGEST = 240.0  # seconds that pytest may take to end; a sampler and load are waited for 60 s, a start 30 s
+LONGEST = 600.0  # seconds that pytest may take to end; a load is waited for 240 s, a start and a sampler 60 s
+GONE_WITHIN = 5.0  # seconds from the end of a pytest that was killed to that of all it started
 SCRIPT = {"engine": "scripted", "seconds": {"eager": 0.05}, "sleep": True}
 LOST = "telemetry was lost"
 # What the shell starts in the background ignores SIGINT, and so would what it starts.
@@ -74,7 +75,7 @@ def session(kind: str, devices: int, place: Path) -> psutil.Popen:
     (place / "tmp").mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", "perf_tests", "-p", "no:cacheprovider", "--new-tokens", "4"]
     command += ["-k", f"bloomz7b-{devices}x-eager-kvcache", "--devices", str(devices), "--runs", "3", *KINDS[kind]]
-    command += ["--start-deadline", "30", "--load-deadline", "60", "--round-deadline", "5"]
+    command += ["--start-deadline", "60", "--load-deadline", "240", "--round-deadline", "20"]
     command += ["--results-dir", str(place / "results"), "--baselines-dir", str(place)]
     if kind == "agents":
         (place / "hostfile").write_text(f"{reachable_address()} slots=1\n198.51.100.2 slots=1\n")
@@ -98,13 +99,23 @@ def session(kind: str, devices: int, place: Path) -> psutil.Popen:
         )
 
 
+def victims(process: psutil.Popen) -> dict[str, list[psutil.Process]]:
+    """The processes of a session, by what they are; none if it has ended."""
+    found: dict[str, list[psutil.Process]] = {}
+    with contextlib.suppress(psutil.Error):
+        found["pytest"] = [psutil.Process(process.pid)]
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                for module in MODULES.keys() & set(child.cmdline()[:5]):
+                    found.setdefault(MODULES[module], []).append(child)
+    return found
+
+
 def strike(process: psutil.Popen, how: str, chance: random.Random) -> str:
     """Send signals to a process of a session, each kind as likely as the others; which it was."""
-    found: dict[str, list[psutil.Process]] = {"pytest": [psutil.Process(process.pid)]}
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            for module in MODULES.keys() & set(child.cmdline()[:5]):
-                found.setdefault(MODULES[module], []).append(child)
+    found = victims(process)
+    if not found:
+        return "nobody"
     victim = chance.choice(sorted(found))
     target = chance.choice(found[victim])
     for number, one in enumerate(HOW[how]):
@@ -134,7 +145,8 @@ def fault(number: int, chance: random.Random, place: Path) -> Outcome:
     kind, how = chance.choice(list(KINDS)), chance.choice(list(HOW))
     devices = 2 if kind == "agents" else chance.choice((1, 2))
     process = session(kind, devices, place)
-    while process.poll() is None and not list((place / "tmp").glob("gaudi-perf-*/**/socket")):
+    begun = {"plain": {"worker", "rank"}, "telemetry": {"telemetry"}, "agents": {"agent"}}[kind]
+    while process.poll() is None and not begun & victims(process).keys():
         time.sleep(0.05)
     time.sleep(chance.uniform(0, 6.0))
     victim = "nobody" if process.poll() is not None else strike(process, how, chance)
@@ -146,7 +158,8 @@ def fault(number: int, chance: random.Random, place: Path) -> Outcome:
         problems.append(f"pytest did not end within {LONGEST:.0f} s")
         process.kill()
     seconds = time.monotonic() - begin
-    time.sleep(1.0)  # the kernel ends the children of a pytest that was killed
+    while left(place / "tmp") and time.monotonic() - begin - seconds < GONE_WITHIN:
+        time.sleep(0.2)
     for one in left(place / "tmp"):
         problems.append(f"left: {one}")
         one.kill()

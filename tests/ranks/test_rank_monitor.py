@@ -91,7 +91,7 @@ def test_only_processes_of_the_group_are_asked_for_their_stacks(
 ) -> None:
     ranks = monitored()
     ranks.report(RankReport(rank=0, host=HERE, pid=sleeper.pid))
-    ranks.monitor.waited_for({sleeper.pid} if ours else {os.getpid()})
+    ranks.monitor.waited_for({sleeper.pid} if ours else {os.getpid()}, 1)
     assert sleeper.poll() == (-signal.SIGUSR1 if ours else None)
 
 
@@ -133,10 +133,20 @@ def test_the_rank_that_the_others_wait_for_is_found_by_its_stack(
     ranks = monitored()
     reports = [RankReport(rank=rank, host="b", pid=10 + rank) for rank in (0, 1)]
     ranks.report(*reports, text="".join(stack(rank, *files) for rank, files in stacks.items()))
-    found = ranks.monitor.waited_for(set())
+    found = ranks.monitor.waited_for(set(), 2)
     assert found.startswith(expected) and bool(found) == bool(expected)
     ranks.monitor.begin_request()
-    assert ranks.monitor.waited_for(set()) == "", "stacks of the request before say nothing of this one"
+    assert ranks.monitor.waited_for(set(), 2) == "", "stacks of the request before say nothing of this one"
+
+
+def test_a_rank_whose_agent_is_gone_is_named_at_a_deadline(monitored: Monitor) -> None:
+    """Where its launcher does not notice, and before its host counts as gone."""
+    ranks = monitored()
+    ranks.report(RankReport(rank=0, host="b", pid=10))
+    assert ranks.monitor.waited_for(set(), 2) == "nothing was heard of rank 1 at all: was it started?"
+    ranks.report(RankReport(rank=1, host="b", pid=11))
+    ranks.monitor._heard[1] -= 7.0
+    assert ranks.monitor.waited_for(set(), 2) == "nothing was heard of rank 1 (process 11 on b) for 7 s"
 
 
 def test_a_host_that_is_silent_is_named_beside_a_rank_that_lost_its_peer(

@@ -136,13 +136,22 @@ class RankMonitor:
         with self._lock:
             self._stacks.clear()
 
-    def waited_for(self, own: Set[int]) -> str:
-        """Which ranks keep a silent group of processes waiting, as far as can be known; empty if none is found.
+    def waited_for(self, own: Set[int], count: int) -> str:
+        """Which of so many ranks keep a silent group of processes waiting, as far as can be known; empty if none is
+        found.
 
         Ranks of this host are asked for their stacks; those of others write them by themselves shortly before a
         deadline (``rank.write_stack_before``). The others wait in a collective for the one that does not.
         """
-        here = os.uname().nodename
+        self._poll_children()
+        here, now = os.uname().nodename, time.monotonic()
+        with self._lock:
+            never = [rank for rank in range(count) if rank not in self._reports]
+            quiet = {rank: now - heard for rank, heard in self._heard.items() if now - heard > _CAUSE_SECONDS}
+        if never:
+            return f"nothing was heard of rank {never[0]} at all: was it started?"
+        for rank, seconds in quiet.items():
+            return f"nothing was heard of {self.name(rank)} for {seconds:.0f} s"
         with self._lock:
             ranks = [rank for rank in self._reports if rank in self._heard]
             pids = {self._reports[rank].pid for rank in ranks if self._reports[rank].host == here}

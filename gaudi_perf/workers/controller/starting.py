@@ -129,7 +129,8 @@ class GroupProcesses:
         self.lost = True
         name, waited_for = f"worker (process {self.pid})", ""
         if self.monitor is not None:
-            name, waited_for = f"group of {self._spec.devices} ranks", self.monitor.waited_for(self.pids())
+            count = self._spec.devices
+            name, waited_for = f"group of {count} ranks", self.monitor.waited_for(self.pids(), count)
         sentence = f"the {name} gave no answer in {phase} within {seconds:.0f} s, and was ended"
         return GroupFailure(phase, f"{sentence}: {waited_for}" if waited_for else sentence, self.last_lines())
 
