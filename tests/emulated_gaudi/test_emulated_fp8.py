@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gaudi_perf.accelerators.hpu.accelerator import FP8_CACHES
+
 from .conftest import Environment, results, run
 
 pytestmark = [
@@ -37,7 +39,8 @@ def test_measured_then_quantized(family: str, most: float, quantized: dict[str, 
 
 
 def test_the_kv_cache_is_fp8_where_the_model_has_one(quantized: dict[str, Any]) -> None:
-    assert "PatchedKVCache" in quantized["llama"]["modules"] and "PatchedKVCache" not in quantized["bloom"]["modules"]
+    assert "PatchedKVCache" in quantized["llama"]["modules"] and "PatchedKVCache" in quantized["mixtral"]["modules"]
+    assert "PatchedKVCache" not in quantized["bloom"]["modules"]
 
 
 def test_experts_are_fp8(quantized: dict[str, Any]) -> None:
@@ -52,3 +55,6 @@ def test_families_whose_cache_takes_the_type_of_a_weight(tmp_path: Path, server:
     }
     assert {one["head"] for one in found.values()} == {"Linear"} and len(found) == 11
     assert all(len(one["tokens"]) == 15 for one in found.values())
+    caches = {family: one["caches"] for family, one in found.items() if "caches" in one}
+    assert caches == dict.fromkeys(FP8_CACHES - {"mixtral"}, 4)  # mixtral: test_the_kv_cache_is_fp8...
+    assert all(len(one["tokens-fp8kv"]) == 15 for one in found.values() if "caches" in one)

@@ -21,6 +21,11 @@ from gaudi_perf.vocabulary.workload import Dtype
 _FP8_EXPERTS = frozenset({"mixtral"})
 """Families whose experts neural-compressor-pt 3.10 quantizes as optimum-habana computes them, as seen."""
 
+FP8_CACHES = frozenset(
+    {"falcon", "gemma2", "gemma3_text", "llama", "mistral", "mixtral", "phi", "qwen2", "qwen3"}
+)  # fmt: skip
+"""Families of optimum-habana 1.21 whose KV cache neural-compressor-pt 3.10 was seen to put into FP8."""
+
 
 class HpuAccelerator(Accelerator):
     """Gaudis of any generation."""
@@ -67,8 +72,8 @@ class HpuAccelerator(Accelerator):
             return f"FP8 on Gaudi needs {LIBRARY}, which is not installed: {REMEDY}"
         if built.experts and built.family not in _FP8_EXPERTS:
             return f"of mixtures of experts {' and '.join(sorted(_FP8_EXPERTS))} alone is measured in FP8 so far"
-        if dtype == "fp8kv" and built.family == "bloom":
-            return "optimum-habana's BLOOM has no KV cache that becomes FP8: use dtype=fp8"
+        if dtype == "fp8kv" and built.family not in FP8_CACHES:
+            return f"{built.family} has no KV cache that becomes FP8, as {', '.join(sorted(FP8_CACHES))}: use dtype=fp8"
         return ""
 
     def engine(self) -> Engine:

@@ -71,10 +71,6 @@ class HpuEngine(TorchEngine):
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """As every engine; complete on the device when it returns."""
         super().load(group, progress)
-        if group.devices > 1 and group.built.family == "bloom":
-            # The cache is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from
-            # [batch, heads, ...] by the first dimension, which is the same where a rank has one head, and then fails.
-            self._model._convert_to_bloom_cache = lambda past_key_values: past_key_values
         self.synchronize()
 
     def made(self, group: GroupSpec, progress: Callable[[str], None]) -> Any:
@@ -83,6 +79,10 @@ class HpuEngine(TorchEngine):
         """
         model = super().made(group, progress)
         model.config._attn_implementation = "eager"
+        if group.devices > 1 and group.built.family == "bloom":
+            # The cache is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from
+            # [batch, heads, ...] by the first dimension, which is the same where a rank has one head, and then fails.
+            model._convert_to_bloom_cache = lambda past_key_values: past_key_values
         return model
 
     def device(self) -> Device:

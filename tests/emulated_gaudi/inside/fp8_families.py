@@ -32,6 +32,7 @@ from transformers import (  # noqa: E402
     Qwen3Config,
 )
 
+from gaudi_perf.accelerators.hpu.accelerator import FP8_CACHES  # noqa: E402
 from gaudi_perf.accelerators.hpu.fp8 import settings_for  # noqa: E402
 
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "vocab_size": 1000, "initializer_range": 0.1}
@@ -69,16 +70,28 @@ def made(family):
     return configured(model, 8)
 
 
-found = {}
-for family in CONFIGURATIONS:
-    settings = {"dump_stats_path": f"{sys.argv[1]}/{family}", **settings_for("fp8", family)}
+def quantized(family, dtype):
+    settings = {"dump_stats_path": f"{sys.argv[1]}/{family}-{dtype}", **settings_for(dtype, family)}
     model = prepare(made(family), FP8Config(mode="MEASURE", **settings))
     generate(model, False)
     finalize_calibration(model)
-    model = convert(made(family), FP8Config(mode="QUANTIZE", **settings))
+    return convert(made(family), FP8Config(mode="QUANTIZE", **settings))
+
+
+def count(model, kind):
+    return sum(type(module).__name__ == kind for module in model.modules())
+
+
+found = {}
+for family in CONFIGURATIONS:
+    model = quantized(family, "fp8")
     found[family] = {
-        "linears": sum(type(module).__name__ == "PatchedLinear" for module in model.modules()),
+        "linears": count(model, "PatchedLinear"),
         "tokens": generate(model, False),
         "head": type(model.get_output_embeddings()).__name__,
     }
+    if family in FP8_CACHES:
+        model = quantized(family, "fp8kv")
+        found[family]["tokens-fp8kv"] = generate(model, False)
+        found[family]["caches"] = count(model, "PatchedKVCache")
 print("RESULTS " + json.dumps(found))
