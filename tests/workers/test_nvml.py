@@ -15,6 +15,8 @@ import pytest
 pytest.importorskip("pynvml", reason='nvidia-ml-py is not installed: pip install -e ".[dev]"')
 
 
+import pynvml
+
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.cuda.nvml import Nvml, NvmlFacts, NvmlUnavailable, nvml_facts
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
@@ -43,7 +45,13 @@ H100 = {
 GPU_IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80  # nvml.h
 NO_PERMISSION = "error 4"  # nvml.h
 SECOND = 10**9
-COUNTER = {"sw thermal": "269", "hw thermal": "270", "power brake": "271", "power cap": "74"}  # nvml.h
+# Their numbers changed from 12.575 to 13.590.
+COUNTER = {
+    "sw thermal": str(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN),
+    "hw thermal": str(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN),
+    "power brake": str(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN),
+    "power cap": str(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP),
+}
 
 
 class Driver:
