@@ -148,6 +148,8 @@ def layout_path(path: Path) -> Path:
     """Where the text of a file of completions goes: beside it, in the place of nothing but such a text.
     Raises UserError if something else is there (a dataset, perhaps the one that is completed), or it cannot be read.
     """
+    if not path.name:  # "" and "/"
+        raise UserError(f"{path}: is a directory: name a file with --output")
     target = path.with_suffix(".txt")
     if target == path:
         raise UserError(f"{path}: the completions' text gets this name: let --output end with .jsonl")

@@ -390,6 +390,7 @@ def test_no_file_of_others_is_written_over(tmp_path: Path, output: str, there: s
         ("socket", r"socket: cannot be written \(No such device or address\)"),
         ("directory", r"directory: cannot be written \(Is a directory\)"),
         ("directory/text.jsonl", r"text\.txt: is there, and the completions' text would take its place"),
+        ("/", "^/: is a directory: name a file with --output"),
         ("/proc/out.jsonl", r"out\.jsonl: cannot be written"),
         ("text/out.jsonl", r"out\.jsonl: cannot be written \(.*\): name another --output"),
     ],
