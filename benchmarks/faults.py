@@ -49,7 +49,7 @@ KINDS = {
 }
 """Sessions. Those with agents have two ranks on two hosts, of which the second is pretended."""
 PAUSE = 3.0  # seconds for which pytest is stopped; another process stays so
-LONGEST = 600.0  # seconds that pytest may take to end; a load is waited for 240 s, a start and a sampler 60 s
+LONGEST = 600.0  # seconds that pytest may take to end; a start and a load are waited for 240 s, a sampler 60 s
 GONE_WITHIN = 5.0  # seconds from the end of a pytest that was killed to that of all it started
 SCRIPT = {"engine": "scripted", "seconds": {"eager": 0.05}, "sleep": True}
 LOST = "telemetry was lost"
@@ -75,7 +75,7 @@ def session(kind: str, devices: int, place: Path) -> psutil.Popen:
     (place / "tmp").mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", "perf_tests", "-p", "no:cacheprovider", "--new-tokens", "4"]
     command += ["-k", f"bloomz7b-{devices}x-eager-kvcache", "--devices", str(devices), "--runs", "3", *KINDS[kind]]
-    command += ["--start-deadline", "60", "--load-deadline", "240", "--round-deadline", "20"]
+    command += ["--start-deadline", "240", "--load-deadline", "240", "--round-deadline", "20"]
     command += ["--results-dir", str(place / "results"), "--baselines-dir", str(place)]
     if kind == "agents":
         (place / "hostfile").write_text(f"{reachable_address()} slots=1\n198.51.100.2 slots=1\n")
