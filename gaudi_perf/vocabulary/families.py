@@ -6,6 +6,7 @@ nothing of a file names code (``auto_map``, kernels, remote quantization) and no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -52,6 +53,13 @@ _MOST = {
 _REQUIRED = ("vocabulary", "width", "layers")
 _KERNELS = ("_attn_implementation", "_attn_implementation_internal")
 _NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code", *_KERNELS)
+_NO_EFFECT = re.compile(
+    r"(model_type|(torch_)?dtype|quantization_config|architectures|transformers_version|_name_or_path|use_(cache|return_dict)|"
+    r"\w*_token_id|is_(encoder_)?decoder|id2label|label2id|init\w+|gradient_checkpointing|pretraining_tp|"
+    r"task_specific_params|problem_type|\w*(dropout|pdrop|layerdrop|aux_loss|jitter)\w*|(summary|output|return)_\w+)"
+)
+"""What configurations hold that changes nothing of what is generated without training, or is noted otherwise."""
+_NOTED = 8
 _DTYPES = ("bfloat16", "float16", "float32", "auto", None)
 _MOST_ITEMS, _MOST_TEXT, _MOST_DEPTH = 2_000, 64, 4
 _LARGEST_NUMBER = 1e15
@@ -131,9 +139,13 @@ def taken_of(fields: object, source: str) -> tuple[str, dict[str, Any], list[str
     notes = [f"{source}: {key} names code, and is left out" for key in _NAMES_CODE if _names_code(key, fields.get(key))]
     if fields.get("quantization_config") is not None:
         notes.append(f"{source}: quantization_config is left out: dummy weights are not quantized")
-    spelled = {family.aliases.get(key, key): value for key, value in fields.items()}
+    spelled = {str(family.aliases.get(key, key)): value for key, value in fields.items()}
     allowed = family.keys.split()
     taken = {key: spelled[key] for key in allowed if key in spelled}
+    unknown = sorted(spelled.keys() - {*allowed, *_NAMES_CODE})
+    if others := [_short(key) for key in unknown if not _NO_EFFECT.fullmatch(key)]:
+        more = f" and {len(others) - _NOTED} more" if len(others) > _NOTED else ""
+        notes.append(f"{source}: left out, since {kind} is made without them: {', '.join(others[:_NOTED])}{more}")
     for key, value in taken.items():
         _check_value(key, value, source)
     for size, most in _MOST.items():

@@ -85,8 +85,14 @@ def test_what_names_code_is_left_out_and_noted() -> None:
         "_attn_implementation",
         "_attn_implementation_internal",
         "quantization_config",
+        "left",
     ]
-    assert architecture_of({**LLAMA, "_attn_implementation": "sdpa"}, "x")[1] == []
+    assert notes[-1] == "x: left out, since llama is made without them: 'something_else'"
+    usual = {"_attn_implementation": "sdpa", "attention_dropout": 0.0, "pad_token_id": 0, "torch_dtype": "bfloat16"}
+    assert architecture_of({**LLAMA, **usual}, "x")[1] == []
+    many = {f"key{number:02}\n": number for number in range(20)}
+    (note,) = architecture_of({**LLAMA, **many}, "x")[1]
+    assert note.endswith("'key07\\n' and 12 more")
 
 
 def test_no_allow_list_has_a_key_that_names_code() -> None:
