@@ -6,6 +6,7 @@ replayed. transformers' ``generate`` is not used: it grows its inputs by a token
 
 from __future__ import annotations
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class StaticGeneration(ABC):
         self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
         # The last token is never fed back, so no step ever sees it.
         self.mask = torch.ones(batch_size, prompt_tokens + new_tokens - 1, dtype=torch.long, device=model.device)
+        self._padded = False
         self._output = torch.empty(batch_size, new_tokens, dtype=torch.long, device=model.device)
         self._make_buffers()
         self._step = self._decode if wrap is None else wrap(self._decode)
@@ -72,15 +74,18 @@ class StaticGeneration(ABC):
 
         ``mask`` is 0 where the prompt is padded, and in force until another is given.
         """
-        if mask is not None:
-            self.mask[:, : mask.shape[1]] = mask
+        self._pad(mask)
         return self._generate(prompt, on_token=on_token)
 
     def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
         """One generation by the same steps, led by a tracer."""
+        self._pad(mask)
+        self._generate(prompt, tracer=tracer)
+
+    def _pad(self, mask: torch.Tensor | None) -> None:
         if mask is not None:
             self.mask[:, : mask.shape[1]] = mask
-        self._generate(prompt, tracer=tracer)
+            self._padded = not bool(mask.all())
 
     def _generate(
         self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, tracer: Tracer | None = None
@@ -147,8 +152,12 @@ class CachedStaticGeneration(StaticGeneration):
 
     def _make_buffers(self) -> None:
         batch_size, length = self.mask.shape
+        config = self._model.config
+        if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", True):
+            config = copy.copy(config)  # the first Falcon has one head of keys, in words that StaticCache does not know
+            config.num_key_value_heads = 1
         self._cache = StaticCache(
-            config=self._model.config,
+            config=config,
             max_batch_size=batch_size,
             max_cache_len=length,
             device=self._model.device,
@@ -211,6 +220,8 @@ class UncachedStaticGeneration(StaticGeneration):
     """
 
     def _make_buffers(self) -> None:
+        if hasattr(self._base, "warn_if_padding_and_no_attention_mask"):  # it reads ids back, which no capture permits
+            self._base.warn_if_padding_and_no_attention_mask = _no_warning
         self._sequence = torch.full_like(self.mask, self._model.config.pad_token_id)
         self._all = torch.arange(self.mask.shape[1], device=self._model.device)
         self._last = self._all[self._prompt_tokens - 1 :].split(1)
@@ -226,10 +237,19 @@ class UncachedStaticGeneration(StaticGeneration):
         return self._step(self._sequence, self._last[index])
 
     def _forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # With sdpa transformers asks whether a mask hides anything, which no capture permits.
+        needed = self._padded or self._model.config._attn_implementation != "sdpa"
         hidden = self._base(
-            input_ids=input_ids, attention_mask=self.mask, use_cache=False, **self._positions_in(self._all)
+            input_ids=input_ids,
+            attention_mask=self.mask if needed else None,
+            use_cache=False,
+            **self._positions_in(self._all),
         ).last_hidden_state
         return self._chosen(hidden.index_select(1, positions))
+
+
+def _no_warning(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
+    """Nothing: a sequence is padded on the right, where causal attention does not look."""
 
 
 def _widen(cache: StaticCache, config: PretrainedConfig) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
@@ -21,11 +22,16 @@ from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.models import shipped_model
+from gaudi_perf.vocabulary.models import shipped, shipped_model
 from tests.accelerators.tape import record
 from tests.accelerators.test_cpu_engine import NEW_TOKENS, Driver
 from tests.injected.pretended_cuda import Event, pretend
 
+BLOOMZ = {name for name in shipped() if name.startswith("bloomz")}
+NOT_CAPTURED = {
+    **dict.fromkeys(("falcon-7b", "falcon-40b"), "attention takes heads by a list of numbers, which the host brings"),
+    "gemma2-9b": "it multiplies by a number of the host, as a CUDA graph may and the stand-in of one may not",
+}
 needs_compiler = pytest.mark.skipif(bool(CpuAccelerator().cannot_run(True, 1)), reason="graphs need a compiler")
 
 
@@ -122,6 +128,22 @@ def test_the_four_variants_give_the_same_tokens_and_captures_are_counted(gpu: Gr
         times = driver.token_rounds(2)
         assert len(times.first_token_s) == len(times.per_output_token_s) == 2
     assert len(tokens) == 1, "float32 gives the same tokens, captured or not, cached or not"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", sorted(shipped().keys() - {*BLOOMZ, *NOT_CAPTURED}))
+def test_a_batch_of_long_prompts_of_another_family(gpu: GroupSpec, model: str) -> None:
+    driver = Driver()
+    driver.load(msgspec.structs.replace(gpu, model=model, architecture=shipped_model(model).at("standin")))
+    tokens = []
+    for graphs, kv_cache in itertools.product((False, True), (True, False)):
+        driver.prepare(graphs=graphs, kv_cache=kv_cache, batch_size=4, prompt_tokens=40, new_tokens=6)
+        driver.rounds(3)
+        done = driver.rounds(2)
+        tokens.append(done.all_rows)
+        assert len(done.all_rows) == 4 and done.same_tokens and done.problems == []
+        assert (done.graph_compilation is None) is not graphs
+    assert tokens == tokens[:1] * 4
 
 
 def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSpec) -> None:

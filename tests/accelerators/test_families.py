@@ -11,6 +11,7 @@ from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import kind_of
 from gaudi_perf.vocabulary.architectures import standin_of
 from gaudi_perf.vocabulary.families import families
+from gaudi_perf.vocabulary.models import shipped_model
 from tests.shapes import published
 
 PROMPT = torch.tensor([[365, 265, 263, 361, 357, 364, 300], [370, 270, 268, 366, 362, 369, 305]])
@@ -27,9 +28,15 @@ def test_weights_are_counted_without_the_model(family: str) -> None:
         assert built.tied == (model.get_input_embeddings().weight is model.get_output_embeddings().weight)
 
 
-@pytest.mark.parametrize("family", families())
+ALL = {
+    **{family: standin_of(published(family)) for family in families()},
+    "one head of keys": shipped_model("falcon-7b").at("standin"),
+}
+
+
+@pytest.mark.parametrize("family", ALL)
 def test_static_shapes_give_the_tokens_of_plain_transformers(family: str) -> None:
-    built = standin_of(published(family))
+    built = ALL[family]
     model = dummy_model(built, "float32")
     expected = PlainGeneration(model, NEW, True)(PROMPT).tolist()
     assert len(set(expected[0])) > 4, "lively"
