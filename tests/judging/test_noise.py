@@ -191,7 +191,7 @@ def test_a_machine_whose_sessions_differ_raises_no_alarm(
     )
     told = learned_noise(session)
     assert told.startswith("night-to-night variation: ")
-    assert told.endswith(" %, learned from 30 sessions; assumed for 1 of 2 comparisons")
+    assert told.endswith(" %, estimated from 30 sessions; assumed for 1 of 2 comparisons")
     assert learned_noise(msgspec.structs.replace(session, cases=session.cases[1:])) == ""
 
 
