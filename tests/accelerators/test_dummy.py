@@ -59,7 +59,7 @@ def test_rows_of_a_matrix_differ() -> None:
     assert len(torch.unique(weight, dim=0)) == len(weight)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"])
 def test_seventy_layers_stay_finite_and_lively(dtype: str) -> None:
     model = dummy_model(bloom(hidden_size=448, layers=70, heads=14, vocabulary=2048), dtype)  # type: ignore[arg-type]
     with torch.inference_mode():

@@ -25,6 +25,7 @@ MADE_UP = Path(__file__).parent / "made_up"
 PATH = os.pathsep.join([str(MADE_UP), str(ROOT)])
 
 
+@pytest.mark.slow
 def test_a_case_is_measured_and_judged_on_an_accelerator_of_another_package(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -34,7 +34,10 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("family", ALL)
+FAST = ("bloom", "gpt2", "llama", "gemma2", "mamba", "one head of keys")
+
+
+@pytest.mark.parametrize("family", [pytest.param(one, marks=[pytest.mark.slow] * (one not in FAST)) for one in ALL])
 def test_static_shapes_give_the_tokens_of_plain_transformers(family: str) -> None:
     built = ALL[family]
     model = dummy_model(built, "float32")

@@ -202,6 +202,7 @@ def test_code_beside_the_weights_is_never_run(copy: Path, tmp_path: Path, capfd:
     assert "y/N" not in capfd.readouterr().out, "nobody is asked whether to run it"
 
 
+@pytest.mark.slow
 def test_the_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a worker of its own: where the hub is, is read once when its library is imported."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

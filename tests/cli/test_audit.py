@@ -6,6 +6,8 @@ import random
 import shlex
 from pathlib import Path
 
+import pytest
+
 from gaudi_perf.vocabulary.run import Run
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
@@ -56,6 +58,7 @@ def test_a_quiet_history_has_few_false_alarms_and_finds_small_slowdowns(
     golden("audit/quiet_and_noisy.txt", invoke.transcript)
 
 
+@pytest.mark.slow
 def test_noise_is_learned_as_in_the_suite(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden) -> None:
     """Nights that lie 4 % apart: what is assumed of a quiet server would raise an alarm in every fifth comparison."""
     store_runs([*measured(25, apart=0.04, spread=0.002), *measured(8, graphs=False)])

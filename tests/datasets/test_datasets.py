@@ -252,6 +252,7 @@ def test_the_log_of_a_worker_that_failed_is_kept_beside_the_results(tmp_path: Pa
     assert str(log) in (done.stdout + done.stderr).replace("\n", "")
 
 
+@pytest.mark.slow
 def test_pytest_completes_it_with_baselines_of_its_own(tmp_path: Path) -> None:
 
     def suite(*more: str) -> subprocess.CompletedProcess[str]:

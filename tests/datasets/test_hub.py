@@ -51,6 +51,7 @@ def read(place: Path, *asked: str, **variables: str) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_a_dataset_is_read_of_the_hub_and_then_of_the_cache(tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()

@@ -89,6 +89,7 @@ def near_tie(weights: Path) -> tuple[list[str], str]:
     return right, right[1].replace(tokenizer.decode(first), tokenizer.decode(other), 1)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_makes_another_number_of_tokens_stops_the_run(tmp_path: Path) -> None:
     weights = small_weights(tmp_path / "weights", prompt_tokens=6)
     done = run(

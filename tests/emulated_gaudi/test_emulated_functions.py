@@ -29,7 +29,13 @@ def checks(module: str) -> list[str]:
     return [f"{module}:{name}" for name in names if name.startswith("check_")]
 
 
-@pytest.mark.parametrize("check", [c for module in GROUPS for c in checks(module)])
+LONG = "device:check_tensors_lie_on_this_processs_device"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(c, marks=[pytest.mark.slow] * (c == LONG)) for module in GROUPS for c in checks(module)],
+)
 def test_inside(check: str, checked: Callable[[str], dict[str, str]]) -> None:
     trace = checked(GROUPS[check.split(":")[0]])[check]
     if trace.endswith("RuntimeError: Cannot have both HPU and cuda.\n"):  # torch says so where it is built with CUDA

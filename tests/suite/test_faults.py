@@ -40,7 +40,7 @@ def test_a_killed_worker_is_reported_with_its_phase(suite: Suite, scripted: Scri
     assert log.name in "".join(outcome.output.split()), "and named"
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", ["load", "warm-up", pytest.param("rounds", marks=pytest.mark.slow)])
 def test_a_frozen_worker_is_ended_at_its_deadline(suite: Suite, scripted: Scripted, phase: str) -> None:
     begin = time.monotonic()
     outcome = suite(*ONE, *SOON[phase], *LONG, injected=scripted(fault={"kind": "freeze", **PHASES[phase]}))

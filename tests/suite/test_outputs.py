@@ -45,7 +45,7 @@ def wrong_cases(outcome: Outcome) -> set[str]:
     ("kind", "when", "others"),
     [
         pytest.param("alibi", ["graphs", "nocache"], "nocache", marks=pytest.mark.slow),
-        ("stale", ["eager", "kvcache"], "eager"),
+        pytest.param("stale", ["eager", "kvcache"], "eager", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_kernel_is_found_in_its_variant_alone(

@@ -16,6 +16,7 @@ TWO = ["--accelerator", "cpu", "--devices", "2", "--benchmark-disable"]
 QUICK = ["--rounds", "6", "--time-budget", "5", "--new-tokens", "4"]
 
 
+@pytest.mark.slow
 def test_a_slow_rank_is_a_regression_that_names_it(suite: Suite, scripted: Scripted, tmp_path: Path) -> None:
     loads = tmp_path / "loads"
     first = scripted(count_loads=str(loads))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gaudi_perf.vocabulary.verdict import StopReason
 from tests.suite.conftest import Scripted, Suite
 from tests.suite.test_side_by_side import beside, stack
@@ -63,6 +65,7 @@ def test_a_slow_first_token_fails_only_where_it_gates(suite: Suite, scripted: Sc
     assert "REGRESSED (first-token)" in gated.output
 
 
+@pytest.mark.slow
 def test_peak_memory_is_judged_after_the_same_cases_only(suite: Suite, scripted: Scripted) -> None:
     suite(*CASES, *QUICK, "--refresh-baselines", "--runs", "5", injected=scripted())
     more = scripted(memory=1_500_000)

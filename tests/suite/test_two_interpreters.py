@@ -86,7 +86,7 @@ sys.meta_path.insert(0, No())
 @pytest.mark.parametrize(
     ("python", "customized", "reported"),
     [
-        (HANGS, "", "stack 'old' cannot start its worker: the worker (process "),
+        pytest.param(HANGS, "", "stack 'old' cannot start its worker: the worker (process ", marks=pytest.mark.slow),
         ("", OLD, "ImportError: gaudi-perf needs Python 3.10 or later, and this is 3.8.10 ("),
         ("", NO_TORCH, "stack 'old' has no module 'torch' ("),
     ],
@@ -151,6 +151,7 @@ def test_two_containers(suite: Suite, options: tuple[str, ...]) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_container_whose_worker_hangs_is_ended(suite: Suite) -> None:
     """Its client is killed, which does not end the container: the suite checks that nothing of it is left."""
     fault = {"kind": "hang", "phase": "generate", "after": 1}
