@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from statistics import median
 
 from gaudi_perf.statistics.change_points import ChangePoint, LevelChanges, change_points
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
@@ -63,7 +62,7 @@ class Trend:
 
 def level_on_stack(levels: Sequence[float]) -> float:
     """The level on a version of the stack: the median of those of its sessions, in seconds."""
-    return float(np.median(levels))
+    return float(median(levels))
 
 
 @dataclass(frozen=True)
