@@ -145,7 +145,7 @@ class _Index:
     def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:
         if self._path is None or not (new or gone):
             return
-        rows = [(path, msgspec.msgpack.encode((path, mark, run))) for path, mark, run in new]
+        rows = ((path, msgspec.msgpack.encode((path, mark, run))) for path, mark, run in new)  # a gigabyte of a million
         try:  # a directory that cannot be written has no index; another process may be writing it
             with contextlib.closing(sqlite3.connect(self._path, timeout=1)) as database, database:
                 if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
