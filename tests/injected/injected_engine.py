@@ -14,7 +14,7 @@ from wrong_kernels import wrong_kernel
 
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.generation.prompts import Prompt
-from gaudi_perf.protocol import GroupSpec, Variant
+from gaudi_perf.protocol import MARK, GroupSpec, Variant
 from gaudi_perf.vocabulary.outputs import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
@@ -45,7 +45,8 @@ class ScriptedEngine(Engine):
 
     def __init__(self, script: dict[str, Any]) -> None:
         self._script = script
-        self._random = random.Random(os.getpid())
+        group = "/".join(os.environ.get(MARK, "").split("/")[-2:])
+        self._random = random.Random(f"{script['seed']} {group}" if "seed" in script else os.getpid())
         self._spread = script.get("spread", 0.003)
         self._run = self._random.gauss(1, self._spread)
         self._variant: Variant | None = None

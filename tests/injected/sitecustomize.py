@@ -6,6 +6,7 @@
   sleep      whether a scripted generation really takes its time. Else the worker's clock is a simulated one, so that no
              other load of the machine disturbs the times, and rounds cost nothing
   slower     [{"when": ["graphs"], "by": 0.15}]: scripted generations of variants with all these words take longer
+  seed       of what is drawn, with the number of the group: the same every time (drawn anew unless given)
   spread     how far scripted runs lie apart, as a share (0.003 unless given)
   slow_first_token  {"when": ["graphs"], "by": 0.5}: the first token of such scripted generations takes longer
   drift      {"loads": [2, 3], "when": ["nocache"], "by": 0.05}: in workers that load as the second and third (see
