@@ -79,7 +79,10 @@ class Circumstances:
         if model is not None and not model.known_by_name and case["scale"] in SCALES:
             case["architecture"] = model.digest_at(case["scale"])
         if self.device.accelerator == "hpu":
-            options = parsed_options(str(fields.get("gaudi_options", "")))
+            try:
+                options = parsed_options(str(fields.get("gaudi_options", "")))
+            except ValueError as error:
+                raise UserError(f"{what}: gaudi_options: {error}") from None
             if model is not None and "gaudi_options" not in fields:
                 options = model.gaudi_options_with(options, what)
             dtype: Any = fields.get("dtype", "bfloat16")

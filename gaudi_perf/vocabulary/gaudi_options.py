@@ -79,11 +79,16 @@ OPTIONS = GaudiOptions.__struct_fields__
 
 def parsed_options(text: str) -> GaudiOptions:
     """The options of ``reuse_cache,bucket_size=128,trim_logits=no``; ``ValueError`` says what it takes."""
+    meaning = f"it takes NAME, NAME=no or bucket_size=N, with commas: {', '.join(OPTIONS)}"
     found: dict[str, object] = {}
     for part in filter(None, text.split(",")):
         name, _, value = (word.strip() for word in part.partition("="))
-        found[name] = {"": True, "yes": True, "no": False}.get(value, int(value) if value.isdecimal() else value)
+        if len(value) > 9:  # no size has more digits
+            raise ValueError(meaning)
+        said = {"": True, "yes": True, "no": False}.get(value, int(value) if value.isdecimal() else value)
+        if found.setdefault(name, said) != said:
+            raise ValueError(f"it says {name} twice, and not the same: name it once")
     try:
         return convert(found, GaudiOptions)
     except ValidationError:
-        raise ValueError(f"it takes NAME, NAME=no or bucket_size=N, with commas: {', '.join(OPTIONS)}") from None
+        raise ValueError(meaning) from None

@@ -392,6 +392,12 @@ def test_options_that_contradict_the_file_are_refused(tmp_path: Path, circumstan
         import_pytest_benchmark(benchmark_file(tmp_path, ("test[one]", OWN)), circumstances)
 
 
+def test_options_of_gaudi_that_are_none_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    on_gaudi = {**OWN, "device": "gaudi2", "stack": "synapse-1.18.0", "gaudi_options": "reuse_everything"}
+    with pytest.raises(UserError, match="gaudi_options: it takes NAME"):
+        import_pytest_benchmark(benchmark_file(tmp_path, ("test[one]", on_gaudi)), CIRCUMSTANCES)
+
+
 @pytest.mark.parametrize(
     ("fields", "runs", "why"),
     [

@@ -93,7 +93,17 @@ def test_a_catalogue_that_asks_for_more_than_its_family_has_is_refused() -> None
         model_of("gpt2", trim_logits=True)
 
 
-@pytest.mark.parametrize("text", ["reuse", "reuse_cache=1", "bucket_size", "bucket_size=0", "bucket_size=x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reuse",
+        "reuse_cache=1",
+        "bucket_size",
+        "bucket_size=0",
+        "bucket_size=x",
+        f"bucket_size={'9' * 5000}",
+    ],
+)
 def test_a_text_that_is_no_option(text: str) -> None:
     with pytest.raises(ValueError, match="it takes NAME, NAME=no or bucket_size=N, with commas: reuse_cache, trim"):
         parsed_options(text)
@@ -155,3 +165,9 @@ def test_runs_with_other_options_are_not_compared() -> None:
 def test_the_catalogue_is_in_order() -> None:
     for model in shipped().values():
         model.gaudi_options_with(NONE, model.name)
+
+
+def test_an_option_that_is_said_in_two_ways() -> None:
+    assert parsed_options("reuse_cache,reuse_cache").on == {"reuse_cache": True}
+    with pytest.raises(ValueError, match="reuse_cache twice, and not the same"):
+        parsed_options("reuse_cache,reuse_cache=no")
