@@ -262,7 +262,7 @@ def test_the_heat_map_agrees_with_the_verdicts(browser: Chromium) -> None:
         })()""")
         assert len(shown) == 16 and all(estimates for _, _, estimates in shown)
         for case, cell, estimates in shown:
-            assert any(cell in (f"{one:+.1f} %", "+0.0 %") for one in estimates), (case, cell, estimates)
+            assert any(cell in (f"{one:+.1f}\u00a0%", "+0.0\u00a0%") for one in estimates), (case, cell, estimates)
 
 
 def test_dark_and_light(browser: Chromium) -> None:

@@ -97,3 +97,12 @@ def test_two_versions_or_sessions_are_compared(browser: Chromium, site: str) -> 
     browser.open("about:blank")
     browser.open(f"{site}/compare.html#release%3Anone..release%3Anone")
     browser.until("document.querySelector('main .lead').textContent.includes('not on this site')")
+
+
+def test_versions_are_read_on_a_phone_without_broken_words(browser: Chromium, site: str) -> None:
+    browser.size(390, 844, phone=True)
+    browser.open(address(site, "case"))
+    browser.until("document.querySelectorAll('.levels tbody tr').length > 1")
+    cells = "[...document.querySelectorAll('.levels td:not(:last-child)')]"
+    assert max(browser.run(f"{cells}.map((cell) => cell.getClientRects()[0].height)")) < 40  # a line and its padding
+    assert browser.run("document.querySelector('.levels').parentNode.scrollWidth <= innerWidth")

@@ -309,7 +309,7 @@ class SiteBuilder:
             changes=[
                 (place - first, rounded(change.point.ratio))
                 for place, change in zip(self._places(index), happened.changes, strict=True)
-                if place >= first
+                if place > first
             ],
             since=changed_since(happened.changes[-1]) if happened.changes else "",
         )

@@ -66,9 +66,9 @@ export function compared(ours, theirs, names) {
 const COLUMNS = [
   ["id", "Case", "c-id"],
   ["device", "Device", "c-device"],
-  ["level", "A", "num"],
-  ["before", "B", "num"],
-  ["ratio", "A against B", "num"],
+  ["level", "A", "num c-level"],
+  ["before", "B", "num c-level"],
+  ["ratio", "A against B", "num c-ratio"],
 ];
 
 function rowOf(one, up) {

@@ -5,7 +5,11 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children) if (child !== null && child !== undefined) node.append(child);
+  for (const child of children) {
+    if (child === null || child === undefined) continue;
+    // A percent sign does not begin a line.
+    node.append(typeof child === "string" ? child.replaceAll(" %", "\u00a0%") : child);
+  }
   return node;
 }
 

@@ -2,7 +2,7 @@
 import { bar } from "./bars.js";
 import { CaseList, LOOK } from "./cases.js";
 import { notesOf } from "./drafts.js";
-import { el, mark, svg, table } from "./elements.js";
+import { el, mark, scrolling, svg, table } from "./elements.js";
 import { figure } from "./figure.js";
 import { startKeys } from "./keys.js";
 import { change, interval, moment, seconds } from "./numbers.js";
@@ -177,7 +177,7 @@ function aboutOf(session, up) {
     name,
     address ? el("a", { href: address, rel: "noreferrer" }, words) : words,
   ]);
-  const own = [["Address", el("a", { href: `${up}sessions/${session.id}.html` }, session.id)]];
+  const own = [["Session", el("a", { href: `${up}sessions/${session.id}.html` }, session.id)]];
   const made = [...pairs, ...links, ...own].map(([name, words]) =>
     el("div", {}, el("dt", {}, name), el("dd", {}, words)),
   );
@@ -327,10 +327,10 @@ function levelsFigure(page, name) {
     picture.append(svg("rect", { width: Math.max((200 * level) / most, 1), height: 14, class: "f-now faint" }));
     return [stack, seconds(level, 4), before, String(sessions), el("span", { class: "plot" }, picture)];
   });
-  const heading = ["Version", "Level", "Against the one before", "Sessions", ""];
+  const heading = ["Version", "Level", "Change", "Sessions", ""];
   const numbers = { heads: heading.slice(0, -1), rows: () => rows.map((row) => row.slice(0, -1)) };
   const about = { title: "Versions of the stack", name: `${name}-versions`, numbers, listed: false };
-  return figure(about, table(heading, rows));
+  return figure(about, scrolling(about.title, table(heading, rows, { class: "plain levels" })));
 }
 
 /** The page of a case: its trend over all sessions. */
