@@ -51,7 +51,11 @@ _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNC
 @click.option("--side-by-side", is_flag=True, help="Replay comparisons of neighbouring runs in pairs.")
 @tolerance_option
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=400, show_default=True, help="Comparisons per slowdown and case."
+    "--repeats",
+    type=click.IntRange(min=1, max=1_000_000),
+    default=400,
+    show_default=True,
+    help="Comparisons per slowdown and case.",
 )
 @json_option
 @results_option
@@ -89,6 +93,8 @@ def audit(
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
     minded = share(tolerance, "--tolerance")
+    if side_by_side and baselines is not None:
+        raise UserError("--baselines: each run has one of the baseline beside it with --side-by-side: leave it out")
     found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
     if unusable:
         echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)

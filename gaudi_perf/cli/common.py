@@ -70,16 +70,33 @@ class Group(Command, click.Group):
             raise Mistake(harmless(f"{error.filename or 'this machine'}: {error.strerror or error}")) from None
 
 
-class _Directory(click.Path):
-    """A directory, or the copy of an address, brought up to date."""
+class _Path(click.Path):
+    """A path, and none that is empty."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if value == "":
+            value_of(values.path, value, _name(param))
+        return super().convert(value, param, ctx)
+
+
+def _name(param: click.Parameter | None) -> str:
+    return param.opts[0] if param is not None else ""
+
+
+PATH = _Path()
+
+
+class _Directory(_Path):
+    """A directory, or the copy of an address, brought up to date."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The directory."""
         if isinstance(value, str) and is_address(value):
-            return value_of(values.directory, value, param.opts[0] if param is not None else "")
+            return value_of(values.directory, value, _name(param))
         return super().convert(value, param, ctx)
 
 
@@ -113,7 +130,7 @@ def results_option(command: F) -> F:
 def path_option(*names: str, metavar: str = "FILE", **settings: Any) -> Callable[[F], F]:
     """An option that takes a path; its default, if it has one, is shown."""
     has_default = settings.get("default") is not None
-    return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, show_default=has_default, **settings)
+    return click.option(*names, type=PATH, metavar=metavar, show_default=has_default, **settings)
 
 
 case_option = click.option(

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.cli.common import (
+    PATH,
     Command,
     baselines_option,
     dtype_option,
@@ -46,7 +47,7 @@ _LINE_EVERY_SECONDS = 10.0
 
 @click.command(cls=Command)
 @click.argument("dataset", metavar="DATASET")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Where completions go, as JSON Lines.")
+@click.option("--output", type=PATH, required=True, help="Where completions go, as JSON Lines.")
 @click.option("--column", metavar="NAME", default="", help="The prompts. Default: the first column of strings.")
 @click.option("--split", metavar="NAME", default="", help="Default: the first of test, validation, train.")
 @click.option("--configuration", metavar="NAME", default="", help="One of several configurations of a hub's dataset.")

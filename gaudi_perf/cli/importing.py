@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, baselines_option, echo, echo_json, json_option, parsed
+from gaudi_perf.cli.common import PATH, Command, baselines_option, echo, echo_json, json_option, parsed
 from gaudi_perf.reports.answers import ImportAnswer, ImportedCase
 from gaudi_perf.stores import importing, optimum_habana
 from gaudi_perf.stores.baselines import BaselineStore
@@ -25,7 +25,7 @@ _ACCELERATORS = {"synapse": "hpu", "cuda": "cuda", "deepspeed": "cuda", "torch":
 
 
 @click.command("import", cls=Command)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
 @click.option("--format", "kind", type=click.Choice(_FORMATS), required=True, help="Whose file it is.")
 @click.option("--stack", required=True, metavar="STACK", help="What it was measured on, as synapse-1.22.0.")
 @click.option("--day", metavar="YYYY-MM-DD", help="When it was measured, or the day of the files' commit.")

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gaudi_perf.cli.common import (
+    PATH,
     Command,
     echo,
     echo_json,
@@ -40,7 +41,7 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 
 
 @click.command(cls=Command)
-@click.argument("sessions", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sessions", nargs=-1, required=True, type=PATH)
 @click.option("--github", is_flag=True, help="Keep an issue for each regression, by gh.")
 @click.option(
     "--webhook",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gaudi_perf.cli.common import (
+    PATH,
     Command,
     baselines_option,
     case_option,
@@ -45,7 +46,7 @@ _minimum_runs = click.option(
 )
 
 
-_results = click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+_results = click.argument("results", nargs=-1, required=True, type=PATH)
 _sessions = click.option(
     "--sessions",
     type=click.IntRange(min=1, max=100),

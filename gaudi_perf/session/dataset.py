@@ -40,6 +40,9 @@ def complete_dataset(
     option = f"--dataset {asked.dataset.source}"
     if is_local(asked.dataset.source):
         check_file(Path(asked.dataset.source), option)
+        if asked.dataset.configuration:
+            words = f"{option}: a local file has no configuration {asked.dataset.configuration!r}"
+            raise UserError(f"{words}: leave it out, or name a dataset of the hub")
     else:
         require_library(option)
     case = dataset_case(case, asked.dataset)

@@ -75,13 +75,13 @@ def share(text: str, most: float = 1.0) -> float:
     """
     number, percent = text.strip(), text.rstrip().endswith("%")
     value = _number(number.removesuffix("%"))
-    if value is not None and percent:
-        value /= 100
+    if value is not None:
+        value = round(value / 100 if percent else value, 12)
     if value is None or not 0 < value < (most if percent else 1):
         what = "a share above 0 and below 1" if most == 1 else f"a share above 0 % and below {most * 100:g} %"
         meant = value if value is not None and not percent and 1 <= value < 100 else 5
         raise ValueError(f"it takes {what}: write {meant:g}% or {meant / 100:g}")
-    return round(value, 12)
+    return value
 
 
 def tolerances(text: str) -> dict[Metric, float]:
@@ -192,13 +192,15 @@ def weights(text: str) -> Weights:
     """Where weights come from."""
     if text in ("dummy", "hub"):
         return Weights(kind="dummy" if text == "dummy" else "hub")
-    if not Path(text).expanduser().is_dir():
+    if not text or not Path(text).expanduser().is_dir():
         raise ValueError("it takes dummy, hub, or a directory that exists")
     return Weights(kind="path", path=str(Path(text).expanduser().resolve()))
 
 
 def path(text: str) -> Path:
     """A path, from where the command was called."""
+    if not text:  # as of a variable of the shell that is not set: pathlib takes it for the working directory
+        raise ValueError("it takes a path, and this one is empty")
     return Path(text).absolute()
 
 

@@ -87,6 +87,11 @@ def make_directory(path: Path, *, private: bool = False) -> None:
         raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
 
 
+def is_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a directory or a link to one; at a link that leads to itself ``DirEntry.is_dir`` raises."""
+    return entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path)
+
+
 def read_bytes(path: str | Path, largest: int = LARGEST_BYTES) -> bytes:
     """The content of a file; raises what ``require_readable`` does."""
     with _opened(path, largest) as (descriptor, size):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gaudi_perf.stores.files import failure_sentence
+from gaudi_perf.stores.files import failure_sentence, is_directory
 from gaudi_perf.vocabulary.documents import Slug, fits
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind, parse_version
@@ -92,7 +92,7 @@ def device_names(directory: Path) -> list[str]:
     """
     try:
         with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            names = sorted(entry.name for entry in entries if is_directory(entry) and not entry.name.startswith("."))
     except FileNotFoundError:
         return []
     except OSError as error:

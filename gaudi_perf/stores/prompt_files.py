@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import importlib.util
 import io
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import msgspec
 
 from gaudi_perf.stores.files import read_bytes, require_readable
 from gaudi_perf.vocabulary.dataset import FILE_KINDS, FileKind
-from gaudi_perf.vocabulary.documents import sentence
+from gaudi_perf.vocabulary.documents import require_unique_keys, sentence
 from gaudi_perf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ def read_file(path: Path, option: str) -> DataFrame:
         elif kind == "parquet":
             rows = pandas.read_parquet(io.BytesIO(data))
         else:  # "NA" and "None" are words of a prompt
+            _require_unique_columns(data)
             rows = pandas.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], low_memory=False)
+            if not isinstance(rows.index, pandas.RangeIndex):  # pandas takes the first columns for names of the rows
+                raise ValueError("its rows have more columns than its first line names: is a comma not in quotes?")
+        if not len(rows):
+            raise ValueError("it has no rows")
         return rows
     except Exception as error:  # whatever a reader of foreign files raises
         reason = sentence(error) or type(error).__name__
@@ -99,11 +105,23 @@ def texts(rows: DataFrame, column: str) -> list[str]:
     return ["" if value is None or value != value else str(value) for value in rows[column].tolist()]  # NaN differs
 
 
+def _require_unique_columns(data: bytes) -> None:
+    """ValueError where two columns of a CSV have the same name: pandas would give the second another."""
+    import pandas
+
+    first = pandas.read_csv(io.BytesIO(data), header=None, nrows=1, dtype=str, keep_default_na=False)
+    twice = [name for name, count in Counter(first.iloc[0]).items() if name and count > 1]
+    if twice:
+        raise ValueError(f"its first line names the column {twice[0][:80]!r} more than once: rename one")
+
+
 def _objects(data: bytes) -> list[dict[str, Any]]:
     """One list of objects, or an object a line."""
     kind = dict[str, Any]
     if data.lstrip()[:1] == b"[":
-        return msgspec.json.decode(data, type=list[kind])
+        rows = msgspec.json.decode(data, type=list[kind])
+        require_unique_keys(data)
+        return rows
     decoder = msgspec.json.Decoder(kind)
     found = []
     for number, line in enumerate(data.splitlines(), 1):
@@ -111,4 +129,6 @@ def _objects(data: bytes) -> list[dict[str, Any]]:
             found += [decoder.decode(line)] if line.strip() else []
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise ValueError(f"line {number}: {error}") from None
+        if line.strip() and line.count(b":") > len(found[-1]):  # else no key is there twice
+            require_unique_keys(line, number)
     return found

@@ -16,7 +16,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from gaudi_perf.stores.files import failure_sentence, make_directory, read_bytes, write_atomic, write_new
+from gaudi_perf.stores.files import (
+    failure_sentence,
+    is_directory,
+    make_directory,
+    read_bytes,
+    write_atomic,
+    write_new,
+)
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
@@ -134,7 +141,7 @@ class ResultsStore:
         """The ids of all sessions, oldest first; ``UserError`` if the directory cannot be read."""
         try:
             with os.scandir(self.directory) as entries:
-                return sorted(entry.name for entry in entries if _SAFE.match(entry.name) and entry.is_dir())
+                return sorted(entry.name for entry in entries if _SAFE.match(entry.name) and is_directory(entry))
         except FileNotFoundError:
             return []
         except OSError as error:

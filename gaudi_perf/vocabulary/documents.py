@@ -83,9 +83,9 @@ def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[st
         raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} has a field of another type") from None
 
 
-def require_unique_keys(data: bytes | str) -> None:
+def require_unique_keys(data: bytes | str, first_line: int = 1) -> None:
     """Raise ValidationError where an object of valid JSON has a key twice, of which a decoder takes the last: a merge
-    that kept both lines.
+    that kept both lines. The sentence counts lines from the first one's number.
     """
     raw = data.encode() if isinstance(data, str) else data
     if msgspec.json.format(raw, indent=-1) == msgspec.json.encode(msgspec.json.decode(raw)):
@@ -104,7 +104,8 @@ def require_unique_keys(data: bytes | str) -> None:
         elif token in b",:":
             key = token == b"," and keys is not None
         elif key and keys is not None:
-            name, line = msgspec.json.decode(token, type=str), _line(raw, match.start())
+            name = msgspec.json.decode(token, type=str)
+            line = first_line - 1 + _line(raw, match.start())
             if name in keys:
                 raise msgspec.ValidationError(
                     f"line {line}: the key {name[:80]!r} stands on line {keys[name]} already: keep one of them"

@@ -80,3 +80,9 @@ def test_what_cannot_be_audited(invoke: Invoke, store_runs: StoreRuns, here: Pat
     assert invoke("audit", "--repeats", 20).exit_code == 0
     assert invoke("audit", "--repeats", 20, "--side-by-side", "--candidates", 5).exit_code == 0
     golden("audit/short.txt", invoke.transcript)
+
+
+def test_options_that_contradict_each_other_or_never_end(invoke: Invoke, store_runs: StoreRuns, here: Path) -> None:
+    store_runs(measured(2))
+    assert "leave it out" in invoke("audit", "--side-by-side", "--baselines", 3).output
+    assert invoke("audit", "--repeats", 10**20).exit_code == 2

@@ -8,13 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
-from tests.cli.conftest import PROJECT, PUBLISHED
+from tests.cli.conftest import PROJECT, PUBLISHED, Invoke
 from tests.stores.factories import make_runs
 
 FILES = sorted(path.relative_to(PUBLISHED) for path in PUBLISHED.rglob("synapse-*.json"))
@@ -61,6 +62,20 @@ def _answers(arguments: list[str]) -> None:
     assert "\x1b" not in done.output
     if done.exit_code == 2:
         assert done.output.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("history", "--results-dir"), ("baselines", "list", "--baselines-dir"), ("baselines", "refresh")),
+        *(("site", "--output"), ("complete", "prompts.csv", "--output"), ("notify", "--state", "open.json")),
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(invoke: Invoke, here: Path, arguments: tuple[str, ...]) -> None:
+    """As of a variable of the shell that is not set."""
+    done = invoke(*arguments, "")
+    assert done.exit_code == 2 and done.output.endswith("it takes a path, and this one is empty\n")
+    assert not list(here.iterdir())
 
 
 def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:

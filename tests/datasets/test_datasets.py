@@ -167,6 +167,13 @@ def test_words_of_json_and_csv_stay_what_they_are(tmp_path: Path) -> None:
         ("latin.csv", b"text\n\xe9\n", "cannot be read .*is it whole"),
         ("latin.txt", b"\xe9\n", "cannot be read .*is it whole"),
         ("empty.csv", b"", "cannot be read .*No columns"),
+        ("blank.csv", b"text\n", r"cannot be read \(it has no rows\)"),
+        ("blank.jsonl", b"", r"cannot be read \(it has no rows\)"),
+        ("blank.txt", b"", r"cannot be read \(it has no rows\)"),
+        ("twice.csv", b"text,text\na,b\n", "its first line names the column 'text' more than once"),
+        ("comma.csv", b"text\nhello,world\n", "its rows have more columns than its first line names"),
+        ("twice.jsonl", b'{"text": "a"}\n\n{"text": "a", "text": "b"}\n', r"\(line 3: the key 'text' stands on line 3"),
+        ("twice.json", b'[{"text": "a",\n"text": "b"}]', r"\(line 2: the key 'text' stands on line 1 already"),
         ("a.docx", b"", r"is no \.csv, \.json, "),
         ("numbers.csv", b"a,b\n1,2\n", r"no column of split 'train' holds strings; there are a \(int64\), b"),
     ],
@@ -205,6 +212,12 @@ def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
         )
         assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") <= 3, done.stderr
         assert not list(tmp_path.glob("results/*")) and not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_local_file_has_no_configuration(tmp_path: Path) -> None:
+    done = run(tmp_path, csv_file(tmp_path), "--configuration", "en")
+    assert done.returncode == 2 and "a local file has no configuration 'en': leave it out" in done.stderr
+    assert not list(tmp_path.glob("results/*")) and not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize(

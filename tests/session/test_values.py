@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.cli.common import share as of_command
-from gaudi_perf.session.values import gates, modes, share, tolerances, workloads
+from gaudi_perf.session.values import (
+    directory,
+    file,
+    gates,
+    modes,
+    new_file,
+    path,
+    share,
+    tolerances,
+    weights,
+    workloads,
+)
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -26,6 +37,18 @@ def test_what_may_mean_either_is_refused_with_both_spellings(text: str, spelling
         share(text)
     with pytest.raises(UserError, match=f"--tolerance {text}: it takes a share .* write {spellings}"):
         of_command(text, "--tolerance")
+
+
+@pytest.mark.parametrize("text", ["1e-300%", "1e-13", "inf%", "1e400%"])
+def test_a_share_that_is_rounded_to_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="it takes a share above 0"):
+        share(text)
+
+
+@pytest.mark.parametrize("parse", [path, file, directory, new_file, weights])
+def test_an_empty_path_is_not_the_working_directory(parse: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="it takes"):
+        parse("")
 
 
 def test_a_share_of_more_than_all_is_written_in_percent() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gaudi_perf.stores import history
 from gaudi_perf.stores.history import INDEX_FILE, read_history
+from gaudi_perf.stores.places import device_names
 from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
@@ -181,6 +182,22 @@ def test_what_is_no_regular_file_is_named_at_once(results: Path) -> None:
         assert len(read.problems) in (1003, 1004)  # of a link to nowhere the history says nothing
         assert sum("is no regular file" in problem for problem in read.problems) >= 1001
         assert any("run-large.json: has more than 64 MiB" in problem for problem in read.problems)
+
+
+def test_names_that_are_not_utf_8_are_read_without_the_index(results: Path) -> None:
+    folder = results / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (folder / "run-x.json").write_bytes(encode(make_run(9.0)))
+    for known in (0, 7):
+        read = read_history(results)
+        assert (len(read.runs), read.from_index, read.problems) == (8, known, ())
+
+
+def test_links_that_lead_to_themselves_hide_nothing(results: Path) -> None:
+    (results / "loop").symlink_to("loop")
+    (results / "to-s1").symlink_to("s1")
+    assert {"loop", "s1", "to-s1"} & {*ResultsStore(results).sessions()} == {"s1", "to-s1"}
+    assert "loop" not in device_names(results)
 
 
 def test_what_lies_too_deep_is_named_once(results: Path) -> None:
