@@ -92,6 +92,15 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a document can hold the name of a file, which may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_bytes(path: str | Path, largest: int = LARGEST_BYTES) -> bytes:
     """The content of a file; raises what ``require_readable`` does."""
     with _opened(path, largest) as (descriptor, size):

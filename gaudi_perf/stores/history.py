@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.stores.files import is_utf8, read_bytes
 from gaudi_perf.stores.results import RunsRead, collected, read_run, run_files
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
@@ -107,7 +107,7 @@ def _read(directory: Path, use_index: bool) -> HistoryRead:
             seen.add(relative)
             return known[1]
         run = index.decode(file.path)
-        if max(mark[1:]) < newest and _is_utf8(relative):
+        if max(mark[1:]) < newest and is_utf8(relative):
             new.append((relative, mark, run))
         return run
 
@@ -175,12 +175,3 @@ class _Index:
                 self._parts[key] = decode(key[1], type=kind)
             fields[name] = self._parts[key]
         return Run(**fields)
-
-
-def _is_utf8(name: str) -> bool:
-    """Whether the index can hold it: names of files may be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

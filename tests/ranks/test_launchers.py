@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from gaudi_perf.workers.controller.hosts import Host, Hosts
 from gaudi_perf.workers.controller.launch import AGENT, RANK
 from tests.ranks.conftest import MakeGroup, prepare, processes_of, rounds
 from tests.ranks.pretended_launchers import MPIRUN, SRUN, put, reachable_address
-from tests.ranks.test_faults import GONE_WITHIN, QUICK, gone_after
+from tests.ranks.test_faults import GONE_WITHIN, QUICK, SOON, gone_after
 
 
 def own_address() -> str:
@@ -141,6 +142,28 @@ def test_a_launcher_that_does_not_end(group: WorkerGroup, injected: Callable[...
     group.load()
     assert group.pid is not None
     os.kill(group.pid, signal.SIGSTOP)
+    assert gone_after(group) < GONE_WITHIN
+
+
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_nothing_is_heard_of_the_rank_of_a_stopped_agent(
+    make_group: MakeGroup, stand_in: Callable[..., None], injected: Callable[..., None], stopped: int
+) -> None:
+    """The rank itself goes on, until the group is ended."""
+    stand_in("mpirun", "ompi_info", MPIRUN)
+    injected(kind="lag", phase="lag", seconds=0.5, rank=0)
+    group = make_group(2, hosts=two_hosts("openmpi"), deadlines=replace(QUICK, host=SOON))
+    group.start()
+    group.load()
+    prepare(group)
+    (rank,) = [rank for rank in processes_of(group, RANK) if rank.environ()["RANK"] == str(stopped)]
+    agent = rank.parent()
+    assert agent is not None
+    agent.suspend()
+    lost = rf"nothing was heard of rank {stopped} \(process {rank.pid} on \S+\) for 3 s in rounds"
+    with pytest.raises(GroupFailure, match=lost):
+        while True:
+            rounds(group)
     assert gone_after(group) < GONE_WITHIN
 
 

@@ -172,6 +172,15 @@ def test_what_cannot_be_read_is_named(made: Demonstration) -> None:
     assert len(data_of(output, "data/sessions.js")) == NIGHTS
 
 
+def test_a_directory_whose_name_is_not_utf_8_is_left_out_and_named(made: Demonstration) -> None:
+    folder = next(made.results.directory.glob("2*"))
+    folder.rename(folder.with_name(os.fsdecode(b"\xff")))
+    output, _, problems = site_of(made)
+    (problem,) = problems
+    assert problem.endswith(": its name is not UTF-8, and it is left out: rename it")
+    assert len(data_of(output, "data/sessions.js")) == NIGHTS - 1
+
+
 def test_there_is_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such results directory"):
         write_site(tmp_path / "site", tmp_path / "results", tmp_path)

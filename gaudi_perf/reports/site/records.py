@@ -30,7 +30,7 @@ from gaudi_perf.judging.trends import SessionLevel
 from gaudi_perf.reports.page.build import LOOK, STATES, state_of
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import case_headline, title
-from gaudi_perf.stores.files import read_bytes, write_atomic
+from gaudi_perf.stores.files import is_utf8, read_bytes, write_atomic
 from gaudi_perf.stores.history import run_decoder
 from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
 from gaudi_perf.vocabulary.documents import encode_line
@@ -223,7 +223,9 @@ class _Reader:
         for folder in folders:
             relative, mark = folder.path[base:], folder.stat().st_mtime_ns
             session = known.get(relative)
-            if (session is not None and session.mark == mark) or _holds_documents(folder.path):
+            if not is_utf8(relative):
+                self._read.problems.append(f"{folder.path}: its name is not UTF-8, and it is left out: rename it")
+            elif (session is not None and session.mark == mark) or _holds_documents(folder.path):
                 yield relative, mark
             elif depth < _DEEPEST:
                 yield from self._directories(folder.path, known, depth + 1)
