@@ -21,11 +21,11 @@ E4M3 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(E4M3).max
 _ROOM = {"weight": 2.0, "input": 4.0}
 """How much larger than what was seen the largest number is at least."""
-_GRAIN = 16
+GRAIN = 16
 """torch._scaled_mm takes matrices whose sides are multiples of it."""
 
 _ROUTER = "gate"
-"""What families call a router, which, if rounded, would send tokens to other experts."""
+"""How the name of a router ends, which, if rounded, would send tokens to other experts."""
 
 _TOKENS = 48
 _TEXTS = (
@@ -91,11 +91,13 @@ class Float8Linear(torch.nn.Module):  # type: ignore[misc]
         return output if self.bias is None else output + self.bias
 
 
-def quantize(model: Any, run: Callable[[], None], product: Product) -> int:
+def quantize(model: Any, run: Callable[[], None], product: Product, grain: int = 1) -> int:
     """Replace the linear layers of a model but its head and the routers to experts, which stay as they are; how many
     there were. An expert that no token went to takes the largest input of all like it.
 
-    ``run``: passes of the model over the calibration prompts, by which the scales of inputs are found.
+    Args:
+        run: passes of the model over the calibration prompts, by which the scales of inputs are found.
+        grain: the sides of a matrix must be multiples of it; others stay as they are.
     """
     head = model.get_output_embeddings()
     layers = {
@@ -103,8 +105,8 @@ def quantize(model: Any, run: Callable[[], None], product: Product) -> int:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module is not head
-        and _own(name) != _ROUTER
-        and not any(n % _GRAIN for n in module.weight.shape)
+        and not name.endswith(_ROUTER)
+        and not any(n % grain for n in module.weight.shape)
     }
     largest = dict.fromkeys(layers, 0.0)
 

@@ -82,6 +82,7 @@ class Family(Document, frozen=True):
     tied: bool = False
     split: str = ""
     no_static_cache: str = ""
+    no_fp8: str = ""
     gaudi: str = ""
     gaudi_defaults: GaudiOptions = GaudiOptions()
 

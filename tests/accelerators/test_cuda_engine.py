@@ -20,12 +20,15 @@ from gaudi_perf.accelerators.cuda.engine import CudaEngine
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
 from gaudi_perf.accelerators.cuda.steps import STEP
 from gaudi_perf.generation.compilations import Compilations
+from gaudi_perf.generation.float8 import Float8Linear
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.architectures import standin_of
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import shipped, shipped_model
 from tests.accelerators.tape import record
 from tests.accelerators.test_cpu_engine import NEW_TOKENS, Driver
 from tests.injected.pretended_cuda import Event, pretend
+from tests.shapes import published
 
 BLOOMZ = {name for name in shipped() if name.startswith("bloomz")}
 NOT_CAPTURED = {
@@ -144,6 +147,18 @@ def test_a_batch_of_long_prompts_of_another_family(gpu: GroupSpec, model: str) -
         assert len(done.all_rows) == 4 and done.same_tokens and done.problems == []
         assert (done.graph_compilation is None) is not graphs
     assert tokens == tokens[:1] * 4
+
+
+def test_what_the_tensor_cores_do_not_take_stays_bfloat16(gpu: GroupSpec) -> None:
+    """Matrices whose sides are no multiples of 16: of this stand-in those of the experts, which are 88 wide."""
+    driver = Driver()
+    spec = msgspec.structs.replace(gpu, model="mine", dtype="fp8", architecture=standin_of(published("qwen2_moe")))
+    assert driver.load(spec).unquantized is not None
+    engine = driver.worker.engine
+    assert isinstance(engine, CudaEngine)
+    layers = {name: type(module) for name, module in engine._model.named_modules()}
+    assert layers["model.layers.0.mlp.experts.3.up_proj"] is torch.nn.Linear
+    assert layers["model.layers.0.self_attn.q_proj"] is Float8Linear
 
 
 def test_the_eager_variant_is_transformers_own_after_a_captured_one(gpu: GroupSpec) -> None:

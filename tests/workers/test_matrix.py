@@ -11,11 +11,14 @@ from msgspec.structs import replace
 from gaudi_perf.accelerators.base import Found
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.accelerators.emulated.accelerator import EmulatedGaudi2
+from gaudi_perf.accelerators.hpu import accelerator as hpu
+from gaudi_perf.vocabulary.architectures import standin_of
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import Scale, bloomz, shipped_model
 from gaudi_perf.vocabulary.workload import Dtype, Workload
 from gaudi_perf.workers.controller.matrix import configurations
 from gaudi_perf.workers.controller.matrix import why_not as reason_for
+from tests.shapes import published
 
 NAMES = [model.name for model in bloomz()]
 
@@ -129,6 +132,21 @@ def test_searches(search: dict[str, Any], graphs: bool, kv_cache: bool, model: s
     wanted = replace(case(), configuration=configuration, workload=Workload(**search))
     reason = why_not(wanted, AnyGraphs(), Found("a", 1, 100 * GB))
     assert reason.startswith(words) and bool(reason) == bool(words)
+
+
+def test_mixtures_of_experts_in_fp8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers' experts are linear layers that a step chooses among, which graphs have in one tensor."""
+    monkeypatch.setattr(hpu, "installed", lambda _: "3.10")
+    graphs, found = case("mixtral-8x7b", scale="standin", dtype="fp8"), Found("a", 1)
+    eager = case("mixtral-8x7b", graphs=False, scale="standin", dtype="fp8")
+    compiled = replace(eager, configuration=replace(eager.configuration, compiled=True))
+    for static in (graphs, compiled):
+        assert why_not(static, AnyGraphs(), found).startswith("experts in FP8 are computed one by one")
+    assert why_not(eager, AnyGraphs(), found) == why_not(graphs, EmulatedGaudi2(), found) == ""
+    assert why_not(case("llama3.1-8b", scale="standin", dtype="fp8"), AnyGraphs(), found) == ""
+    gpt_oss = standin_of(published("gpt_oss"))
+    for accelerator in (AnyGraphs(), EmulatedGaudi2()):
+        assert reason_for(eager, gpt_oss, accelerator, found).startswith("gpt_oss in FP8: its experts are no linear")
 
 
 @given(st.lists(st.integers(1, 16), min_size=1, max_size=5))

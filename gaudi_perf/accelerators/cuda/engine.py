@@ -20,7 +20,7 @@ from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug
 from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
-from gaudi_perf.generation.float8 import quantize, scaled_product
+from gaudi_perf.generation.float8 import GRAIN, quantize, scaled_product
 from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
 from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import GroupSpec, Variant
@@ -128,7 +128,7 @@ class CudaEngine(TorchEngine):
         return super().complete(prompts)
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
-        quantize(self._model, lambda: self.passes(sequences), scaled_product)
+        quantize(self._model, lambda: self.passes(sequences), scaled_product, GRAIN)
 
     def _batch(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
         ids, mask = super()._batch(prompts, variant)

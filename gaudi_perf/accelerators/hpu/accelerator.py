@@ -71,7 +71,10 @@ class HpuAccelerator(Accelerator):
         if not installed(LIBRARY):
             return f"FP8 on Gaudi needs {LIBRARY}, which is not installed: {REMEDY}"
         if built.experts and built.family not in _FP8_EXPERTS:
-            return f"of mixtures of experts {' and '.join(sorted(_FP8_EXPERTS))} alone is measured in FP8 so far"
+            return (
+                f"{LIBRARY} has FP8 for the experts of {' and '.join(sorted(_FP8_EXPERTS))} alone: those of "
+                f"{built.family} go to optimum-habana's operator for bfloat16"
+            )
         if dtype == "fp8kv" and built.family not in FP8_CACHES:
             return f"{built.family} has no KV cache that becomes FP8, as {', '.join(sorted(FP8_CACHES))}: use dtype=fp8"
         return ""

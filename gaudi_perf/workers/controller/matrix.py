@@ -31,7 +31,7 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
         return reason
     if reason := _of_family(configuration, built, accelerator) or _of_search(case, built, accelerator):
         return reason
-    if case.workload.dtype in FP8 and (reason := accelerator.why_no_fp8(configuration, built, case.workload.dtype)):
+    if case.workload.dtype in FP8 and (reason := _of_fp8(case, built, accelerator)):
         return reason
     reason = accelerator.cannot_run(configuration.static, configuration.devices)
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
@@ -73,6 +73,15 @@ def _of_family(configuration: Configuration, built: Architecture, accelerator: A
         what = "graphs need" if configuration.graphs else "compile needs"
         return f"{what} a KV cache of fixed length: {family.no_static_cache}"
     return ""
+
+
+def _of_fp8(case: Case, built: Architecture, accelerator: Accelerator) -> str:
+    """Why a model cannot be put into FP8, or not generate in it so."""
+    if built.of_family.no_fp8:
+        return f"{built.family} in FP8: {built.of_family.no_fp8}"
+    if built.experts and case.configuration.static and accelerator.transformers_steps:
+        return "experts in FP8 are computed one by one, as the tokens choose them: take eager"
+    return accelerator.why_no_fp8(case.configuration, built, case.workload.dtype)
 
 
 def _of_search(case: Case, built: Architecture, accelerator: Accelerator) -> str:
