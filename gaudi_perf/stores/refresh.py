@@ -28,6 +28,9 @@ from gaudi_perf.vocabulary.run import Run, in_order, runs_apart
 from gaudi_perf.vocabulary.stack import Device, Stack, stack_changes
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
+_NO_REASON = ("", "REASON", "...")
+"""Empty, or what stands for a reason where a command is printed to be pasted."""
+
 
 @dataclass(frozen=True)
 class Refresh:
@@ -99,8 +102,9 @@ def plan_refresh(
     """
     if minimum_runs < 1:
         raise UserError(f"a baseline needs at least 1 run, and {minimum_runs} was asked for: give a larger number")
-    if accept_regression is not None and not accept_regression.strip():
-        raise UserError("--accept-regression: the reason is empty: say why the slower level is accepted")
+    if accept_regression is not None and accept_regression.strip() in _NO_REASON:
+        shown = accept_regression.strip() or "the reason is empty"
+        raise UserError(f"--accept-regression: {shown}: say why the slower level is accepted")
     ordered = tuple(in_order({run.run_id: run for run in runs}.values()))
     _require_one_stack(ordered)
     reason = None if accept_regression is None else accept_regression.strip()

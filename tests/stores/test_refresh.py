@@ -421,8 +421,9 @@ def test_several_devices_and_stacks_go_to_their_files(store: BaselineStore) -> N
 def test_options_that_make_no_sense(store: BaselineStore) -> None:
     with pytest.raises(UserError, match="needs at least 1 run, and 0 was asked for"):
         plan_refresh(store, [], minimum_runs=0)
-    with pytest.raises(UserError, match="the reason is empty"):
-        plan_refresh(store, [], accept_regression=" ")
+    for reason, said in ((" ", "the reason is empty"), ("REASON", "REASON: say why"), ("...", r"\.\.\.: say why")):
+        with pytest.raises(UserError, match=said):
+            plan_refresh(store, [], accept_regression=reason)
     assert apply(plan_refresh(store, [])).changes == ()
 
 
