@@ -56,7 +56,7 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
     warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
     others = [
-        *(failed_case(report) for report in session.cases if report.failed),
+        *(failed_case(report, runs.get(report.case.id, ())) for report in session.cases if report.failed),
         *skipped(session),
         *(f"waived: {report.case.id}: {report.waived}" for report in session.cases if report.waived),
         *(f"waiver: {sentence}" for sentence in session.waivers),

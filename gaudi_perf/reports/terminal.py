@@ -79,7 +79,7 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     lines += [(f"waived: {report.case.id}: {report.waived}", "yellow") for report in session.cases if report.waived]
     lines += [(f"waiver: {text}", "yellow" if "EXPIRED" in text else None) for text in session.waivers]
     lines += [(line, None) for line in skipped(session)]
-    lines += [(failed_case(report), "red") for report in session.cases if report.failed]
+    lines += [(failed_case(report, runs.get(report.case.id, ())), "red") for report in session.cases if report.failed]
     for line, style in [*lines, (error_rate(session), None)]:
         if line:
             console.print(harmless(line, 10_000), style=style)

@@ -26,7 +26,7 @@ from gaudi_perf.vocabulary.formats import (
     span,
 )
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.run import Run, level_of
 from gaudi_perf.vocabulary.stack import Stack, component_changes
 from gaudi_perf.vocabulary.verdict import (
     WORST_FIRST,
@@ -211,7 +211,7 @@ _ROLES = {
 def case_headline(report: CaseReport) -> str:
     """A case in a sentence."""
     if report.failed:
-        return _sentence(f"Not measured: {harmless(report.failed)}")
+        return _sentence(f"Not {'judged' if report.run_ids else 'measured'}: {harmless(report.failed)}")
     if report.skipped:
         return _sentence(f"Skipped: {harmless(report.skipped)}")
     if not report.verdicts:
@@ -384,9 +384,10 @@ def verdict_counts(session: Session) -> str:
     return ", ".join(f"{counts[kind]} {kind.value}" for kind in WORST_FIRST if counts[kind])
 
 
-def failed_case(report: CaseReport) -> str:
-    """Why a case has no verdict."""
-    return f"{'not judged' if report.run_ids else 'not measured'}: {report.case.id}: {report.failed}"
+def failed_case(report: CaseReport, runs: Sequence[Run] = ()) -> str:
+    """Why a case has no verdict, and what its runs measured before."""
+    text = f"{'not judged' if report.run_ids else 'not measured'}: {report.case.id}: {report.failed}"
+    return text + (f"; {counted(len(runs), 'run')} until then, {seconds(level_of(runs))}" if runs else "")
 
 
 def ended_early(session: Session, *, finished: bool) -> str:

@@ -34,8 +34,8 @@ def ending_orderly(say: Callable[[str], None]) -> Iterator[None]:
         if received == 2:
             say("ending what was started; a third signal ends at once, and the next session removes what is left")
             return
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for one, handler in before.items():  # Python's own for SIGINT would raise, and show where
+            signal.signal(one, signal.SIG_DFL if handler is signal.default_int_handler else handler)
         os.kill(os.getpid(), number)
 
     for number in before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def test_when_pytest_ends_its_workers_end(suite: Suite, scripted: Scripted, how:
     again = subprocess.run(report, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1 and "this session was ended early, or goes on" in again.stdout, again.stderr
     assert "not judged: bloomz7b-1x-eager-kvcache-n4: ended before it was judged" in again.stdout
+    assert re.search(r"ended before it was judged; \d runs? until then, [\d.]+ ms$", again.stdout, re.MULTILINE)
     if how != signal.SIGKILL:
         assert f"KeyboardInterrupt: {how.name}" in output and list(suite.temporary.iterdir()) == []
     else:
