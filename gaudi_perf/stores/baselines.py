@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class BaselineStore:
         Raises UserError if there is none (the sentence says what there is), or its file is malformed.
         """
         place = place_of(self.directory, device, stack_name)
-        if place.path.is_file():
+        if os.path.lexists(place.path):  # what is no file is called that when it is read
             return self.load(place)
         devices = device_names(self.directory)
         if device not in devices:

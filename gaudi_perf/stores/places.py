@@ -130,7 +130,7 @@ def _named(directory: Path, text: str, source: str) -> list[Place] | None:
     """The baselines of that name; None if it is written like none."""
     device, slash, stack_name = text.partition("/")
     if slash:
-        there = "/" not in stack_name and (directory / device / f"{stack_name}.json").is_file()
+        there = "/" not in stack_name and os.path.lexists(directory / device / f"{stack_name}.json")
         return [place_of(directory, device, stack_name)] if there else None
     kind, version = parse_stack_name(text, source) if text.partition("-")[0] in STACK_KINDS else (None, text)
     try:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.places import Place, baselines_named
 from gaudi_perf.stores.refresh import apply, plan_refresh
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
@@ -131,3 +134,17 @@ def test_a_level_is_the_median_over_runs_of_their_medians(tmp_path: Path) -> Non
     runs = [make_run([1.0, 1.1, 9.0]), make_run([1.2, 1.2, 1.3]), make_run([5.0, 5.0, 0.1])]
     apply(plan_refresh(store, runs, minimum_runs=3))
     assert store.read("gaudi2", "synapse-1.22.0").cases[0].level_s == 1.2
+
+
+def test_what_is_no_file_is_called_that_by_each_name(tmp_path: Path) -> None:
+    """And not missing: a list of what there is has its name."""
+    (tmp_path / "gaudi2").mkdir()
+    os.mkfifo(tmp_path / "gaudi2" / "synapse-1.22.0.json")
+    (tmp_path / "gaudi2" / "synapse-1.23.0.json").symlink_to("synapse-1.23.0.json")
+    store = BaselineStore(tmp_path)
+    with pytest.raises(UserError, match=r"1\.22\.0\.json: is no regular file"):
+        store.read("gaudi2", "synapse-1.22.0")
+    with pytest.raises(UserError, match=r"1\.23\.0\.json: cannot be read \(Too many levels of symbolic links\)"):
+        store.read("gaudi2", "synapse-1.23.0")
+    for name in ("synapse-1.23.0", "gaudi2/synapse-1.23.0"):
+        assert [place.version for place in cast("list[Place]", baselines_named(tmp_path, name, name))] == ["1.23.0"]
