@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, echo, echo_styled, echo_words, path_option, results_option
+from gaudi_perf.cli.common import Command, echo, echo_styled, echo_words, path_option, results_option, value_of
 from gaudi_perf.judging.outcome import NO_WORSE
 from gaudi_perf.reports.bisection import answer, step_line
 from gaudi_perf.reports.tabular import markdown
 from gaudi_perf.reports.wording import case_headline
+from gaudi_perf.session import values
 from gaudi_perf.stores.files import read_bytes, write_atomic
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.bisection import Bisection, BisectionStep
@@ -83,7 +84,14 @@ def bisect(
           --install ./install-commit --candidate-stack trial --baseline-stack good
     """
     asked = [case, *pytest_words]
+    for option, file in (("--state", state), ("--markdown", markdown_file)):
+        if file is not None:
+            value_of(values.new_file, str(file), option)
     if commits is None:
+        of_commits = {"--install": install, "--candidate-stack": candidate_stack, "--baseline-stack": baseline_stack}
+        for option, text in of_commits.items():
+            if text is not None:
+                raise UserError(f"{option} {text}: is for a search of commits: give --commits, or leave it out")
         points = _stacks_between(stacks, good, bad, skip)
         baseline_stack = good
     else:
@@ -122,7 +130,10 @@ def _stacks_between(path: Path, good: str, bad: str, skip: Sequence[str]) -> lis
 def _commits_between(repository: Path, good: str, bad: str, skip: Sequence[str]) -> list[str]:
     def git(*words: str) -> list[str]:
         command = ["git", "-C", str(repository), *words]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"--commits {repository}: git did not answer within 60 s: is its disk in reach?") from None
         if done.returncode:
             raise UserError(f"--commits {repository}: {' '.join(done.stderr.split())[:200]}: name a commit of it")
         return done.stdout.split()

@@ -79,6 +79,9 @@ def test_mistakes(invoke: Invoke, searching: Path, monkeypatch: pytest.MonkeyPat
         ("--good", "s0", "--bad", "s6", "--skip", "s9"),
         ("--good", "s0", "--bad", "s6", "--stacks", "nowhere.toml"),
         ("--good", "s0", "--bad", "s6", "--commits", "."),
+        ("--good", "s0", "--bad", "s6", "--install", "./install"),
+        ("--good", "s0", "--bad", "s6", "--state", "nowhere/state.json"),
+        ("--good", "s0", "--bad", "s6", "--markdown", "nowhere/found.md"),
     ):
         invoke.mistake("bisect", *arguments, *CASE)
     _ratios(monkeypatch, s2=1.0, s3=1.0, s5=1.08)
