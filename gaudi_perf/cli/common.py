@@ -24,7 +24,7 @@ from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.remote import is_address
 from gaudi_perf.vocabulary.documents import Document, encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted, percent_set
+from gaudi_perf.vocabulary.formats import counted, percent_set, short
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.workload import DTYPES
@@ -225,7 +225,7 @@ def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
     try:
         return parse(text)
     except ValueError as error:
-        raise UserError(f"{option} {text}: {error}") from None
+        raise UserError(f"{option} {short(text)}: {error}") from None
 
 
 def share(text: str, option: str) -> float:

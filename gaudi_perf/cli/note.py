@@ -41,6 +41,8 @@ def note(
       gaudi-perf note --list
       gaudi-perf note --remove 1
     """
+    if text is not None and (list_all or remove is not None):
+        raise UserError(f"note: {'--list' if list_all else '--remove'} adds no note: leave it or the text out")
     if not results_dir.is_dir():
         raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
     store = NotesStore(results_dir)

@@ -20,6 +20,7 @@ from gaudi_perf.cli.common import (
     left_out,
     path_option,
     results_option,
+    value_of,
 )
 from gaudi_perf.cli.report import judged_runs, newest_session
 from gaudi_perf.judging.regressions import Finding, Notice, notices, still_open
@@ -28,6 +29,7 @@ from gaudi_perf.notifying.issues import IssueTracker
 from gaudi_perf.notifying.webhook import VARIABLE, checked, post
 from gaudi_perf.reports.notices import document, plain, sentence, slack
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.session import values
 from gaudi_perf.stores.files import read_bytes, write_atomic
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
@@ -85,6 +87,8 @@ def notify(
     named = dict(_link(text) for text in links)
     if not (github or state or dry_run):
         raise UserError("notify: name a file that keeps open regressions from night to night: --state open.json")
+    if state is not None:  # before anything is sent, or it is sent again every night
+        value_of(values.new_file, str(state), "--state")
     address = checked(os.environ.get(VARIABLE, "")) if webhook and not dry_run else ""
     for one in (*recipients, *([sender] if sender else [])):
         mail.checked(one)

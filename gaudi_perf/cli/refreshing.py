@@ -18,6 +18,7 @@ from gaudi_perf.cli.common import (
     echo_styled,
     json_option,
     left_out,
+    parsed,
     path_option,
     results_option,
 )
@@ -26,6 +27,7 @@ from gaudi_perf.reports.answers import refresh_answer
 from gaudi_perf.reports.baselines import changed_levels
 from gaudi_perf.reports.tabular import markdown
 from gaudi_perf.reports.wording import level_change
+from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
@@ -86,7 +88,12 @@ def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_
 
 @click.command(cls=Command)
 @_results
-@click.option("--accept-regression", metavar="REASON", help="Why slower levels are accepted; kept in the file.")
+@click.option(
+    "--accept-regression",
+    metavar="REASON",
+    callback=parsed(values.reason),
+    help="Why slower levels are accepted; kept in the file.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @path_option(
     "--markdown",

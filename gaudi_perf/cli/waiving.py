@@ -18,11 +18,12 @@ from gaudi_perf.cli.common import (
     echo_table,
     existing_store,
     json_option,
+    parsed,
     results_option,
     value_of,
 )
 from gaudi_perf.reports.answers import ListedWaiver, WaiversAnswer
-from gaudi_perf.session.values import share
+from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.models import Catalogue
@@ -30,7 +31,7 @@ from gaudi_perf.stores.places import Place
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.configuration import configuration_of
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import percent_set
+from gaudi_perf.vocabulary.formats import percent_set, short
 from gaudi_perf.vocabulary.stack import STACK_KINDS, parse_version
 from gaudi_perf.vocabulary.waiver import Waiver
 
@@ -41,7 +42,7 @@ _MOST = 100.0  # the largest slowdown that can be waived
 @click.argument("case", required=False)
 @click.option("--device", metavar="NAME", help="The device, for instance gaudi2.")
 @click.option("--until", metavar="VERSION", help="From this version on the case fails again.")
-@click.option("--reason", metavar="TEXT", help="Why it may pass, for people.")
+@click.option("--reason", metavar="TEXT", callback=parsed(values.reason), help="Why it may pass, for people.")
 @click.option("--up-to", metavar="PERCENT", help="Only up to this slowdown, for instance 10%; a worse one fails.")
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
@@ -77,6 +78,11 @@ def waive(
       gaudi-perf baselines waive --list
       gaudi-perf baselines waive bloomz7b-8x-graphs-kvcache --device gaudi2 --remove
     """
+    beside = {"--until": until, "--reason": reason, "--up-to": up_to, "--unmeasured": unmeasured or None}
+    if list_all:
+        beside |= {"CASE": case, "--device": device, "--remove": remove or None}
+    if given := [name for name, value in beside.items() if value is not None and (list_all or remove)]:
+        raise UserError(f"{'--list' if list_all else '--remove'}: {given[0]} says nothing beside it: leave one out")
     store, waivers = existing_store(baselines_dir), WaiverStore(baselines_dir)
     added: list[Waiver] = []
     removed: tuple[Waiver, ...] = ()
@@ -172,7 +178,7 @@ def _waiver(
         raise UserError(f"waive: {missing} is missing: a waiver has a version at which it ends, and a reason")
     configuration = configuration_of(case)
     if configuration is None:
-        raise UserError(f"{case!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
+        raise UserError(f"{short(case)!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
     _require_model(configuration.model, store)
     if kind not in STACK_KINDS:
         raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(STACK_KINDS)}")
@@ -182,7 +188,7 @@ def _waiver(
         "reason": reason,
         "until": until,
         "kind": kind,
-        "up_to_ratio": None if up_to is None else 1 + value_of(partial(share, most=_MOST), up_to, "--up-to"),
+        "up_to_ratio": None if up_to is None else 1 + value_of(partial(values.share, most=_MOST), up_to, "--up-to"),
         "added_on": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     try:

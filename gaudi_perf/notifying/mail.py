@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+\Z")
 
 def checked(address: str) -> str:
     """An address, if it can be one; UserError if not."""
-    if not _ADDRESS.match(address):
+    if not (_ADDRESS.match(address) and address.isprintable()):
         raise UserError(f"{address[:80]!r}: is no address of e-mail: write it like perf@example.com")
     return address
 

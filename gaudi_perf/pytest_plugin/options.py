@@ -135,7 +135,7 @@ def _table() -> dict[str, list[tuple[str, str, Callable[[str], Any], str]]]:
             ("--refresh-baselines", "", switch,
              "Store what is measured as the baseline of this stack. Nothing gets worse silently: a slower level "
              "needs --accept-regression."),
-            ("--accept-regression", "REASON", str,
+            ("--accept-regression", "REASON", values.reason,
              "With --refresh-baselines: accept slower levels for this reason, which is stored with date and ratio."),
             ("--results-dir", "DIR", values.directory,
              "Where every run is kept as a document (default: results/ of the project). From ten sessions of a "

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from gaudi_perf.protocol import Weights
-from gaudi_perf.stores.files import read_bytes
+from gaudi_perf.stores.files import is_utf8, read_bytes
 from gaudi_perf.stores.remote import checked, is_address, opened
 from gaudi_perf.vocabulary.configuration import MODES, Mode
+from gaudi_perf.vocabulary.documents import LONGEST_TEXT
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.workload import DTYPE_NAMES, LONGEST_PROMPT, Workload
 
@@ -186,6 +187,13 @@ def names(text: str) -> tuple[str, ...]:
     if not all(found):
         raise ValueError("it takes names, with a comma between two")
     return found
+
+
+def reason(text: str) -> str:
+    """Why people accept something."""
+    if not text.strip() or len(text) > LONGEST_TEXT or not is_utf8(text):
+        raise ValueError(f"it takes a reason in words, at most {LONGEST_TEXT} characters")
+    return text
 
 
 def weights(text: str) -> Weights:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, TokenId, decode, encode, fits
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, Text, TokenId, decode, encode, fits
 from gaudi_perf.vocabulary.run import (
     COMPARED,
     Comparability,
@@ -72,7 +72,7 @@ class AcceptedRegression(Document, frozen=True):
 
     accepted_on: Date
     ratio: Annotated[float, msgspec.Meta(gt=0)]
-    reason: Annotated[str, msgspec.Meta(min_length=1)]
+    reason: Text
     latency_s: Seconds | None = None
     against: str = ""
 

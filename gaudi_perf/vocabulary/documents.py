@@ -23,6 +23,9 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INT)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A short text that people read: a version, a device, a component."""
+LONGEST_TEXT = 2000
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
+"""What people write in a sentence or two: a reason, a note."""
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
 """A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from gaudi_perf.vocabulary.documents import Document, Name
+from gaudi_perf.vocabulary.documents import Document, Name, Text
 from gaudi_perf.vocabulary.run import require_timestamp
 
 
@@ -14,7 +12,7 @@ class Note(Document, frozen=True, kw_only=True):
     """A note on a case, on one device or (empty) on any; added at a time in UTC."""
 
     case: Name
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    text: Text
     added_at: str
     device: str = ""
 

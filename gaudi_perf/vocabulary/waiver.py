@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gaudi_perf.vocabulary.baseline import Date, require_day
-from gaudi_perf.vocabulary.documents import Document, Name, Slug
+from gaudi_perf.vocabulary.documents import Document, Name, Slug, Text
 from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
 
 
@@ -22,7 +22,7 @@ class Waiver(Document, frozen=True, kw_only=True):
 
     case: Name
     device: Slug
-    reason: Annotated[str, msgspec.Meta(min_length=1)]
+    reason: Text
     until: Name
     kind: StackKind = "synapse"
     up_to_ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None

@@ -22,6 +22,7 @@ def test_notes(invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden
     invoke("note", "--list")
     invoke.mistake("note", CASE)
     invoke.mistake("note", CASE, " ")
+    invoke.mistake("note", CASE, "a text", "--list")
     assert invoke("note", CASE, "slower since the <b>new</b> firmware").exit_code == 0
     assert invoke("note", CASE, "on this device only", "--device", "gaudi3").exit_code == 0
     session = session_of([make_run()], SLOWER)

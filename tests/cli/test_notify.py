@@ -14,8 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from gaudi_perf.judging.regressions import Finding, notices
+from gaudi_perf.notifying import mail
 from gaudi_perf.reports.notices import reproduction
 from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
 from tests.cli.conftest import PROJECT, Invoke
@@ -189,6 +191,7 @@ def test_mistakes(
     invoke.mistake("notify", "results", *state, "--webhook", "slack")
     invoke.mistake("notify", "results", *state, "--link", "javascript:x")
     invoke.mistake("notify", "results", *state, "--mail", "a@example.com\nBcc: b@example.com")
+    invoke.mistake("notify", "results", "--state", "nowhere/open.json", "--mail", "a@example.com")
     for address in ("ftp://x", "http://example.com/hook", "https://[", "no address"):
         monkeypatch.setenv("GAUDI_PERF_WEBHOOK_URL", address)
         invoke.mistake("notify", "results", *state, "--webhook", "json")
@@ -197,6 +200,11 @@ def test_mistakes(
     monkeypatch.setenv("PATH", "/nowhere")
     invoke.mistake("notify", "results", "--github")
     golden("notify_mistakes.txt", invoke.transcript)
+
+
+def test_an_address_that_no_message_can_hold() -> None:
+    with pytest.raises(UserError, match=r"is no address of e-mail"):
+        mail.checked("\udcff@example.com")
 
 
 def test_another_model_is_named(measure: Measure, here: Path) -> None:

@@ -47,6 +47,9 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     assert invoke("baselines", "verify").exit_code == 0  # 1.23.0 is stored already: that is noted
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 0
     assert invoke("baselines", "waive", CASE, "--device", "gaudi2", "--remove").exit_code == 2
+    for contradiction in (("--list", "--remove"), (CASE, "--list"), (CASE, *waiver, "--remove"), ("--list", *waiver)):
+        invoke.mistake("baselines", "waive", *contradiction)
+    invoke.mistake("baselines", "waive", CASE, *waiver[:4], "--reason", " ")
     golden("baselines/waive.txt", invoke.transcript, dated=True)
 
     invoke.transcript = ""

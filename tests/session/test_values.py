@@ -15,6 +15,7 @@ from gaudi_perf.session.values import (
     modes,
     new_file,
     path,
+    reason,
     share,
     tolerances,
     weights,
@@ -37,6 +38,13 @@ def test_what_may_mean_either_is_refused_with_both_spellings(text: str, spelling
         share(text)
     with pytest.raises(UserError, match=f"--tolerance {text}: it takes a share .* write {spellings}"):
         of_command(text, "--tolerance")
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "x" * 2001, "\udcff"])
+def test_what_is_no_reason(text: str) -> None:
+    assert reason("collectives are slower, £ 5") and reason("x" * 2000)
+    with pytest.raises(ValueError, match="it takes a reason in words, at most 2000 characters"):
+        reason(text)
 
 
 @pytest.mark.parametrize("text", ["1e-300%", "1e-13", "inf%", "1e400%"])
