@@ -25,7 +25,8 @@ releases_option = path_option(
     "path",
     envvar="GAUDI_PERF_RELEASES",
     show_envvar=True,
-    help="The file of releases; default: the suite's own, gaudi_perf/accelerators/hpu/releases.toml.",
+    help="The file of releases; default: gaudi_perf/accelerators/hpu/releases.toml of the checkout that is the working "
+    "directory, else the installed suite's.",
 )
 day_option = click.option("--day", metavar="DATE", help="What is measured on this day; default: today, in UTC.")
 
@@ -57,12 +58,13 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
       gaudi-perf releases check
       gaudi-perf releases check --write && git diff tox.ini
     """
+    path = path or _default()
     file, day = _read(path), _day(day)
     columns = ("release", "PyTorch", "optimum-habana", "runner", "since", "until", "tonight")
     echo_table(columns, [_row(one, day) for one in file.release])
     tonight = file.measured_on(day)
     pair = " against ".join(one.stack_name for one in tonight[:-3:-1]) if len(tonight) > 1 else ""
-    echo(f"the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
+    echo(f"{path}: the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
     tox = project / "tox.ini"
     if not tox.is_file():
         return
@@ -146,10 +148,14 @@ def stacks(image: str, path: Path | None, day: str | None) -> None:
         click.echo('environment = { HABANA_VISIBLE_DEVICES = "all", PT_HPU_LAZY_MODE = "1" }\n')
 
 
-def _read(path: Path | None) -> ReleasesFile:
+def _default() -> Path:
+    """The file of the checkout that people are in, which need not be the one that is installed."""
+    here = Path(*FILE.parts[-4:])
+    return here if here.is_file() else FILE
 
-    if path is None:
-        path = FILE
+
+def _read(path: Path | None) -> ReleasesFile:
+    path = path or _default()
     return decode_releases(read_bytes(path), str(path))
 
 
