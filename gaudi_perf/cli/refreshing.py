@@ -98,7 +98,8 @@ def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_
 @path_option(
     "--markdown",
     "markdown_file",
-    help="Write a table of the levels that changed or were refused as Markdown, for a pull request.",
+    help="Write a table of the levels that changed, and of those refused beside them, as Markdown, for a pull request; "
+    "an empty file where none changed.",
 )
 @json_option
 @case_option

@@ -42,11 +42,10 @@ class Pair:
 
 
 def changed_levels(changes: Sequence[CaseChange]) -> Words:
-    """The levels that a refresh changed or refused, and why; unchanged ones are left out."""
+    """The levels that a refresh changed, and those that it refused beside them, with why; no rows where none changed."""
     rows: list[Sequence[Cell]] = []
-    for found in changes:
-        if found.kind == "unchanged" and found.written:
-            continue
+    moved = [found for found in changes if found.kind != "unchanged" or not found.written]
+    for found in moved if any(one.written for one in moved) else ():
         current = found.current
         rows.append(
             (

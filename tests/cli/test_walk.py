@@ -61,6 +61,21 @@ def test_from_measurement_to_waiver(invoke: Invoke, store_runs: StoreRuns, here:
     golden("baselines/verify.txt", invoke.transcript)
 
 
+def test_what_a_pull_request_says_is_empty_where_no_level_changed(
+    invoke: Invoke, store_runs: StoreRuns, here: Path
+) -> None:
+    """A slower level that is refused is no reason for a pull request; beside a faster one it is told."""
+
+    def table(session: str, one: float, eight: float) -> str:
+        store_runs([*make_runs(one, session=session), *make_runs(eight, devices=8, session=session)])
+        invoke("baselines", "refresh", f"results/{session}", "--markdown", "changes.md")
+        return Path("changes.md").read_text()
+
+    assert table("a", 1.0, 0.5).count("| new; ") == 2
+    assert table("b", 1.0, 0.6) == ""
+    assert "| better; " in (both := table("c", 0.8, 0.6)) and "; refused: " in both
+
+
 def test_refresh_takes_several_runs_and_only_the_cases_that_are_asked_for(
     invoke: Invoke, store_runs: StoreRuns, here: Path, golden: Golden
 ) -> None:
