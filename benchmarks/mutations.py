@@ -3,11 +3,12 @@
     python benchmarks/mutations.py                  # fifty places, against the fast lane
     python benchmarks/mutations.py --all            # against all tests
     python benchmarks/mutations.py --near           # only against the tests of the changed package: minutes, not hours
+    python benchmarks/mutations.py --near --count 12 gaudi_perf/statistics/verdict.py
 
-Places are drawn at random, the same for the same seed, evenly over the packages. A change turns an operator into its
-neighbour (< into <=, + into -, and into or), a number into the next one, or a condition into its opposite. The tests of
-the changed package run first, then those of the others; the first failure ends them. A change that only makes the tests
-hang counts as noticed.
+Places are drawn at random, the same for the same seed, evenly over the packages or the files named. A change turns an
+operator into its neighbour (< into <=, + into -, and into or), a number into the next one, or a condition into its
+opposite. The tests of the changed module run first, then those of its package, then the others; the first failure ends
+them. A change that only makes the tests hang counts as noticed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("vocabulary", "statistics", "stores", "judging", "session", "reports", "cli", "workers/controller")
+PLACES = [f"gaudi_perf/{package}" for package in PACKAGES]
 LONGEST = 3600
 """Seconds for the tests of one change."""
 
@@ -97,13 +99,13 @@ def _evaluated(node: ast.AST) -> Iterator[ast.AST]:
                 yield from _evaluated(child)
 
 
-def drawn(count: int, seed: int) -> list[Change]:
-    """As many changes of each package."""
+def drawn(count: int, seed: int, places: list[str]) -> list[Change]:
+    """As many changes of each folder or file."""
     dice, chosen = random.Random(seed), []
-    for number, package in enumerate(PACKAGES):
-        paths = sorted((ROOT / "gaudi_perf" / package).rglob("*.py"))
+    for number, place in enumerate(places):
+        paths = [ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*.py"))
         all_of_it = [one for path in paths for one in changes(path.relative_to(ROOT), path.read_text())]
-        chosen += dice.sample(all_of_it, (count + number) // len(PACKAGES))
+        chosen += dice.sample(all_of_it, min(len(all_of_it), (count + number) // len(places)))
     return chosen
 
 
@@ -131,6 +133,7 @@ def noticed(change: Change, checkout: Path, lanes: list[list[str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("places", nargs="*", default=PLACES, help="folders or files to change; default: all")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--all", action="store_true", help="all tests instead of the fast lane")
@@ -144,9 +147,14 @@ def main() -> None:
         for name in filter(None, files.split("\0")):
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name)
-        for change in drawn(options.count, options.seed):
+        all_changes = drawn(options.count, options.seed, options.places)
+        for change in all_changes:
             near = f"tests/{change.path.parts[1]}"
-            lanes = [[near, *more], *([] if options.near else [["tests", f"--ignore={near}", *more]])]
+            own = f"{near}/test_{change.path.stem}.py"
+            lanes = [
+                [*([own] if (checkout / own).is_file() else []), near, *more],
+                *([] if options.near else [["tests", f"--ignore={near}", *more]]),
+            ]
             found = noticed(change, checkout, lanes)
             by_package[f"{change.path.parts[1]} {'noticed' if found else 'not noticed'}"] += 1
             described = change.described((ROOT / change.path).read_text())
@@ -155,7 +163,7 @@ def main() -> None:
                 survived.append(described)
     for name, count in sorted(by_package.items()):
         print(f"{name}: {count}")
-    print(f"{options.count - len(survived)} of {options.count} changes are noticed")
+    print(f"{len(all_changes) - len(survived)} of {len(all_changes)} changes are noticed")
 
 
 if __name__ == "__main__":
