@@ -90,7 +90,7 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
     default="json",
     show_default=True,
     help="json; github: outputs of a step; gitlab: a pipeline of jobs that extend .measure; lines: release, "
-    "tox's environment, container and optimum-habana of each.",
+    "tox's environment, container, optimum-habana and runner of each.",
 )
 @releases_option
 @day_option
@@ -122,7 +122,7 @@ def plan(form: str, path: Path | None, day: str | None) -> None:
         click.echo(json.dumps(jobs, indent=2))
     else:
         for one in found:
-            click.echo(f"{one['synapse']} {one['environment']} {one['image']} {one['optimum_habana']}")
+            click.echo(f"{one['synapse']} {one['environment']} {one['image']} {one['optimum_habana']} {one['runner']}")
 
 
 @releases.command(cls=Command)

@@ -42,7 +42,7 @@ class Pair:
 
 
 def changed_levels(changes: Sequence[CaseChange]) -> Words:
-    """The levels that a refresh changed, and those that it refused beside them, with why; no rows where none changed."""
+    """The levels that a refresh changed, and those that it refused beside them; no rows where none changed."""
     rows: list[Sequence[Cell]] = []
     moved = [found for found in changes if found.kind != "unchanged" or not found.written]
     for found in moved if any(one.written for one in moved) else ():

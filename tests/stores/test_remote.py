@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,16 +246,45 @@ def test_baselines_of_others_are_seen(fleet: Fleet) -> None:
     assert level("a") == level("c") == 0.9
 
 
-def test_an_object_is_written_whole_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store of objects in this process."""
+    system = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+    monkeypatch.setattr(system, "store", {})
+    monkeypatch.setattr(system, "pseudo_dirs", [""])
+    return system
+
+
+def test_an_object_is_written_whole_under_its_own_name(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stores of objects show a write when it is whole: another name first would be a copy of every byte more."""
-    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
-    monkeypatch.setattr(memory, "store", {})
-    monkeypatch.setattr(memory, "pseudo_dirs", [""])
     monkeypatch.setattr(memory, "mv", lambda *_: pytest.fail("renamed"), raising=False)
     monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
     copy = remote.opened("memory://bucket/results")
     path = ResultsStore(copy).write_run(make_run())
     assert list(memory.store) == [f"/bucket/results/{path.relative_to(copy)}"]
+
+
+def test_many_objects_are_fetched_in_parts_and_large_ones_left_out(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(remote, "_AT_ONCE", 2)
+    monkeypatch.setattr(remote, "_LARGEST", 6)
+    for name, content in (("a", b"1"), ("b", b"12345"), ("c", b"123456"), ("d", b"1234567"), ("e", b"1")):
+        memory().pipe_file(f"/bucket/results/{name}.json", content)
+    copy = remote.opened("memory://bucket/results")
+    assert sorted(path.name for path in copy.glob("[a-z]*")) == ["a.json", "b.json", "c.json", "e.json"]
+
+
+def test_copies_lie_in_the_user_s_cache(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(remote.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert remote.opened("memory://bucket/results").parent == tmp_path / ".cache/gaudi-perf/remote"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    assert remote.opened("memory://bucket/results").parent == tmp_path / "own/gaudi-perf/remote"
 
 
 @pytest.mark.parametrize("address", ["s3://", "s3://user:secret@host/x", "sftp://host/x?key=1", "s3://b/\n"])

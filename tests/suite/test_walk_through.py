@@ -1,4 +1,4 @@
-"""The walk through a new release of docs/new_release.md, from run to baseline, command by command."""
+"""The walks of docs/new_release.md (from run to baseline) and of docs/nightly.md (four nights), command by command."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ MORE = {
 ONE, OTHER = "bloomz7b-1x-graphs-kvcache-n2", "bloomz7b-1x-eager-kvcache-n2"
 
 
-def commands() -> list[str]:
-    text = (PROJECT / "docs/new_release.md").read_text()
+def commands(page: str = "docs/new_release.md") -> list[str]:
+    text = (PROJECT / page).read_text()
     blocks = re.findall(r"^<!-- runs in tests/suite/test_walk_through.py -->\n```\n(.*?)^```", text, re.M | re.S)
     return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
 
@@ -48,11 +48,16 @@ def checked_out(place: Path) -> Path:
     return place
 
 
-def walk(checkout: Path) -> dict[str, str]:
-    """Every command's output, by its first four words."""
+def on_the_device_s_clock() -> dict[str, str]:
+    """The environment of the commands."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GAUDI_PERF_")}
     environment |= {"PYTHONPATH": f"{INJECTED}{os.pathsep}{PROJECT}", "OMP_NUM_THREADS": "1"}
-    environment["GAUDI_PERF_INJECTED"] = json.dumps(DEVICE_CLOCK)
+    return {**environment, "GAUDI_PERF_INJECTED": json.dumps(DEVICE_CLOCK)}
+
+
+def walk(checkout: Path) -> dict[str, str]:
+    """Every command's output, by its first four words."""
+    environment = on_the_device_s_clock()
     outputs: dict[str, str] = {}
     for command in commands():
         if command.startswith("export "):
@@ -98,3 +103,43 @@ def test_every_command_does_what_the_page_says(tmp_path: Path) -> None:
     assert 1.10 < levels[ONE][1] / levels[ONE][0] < 1.20
     (accepted,) = next(case for case in new.cases if case.id == ONE).accepted_regressions
     assert accepted.reason == "graphs check for overflows since 1.24" and accepted.against == "synapse-1.23.0"
+
+
+@pytest.mark.emulation
+def test_nights_without_a_gaudi(tmp_path: Path) -> None:
+    """First levels, a quiet night, a slower one, a recovered one; each is a line of the page."""
+    checkout = checked_out(tmp_path / "project")
+    shutil.copytree(PROJECT / "nightly", checkout / "nightly")
+    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("pytest", f'exec "{sys.executable}" -m pytest "$@" {MORE["pytest perf_tests"]}'),
+        (
+            "gaudi-perf",
+            f'[ "$2" != refresh ] || set -- "$@" --minimum-runs 2\nexec "{sys.executable}" -m gaudi_perf "$@"',
+        ),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    environment = on_the_device_s_clock()
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    lines = commands("docs/nightly.md")
+    nights = [line for line in lines if line.startswith("pytest ")]
+    settings = [line for line in lines if line not in nights]
+    seen = []
+    for night in nights:
+        done = subprocess.run(
+            ["bash", "-c", "\n".join([*settings, night])],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        still_open = json.loads((checkout / "open.json").read_text())["open"]
+        seen.append(((checkout / "changes.md").read_text().count("| new; "), [one["case"] for one in still_open]))
+    assert seen == [(2, []), (0, []), (0, [ONE]), (0, [])]
+    assert (checkout / "changes.md").read_text() == ""

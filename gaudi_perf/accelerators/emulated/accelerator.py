@@ -67,7 +67,7 @@ class EmulatedGaudi(HpuAccelerator):
         except ImportError:
             raise UserError(
                 f"--accelerator {self.name}: the emulated Gaudi is not installed with the suite: run pytest in a clone "
-                "of the project"
+                "of the project, or with the clone in PYTHONPATH"
             ) from None
         try:
             build()
