@@ -157,7 +157,8 @@ def kept_layers(model: Any) -> Iterator[Kept]:
 
 def worst_layer(model: Any, kept: Kept, device: str) -> tuple[str, float]:
     """The layer of those that were replaced whose output, for the same input, is farthest from what was kept; and how
-    far: the root mean square of the difference, as a share of the output's.
+    far: the root mean square of the difference, as a share of the output's. Of a mixture of experts that of the worst
+    token, since only a few go to each expert.
 
     Raises:
         UserError: no layer was replaced.
@@ -167,12 +168,19 @@ def worst_layer(model: Any, kept: Kept, device: str) -> tuple[str, float]:
         for name, (kind, hidden, expected) in kept.items():
             module = model.get_submodule(name)
             if type(module) is not kind:
-                error = (_first(module(hidden.to(device))).cpu().float() - expected.float()).square().mean().sqrt()
-                apart[name] = float(error / expected.float().square().mean().sqrt().clamp(min=1e-12))
+                ours = _first(module(hidden.to(device))).cpu()
+                parts = (-1, ours.shape[-1]) if hasattr(module, "experts") else (1, -1)
+                apart[name] = _largest_difference(ours.float().reshape(parts), expected.float().reshape(parts))
     if not apart:
         raise UserError("no layer of this model became FP8: its linear layers are of other kinds")
     worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
     return worst, min(apart[worst], 1e9) if not math.isnan(apart[worst]) else 1e9
+
+
+def _largest_difference(ours: torch.Tensor, expected: torch.Tensor) -> float:
+    """Of the rows, that of the one that is farthest apart."""
+    size = expected.square().mean(1).sqrt().clamp(min=1e-12)
+    return float(((ours - expected).square().mean(1).sqrt() / size).max())
 
 
 def _first(output: Any) -> torch.Tensor:

@@ -76,6 +76,7 @@ def checked(
             variables = {
                 "PT_HPU_LAZY_MODE": "1",
                 "PT_HPU_ENABLE_CACHE_METRICS": "1",
+                "PT_HPU_PLACE_ON_CPU": "mul",
                 "HLS_MODULE_ID": "3",
                 "RANK": "0",
             }

@@ -58,3 +58,14 @@ def test_families_whose_cache_takes_the_type_of_a_weight(tmp_path: Path, server:
     caches = {family: one["caches"] for family, one in found.items() if "caches" in one}
     assert caches == dict.fromkeys(FP8_CACHES - {"mixtral"}, 4)  # mixtral: test_the_kv_cache_is_fp8...
     assert all(len(one["tokens-fp8kv"]) == 15 for one in found.values() if "caches" in one)
+
+
+def test_a_wrong_scale_of_one_expert_is_wrong_output(tmp_path: Path, server: Callable[..., Environment]) -> None:
+    """A few of the tokens go to it: over all of them, the mixture is hardly farther apart than by rounding."""
+    env = server({"PT_HPU_LAZY_MODE": "1", "XDG_CACHE_HOME": str(tmp_path)})
+    found: dict[str, Any] = results(run(["fp8_planted.py"], env))
+    assert found["1.0"]["problems"] == [] and "in a layer up to 0.0" in found["1.0"]["notes"][0]
+    for factor in ("2.0", "0.5"):
+        (problem,) = found[factor]["problems"]
+        assert "WRONG OUTPUT: against the model in bfloat16, layer model.layers.1.block_sparse_moe is 0." in problem
+        assert problem.endswith("and FP8 allows 0.25: its scale is wrong")

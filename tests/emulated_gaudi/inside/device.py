@@ -9,6 +9,7 @@ import habana_frameworks.torch.core as htcore
 import habana_frameworks.torch.hpu as hpu
 import habana_frameworks.torch.utils.experimental as htexp
 import torch
+from habana_frameworks.torch.hpex.normalization import FusedClipNorm
 from helpers import raises
 
 torch.set_num_threads(1)
@@ -28,8 +29,9 @@ def check_tensors_lie_on_this_processs_device():
 
 def check_another_devices_index_means_this_device():
     assert torch.ones(1, device="hpu:0").device.index == 3
+    before = dict(os.environ)
     hpu.set_device(0)
-    assert hpu.current_device() == 3
+    assert hpu.current_device() == 3 and dict(os.environ) == before
     with raises(RuntimeError, "out of range"):
         torch.ones(1, device="hpu:8")
     with raises(AssertionError, "Invalid device id"):
@@ -96,10 +98,13 @@ def check_availability_and_names():
     assert hpu.is_initialized()
     assert hpu.get_device_name() == "GAUDI2" == hpu.get_arch_list()[0]
     assert "emulated gaudi2" in hpu.get_device_properties() and "device_id=3" in hpu.get_device_properties()
+    assert "sramSize=0" in hpu.get_device_properties()
     assert hpu.get_device_capability() == "1.24.0-emulated"
     assert hpu.is_bf16_supported() and hpu.get_gencode_flags() == ""
     assert hpu.can_device_access_peer(0, 1)
     assert htexp._get_device_type() == htexp.synDeviceType.synDeviceGaudi2 and htexp._is_fp16_supported()
+    x = torch.ones(1, device="hpu")
+    assert htexp._data_ptr(x) == x.data_ptr() and htexp._compute_stream() == 0
     assert torch.accelerator.current_accelerator().type == "hpu"
 
 
@@ -257,16 +262,24 @@ def check_what_the_bridge_has_and_this_has_not_raises():
     with raises(NotImplementedError, "not emulated"):
         hpu.ModuleCacher()
     with raises(NotImplementedError, "not emulated"):
+        FusedClipNorm([], 1.0)
+    graph = hpu.HPUGraph()
+    for missing in (graph.replayV3, graph.mark_user_inputs, graph.mark_user_outputs):
+        with raises(NotImplementedError, "not emulated"):
+            missing([])
+    with raises(NotImplementedError, "not emulated"):
         _ = htexp._record_params
 
 
 def check_what_must_be_absent_is_absent():
-    for name in ("hpex.optimizers", "gpu_migration", "dynamo"):
+    for name in ("hpex.optimizers", "gpu_migration", "dynamo", "profiler", "activity_profiler"):
         with raises(ImportError, "No module named"):
             importlib.import_module(f"habana_frameworks.torch.{name}")
     with raises(ImportError, "cannot import name"):
         from habana_frameworks.torch.hpex.kernels import CTCLoss  # noqa: F401
     assert not hasattr(torch.ops.hpu, "convert_from_int4") and not hasattr(torch.ops.hpu, "convert_from_uint4")
+    with raises(RuntimeError, "Invalid backend: 'hpu_backend'"):
+        torch.compile(torch.relu, backend="hpu_backend")
 
 
 def check_switches_of_the_compiler_change_nothing():

@@ -29,6 +29,7 @@ def check_a_new_shape_is_compiled_and_a_known_one_is_not():
     with metric_localcontext("graph_compilation") as compiled, metric_localcontext("recipe_cache") as cache:
         work(1001)
     assert numbers(compiled)["TotalNumber"] == 1 == numbers(cache)["TotalMiss"] and numbers(cache)["TotalHit"] == 0
+    assert numbers(compiled)["TotalTime"] == 0  # outside graphs
     with metric_localcontext("graph_compilation") as compiled, metric_localcontext("recipe_cache") as cache:
         work(1001)
         assert numbers(compiled)["TotalNumber"] == 0  # may be read inside
@@ -89,6 +90,8 @@ def check_global_metrics_count_from_the_beginning_and_can_be_reset():
 
 
 def check_fallbacks_and_defragmentations_are_zero_here():
+    """PT_HPU_PLACE_ON_CPU=mul is set by the caller, and changes nothing."""
+    assert (torch.ones(2, device="hpu") * 2).device.type == "hpu"
     assert numbers(metric_global("cpu_fallback")) == {"TotalNumber": 0, "FallbackOps": {}}
     expected = {"TotalNumber": 0, "TotalSuccessful": 0, "AvgTime": 0, "MaxTime": 0}
     assert numbers(metric_global("memory_defragmentation")) == expected
