@@ -21,7 +21,7 @@ from gaudi_perf.cli.common import (
     results_option,
     share,
 )
-from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, changes_of, trends
+from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes, trends
 from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
 from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.vocabulary.errors import UserError
@@ -101,7 +101,8 @@ def history(
 
 def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, TrendChanges]]:
 
-    return [(trend, changes_of(trend, tolerance=tolerance)) for trend in trends(runs).values()]
+    found = list(trends(runs).values())
+    return list(zip(found, all_changes(found, tolerance=tolerance), strict=True))
 
 
 def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, TrendChanges]]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from gaudi_perf.statistics.change_points import ChangePoint, LevelChanges, change_points
+from gaudi_perf.statistics.change_points import ChangePoint, LevelChanges, Series, all_change_points
+from gaudi_perf.statistics.sample import FloatArray
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.run import Comparability, Run, level_of
 from gaudi_perf.vocabulary.stack import Stack, stack_changes
@@ -113,9 +114,30 @@ def trends(runs: Iterable[Run]) -> dict[Comparability, Trend]:
 
 def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> TrendChanges:
     """The changes of level of a trend and its odd sessions, in the order of its sessions."""
-    sessions = trend.sessions
-    levels, stacks = [session.level_s for session in sessions], [session.stack for session in sessions]
-    found = level_changes(levels, stacks, tolerance=tolerance)
+    return all_changes([trend], tolerance=tolerance)[0]
+
+
+def all_changes(trends: Sequence[Trend], *, tolerance: float = TOLERANCES[LATENCY]) -> list[TrendChanges]:
+    """``changes_of`` each trend; many are searched faster at once."""
+    series = [
+        series_of([one.level_s for one in trend.sessions], [one.stack for one in trend.sessions]) for trend in trends
+    ]
+    return [
+        _named(trend.sessions, found)
+        for trend, found in zip(trends, all_change_points(series, tolerance=tolerance), strict=True)
+    ]
+
+
+def series_of(levels_s: Sequence[float] | FloatArray, stacks: Sequence[object]) -> Series:
+    """The levels of sessions, in the order of a trend; where stacks differ, a change is likely.
+
+    Args:
+        stacks: those of the sessions, or whatever is equal where they are.
+    """
+    return Series(levels_s, [index for index in range(1, len(stacks)) if stacks[index] != stacks[index - 1]])
+
+
+def _named(sessions: Sequence[SessionLevel], found: LevelChanges) -> TrendChanges:
     ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in found.points]
     return TrendChanges(
         [
@@ -124,18 +146,6 @@ def changes_of(trend: Trend, *, tolerance: float = TOLERANCES[LATENCY]) -> Trend
         ],
         [OddSession(sessions[one.index], one.ratio, one.newest) for one in found.odd],
     )
-
-
-def level_changes(
-    levels_s: Sequence[float], stacks: Sequence[object], *, tolerance: float = TOLERANCES[LATENCY]
-) -> LevelChanges:
-    """The changes of the levels of sessions, in the order of a trend; where stacks differ, one is likely.
-
-    Args:
-        stacks: those of the sessions, or whatever is equal where they are.
-    """
-    suspects = [index for index in range(1, len(stacks)) if stacks[index] != stacks[index - 1]]
-    return change_points(levels_s, suspects=suspects, tolerance=tolerance)
 
 
 def _version_order(sessions: Iterable[SessionLevel]) -> tuple[SessionLevel, ...]:

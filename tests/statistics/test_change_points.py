@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaudi_perf.statistics.change_points import LevelChanges, change_points
+from gaudi_perf.statistics.change_points import LevelChanges, Series, all_change_points, change_points, optimal_splits
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 
@@ -103,3 +103,44 @@ def test_any_series_gives_places_within_it(levels: list[float], suspects: list[i
     assert all(1 < point.index < len(levels) - 1 and point.low <= point.ratio <= point.high for point in found.points)
     assert all(0 <= one.index < len(levels) and one.ratio > 0 for one in found.odd)
     assert [one.index for one in found.odd if one.newest] in ([], [len(levels) - 1])
+
+
+@st.composite
+def many_series(draw: st.DrawFn) -> list[list[float]]:
+    """Series of sessions on a few levels, of different lengths."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    found = []
+    for _ in range(draw(st.integers(1, 5))):
+        parts = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4))
+        steps = [draw(st.sampled_from([0.9, 0.97, 1.0, 1.02, 1.08])) for _ in parts]
+        levels = np.repeat(np.cumprod(steps), parts)
+        found.append((levels * np.exp(rng.normal(0, draw(st.sampled_from([0.002, 0.01])), levels.size))).tolist())
+    return found
+
+
+def full_search(level: np.ndarray, penalty: float) -> list[int]:
+    """The best of all splits into segments of at least two, segment by segment from the definition."""
+    best: dict[int, tuple[float, list[int]]] = {0: (-penalty, [])}
+    for end in range(2, level.size + 1):
+        ways = [
+            (cost + penalty + float(np.sum((level[start:end] - level[start:end].mean()) ** 2)), [*splits, start])
+            for start, (cost, splits) in best.items()
+            if end - start >= 2
+        ]
+        best[end] = min(ways)
+    return best[level.size][1][1:] if level.size > 1 else []
+
+
+@settings(max_examples=150, deadline=None)
+@given(many_series(), st.floats(1e-5, 3e-3))
+def test_splits_are_those_of_a_full_search_of_each_series(levels: list[list[float]], penalty: float) -> None:
+    series = [np.log(one) for one in levels]
+    assert optimal_splits(series, [penalty] * len(series)) == [full_search(one, penalty) for one in series]
+
+
+@settings(max_examples=60, deadline=None)
+@given(many_series())
+def test_many_series_at_once_are_judged_as_one_by_one(levels: list[list[float]]) -> None:
+    suspects = [range(10, len(one), 10) for one in levels]
+    found = all_change_points(map(Series, levels, suspects))
+    assert found == [change_points(one, suspects=own) for one, own in zip(levels, suspects, strict=True)]

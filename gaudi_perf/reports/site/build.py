@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_changes, level_on_stack
+from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_on_stack, series_of
 from gaudi_perf.reports.page.build import STATES, level_change_of, links_of, odd_session_of, written_about
 from gaudi_perf.reports.page.data import Pair, ShownTrend, rounded
 from gaudi_perf.reports.page.stored import StoredBaselines
@@ -21,7 +21,7 @@ from gaudi_perf.reports.site import data
 from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
-from gaudi_perf.statistics.change_points import LevelChanges
+from gaudi_perf.statistics.change_points import LevelChanges, all_change_points
 from gaudi_perf.vocabulary.formats import minute, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
@@ -32,6 +32,8 @@ SPARK = 40
 _PREVIOUS = 14
 _MANY = 100_000
 """Levels that take longer to search than processes take to start."""
+_PART = 128
+"""Trends that a process searches at once."""
 
 
 class SiteBuilder:
@@ -54,9 +56,17 @@ class SiteBuilder:
             np.concatenate([session.levels for session in records.sessions]) if lengths else np.empty(0, POINT)
         )
         self._session = np.repeat(np.arange(len(lengths)), lengths)
-        order = np.argsort(self._points["trend"], kind="stable")
-        edges = np.searchsorted(self._points["trend"][order], np.arange(len(records.trends) + 1))
-        self._of_trend = [order[start:end] for start, end in itertools.pairwise(edges)]
+        at = self._points["at"]
+        self._trends_by_time = self._by_trend(self._session, at)
+        # By version, and by time within a version, as ``judging.trends`` has it.
+        self._trends_by_version = self._by_trend(self._session, at, self._version_rank[self._points["stack"]])
+
+    def _by_trend(self, *keys: NDArray[np.signedinteger]) -> list[NDArray[np.int64]]:
+        """For each trend the places of its points, in the order of keys, the last of which counts first."""
+        trend = self._points["trend"]
+        order = np.lexsort((*keys, trend))
+        edges = np.searchsorted(trend[order], np.arange(len(self.records.trends) + 1))
+        return [order[start:end] for start, end in itertools.pairwise(edges)]
 
     @cached_property
     def by_time(self) -> list[KnownSession]:
@@ -130,10 +140,10 @@ class SiteBuilder:
     def trends(self) -> list[data.ListedTrend]:
         """All trends that have a level, those that were measured last first."""
         found = []
-        for index, own in enumerate(self._of_trend):
+        for index, own in enumerate(self._trends_by_time):
             if own.size:
                 changes = self._changes(index).changes
-                last = self._points[own[np.argmax(self._points["at"][own])]]
+                last = self._points[own[-1]]
                 found.append(
                     data.ListedTrend(
                         trend=index,
@@ -168,7 +178,7 @@ class SiteBuilder:
         """The levels on each version of the stack, oldest version first."""
         levels: dict[str, dict[int, list[float]]] = {}
         sessions: dict[str, set[int]] = {}
-        for index, own in enumerate(self._of_trend):
+        for index, own in enumerate(self._trends_by_time):
             for stack in np.unique(self._points["stack"][own]):
                 here = own[self._points["stack"][own] == stack]
                 name = self._stack_names[int(stack)]
@@ -192,7 +202,7 @@ class SiteBuilder:
     def trend(self, index: int) -> data.TrendPage:
         """The page of a trend that has a level."""
         key = self.records.trends[index].key
-        own, happened, places = self._by_time(index), self._changes(index), self._places(index)
+        own, happened, places = self._trends_by_time[index], self._changes(index), self._places(index)
         points = self._points[own]
         names = list(dict.fromkeys(self._stack_names[stack] for stack in dict.fromkeys(points["stack"].tolist())))
         numbers = {name: number for number, name in enumerate(names)}
@@ -237,7 +247,7 @@ class SiteBuilder:
 
     def measured(self) -> list[int]:
         """The trends that have a level."""
-        return [index for index, own in enumerate(self._of_trend) if own.size]
+        return [index for index, own in enumerate(self._trends_by_time) if own.size]
 
     def touched(self, sessions: set[str]) -> set[int]:
         """The trends of these sessions."""
@@ -248,32 +258,23 @@ class SiteBuilder:
             for trend in np.unique(session.levels["trend"])
         }
 
-    def _by_time(self, index: int) -> NDArray[np.int64]:
-        own = self._of_trend[index]
-        return own[np.lexsort((self._session[own], self._points["at"][own]))]
-
-    def _by_version(self, index: int) -> NDArray[np.int64]:
-        """By version, and by time within a version, as ``judging.trends`` has it."""
-        own = self._of_trend[index]
-        points = self._points[own]
-        return own[np.lexsort((self._session[own], points["at"], self._version_rank[points["stack"]]))]
-
     def _search(self) -> None:
         """Search all trends for changes, by several processes where there are many levels."""
-        orders = [self._points[self._by_version(index)] for index in range(len(self._of_trend))]
-        series = [points["level"].tolist() for points in orders], [points["stack"].tolist() for points in orders]
+        orders = (self._points[own] for own in self._trends_by_version)
+        series = [series_of(points["level"], points["stack"].tolist()) for points in orders]
         if self._points.size < _MANY:
-            self._searched = list(map(level_changes, *series))
+            self._searched = all_change_points(series)
             return
+        parts = [series[start : start + _PART] for start in range(0, len(series), _PART)]
         with ProcessPoolExecutor() as pool:
-            self._searched = list(pool.map(level_changes, *series, chunksize=50))
+            self._searched = list(itertools.chain.from_iterable(pool.map(all_change_points, parts)))
 
     def _changes(self, index: int) -> TrendChanges:
         """The changes of a trend, as ``judging.trends`` finds them."""
         if not self._searched:
             self._search()
         if index not in self._found:
-            own, found = self._by_version(index), self._searched[index]
+            own, found = self._trends_by_version[index], self._searched[index]
             self._found[index] = TrendChanges(
                 [
                     Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
@@ -282,8 +283,8 @@ class SiteBuilder:
                 ],
                 [OddSession(self._level(own[odd.index]), odd.ratio, odd.newest) for odd in found.odd],
             )
-            places = {place: number for number, place in enumerate(self._by_time(index).tolist())}
-            self._since[index] = [places[int(own[point.index])] for point in found.points]
+            in_time = self._trends_by_time[index]
+            self._since[index] = [int(np.flatnonzero(in_time == own[point.index])[0]) for point in found.points]
         return self._found[index]
 
     def _places(self, index: int) -> list[int]:
@@ -302,7 +303,7 @@ class SiteBuilder:
         )
 
     def _spark(self, index: int) -> data.Spark:
-        own, happened = self._by_time(index), self._changes(index)
+        own, happened = self._trends_by_time[index], self._changes(index)
         first = max(own.size - SPARK, 0)
         return data.Spark(
             level=_all_rounded(self._points["level"][own[first:]]),
