@@ -13,8 +13,8 @@ from gaudi_perf.stores.prompt_files import column_kinds, is_local, read_file, re
 from gaudi_perf.vocabulary.dataset import SPLITS, Dataset, Tokens
 from gaudi_perf.vocabulary.documents import sentence
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.workload import first_own_id
 
-_FIRST_OWN_ID = 4  # below are BLOOM's special tokens
 _LOOKED_AT = 64
 
 
@@ -87,8 +87,9 @@ class PromptSource:
         if self._tokenizer is not None:
             ids = list(self._tokenizer(text, truncation=True, max_length=self._prompt_tokens)["input_ids"])
         else:
-            room = self._vocabulary - _FIRST_OWN_ID
-            ids = [_FIRST_OWN_ID + zlib.crc32(word.encode()) % room for word in self._words(text)]
+            first = first_own_id(self._vocabulary)
+            room = self._vocabulary - first
+            ids = [first + zlib.crc32(word.encode()) % room for word in self._words(text)]
         return ids or [1]
 
     def _words(self, text: str) -> list[str]:

@@ -137,15 +137,22 @@ class Workload(Document, frozen=True):
         return parts + other
 
 
+def first_own_id(vocabulary: int) -> int:
+    """Below it are BLOOM's special tokens, unless a vocabulary has no others."""
+    return 4 if vocabulary > 4 else 0
+
+
 def fixed_ids(prompt: str, count: int, vocabulary: int) -> list[int]:
     """Token ids that stand for a prompt where there is no tokenizer: ``FIXED_PROMPT_IDS``, and after them, or for
-    another prompt, ids that a multiplicative generator makes of its text. None is below 4, where special tokens are.
+    another prompt or a vocabulary without them, ids that a multiplicative generator makes of its text. None is below 4,
+    where special tokens are, unless there are no others.
     """
-    ids = list(FIXED_PROMPT_IDS) if prompt == PROMPT else []
+    ids = list(FIXED_PROMPT_IDS) if prompt == PROMPT and max(FIXED_PROMPT_IDS) < vocabulary else []
+    first = first_own_id(vocabulary)
     state = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big") | 1
     while len(ids) < count:
         state = state * 48271 % (2**31 - 1) or 1  # Park and Miller, Communications of the ACM 31 (10), 1988
-        ids.append(4 + state % (vocabulary - 4))
+        ids.append(first + state % (vocabulary - first))
     return ids[:count]
 
 

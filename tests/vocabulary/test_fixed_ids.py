@@ -13,6 +13,11 @@ def test_ids_of_any_number_begin_as_the_seven(count: int) -> None:
     assert len(set(ids)) > count / 2
 
 
+@pytest.mark.parametrize("vocabulary", [1, 4, 5, 100, 365, 366])
+def test_ids_are_of_the_vocabulary(vocabulary: int) -> None:
+    assert all(0 <= one < vocabulary for one in fixed_ids(PROMPT, 50, vocabulary))
+
+
 def test_another_text_has_other_ids() -> None:
     assert fixed_ids("a", 20, 2048) != fixed_ids("b", 20, 2048)
 
