@@ -17,6 +17,9 @@ from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
 from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, FP8, Dtype, Workload
 
+_MOST_STEPS = 256
+"""Of a generation that are looked at one by one; with more, a report of 10,000 cases would take minutes."""
+
 
 @dataclass(frozen=True)
 class Roofline:
@@ -55,14 +58,14 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
     arithmetic = None if workload.dtype == "float32" else published.get(device.name)
     limit_s = computing_s = 0.0
     read = 0
-    for new, cached in steps(workload, configuration.kv_cache):
+    for count, new, cached in steps(workload, configuration.kv_cache):
         of_step = step_bytes(built, workload.dtype, new, cached, workload.batch_size)
-        read, read_s = read + of_step, of_step / bandwidth.bytes_per_s
+        read, read_s = read + count * of_step, of_step / bandwidth.bytes_per_s
         compute_s = 0.0
         if arithmetic is not None:
             compute_s = workload.batch_size * built.operations(new, cached) / arithmetic.operations_per_s
-        limit_s += max(read_s, compute_s)
-        computing_s += compute_s if compute_s > read_s else 0.0
+        limit_s += count * max(read_s, compute_s)
+        computing_s += count * compute_s if compute_s > read_s else 0.0
     return Roofline(
         read,
         bandwidth,
@@ -81,21 +84,29 @@ def roofline_of(run: Run) -> Roofline | None:
     return None if built is None else roofline(run.case, built, run.device, run.measurement.memory_bandwidth)
 
 
-def steps(workload: Workload, kv_cache: bool) -> Iterator[tuple[int, int]]:
-    """New and cached positions of each step: the prompt in one, then one for every new token but the first.
+def steps(workload: Workload, kv_cache: bool) -> Iterator[tuple[int, int, int]]:
+    """How many steps have, about, so many new and cached positions: the prompt in one, then one for every new token but
+    the first.
 
-    Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back.
+    Seven prompt tokens and 100 new ones are 100 steps; the last new token is never fed back. Of more than
+    ``_MOST_STEPS`` that many stand for all, each for its neighbours too: bytes and operations are nearly linear in the
+    length between them.
     """
-    prompt = workload.prompt_tokens
-    for length in range(prompt, prompt + workload.new_tokens):
-        new = length if length == prompt or not kv_cache else 1
-        yield new, length - new
+    prompt, more = workload.prompt_tokens, workload.new_tokens - 1
+    yield 1, prompt, 0
+    parts = min(more, _MOST_STEPS)
+    for part in range(parts):
+        first, after = more * part // parts, more * (part + 1) // parts
+        length = prompt + 1 + (first + after - 1 + part % 2) // 2  # halves are rounded down and up in turns
+        new = 1 if kv_cache else length
+        yield after - first, new, length - new
 
 
 def generation_bytes(built: Architecture, workload: Workload, kv_cache: bool) -> int:
     """Bytes that the steps of a generation must read."""
     return sum(
-        step_bytes(built, workload.dtype, new, cached, workload.batch_size) for new, cached in steps(workload, kv_cache)
+        count * step_bytes(built, workload.dtype, new, cached, workload.batch_size)
+        for count, new, cached in steps(workload, kv_cache)
     )
 
 

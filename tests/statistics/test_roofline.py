@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gaudi_perf.statistics.roofline import generation_bytes, roofline, roofline_of, step_bytes
+from gaudi_perf.statistics.roofline import generation_bytes, roofline, roofline_of, step_bytes, steps
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.bandwidth import PUBLISHED
 from gaudi_perf.vocabulary.configuration import Case, Configuration
@@ -68,6 +68,18 @@ def test_all_steps_together(shape: Architecture, prompt: int, new: int, batch: i
     assert generation_bytes(shape, workload, kv_cache=True) == cached
     uncached = new * shape.weight_bytes("bfloat16") + batch * row * sum(range(prompt, prompt + new))
     assert generation_bytes(shape, workload, kv_cache=False) == uncached
+
+
+@pytest.mark.parametrize("new", [300, 10**6, 10**12])
+@pytest.mark.parametrize("kv_cache", [True, False])
+def test_of_many_steps_some_stand_for_all(new: int, kv_cache: bool) -> None:
+    workload = Workload(prompt_tokens=7, new_tokens=new)
+    taken = list(steps(workload, kv_cache))
+    assert len(taken) == 257 and sum(count for count, _, _ in taken) == new
+    row, held = 2 * SMALL.hidden_size, (7 + 7 + new - 2) * (new - 1) // 2
+    cached = (7 + new - 1) * row + held * SMALL.kv_bytes_per_token("bfloat16")
+    whole = new * SMALL.weight_bytes("bfloat16") + (cached if kv_cache else (held + 7 + new - 1) * row)
+    assert generation_bytes(SMALL, workload, kv_cache) == pytest.approx(whole, rel=1e-4)
 
 
 def test_bloomz7b_on_an_h100() -> None:
