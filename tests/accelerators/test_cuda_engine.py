@@ -6,6 +6,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,8 +24,11 @@ from gaudi_perf.generation.compilations import Compilations
 from gaudi_perf.generation.float8 import Float8Linear
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.architectures import standin_of
+from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import shipped, shipped_model
+from gaudi_perf.vocabulary.workload import Workload
+from gaudi_perf.workers.controller.checking import OutputChecker
 from tests.accelerators.tape import record
 from tests.accelerators.test_cpu_engine import NEW_TOKENS, Driver
 from tests.injected.pretended_cuda import Event, pretend
@@ -147,6 +151,21 @@ def test_a_batch_of_long_prompts_of_another_family(gpu: GroupSpec, model: str) -
         assert len(done.all_rows) == 4 and done.same_tokens and done.problems == []
         assert (done.graph_compilation is None) is not graphs
     assert tokens == tokens[:1] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kv_cache", [True, False])
+def test_positions_that_bfloat16_cannot_count(kv_cache: bool, gpu: GroupSpec) -> None:
+    """It ends at 256: who counted in the model's own type would be right with 40 tokens, and wrong with 300."""
+    spec = msgspec.structs.replace(gpu, model="llama3.1-8b", dtype="bfloat16")
+    driver, tokens = Driver(), {"prompt_tokens": 300, "new_tokens": 3}
+    loaded = driver.load(spec)
+    configuration = Configuration(model=spec.model, devices=1, graphs=True, kv_cache=kv_cache)
+    workload = Workload(dtype="bfloat16", **tokens)
+    case = Case(configuration=configuration, accelerator="cuda", workload=workload, scale="standin")
+    driver.prepare(graphs=True, kv_cache=kv_cache, **tokens)
+    group: Any = SimpleNamespace(loaded=loaded, spec=spec, ask=lambda request, *_, **__: driver.ask(request))
+    assert OutputChecker().check(group, case, [driver.rounds(1).token_ids]).problems == []
 
 
 def test_what_the_tensor_cores_do_not_take_stays_bfloat16(gpu: GroupSpec) -> None:
