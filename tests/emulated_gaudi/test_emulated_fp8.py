@@ -60,12 +60,25 @@ def test_families_whose_cache_takes_the_type_of_a_weight(tmp_path: Path, server:
     assert all(len(one["tokens-fp8kv"]) == 15 for one in found.values() if "caches" in one)
 
 
-def test_a_wrong_scale_of_one_expert_is_wrong_output(tmp_path: Path, server: Callable[..., Environment]) -> None:
+@pytest.fixture(scope="module")
+def of_engine(tmp_path_factory: pytest.TempPathFactory, server: Callable[..., Environment]) -> dict[str, Any]:
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return results(run(["fp8_engine.py"], server({"PT_HPU_LAZY_MODE": "1", "XDG_CACHE_HOME": cache})))
+
+
+def test_a_wrong_scale_of_one_expert_is_wrong_output(of_engine: dict[str, Any]) -> None:
     """A few of the tokens go to it: over all of them, the mixture is hardly farther apart than by rounding."""
-    env = server({"PT_HPU_LAZY_MODE": "1", "XDG_CACHE_HOME": str(tmp_path)})
-    found: dict[str, Any] = results(run(["fp8_planted.py"], env))
+    found = of_engine
     assert found["1.0"]["problems"] == [] and "in a layer up to 0.0" in found["1.0"]["notes"][0]
     for factor in ("2.0", "0.5"):
         (problem,) = found[factor]["problems"]
         assert "WRONG OUTPUT: against the model in bfloat16, layer model.layers.1.block_sparse_moe is 0." in problem
         assert problem.endswith("and FP8 allows 0.25: its scale is wrong")
+
+
+def test_falcons_attention_is_fp8_with_its_cache(of_engine: dict[str, Any]) -> None:
+    """optimum-habana makes it of parts that neural-compressor-pt knows only where a variable says so."""
+    found = of_engine["falcon"]
+    assert {"PatchedKVCache", "PatchedModuleFusedSDPA"} <= set(found["parts"])
+    assert found["tokens"][0] == found["tokens"][1]
+    assert found["left"] is None

@@ -7,6 +7,7 @@ captures every graph. The same code runs on the emulated Gaudi.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,13 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.gaudi_options import OPTIONS
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
+from gaudi_perf.vocabulary.workload import FP8
 
 # What generate() of optimum-habana reads from the generation configuration beside the options of a model, switched off:
 # it changes what is measured.
 _OFF = ("reduce_recompile", "clear_hpu_graphs_cache", "do_sample")
+_QUANTIZED = "QUANT_CONFIG"
+"""Where this variable is set, as for the script, optimum-habana makes attention for FP8, Falcon's of other parts."""
 _CALIBRATION_TOKENS = 8
 """New tokens after each calibration prompt, by which steps with a cache are measured, too."""
 _STATISTICS = {
@@ -70,6 +74,9 @@ class HpuEngine(TorchEngine):
 
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
         """As every engine; complete on the device when it returns."""
+        os.environ.pop(_QUANTIZED, None)
+        if group.dtype in FP8:
+            os.environ[_QUANTIZED] = LIBRARY
         super().load(group, progress)
         self.synchronize()
 
