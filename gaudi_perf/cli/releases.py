@@ -12,8 +12,9 @@ import click
 from gaudi_perf.accelerators.hpu.releases import FILE
 from gaudi_perf.cli.common import Command, Group, echo, echo_table, path_option
 from gaudi_perf.stores.files import read_bytes, write_atomic
+from gaudi_perf.vocabulary.documents import is_word
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.formats import counted
+from gaudi_perf.vocabulary.formats import counted, short
 from gaudi_perf.vocabulary.releases import Release, ReleasesFile, decode_releases
 
 _TOX_SECTION = re.compile(r"^\[testenv:synapse\{[^}]*\}\]$", re.M)
@@ -66,9 +67,12 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
     pair = " against ".join(one.stack_name for one in tonight[:-3:-1]) if len(tonight) > 1 else ""
     echo(f"{path}: the nightly of {day} measures {counted(len(tonight), 'release')}; side by side: {pair or 'none'}")
     tox = project / "tox.ini"
-    if not tox.is_file():
+    if not tox.exists() and project == Path() and not write:
         return
-    text = tox.read_text(encoding="utf-8")
+    try:
+        text = read_bytes(tox).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{tox}: byte {error.start + 1} is no UTF-8: save it as UTF-8") from None
     wanted = _tox(text, file)
     if wanted is None:
         echo(f"{tox}: has no environments of releases")
@@ -136,6 +140,8 @@ def stacks(image: str, path: Path | None, day: str | None) -> None:
       gaudi-perf releases stacks > stacks.toml
       gaudi-perf releases stacks --image registry.example.com/gaudi-perf > stacks.toml
     """
+    if not is_word(image):
+        raise UserError(f"--image {short(image)}: is no name: write it like registry.example.com/gaudi-perf")
     for one in reversed(_read(path).measured_on(_day(day))):
         command = [
             *_IN_A_CONTAINER,

@@ -86,6 +86,11 @@ def _upgraded(value: dict[str, Any], upgrade: Callable[[dict[str, Any]], dict[st
         raise msgspec.ValidationError(f"Object of schema {value.get('schema')!r} has a field of another type") from None
 
 
+def is_word(text: str) -> bool:
+    """Whether it can stand on a line beside others: there is something, and no blank, line break or control code."""
+    return bool(text) and text.isprintable() and " " not in text
+
+
 def require_unique_keys(data: bytes | str, first_line: int = 1) -> None:
     """Raise ValidationError where an object of valid JSON has a key twice, of which a decoder takes the last: a merge
     that kept both lines. The sentence counts lines from the first one's number.

@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 from packaging.version import Version
 
-from gaudi_perf.vocabulary.baseline import Date
-from gaudi_perf.vocabulary.documents import Document, Name, decode_toml
+from gaudi_perf.vocabulary.baseline import Date, require_day
+from gaudi_perf.vocabulary.documents import Document, Name, decode_toml, is_word
 from gaudi_perf.vocabulary.stack import parse_version, require_version
 
 _FIELDS = ("{synapse}", "{os}", "{pytorch}")
@@ -46,6 +46,12 @@ class Release(Document, frozen=True):
                 raise ValueError("write its three numbers, like 1.24.0")
             if self.optimum_habana is not None and self.version_span[0] > self.version_span[1]:
                 raise ValueError("optimum_habana: the first version is newer than the last")
+            for name in ("os", "runner"):
+                if getattr(self, name) and not is_word(getattr(self, name)):
+                    raise ValueError(f"{name} is {getattr(self, name)[:80]!r}: write one word")
+            for day in (self.since, self.until):
+                if day is not None:
+                    require_day(day)
             if self.since is None:
                 return
             lacking = [name for name in ("pytorch", "optimum_habana", "os", "runner") if not getattr(self, name)]
@@ -97,7 +103,7 @@ class ReleasesFile(Document, frozen=True):
         rest = self.container
         for name in _FIELDS:
             rest = rest.replace(name, "")
-        if "{" in rest or "}" in rest or not self.container.isprintable() or " " in self.container:
+        if "{" in rest or "}" in rest or not is_word(self.container):
             raise ValueError(f"container: {self.container!r}: write a name with {', '.join(_FIELDS)}")
         name, count = Counter(one.synapse for one in self.release).most_common(1)[0]
         if count > 1:

@@ -83,6 +83,9 @@ def test_mistakes_in_the_file_of_releases(invoke: Invoke, here: Path, golden: Go
         ('["1.21.0", "1.21.2"]', '["1.21.2", "1.21.0"]'),
         (', runner = "synapse-1.24"', ""),
         ('runner = "synapse-1.24", since = "2026-11-23"', 'runner = "x", since = "2026-11-23", until = "2026-11-22"'),
+        ('os = "ubuntu24.04"', 'os = "ubuntu24.04\\n::set-output name=a::b"'),
+        ('runner = "synapse-1.24"', 'runner = "a b"'),
+        ('since = "2026-11-23"', 'since = "2026-02-31"'),
         ("/{os}/", "/{system}/"),
         ("release = [", "release ="),
     ):
@@ -91,6 +94,15 @@ def test_mistakes_in_the_file_of_releases(invoke: Invoke, here: Path, golden: Go
         invoke.mistake("releases", "check", "--releases", "releases.toml")
     invoke.mistake("releases", "plan", "--releases", "nowhere.toml")
     invoke.mistake("releases", "plan", "--day", "today")
+    (here / "releases.toml").write_text(text)
+    good = ("--releases", "releases.toml")
+    invoke.mistake("releases", "stacks", *good, "--image", "a\nb")
+    for arguments in (("--write",), ("--project", "nowhere")):
+        done = invoke("releases", "check", *good, "--day", "2026-12-02", *arguments)
+        assert done.exit_code == 2 and "tox.ini: cannot be read (No such file" in done.output
+    (here / "tox.ini").write_bytes(b"[testenv]\xff")
+    done = invoke("releases", "check", *good, "--day", "2026-12-02")
+    assert done.exit_code == 2 and "tox.ini: byte 10 is no UTF-8: save it as UTF-8" in done.output
     golden("releases_mistakes.txt", invoke.transcript)
 
 
