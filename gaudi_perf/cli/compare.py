@@ -61,6 +61,8 @@ def compare(
       gaudi-perf compare 1.24.0 1.23.0 --case bloomz7b
       gaudi-perf compare results gaudi2/synapse-1.23.0 --json
     """
+    if as_json and as_markdown:
+        raise UserError("--json and --markdown: are two forms of the same answer: leave one out")
     store = BaselineStore(baselines_dir)
     ours, theirs = side(candidate, store), side(baseline, store)
     left_out((*ours.left_out, *theirs.left_out))

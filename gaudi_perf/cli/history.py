@@ -80,6 +80,8 @@ def history(
     minded = share(tolerance, "--tolerance")
     if rounds and csv_file is None and parquet_file is None:
         raise UserError("--rounds: goes with --csv or --parquet: add --csv FILE")
+    if as_json and (csv_file is not None or parquet_file is not None):
+        raise UserError("--json: is of what is listed, and with --csv or --parquet nothing is: leave one out")
     runs = chosen_runs(results_dir, case, device, stack, "list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)

@@ -58,10 +58,13 @@ def table(
       gaudi-perf table --stack synapse-1.8.0 --dollars-per-hour gaudi2=10.42
     """
     prices = dict(map(parse_price, given))
+    if len(prices) < len(given):
+        raise UserError("--dollars-per-hour: names a device more than once: give each one price")
     store = existing_store(baselines_dir)
     entries = [entry for place in store.list() for entry in store.load(place).entries(place.label)]
     named = {entry.device.name for entry in entries}
-    for option, name in (*(("--device", name) for name in devices), ("--reference", reference)):
+    asked = [("--device", name) for name in devices] + [("--dollars-per-hour", name) for name in prices]
+    for option, name in (*asked, ("--reference", reference)):
         if name not in named and name != REFERENCE:
             raise UserError(f"{option} {name}: there is no baseline of this device; there are: {_listed(named)}")
     for name in stacks:

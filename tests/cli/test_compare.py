@@ -86,6 +86,7 @@ def test_mistakes(invoke: Invoke, store_runs: StoreRuns, project: Path, golden: 
         ("nonsense", "1.8.0"),
         ("1.10.0", "1.8.0", "--case", "bloomz9"),
         ("1.10.0", "1.8.0", "--tolerance", "much"),
+        ("1.10.0", "1.8.0", "--json", "--markdown"),
         (results, "gaudi2/synapse-1.10.0"),
     ):
         invoke.mistake("compare", *arguments)

@@ -43,6 +43,7 @@ def test_csv_on_stdout_and_in_a_file(invoke: Invoke, store_runs: StoreRuns, here
     invoke("history", "--csv", "x.csv", "--rounds")
     assert len((here / "x.csv").read_text().splitlines()) == 7
     assert invoke("history", "--rounds").exit_code == 2
+    assert "leave one out" in invoke("history", "--json", "--csv", "-").output
     assert invoke("history", "--csv", "no/x.csv").exit_code == 2
     assert invoke("history", "--results-dir", "nowhere").exit_code == 2
     golden("history/csv.txt", invoke.transcript)

@@ -93,6 +93,12 @@ def test_wrong_price_is_one_sentence(price: str, invoke: Invoke) -> None:
     assert done.exit_code == 2 and f"--dollars-per-hour {price}: write a device" in done.output
 
 
+def test_a_price_of_another_device_or_two_of_one(invoke: Invoke) -> None:
+    price = ("table", "--baselines-dir", PUBLISHED, "--dollars-per-hour", "gaudi2=10", "--dollars-per-hour")
+    assert "--dollars-per-hour gaudi3: there is no baseline of this device" in invoke(*price, "gaudi3=1").output
+    assert "names a device more than once" in invoke(*price, "gaudi2=11").output
+
+
 def test_a_closed_standard_output_is_no_mistake() -> None:
     command = [sys.executable, "-m", "gaudi_perf", "table", "--baselines-dir", str(PUBLISHED)]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
