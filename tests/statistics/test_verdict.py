@@ -253,9 +253,10 @@ def test_more_runs_of_a_session_do_not_take_its_deviation_away() -> None:
     assert error_with(replace(stored, side_by_side=True), 4) == pytest.approx(10e-5), "both sides have 8 runs"
 
 
-def test_settings_that_are_no_rates_are_refused() -> None:
+@pytest.mark.parametrize(("false_alarms", "power"), [(0.0, 0.9), (0.5, 0.9), (0.005, 0.49), (0.005, 1.0)])
+def test_settings_that_are_no_rates_are_refused(false_alarms: float, power: float) -> None:
     with pytest.raises(ValueError, match="false_alarms"):
-        ComparisonSettings(false_alarms=0)
+        ComparisonSettings(false_alarms, power)
 
 
 def test_importing_the_statistics_does_not_import_scipy() -> None:
