@@ -61,6 +61,8 @@ def test_no_run_begins_that_would_not_end_in_time(tmp_path: Path) -> None:
     unclear, runs = noisy_runs(10, level=1.08, spread=0.08, seed="b"), noisy_runs(10)
     assert runs_measured(tmp_path, unclear, runs, budget_s=0.0) == 1
     assert runs_measured(tmp_path, unclear, runs, budget_s=1e6) == runs_measured(tmp_path, unclear, runs) > 3
+    judge, one = judge_of(tmp_path, budget_s=1e6), [{CASE: unclear[:1]}, {CASE: runs[:1]}]
+    assert judge.enough(one, share=1e-12)(CASE, 1) and not judge.enough(one, share=0.5)(CASE, 1)
 
 
 def test_what_was_judged_is_judged_again_only_with_more_runs(tmp_path: Path) -> None:
