@@ -67,7 +67,7 @@ def usual_design(
     if candidates is None:
         sizes = sorted(Counter(sample.session for sample in samples).values())
         usual = sizes[len(sizes) // 2]
-        candidates = min(usual, len(samples) // 2) if side_by_side else usual
+        candidates = min(usual, sum(size // 2 for size in sizes)) if side_by_side else usual
         if len(sizes) == 1:  # both sides must come from the only session
             candidates = max(1, min(usual // 2, RUNS_FOR_BASELINES))
     return Design(candidates=max(candidates, 1), baselines=baselines or RUNS_FOR_BASELINES, side_by_side=side_by_side)

@@ -129,18 +129,17 @@ def draw_stored(history: Sequence[RunSample], candidates: int, baselines: int, r
 
 
 def draw_pairs(history: Sequence[RunSample], pairs: int, rng: np.random.Generator) -> Sides:
-    """Draw pairs of neighbouring runs (the first two, the next two, ...) for a comparison side by side.
+    """Draw pairs of neighbouring runs of a session (its first two, its next two, ...) for a comparison side by side.
 
     Which of a pair is the candidate's is random. ValueError if the history is too short.
     """
-    available = len(history) // 2
-    if available < pairs:
-        raise ValueError(f"the history has {counted(available, 'pair')} of runs, and {pairs} are needed")
-    begin = int(rng.integers(available))
+    there = [pair for runs in by_session(history).values() for pair in zip(runs[::2], runs[1::2], strict=False)]
+    if len(there) < pairs:
+        raise ValueError(f"the history has {counted(len(there), 'pair')} of runs of a session, and {pairs} are needed")
+    begin = int(rng.integers(len(there)))
     sides = Sides([], [])
     for offset in range(pairs):
-        first = 2 * ((begin + offset) % available)
-        pair = [history[first], history[first + 1]]
+        pair = there[(begin + offset) % len(there)]
         ours = int(rng.integers(2))
         sides.candidate.append(pair[ours])
         sides.baseline.append(pair[1 - ours])

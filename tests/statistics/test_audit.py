@@ -54,13 +54,17 @@ def test_draws_do_not_overlap_and_sessions_stay_apart() -> None:
         positions = {id(sample): position for position, sample in enumerate(plain)}
         for ours, theirs in zip(pairs.candidate, pairs.baseline, strict=True):
             assert positions[id(ours)] // 2 == positions[id(theirs)] // 2
+        pairs = draw_pairs(labelled, 6, rng)  # a session of three has one, and not one with its neighbour
+        assert all(a.session == b.session for a, b in zip(pairs.candidate, pairs.baseline, strict=True))
+    with pytest.raises(ValueError, match="6 pairs"):
+        draw_pairs(labelled, 7, rng)
 
 
 def test_a_short_history_is_refused() -> None:
     history = make_runs(np.random.default_rng(54), 6)
     with pytest.raises(ValueError, match="the history has 6 runs, and 8 are needed"):
         audit(history, Design(candidates=3, baselines=5))
-    with pytest.raises(ValueError, match="3 pairs of runs, and 5 are needed"):
+    with pytest.raises(ValueError, match="3 pairs of runs of a session, and 5 are needed"):
         audit(history, Design(candidates=5, side_by_side=True))
     with pytest.raises(ValueError, match="repeat"):
         audit(history, Design(), repeats=0)
