@@ -15,7 +15,7 @@ import msgspec
 
 from gaudi_perf.stores.files import LARGEST_BYTES, failure_sentence, write_atomic
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader
-from gaudi_perf.vocabulary.documents import DocumentT, Name, encode_line, fits
+from gaudi_perf.vocabulary.documents import DocumentT, Name, encode_line, fits, require_unique_keys
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import short
 
@@ -178,5 +178,7 @@ def write_layout(path: Path) -> Path:
 
 def _decode(path: Path, number: int, line: bytes, kind: type[DocumentT]) -> DocumentT:
     with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
-        return msgspec.json.decode(line, type=kind)
+        found = msgspec.json.decode(line, type=kind)
+        require_unique_keys(line, number)
+        return found
     raise UserError(f"{path}, line {number}: is no {kind.__name__}: delete the file, or mend the line")

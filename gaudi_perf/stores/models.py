@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.stores.files import read_bytes
-from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.documents import decode, object_of
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.families import LARGEST_CONFIG
 from gaudi_perf.vocabulary.models import Model, ModelEntry, decode_catalogue, shipped
@@ -99,7 +99,7 @@ def checkpoint_fields(directory: Path, source: str) -> object:
     if not path.is_file():
         raise UserError(f"{source}: has no {_CONFIG}: name a directory as the hub's repositories are")
     try:
-        return json.loads(_bounded(path))
+        return json.loads(_bounded(path), object_pairs_hook=object_of)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{source}: its {_CONFIG} cannot be read ({error}): name a directory as the hub's repositories are"

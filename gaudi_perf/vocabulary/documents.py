@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -119,6 +120,15 @@ def require_unique_keys(data: bytes | str, first_line: int = 1) -> None:
                     f"line {line}: the key {name[:80]!r} stands on line {keys[name]} already: keep one of them"
                 )
             keys[name] = line
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON that others wrote, for ``json.loads``; ValueError if a key is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {name[:80]!r} is there more than once: keep one of them")
+    return found
 
 
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:

@@ -190,6 +190,7 @@ def test_settings_are_the_suites_unless_the_user_names_others(tmp_path: Path) ->
     }
     for text, words in (
         ("{", "cannot be read"),
+        ('{"a": 1, "a": 2}', r"cannot be read \(the key 'a' is there more than once"),
         ("[]", "it takes a JSON object"),
         ('{"mode": "MEASURE"}', "leave 'mode' out"),
         ('{"families": {"mixtral": {"mode": "MEASURE"}}}', "leave 'mode' out"),

@@ -20,6 +20,7 @@ from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
+from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import WarmUp
 from gaudi_perf.workers.controller.completing import settled
@@ -450,6 +451,8 @@ def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
             file.append(batch(2))
     with CompletionsFile(path) as file, pytest.raises(UserError, match="batch_size 2, not 3"):
         file.open(header(batch_size=3))
-    path.write_text("{}\n")
-    with CompletionsFile(path) as file, pytest.raises(UserError, match="line 1: is no CompletionHeader"):
-        file.open(header())
+    first = encode_line(header())
+    for line in (b"{}\n", first.replace(b'"rows":', b'"rows":1,"rows":', 1)):
+        path.write_bytes(line)
+        with CompletionsFile(path) as file, pytest.raises(UserError, match="line 1: is no CompletionHeader"):
+            file.open(header())

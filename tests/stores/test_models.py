@@ -15,6 +15,9 @@ GPT2 = 'model_type = "gpt2", vocab_size = 5000, n_embd = 64, n_layer = 4, n_head
 CONFIG = {"model_type": "gpt2", "vocab_size": 5000, "n_embd": 64, "n_layer": 4, "n_head": 4}
 
 
+TWICE = json.dumps(CONFIG).replace("{", '{"n_layer": 1, "n_layer": 2, ', 1)
+
+
 def catalogue(directory: Path, text: str) -> Catalogue:
     (directory / "models.toml").write_text(text)
     return Catalogue(directory)
@@ -83,7 +86,7 @@ def test_a_malformed_catalogue_is_one_sentence(tmp_path: Path, text: str, words:
     assert words in str(mistake.value) and "models.toml" in str(mistake.value) and "\n" not in str(mistake.value)
 
 
-@pytest.mark.parametrize("text", ["{", '{"model_type": "gpt2"', "[" * 100_000, "[]", ""])
+@pytest.mark.parametrize("text", ["{", '{"model_type": "gpt2"', "[" * 100_000, "[]", "", TWICE])
 def test_a_malformed_configuration_is_one_sentence(tmp_path: Path, text: str) -> None:
     place = checkpoint(tmp_path / "c", text)
     with pytest.raises(UserError) as mistake:

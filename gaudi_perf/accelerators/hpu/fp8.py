@@ -18,6 +18,7 @@ from typing import Any
 
 from gaudi_perf.generation.compilations import user_cache
 from gaudi_perf.protocol import MARK, GroupSpec
+from gaudi_perf.vocabulary.documents import object_of
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import FP8, Dtype
 
@@ -52,7 +53,7 @@ def _from_file(name: str) -> dict[str, Any]:
     try:
         with Path(name).open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        found = json.loads(data) if len(data) <= _MOST_BYTES else None
+        found = json.loads(data, object_pairs_hook=object_of) if len(data) <= _MOST_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: cannot be read ({str(error)[:200]}): it takes a JSON file") from None
     if not isinstance(found, dict):
