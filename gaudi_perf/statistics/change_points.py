@@ -132,8 +132,9 @@ class _Smoothed:
         smooth, odd = _without_odd(level, max(_ODD * math.sqrt(variance), least))
         first = int(odd[0])
         kept = smooth[first : level.size - int(odd[-1])]
-        suspects = {index - first for index in series.suspects} & set(range(_SHORTEST, kept.size - _SHORTEST + 1))
-        return cls(level, odd, kept, first, variance, frozenset(suspects))
+        suspects = (index - first for index in series.suspects)
+        between = frozenset(index for index in suspects if _SHORTEST <= index <= kept.size - _SHORTEST)
+        return cls(level, odd, kept, first, variance, between)
 
     def changes(self, proposals: Sequence[int], least: float) -> LevelChanges:
         """The changes of level among proposals, and the odd sessions."""

@@ -34,10 +34,10 @@ def slow_rank(passes_s: Sequence[Sequence[float]]) -> SlowRank | None:
     One-sided Mann-Whitney U-test (Mann & Whitney 1947) of each rank against the others: ranks share a machine, whose
     disturbances make single passes many times longer.
     """
-    from scipy.stats import mannwhitneyu
-
     if len(passes_s) < 2 or not all(passes_s):
         return None
+    from scipy.stats import mannwhitneyu  # takes half a second to import
+
     found = []
     for rank, mine in enumerate(passes_s):
         others = np.concatenate([other for index, other in enumerate(passes_s) if index != rank])

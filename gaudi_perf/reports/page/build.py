@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, changes_of
+from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
 from gaudi_perf.reports.page.data import rounded, rounded_or_none
@@ -32,7 +32,6 @@ from gaudi_perf.reports.wording import (
     stacks_side_by_side,
     title,
 )
-from gaudi_perf.statistics.roofline import roofline_of
 from gaudi_perf.vocabulary.formats import minute, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
@@ -91,6 +90,20 @@ class PageBuilder:
             stacks.update({run.stack.name: run.stack for run in runs})
         self._stacks = sorted(stacks, key=lambda name: (stacks[name].kind, stacks[name].order))
         self._places = {name: index for index, name in enumerate(self._stacks)}
+        self._same_id: dict[str, list[Trend]] = {}
+        for trend in self.trends.values():
+            self._same_id.setdefault(trend.key.case.id, []).append(trend)
+        judged: dict[float, list[Trend]] = {}
+        for report in self._reports:
+            for run in self.runs.get(report.case.id, ())[:1]:
+                if run.comparability in self.trends:
+                    tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
+                    judged.setdefault(tolerance, []).append(self.trends[run.comparability])
+        self._changes = {
+            trend.key: changes
+            for tolerance, trends in judged.items()
+            for trend, changes in zip(trends, all_changes(trends, tolerance=tolerance), strict=True)
+        }
 
     def page(self) -> data.Page:
         """The data of the page; cases are sorted worst first."""
@@ -174,7 +187,7 @@ class PageBuilder:
                 for run in runs
             ],
             facts=facts_of(runs, facts),
-            trend=None if trend is None else self._trend(trend, report),
+            trend=None if trend is None else shown_trend(trend, self._changes[trend.key], self._places),
             alone=self._alone(first, trend),
             written=written_about(self.written, report.case.id, first.device.name),
             stack=self._places[first.stack.name],
@@ -217,17 +230,13 @@ class PageBuilder:
         entry = self.baselines.behind(verdict, run)
         return () if entry is None else entry.runs
 
-    def _trend(self, trend: Trend, report: CaseReport) -> data.ShownTrend:
-        tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
-        return shown_trend(trend, changes_of(trend, tolerance=tolerance), self._places)
-
     def _alone(self, run: Run, trend: Trend | None) -> str:
         """Why there is no trend, in a few words; empty if there is one."""
         if trend is not None and len(trend.sessions) > 1:
             return ""
         if trend is None:
             return "INVALID" if run.problems else "never steady"
-        others = [other for key, other in self.trends.items() if key.case.id == run.case.id and other is not trend]
+        others = [other for other in self._same_id[run.case.id] if other is not trend]
         if not others:
             return "first session"
         differing = differences(run.comparability, others[-1].key)
@@ -314,7 +323,7 @@ def _split(runs: Sequence[Run]) -> tuple[float, float] | None:
 
 
 def _limit(run: Run, facts: Figures) -> data.Limit | None:
-    found = roofline_of(run)
+    found = facts.limit
     if found is None:
         return None
     share = found.share(facts.latency_s)

@@ -21,7 +21,7 @@ class StoredBaselines:
         store = BaselineStore(directory)
         self.problems: list[str] = []
         self.stacks: dict[str, Stack] = {}
-        self._entries: dict[tuple[str, str], list[Entry]] = {}
+        self._entries: dict[str, list[Entry]] = {}  # by case id
         try:
             places = [place for place in store.list() if place.device in devices]
         except UserError as error:
@@ -35,25 +35,24 @@ class StoredBaselines:
                 continue
             self.stacks[place.stack_name] = baseline.stack
             for entry in baseline.entries(place.label):
-                self._entries.setdefault((entry.label, entry.case.id), []).append(entry)
+                self._entries.setdefault(entry.case.id, []).append(entry)
 
     @property
     def entries(self) -> Iterator[Entry]:
-        """All of them, file by file."""
+        """All of them, those of a case file by file."""
         return chain.from_iterable(self._entries.values())
 
     def behind(self, verdict: Verdict, run: Run) -> CaseBaseline | None:
         """The entry that a verdict compares with, or None where it is not stored (any more)."""
         level = verdict.baseline_median_s
-        for entry in self._entries.get((verdict.baseline, run.case.id), ()):
-            same = not entry.differences(run.comparability)
+        for entry in self._entries.get(run.case.id, ()):
+            same = entry.label == verdict.baseline and not entry.differences(run.comparability)
             if same and level is not None and abs(entry.case.level_s / level - 1) < 1e-6:  # else it was refreshed since
                 return entry.case
         return None
 
     def levels(self, run: Run) -> Iterator[tuple[Stack, float]]:
         """Stack and level in seconds of every entry that a run could be compared with."""
-        for (_, case_id), entries in self._entries.items():
-            for entry in entries if case_id == run.case.id else ():
-                if not entry.differences(run.comparability):
-                    yield entry.stack, entry.case.level_s
+        for entry in self._entries.get(run.case.id, ()):
+            if not entry.differences(run.comparability):
+                yield entry.stack, entry.case.level_s
