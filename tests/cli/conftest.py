@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gaudi_perf.cli import main
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session
+from tests.stores.test_published import ARTICLE
 
 PROJECT = Path(__file__).parents[2]
 PUBLISHED = PROJECT / "baselines"
@@ -66,10 +68,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project's directory, with the published baselines, as working directory."""
-    monkeypatch.chdir(PROJECT)
-    return PROJECT
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the published baselines alone, as working directory: others are each user's own."""
+    place = tmp_path / "project"
+    for device, stack in ARTICLE:
+        (place / "baselines" / device).mkdir(parents=True, exist_ok=True)
+        shutil.copy(PUBLISHED / device / f"{stack}.json", place / "baselines" / device)
+    monkeypatch.chdir(place)
+    return place
 
 
 StoreRuns = Callable[[Iterable[Run]], Path]

@@ -78,13 +78,13 @@ def test_fp8_beside_bfloat16(invoke: Invoke, here: Path) -> None:
     assert {"0.625", "1.60x", "2.40x"} <= set(_cells(invoke("table").output, "BLOOMZ-7B", "fp8"))
 
 
-def test_mistakes(invoke: Invoke, here: Path, golden: Golden) -> None:
-    published = ("--baselines-dir", PUBLISHED)
+def test_mistakes(invoke: Invoke, project: Path, here: Path, golden: Golden) -> None:
+    published = ("--baselines-dir", project / "baselines")
     for option in ("--device", "--reference", "--stack"):
         invoke.mistake("table", option, "nope", *published)
     apply(plan_refresh(BaselineStore(here / "baselines"), make_runs(scale="standin")))
     invoke.mistake("table")  # nothing is left
-    golden("table/mistakes.txt", invoke.transcript.replace(f" --baselines-dir {PUBLISHED}", ""))
+    golden("table/mistakes.txt", invoke.transcript.replace(f" --baselines-dir {published[1]}", ""))
 
 
 @pytest.mark.parametrize("price", ["gaudi2", "gaudi2=", "gaudi2=-3", "gaudi2=nan", "gaudi2=inf", "gaudi2=1/0", "=1"])

@@ -111,8 +111,8 @@ def test_a_level_is_new_better_unchanged_or_slower(
     golden("baselines/kinds.txt", invoke.transcript, dated=True)
 
 
-def test_mistakes(invoke: Invoke, here: Path, golden: Golden) -> None:
-    shutil.copytree(PUBLISHED, here / "baselines")
+def test_mistakes(invoke: Invoke, project: Path, here: Path, golden: Golden) -> None:
+    shutil.copytree(project / "baselines", here / "baselines")
     version, reason = ("--until", "1.25"), ("--reason", "r")
     for arguments in (
         ("refresh", "nowhere"),

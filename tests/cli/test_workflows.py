@@ -37,7 +37,8 @@ def _tox() -> tuple[ConfigParser, str]:
     return tox, name
 
 
-def test_the_nightly_and_tox_follow_the_file_of_releases(invoke: Invoke, project: Path) -> None:
+def test_the_nightly_and_tox_follow_the_file_of_releases(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
     checked = invoke("releases", "check")
     assert checked.exit_code == 0 and "tox.ini: agrees" in checked.output
     plan = json.loads(invoke("releases", "plan", "--day", "2026-12-24").output)
