@@ -85,8 +85,11 @@ def test_a_comparable_entry_is_found_among_others(store: BaselineStore) -> None:
     keep(store, "1.22.0", cpu="EPYC 9654", latency=3.0)
     keep(store, "1.22.0", latency=2.0)
     keep(store, "1.22.0", dtype="float16")
+    keep(store, "1.22.0", latency=1.5, dtype="fp8")
     (match,) = store.resolve(make_run()).matches
     assert match.case.level_s == 2.0
+    (narrow,) = store.resolve(make_run(dtype="fp8")).matches
+    assert narrow.case.level_s == 1.5
     assert match.stack == make_run().stack
 
 
