@@ -133,6 +133,9 @@ def complete(
             runs = complete_dataset(session, case, dataset, output, progress)
     except CannotRunError as error:
         raise UserError(f"{case.id} cannot run here: {error}") from None
+    except KeyboardInterrupt as error:
+        click.echo(f"ended by {error or 'SIGINT'}: the same command goes on where it stopped", err=True)
+        raise
     finally:
         session.close()
     report = session.judge(case) if runs else None

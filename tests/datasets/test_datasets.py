@@ -106,7 +106,8 @@ def test_a_file_is_completed_in_the_article_s_layout_and_resumed_wherever_it_was
     assert "Traceback" not in other.stderr
 
 
-def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_at_any_moment_it_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     source, out = csv_file(tmp_path), tmp_path / "out.jsonl"
     process = subprocess.Popen(
         command(tmp_path, source),
@@ -120,8 +121,10 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
         if out.exists() and out.read_bytes().count(b"\n") >= 3:
             break
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.send_signal(how)
+    output, _ = process.communicate()
+    if how == signal.SIGTERM and process.returncode:
+        assert b"ended by SIGTERM: the same command goes on where it stopped" in output and b"Traceback" not in output
     done = run(tmp_path, source)
     assert done.returncode == 0, done.stderr
     whole(out)
