@@ -15,12 +15,15 @@ from gaudi_perf.stores.files import read_bytes, require_readable
 from gaudi_perf.vocabulary.dataset import FILE_KINDS, FileKind
 from gaudi_perf.vocabulary.documents import require_unique_keys, sentence
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 LARGEST_FILE = 256 << 20
 """Bytes of a file of prompts: a million of 256 characters."""
+LARGEST_TABLE = 4_000_000, 10_000, 40_000_000
+"""Rows (of CSV and text, lines), columns, and cells: what is read of them fits in a GiB, about."""
 
 
 def is_local(source: str) -> bool:
@@ -71,12 +74,17 @@ def read_file(path: Path, option: str) -> DataFrame:
     try:
         rows: DataFrame
         if kind == "text":
+            _require_bounded(data.count(b"\n"), 1)
             rows = pandas.DataFrame({"text": [line.decode() for line in data.splitlines()]})
         elif kind == "json":
-            rows = pandas.DataFrame(_objects(data))
+            objects = _objects(data)
+            _require_bounded(len(objects), len(set().union(*objects)))
+            rows = pandas.DataFrame(objects)
         elif kind == "parquet":
+            _require_bounded(*_size_of_parquet(data))
             rows = pandas.read_parquet(io.BytesIO(data))
         else:  # "NA" and "None" are words of a prompt
+            _require_bounded(data.count(b"\n"), data.partition(b"\n")[0].count(b",") + 1)
             _require_unique_columns(data)
             rows = pandas.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], low_memory=False)
             if not isinstance(rows.index, pandas.RangeIndex):  # pandas takes the first columns for names of the rows
@@ -105,6 +113,19 @@ def texts(rows: DataFrame, column: str) -> list[str]:
     return ["" if value is None or value != value else str(value) for value in rows[column].tolist()]  # NaN differs
 
 
+def _require_bounded(rows: int, columns: int) -> None:
+    """ValueError where a small file would become a huge table."""
+    if any(found > most for found, most in zip((rows, columns, rows * columns), LARGEST_TABLE, strict=True)):
+        raise ValueError(f"{counted(rows, 'row')} of {counted(columns, 'column')} are too many: split it")
+
+
+def _size_of_parquet(data: bytes) -> tuple[int, int]:
+    from pyarrow import parquet
+
+    metadata = parquet.ParquetFile(io.BytesIO(data)).metadata
+    return metadata.num_rows, metadata.num_columns
+
+
 def _require_unique_columns(data: bytes) -> None:
     """ValueError where two columns of a CSV have the same name: pandas would give the second another."""
     import pandas
@@ -118,7 +139,10 @@ def _require_unique_columns(data: bytes) -> None:
 def _objects(data: bytes) -> list[dict[str, Any]]:
     """One list of objects, or an object a line."""
     kind = dict[str, Any]
-    if data.lstrip()[:1] == b"[":
+    # Objects of a list may stand on one line, and their texts may have braces, too.
+    whole = data.lstrip()[:1] == b"["
+    _require_bounded(data.count(b"{") // 2 if whole else data.count(b"\n"), 1)
+    if whole:
         rows = msgspec.json.decode(data, type=list[kind])
         require_unique_keys(data)
         return rows

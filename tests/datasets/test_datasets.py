@@ -190,6 +190,32 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, name: str, content:
     assert len(str(found.value)) < 700 and str(found.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("name", "piece", "count", "size"),
+    [
+        ("a.txt", "\n", 4_000_001, "4000001 rows of 1 column"),
+        ("a.jsonl", "{}\n", 4_000_001, "4000001 rows of 1 column"),
+        ("a.json", "[{},{},", 4_000_001, "4000001 rows of 1 column"),
+        ("a.csv", ",", 10_000, "0 rows of 10001 columns"),
+        ("keys.jsonl", '{"%d": 1}\n', 7000, "7000 rows of 7000 columns"),
+    ],
+)
+def test_a_file_that_would_become_a_huge_table_is_not_read(
+    tmp_path: Path, name: str, piece: str, count: int, size: str
+) -> None:
+    text = "".join(piece % number for number in range(count)) if "%" in piece else piece * count
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=f"{size} are too many: split it"):
+        prompt_source(tmp_path, Dataset(source=str(tmp_path / name)))
+
+
+def test_a_small_parquet_of_many_rows_is_not_read(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame({"text": pandas.Categorical(["a"]).repeat(4_000_001)}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="4000001 rows of 1 column are too many"):
+        prompt_source(tmp_path, Dataset(source=str(tmp_path / "a.parquet")))
+
+
 def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
     """Nothing of a worker group is there: no device was looked for, no session was written."""
     parquet = tmp_path / "a.parquet"
