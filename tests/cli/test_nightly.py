@@ -90,6 +90,8 @@ class Nights:
         self.git("clone", "--quiet", "origin", "person")
         (folder / "person/baselines").mkdir()
         (folder / "person/baselines/README").touch()
+        (folder / "person/changes").mkdir()
+        (folder / "person/changes/+other.added.md").write_text("A fragment of the changelog.")
         (folder / "person/releases.toml").write_text(RELEASES)
         self.push("Begin")
 
@@ -173,7 +175,7 @@ class Nights:
         self.git("clone", "--quiet", "origin", work.name)
         shutil.copytree(PROJECT / "tests", work / "tests", ignore=shutil.ignore_patterns("golden", "data"))
         self.git("config", "--local", "core.excludesFile", str(self.folder / "ignored"), at=work.name)
-        (self.folder / "ignored").write_text("tests\n.tox\nmeasured\nchanges\n*.txt\n*.md\n")
+        (self.folder / "ignored").write_text("tests\n.tox\nmeasured\nlevels\n*.txt\n*.md\n")
         (self.folder / "output").write_text("")
         variables = {**self.top, **job.get("env", {})}
         failed: list[str] = []
@@ -254,7 +256,8 @@ def test_nights(tmp_path: Path) -> None:
     first = nights.night(one=1.0, eight=0.5)
     assert first.failed == [], (tmp_path / "log").read_text()
     (proposed,) = nights.open("pulls")
-    assert "new at" not in proposed["body"] and "| new; 5 runs of 1 session" in proposed["body"]
+    assert "new at" not in proposed["body"] and "changelog" not in proposed["body"]
+    assert "| new; 5 runs of 1 session" in proposed["body"]
     assert nights.github["workflows"] == [["pull_request.yml", "baselines/nightly"]]  # so that checks run on it
     nights.merge()
     stored = nights.baselines()

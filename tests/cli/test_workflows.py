@@ -204,6 +204,7 @@ def test_what_a_refresh_refused_is_reported_and_what_broke_it_fails(tmp_path: Pa
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "measured" / "results-synapse-1.24.0" / "results").mkdir(parents=True)
+    (tmp_path / "measured" / "results-synapse-1.24.0" / "results" / "session.json").touch()
     for words in (("init", "--quiet"), ("add", "bin"), ("commit", "--quiet", "--message", "Begin")):
         subprocess.run(["git", "-c", "user.name=p", "-c", "user.email=p@example.com", *words], cwd=tmp_path, check=True)
     assert _run(_script("conclude", "refresh"), tmp_path) == 0, "what the others did can be proposed"
