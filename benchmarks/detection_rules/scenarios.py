@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +86,7 @@ def _thirty_sessions(server: QuietServer) -> Callable[[np.random.Generator], Noi
 def _known(rng: np.random.Generator) -> NoisePrior:
     """The quiet server's noise, known exactly: no rule can find more."""
     sure = 400.0
-    return NoisePrior(
-        session_freedom=sure, lone_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01
-    )
+    return NoisePrior(session_freedom=sure, run_freedom=sure, shift_coefficient=1.0, shift_uncertainty=0.01)
 
 
 def synthetic() -> list[Scenario]:
@@ -161,6 +159,44 @@ def synthetic() -> list[Scenario]:
             0.05,
             _shared_stored(shared, 10, 20),
         ),
+    ]
+
+
+def unexpected() -> list[Scenario]:
+    """Scenarios on a server that is not as the rule assumes, or no longer as its noise was learned."""
+    quiet = QuietServer(bad=0.0)
+
+    def changed(rng: np.random.Generator) -> NoisePrior:
+        server = replace(quiet, session=0.003, run=0.002)
+        return learn_noise_prior([s for n in range(60) for s in server.runs(f"earlier {n}", 2, ROUNDS, rng)])
+
+    def slow(rng: np.random.Generator) -> Sides:
+        return Sides(replace(quiet, bad=1.0).runs("candidate", 5, ROUNDS, rng), usual(rng).baseline)
+
+    def other_clock(rng: np.random.Generator) -> Sides:
+        sides = _quiet_stored(replace(quiet, probe=0.0003), 1, 5, 5)(rng)
+        shifted = [replace(run, probes=None if run.probes is None else 1.007 * run.probes) for run in sides.candidate]
+        return Sides(shifted, sides.baseline)
+
+    usual = _quiet_stored(quiet, 5, 1, 5)
+    draws: list[tuple[str, float, Draw]] = [
+        ("sessions 3 % apart", 0.05, _quiet_stored(replace(quiet, session=0.03), 5, 1, 5)),
+        ("runs 2 % apart", 0.05, _quiet_stored(replace(quiet, run=0.02), 5, 1, 5)),
+        ("runs 3 % apart after a quiet history", 0.05, _quiet_stored(replace(quiet, run=0.03), 5, 1, 5)),
+        ("the session is slow", 0.05, slow),
+        ("only the probes are 0.7 % slower", 0.025, other_clock),
+        ("3 pairs, rounds alike", 0.02, _quiet_pairs(replace(quiet, round=0.0005), 3)),
+    ]
+    return [
+        Scenario(
+            name,
+            "unexpected",
+            Layout.SIDE_BY_SIDE if "pairs" in name else Layout.STORED,
+            tolerance,
+            draw,
+            prior=changed if "history" in name else None,
+        )
+        for name, tolerance, draw in draws
     ]
 
 

@@ -24,10 +24,7 @@ uneven run is above the level that it would have had by about as much as it is a
 TAIL_SPREAD_DOUBT = _COEFFICIENT[1]
 """By what share of a difference between the sides' tail spreads their levels may differ for it, standard deviation."""
 
-_LEAST_UNCERTAINTY = 0.05
-
 _UNEXPLAINED_SPREAD = 0.04
-_MOST_UNEXPLAINED = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ def probe_covariate(
 ) -> Covariate | None:
     """What the reference probes say; None where a run has none. ``shift`` has what is known of an unusual one's effect.
 
-    Probes jitter by themselves, and the more of their variation is jitter, the smaller is its coefficient (regression
-    dilution: Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
+    Probes jitter by themselves, and the more of their variation is jitter, the less of it counts (regression dilution:
+    Fuller 1987, section 1.1). How much that is, is known from how far the probes of a run lie apart. And a
     coefficient that was learned from jitter must not be applied to a shift of another size (a machine that throttles):
     runs far from the median of their side have a coefficient of their own, and so has a difference of the sides'
     medians that is large for so many sessions (``groups`` of the candidate and of the baseline). No run is evidence of
@@ -69,7 +66,6 @@ def probe_covariate(
     levels = all_known([sample.probe_level for sample in samples])
     if levels is None:
         return None
-    mean, uncertainty = _COEFFICIENT
     ours, theirs = sides > 0, sides < 0
     own_variance = float(np.mean([sample.probe_variance for sample in samples]))
     squares, freedom = scatter_within(levels, ours.astype(np.intp))
@@ -90,8 +86,8 @@ def probe_covariate(
         usual, between = usual + between, np.zeros_like(between)
     shifted = far + between
     return Covariate(
-        columns=np.column_stack([usual, far, between]),
-        coefficients=((mean * reliability, max(uncertainty * reliability, _LEAST_UNCERTAINTY)), shift, shift),
+        columns=np.column_stack([reliability * usual, far, between]),
+        coefficients=(_COEFFICIENT, shift, shift),
         shift=float(levels[ours].mean() - levels[theirs].mean()),
         unusual_shift=float(shifted[ours].mean() - shifted[theirs].mean()),
         shift_doubt=float(np.abs(between).max()) * 2 * shift[1],
@@ -137,13 +133,12 @@ def unexplained_share(values: FloatArray, corrected: FloatArray, groups: NDArray
     """How far sessions may lie apart because of what the covariates do not show, as a share of the spread between runs.
 
     Where the covariates do not explain the spread between the runs of a session, what moves runs so far apart can as
-    well move a whole session; the more so, the further runs lie apart. The share is ``u**2 * s / 4 %``, at most 5, with
-    s the spread between the runs of a session and u the share of its variance that is unexplained. On a quiet server
-    that is below the usual spread between sessions. (The 4 % come from recordings of a loaded machine, on which ten
+    well move a whole session; the more so, the further runs lie apart. The share is ``u**2 * s / 4 %``, with s the
+    spread between the runs of a session and u the share of its variance that is unexplained. On a quiet server that is
+    below the usual spread between sessions. (The 4 % come from recordings of a loaded machine, on which ten
     minutes were twice as slow as the next ten.)
     """
     (before, freedom), (after, _) = scatter_within(values, groups), scatter_within(corrected, groups)
     if freedom == 0 or before == 0:
         return 0.0
-    share = min(1.0, after / before) ** 2 * math.sqrt(before / freedom) / _UNEXPLAINED_SPREAD
-    return min(share, _MOST_UNEXPLAINED)
+    return min(1.0, after / before) ** 2 * math.sqrt(before / freedom) / _UNEXPLAINED_SPREAD

@@ -129,7 +129,7 @@ def _of_runs(
     else:
         labels = [sample.session or " candidate" for sample in candidate]
         labels += [sample.session or " baseline" for sample in baseline]
-        group, group_freedom = prior.session, prior.session_freedom if len(set(labels)) > 2 else prior.lone_freedom
+        group, group_freedom = prior.session, prior.session_freedom
     spreads = SpreadPrior(run, prior.run_freedom, group, group_freedom)
     values = levels(both)
     which = np.repeat([1, 0], [len(candidate), len(baseline)])

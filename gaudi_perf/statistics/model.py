@@ -30,9 +30,8 @@ _REACH_UP = math.log(400.0)  # the tail of a spread that is worth one degree of 
 _NEGLIGIBLE = 16.0  # log of a posterior density below which the grid need not reach
 
 _RUN_DOUBT = (0.5, 0.25)
-_GROUP_DOUBT = (0.03, 10.0)
-"""What is expected of a spread may be wrong altogether. With this probability it is worth no more than so many degrees
-of freedom: it sharpens a comparison that agrees with it, and is dropped where runs or sessions lie further apart (a
+"""What is expected of the spread between runs may be wrong altogether. With this probability it is worth no more than
+so many degrees of freedom: it sharpens a comparison that agrees with it, and is dropped where runs lie further apart (a
 robust mixture prior: Schmidli et al. 2014)."""
 
 _SLOWER = (0.05, 0.05)
@@ -46,7 +45,7 @@ class SpreadPrior:
     Attributes:
         group: expected spread between groups, or
         group_share: times that between runs, where that is more.
-        doubted: whether the expectations may be wrong altogether.
+        doubted: whether what is expected between runs may be wrong altogether.
     """
 
     run: float
@@ -314,24 +313,17 @@ def _fit(
     expected_group = np.maximum(prior.group**2, prior.group_share**2 * run_variance)
     expected_run = np.full_like(run_variance, prior.run**2)
     log_density += float(np.log(sharpness).sum()) / 2
-    run_doubt, group_doubt = (_RUN_DOUBT, _GROUP_DOUBT) if prior.doubted else (None, None)
-    log_density += _log_prior(run_variance, expected_run, prior.run_freedom, run_doubt)
-    log_density += _log_prior(group_variance, expected_group, prior.group_freedom, group_doubt)
+    known_run = _log_prior(run_variance, expected_run, prior.run_freedom)
+    wrong, worth = _RUN_DOUBT
+    if prior.doubted and prior.run_freedom > worth:
+        if_wrong = _log_prior(run_variance, expected_run, worth)
+        known_run = np.logaddexp(math.log1p(-wrong) + known_run, math.log(wrong) + if_wrong)
+    log_density += known_run + _log_prior(group_variance, expected_group, prior.group_freedom)
     return log_density, coefficients[:, effect], np.sqrt(covariance[:, effect, effect]), coefficients[:, first:]
 
 
-def _log_prior(
-    variance: FloatArray, expected: FloatArray, freedom: float, doubt: tuple[float, float] | None
-) -> FloatArray:
-    """Density of the logarithm of a scaled inverse chi-square variance, mixed with a vague one where it is doubted."""
-    ratio = expected / variance
-
-    def density(freedom: float) -> FloatArray:
-        half = freedom / 2
-        known: FloatArray = half * (math.log(half) + np.log(ratio) - ratio) - math.lgamma(half)
-        return known
-
-    if doubt is None or freedom <= doubt[1]:
-        return density(freedom)
-    mixed: FloatArray = np.logaddexp(math.log1p(-doubt[0]) + density(freedom), math.log(doubt[0]) + density(doubt[1]))
-    return mixed
+def _log_prior(variance: FloatArray, expected: FloatArray, freedom: float) -> FloatArray:
+    """Density of the logarithm of a scaled inverse chi-square variance."""
+    ratio, half = expected / variance, freedom / 2
+    density: FloatArray = half * (math.log(half) + np.log(ratio) - ratio) - math.lgamma(half)
+    return density

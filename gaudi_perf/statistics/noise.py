@@ -54,7 +54,6 @@ class NoisePrior:
 
     Attributes:
         session: spread between sessions, beyond that between the runs of one.
-        lone_freedom: what ``session`` is worth where one session is compared with one other.
         shift_coefficient: by what share of an unusual shift of the reference probes the rounds change. Before any is
             seen, a machine that is 1 % slower by its probes may slow the rounds by 0 to 1 %.
         slow_sessions: share of sessions that are slow altogether. It matters where runs have no probes to show it.
@@ -70,8 +69,7 @@ class NoisePrior:
 
     session: float = 0.01
     run: float = 0.005
-    session_freedom: float = 100.0
-    lone_freedom: float = 20.0
+    session_freedom: float = 30.0
     run_freedom: float = 4.0
     shift_coefficient: float = 0.5
     shift_uncertainty: float = 0.5
@@ -81,7 +79,7 @@ class NoisePrior:
     unusual: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"):
+        for name in ("session", "run", "session_freedom", "run_freedom", "shift_uncertainty"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"noise prior: {name} is {value}, and must be a finite number above 0")
@@ -135,7 +133,6 @@ def learn_noise_prior(history: Sequence[RunSample]) -> NoisePrior:
         session=math.sqrt(session_variance),
         run=math.sqrt(run_variance),
         session_freedom=worth,
-        lone_freedom=worth if session_freedom > 0 else default.lone_freedom,
         run_freedom=default.run_freedom + run_freedom,
         unseen=_ASSUMED / (_ASSUMED + session_freedom),
         shift_coefficient=coefficient,

@@ -54,9 +54,7 @@ def test_spread_between_runs_is_around_each_side() -> None:
     assert pooled_spread(values[[0, 200]], np.array([0, 1])) == 0
 
 
-@pytest.mark.parametrize(
-    "field", ["session", "run", "session_freedom", "lone_freedom", "run_freedom", "shift_uncertainty"]
-)
+@pytest.mark.parametrize("field", ["session", "run", "session_freedom", "run_freedom", "shift_uncertainty"])
 def test_noise_that_is_none_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         NoisePrior(**{field: 0.0})
