@@ -86,7 +86,7 @@ class Suite:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=3600,  # a hang alone takes so long: where ten others are busy, minutes become half an hour
         )
         return Outcome(done.returncode, done.stdout, self.results)
 
