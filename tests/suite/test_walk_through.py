@@ -72,7 +72,7 @@ def walk(checkout: Path) -> dict[str, str]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=3600,
             check=False,
         )
         output = done.stdout + done.stderr
@@ -135,7 +135,7 @@ def test_nights_without_a_gaudi(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=3600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
