@@ -156,7 +156,7 @@ def _fitting(
 ) -> Table | None:
     """The table with the widest interval bars that fit; None if no bar does."""
     bars = _BARS if any(verdict.ratio is not None for report in reports for verdict in report.verdicts) else (0,)
-    widest = _table(columns, reports, runs, facts, bar=bars[0])
+    widest = _table(columns, reports, runs, facts, bar=bars[0], gap=1)
     width = console.measure(widest, options=console.options.update_width(10_000)).maximum  # once: a row costs 0.1 ms
     for bar in bars:
         for gap in (1, 0):
@@ -171,12 +171,14 @@ def _table(
     runs: Mapping[str, Sequence[Run]],
     facts: Mapping[str, Figures],
     bar: int = 0,
-    gap: int = 1,
+    gap: int = 0,
 ) -> Table:
-    """A row for each verdict, with bars of so many characters, and so many blanks between columns beyond one."""
+    """A row for each verdict, with bars of so many characters, and so many blanks between columns beyond one. Where it
+    is too wide, ids are folded, and no number is cut.
+    """
     chosen = [column for column in columns if column != _BAR or bar]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, gap), show_edge=False)
-    table.add_column("case", no_wrap=True)
+    table.add_column("case", overflow="fold")
     for title in chosen:
         shown = ("faster|slower" if bar >= 13 else "- | +").center(bar) if title == _BAR else title
         right = title in _TIMES or title == _CHANGE

@@ -70,6 +70,19 @@ def test_rows_fit_the_terminal(width: int) -> None:
     assert "…" not in shown
 
 
+@pytest.mark.parametrize("length", [41, 60, 90])
+@pytest.mark.parametrize("width", [60, 80, 120, 132])
+def test_an_id_that_is_too_long_is_folded_and_no_number_is_cut(width: int, length: int) -> None:
+    model = "m" * (length - len("-8x-graphs-kvcache"))
+    run = make_run([1.234, 1.235, 1.236, 1.237], model=model, devices=8)
+    report = CaseReport(case=run.case, run_ids=[run.run_id], verdicts=[verdict(VerdictKind.REGRESSED)])
+    shown = summary(session(report), {run.case.id: [run]}, width=width, color=False)
+    assert len(run.case.id) == length and all(len(line) <= width for line in shown.splitlines())
+    assert "…" not in shown
+    for number in ("+20.0 [+14.0, +26.0]", "REGRESSED", " 1.24 s ", f" {100 / 1.2355:.3g} "):
+        assert number in shown
+
+
 @pytest.mark.parametrize("width", [80, 132])
 def test_the_worst_comes_first(width: int) -> None:
     shown = summary(*reports(*ALL), width=width, color=False)
