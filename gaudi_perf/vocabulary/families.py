@@ -52,7 +52,7 @@ _MOST = {
 """The largest sizes that are taken, ten times and more beyond what is published."""
 _REQUIRED = ("vocabulary", "width", "layers")
 _KERNELS = ("_attn_implementation", "_attn_implementation_internal")
-_NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code", *_KERNELS)
+_NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
 _NO_EFFECT = re.compile(
     r"(model_type|(torch_)?dtype|quantization_config|architectures|transformers_version|_name_or_path|use_(cache|return_dict)|"
     r"\w*_token_id|is_(encoder_)?decoder|id2label|label2id|init\w+|gradient_checkpointing|pretraining_tp|"
@@ -137,13 +137,17 @@ def taken_of(fields: object, source: str) -> tuple[str, dict[str, Any], list[str
         raise UserError(
             f"{source}: torch_dtype is {_short(dtype)}: weights are measured in bfloat16, float16 or float32"
         )
-    notes = [f"{source}: {key} names code, and is left out" for key in _NAMES_CODE if _names_code(key, fields.get(key))]
+    for key in _KERNELS:
+        if isinstance(fields.get(key), str) and "/" in fields[key]:
+            what = f"{key} is {_short(fields[key])}, which names code of the hub"
+            raise UserError(f"{source}: {what}: take it out of the file, or name another checkpoint")
+    notes = [f"{source}: {key} names code, and is left out" for key in _NAMES_CODE if fields.get(key) is not None]
     if fields.get("quantization_config") is not None:
         notes.append(f"{source}: quantization_config is left out: dummy weights are not quantized")
     spelled = {str(family.aliases.get(key, key)): value for key, value in fields.items()}
     allowed = family.keys.split()
     taken = {key: spelled[key] for key in allowed if key in spelled}
-    unknown = sorted(spelled.keys() - {*allowed, *_NAMES_CODE})
+    unknown = sorted(spelled.keys() - {*allowed, *_NAMES_CODE, *_KERNELS})
     if others := [_short(key) for key in unknown if not _NO_EFFECT.fullmatch(key)]:
         more = f" and {len(others) - _NOTED} more" if len(others) > _NOTED else ""
         notes.append(f"{source}: left out, since {kind} is made without them: {', '.join(others[:_NOTED])}{more}")
@@ -154,10 +158,6 @@ def taken_of(fields: object, source: str) -> tuple[str, dict[str, Any], list[str
         if key in allowed and size != "positions":
             _check_size(key, taken.get(key), most, source, required=size in _REQUIRED)
     return str(kind), taken, notes
-
-
-def _names_code(key: str, value: object) -> bool:
-    return value is not None and (key not in _KERNELS or (isinstance(value, str) and "/" in value))
 
 
 def _check_size(key: str, value: object, most: int, source: str, *, required: bool) -> None:

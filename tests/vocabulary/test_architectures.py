@@ -41,6 +41,11 @@ LLAMA: dict[str, Any] = {
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan: it takes a finite number"),
         ({"rope_theta": float("inf")}, "rope_theta is inf"),
         ({"hidden_act": "owner/kernel"}, "hidden_act is 'owner/kernel': it takes a short name"),
+        ({"_attn_implementation": "evil/kernel"}, "_attn_implementation is 'evil/kernel', which names code of the hub"),
+        (
+            {"_attn_implementation_internal": "evil/kernel@main\n"},
+            "is 'evil/kernel@main\\n', which names code",
+        ),
         ({"rope_scaling": {"rope_type": "../../x"}}, "it takes a short name"),
         ({"rope_scaling": [[[[[[1]]]]]]}, "4 deep"),
         ({"rope_scaling": [1.0] * 3000}, "at most 2000 values"),
@@ -71,8 +76,6 @@ def test_what_names_code_is_left_out_and_noted() -> None:
     named = {
         "auto_map": {"AutoModelForCausalLM": "modeling.Evil"},
         "trust_remote_code": True,
-        "_attn_implementation": "owner/kernel",
-        "_attn_implementation_internal": "owner/kernel@main",
         "quantization_config": {"quant_method": "unheard-of"},
         "something_else": "whatever",
     }
@@ -82,8 +85,6 @@ def test_what_names_code_is_left_out_and_noted() -> None:
     assert [note.split(" ")[1] for note in notes] == [
         "auto_map",
         "trust_remote_code",
-        "_attn_implementation",
-        "_attn_implementation_internal",
         "quantization_config",
         "left",
     ]
