@@ -391,3 +391,38 @@ def test_cron_and_slurm(tmp_path: Path) -> None:
     night(2, 1.2)
     (known,) = json.loads((work / "open.json").read_text())["open"]
     assert known["case"] == "bloomz7b-1x-graphs-kvcache" and known["since"] == "2026-12-02T02:00:00Z"
+
+
+def test_one_merge_request(tmp_path: Path) -> None:
+    """GitLab opens it for a push, with the commit's message as its text, and closes it when its branch is gone."""
+    night = yaml.load((PROJECT / "nightly/gitlab-night.yml").read_text(), Loader=yaml.BaseLoader)["conclude"]
+    origin, work = tmp_path / "origin.git", tmp_path / "work"
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True, cwd=work).stdout
+
+    def push(changes: str) -> list[str]:
+        (work / "changes.md").write_text(changes)
+        if changes:
+            (work / "baselines/a.json").write_text(changes)
+        variables = {**os.environ, "GAUDI_PERF_PUSH_URL": str(origin), "CI_DEFAULT_BRANCH": "main"}
+        variables["BRANCH"] = night["variables"]["BRANCH"]
+        subprocess.run(["bash", "-euc", night["script"][-1]], check=True, cwd=work, env=variables)
+        git("checkout", "--quiet", "main")
+        return git("ls-remote", "--heads", str(origin)).split()[1::2]
+
+    (work / "baselines").mkdir(parents=True)
+    (work / "baselines/a.json").write_text("{}\n")
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "baselines")
+    git("commit", "--quiet", "-m", "The suite")
+    subprocess.run(["git", "clone", "--quiet", "--bare", work, origin], check=True)
+    subprocess.run(["git", "-C", origin, "config", "receive.advertisePushOptions", "true"], check=True)
+    main, proposed = "refs/heads/main", "refs/heads/baselines/nightly"
+    assert push("") == [main], "a quiet night"
+    for level in ("| a | 0.9 s |", "| a | 0.8 s |"):
+        assert push(level) == [proposed, main]
+        git("fetch", "--quiet", str(origin), proposed)
+        assert git("log", "-1", "--format=%s%n%b", "FETCH_HEAD").split("\n")[:2] == ["Refreshed baselines", level]
+    assert push("") == [main], "nothing is left of it"
