@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections import Counter
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import track
 
 from gaudi_perf.cli.common import (
     Command,
@@ -102,7 +105,8 @@ def audit(
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[ReplayedCase] = []
     too_short: list[str] = []
-    for history in found:
+    console, in_terminal = Console(stderr=True), sys.stderr.isatty()
+    for history in track(found, "replaying", console=console, transient=True, disable=not in_terminal):
         design = usual_design(history.samples, candidates, baselines, side_by_side)
         outcome = audit_history(history, design, minded, repeats)
         if isinstance(outcome, str):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import random
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +90,15 @@ def test_options_that_contradict_each_other_or_never_end(invoke: Invoke, store_r
     store_runs(measured(2))
     assert "leave it out" in invoke("audit", "--side-by-side", "--baselines", 3).output
     assert invoke("audit", "--repeats", 10**20).exit_code == 2
+
+
+def test_progress_is_shown_in_a_terminal_alone(store_runs: StoreRuns, here: Path) -> None:
+    store_runs(measured(12, runs=2))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "gaudi_perf", "audit", "--repeats", "2"]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, cwd=here, text=True, check=False)
+    os.close(theirs)
+    assert "replaying" in os.read(ours, 65536).decode()
+    os.close(ours)
+    piped = subprocess.run(command, capture_output=True, cwd=here, text=True, check=False)
+    assert (piped.stdout, piped.stderr) == (shown.stdout, "")
