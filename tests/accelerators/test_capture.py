@@ -14,6 +14,7 @@ from gaudi_perf.accelerators.cuda.capture import WARM_CALLS, CapturedStep, Captu
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
+from tests.accelerators.lowest import no_tape
 from tests.accelerators.tape import record
 from tests.accelerators.test_generation import Task, model_of, plain, tasks
 
@@ -38,6 +39,7 @@ def captured(task: Task, kind: str) -> Iterator[tuple[Any, Captures]]:
         alibi.remove()
 
 
+@no_tape
 @pytest.mark.parametrize("kind", ["kvcache", "nocache", "fused-decode"])
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(task=tasks)

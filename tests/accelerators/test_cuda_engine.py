@@ -29,6 +29,7 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import shipped, shipped_model
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.checking import OutputChecker
+from tests.accelerators.lowest import no_scaled_product
 from tests.accelerators.tape import record
 from tests.accelerators.test_cpu_engine import NEW_TOKENS, Driver
 from tests.injected.pretended_cuda import Event, pretend
@@ -168,6 +169,7 @@ def test_positions_that_bfloat16_cannot_count(kv_cache: bool, gpu: GroupSpec) ->
     assert OutputChecker().check(group, case, [driver.rounds(1).token_ids]).problems == []
 
 
+@no_scaled_product
 def test_what_the_tensor_cores_do_not_take_stays_bfloat16(gpu: GroupSpec) -> None:
     """Matrices whose sides are no multiples of 16: of this stand-in those of the experts, which are 88 wide."""
     driver = Driver()

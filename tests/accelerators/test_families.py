@@ -12,6 +12,7 @@ from gaudi_perf.generation.static import kind_of
 from gaudi_perf.vocabulary.architectures import standin_of
 from gaudi_perf.vocabulary.families import families
 from gaudi_perf.vocabulary.models import shipped_model
+from tests.accelerators.lowest import no_window
 from tests.shapes import published
 
 PROMPT = torch.tensor([[365, 265, 263, 361, 357, 364, 300], [370, 270, 268, 366, 362, 369, 305]])
@@ -37,7 +38,13 @@ ALL = {
 FAST = ("bloom", "gpt2", "llama", "gemma2", "mamba", "one head of keys")
 
 
-@pytest.mark.parametrize("family", [pytest.param(one, marks=[pytest.mark.slow] * (one not in FAST)) for one in ALL])
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(one, marks=[*[pytest.mark.slow] * (one not in FAST), *[no_window] * (one == "gemma2")])
+        for one in ALL
+    ],
+)
 def test_static_shapes_give_the_tokens_of_plain_transformers(family: str) -> None:
     built = ALL[family]
     model = dummy_model(built, "float32")

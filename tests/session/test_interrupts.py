@@ -9,16 +9,20 @@ import sys
 import pytest
 
 SCRIPT = """
-import signal, sys, time
+import os, signal, time
 from gaudi_perf.session.interrupts import ending_orderly
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background would have ignored
-with ending_orderly(lambda line: print(line, flush=True)):
+
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # at once: a signal may come while a buffer is written
+
+with ending_orderly(say):
     try:
-        print("begun", flush=True)
+        say("begun")
         time.sleep(60)
     except KeyboardInterrupt as error:
-        print(error, flush=True)
+        say(error)
         time.sleep(60)
 """
 

@@ -70,8 +70,8 @@ class EmulatedGaudi(HpuAccelerator):
                 "of the project, or with the clone in PYTHONPATH"
             ) from None
         try:
-            build()
             pretended = environment(self.generation, DEVICES, synapse=self.emulation.synapse, directory=directory)
+            build()
         except (ValueError, RuntimeError) as error:
             raise UserError(f"--accelerator {self.name}: {error}") from None
         self._faults = Path(pretended["EMULATED_GAUDI_FAULTS"])
