@@ -12,7 +12,9 @@ SCRIPT = """
 import os, signal, time
 from gaudi_perf.session.interrupts import ending_orderly
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background would have ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background they are ignored
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 def say(line):
     os.write(1, f"{line}\\n".encode())  # at once: a signal may come while a buffer is written
