@@ -420,9 +420,12 @@ def test_one_merge_request(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", "--bare", work, origin], check=True)
     subprocess.run(["git", "-C", origin, "config", "receive.advertisePushOptions", "true"], check=True)
     main, proposed = "refs/heads/main", "refs/heads/baselines/nightly"
-    assert push("") == [main], "a quiet night"
     for level in ("| a | 0.9 s |", "| a | 0.8 s |"):
         assert push(level) == [proposed, main]
         git("fetch", "--quiet", str(origin), proposed)
         assert git("log", "-1", "--format=%s%n%b", "FETCH_HEAD").split("\n")[:2] == ["Refreshed baselines", level]
+    assert push("") == [proposed, main], "a night that measured nothing says nothing"
+    (work / "results/synapse-1.24.0/a").mkdir(parents=True)
+    (work / "results/synapse-1.24.0/a/session.json").write_text("{}")
     assert push("") == [main], "nothing is left of it"
+    assert push("") == [main], "a quiet night"
