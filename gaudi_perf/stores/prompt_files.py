@@ -102,10 +102,11 @@ def column_kinds(rows: DataFrame) -> dict[str, str]:
     """What each column holds: ``string``, or the name of another type."""
     from pandas.api.types import infer_dtype
 
-    return {
-        str(name): "string" if infer_dtype(rows[name], skipna=True) == "string" else str(rows[name].dtype)
-        for name in rows.columns
-    }
+    def kind(column: Any) -> str:
+        values = column.astype(object) if column.dtype == "category" else column
+        return "string" if infer_dtype(values, skipna=True) == "string" else str(column.dtype)
+
+    return {str(name): kind(rows[name]) for name in rows.columns}
 
 
 def texts(rows: DataFrame, column: str) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 from gaudi_perf.generation.dataset import PromptSource
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.stores.completions import CompletionsFile, read_completions, write_layout
+from gaudi_perf.stores.prompt_files import column_kinds, read_file, texts
 from gaudi_perf.vocabulary.configuration import Configuration
 from gaudi_perf.vocabulary.dataset import Batch, CompletionHeader, Dataset
 from gaudi_perf.vocabulary.documents import encode_line
@@ -214,6 +215,15 @@ def test_a_small_parquet_of_many_rows_is_not_read(tmp_path: Path) -> None:
     pandas.DataFrame({"text": pandas.Categorical(["a"]).repeat(4_000_001)}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="4000001 rows of 1 column are too many"):
         prompt_source(tmp_path, Dataset(source=str(tmp_path / "a.parquet")))
+
+
+def test_strings_that_parquet_keeps_as_categories_are_strings(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"number": pandas.Categorical([1, 2, 1]), "text": pandas.Categorical(["a", "b", None])})
+    frame.to_parquet(tmp_path / "a.parquet")
+    read = read_file(tmp_path / "a.parquet", "--dataset a.parquet")
+    assert column_kinds(read) == {"number": "int64", "text": "string"}
+    assert texts(read, "text") == ["a", "b", ""]
 
 
 def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
