@@ -55,6 +55,13 @@ def on_the_device_s_clock() -> dict[str, str]:
     return {**environment, "GAUDI_PERF_INJECTED": json.dumps(DEVICE_CLOCK)}
 
 
+def ran(command: list[str], checkout: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A command of a page; a whole suite beside other work takes its time."""
+    return subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=3600, check=False
+    )
+
+
 def walk(checkout: Path) -> dict[str, str]:
     """Every command's output, by its first four words."""
     environment = on_the_device_s_clock()
@@ -66,15 +73,7 @@ def walk(checkout: Path) -> dict[str, str]:
         words = shlex.split(command, comments=True)
         module = {"pytest": "pytest", "gaudi-perf": "gaudi_perf"}[words[0]]
         more = next((shlex.split(options) for start, options in MORE.items() if command.startswith(start)), [])
-        done = subprocess.run(
-            [sys.executable, "-m", module, *words[1:], *more],
-            cwd=checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=3600,
-            check=False,
-        )
+        done = ran([sys.executable, "-m", module, *words[1:], *more], checkout, environment)
         output = done.stdout + done.stderr
         expected = next((status for start, status in EXPECTED.items() if command.startswith(start)), 0)
         assert done.returncode == expected, f"{command}\n{output}"
@@ -129,15 +128,7 @@ def test_nights_without_a_gaudi(tmp_path: Path) -> None:
     settings = [line for line in lines if line not in nights]
     seen = []
     for night in nights:
-        done = subprocess.run(
-            ["bash", "-c", "\n".join([*settings, night])],
-            cwd=checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=3600,
-            check=False,
-        )
+        done = ran(["bash", "-c", "\n".join([*settings, night])], checkout, environment)
         assert done.returncode == 0, done.stdout + done.stderr
         still_open = json.loads((checkout / "open.json").read_text())["open"]
         seen.append(((checkout / "changes.md").read_text().count("| new; "), [one["case"] for one in still_open]))
