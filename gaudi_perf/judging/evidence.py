@@ -11,6 +11,7 @@ from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.outputs import FROM_BFLOAT16
 from gaudi_perf.statistics.sample import RunSample, Sides
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.resolution import resolve
 from gaudi_perf.stores.tokens import token_findings
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
 from gaudi_perf.vocabulary.run import Run, level_of
@@ -84,7 +85,7 @@ def evidence_against_baselines(
     invalid = _problems(runs)
     if invalid:
         return CaseEvidence(ours, invalid=invalid)
-    resolution = store.resolve(runs[-1], against or None)
+    resolution = resolve(store, runs[-1], against)
     found = [token_findings(runs, match.label, match.case.token_ids) for match in resolution.matches]
     wrong = tuple(problem for problems, _ in found for problem in problems)
     if wrong:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.resolution import resolve
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.run import Run
@@ -67,7 +68,7 @@ def _acceptance(baselines: BaselineStore, run: Run, verdict: Verdict, verdicts: 
         return ""
     if verdict.baseline_stack.name == run.stack.name:  # side by side, two stacks of one version
         return ""
-    own = [match.case for match in baselines.resolve(run).matches if match.role == "drift"]
+    own = [match.case for match in resolve(baselines, run).matches if match.role == "drift"]
     accepted = [
         item for case in own for item in case.accepted_regressions if item.against in ("", verdict.baseline_stack.name)
     ]

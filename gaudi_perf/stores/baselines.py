@@ -1,4 +1,4 @@
-"""The baselines of a directory: list, read, write, and find those that a run is compared with."""
+"""The baselines of a directory: list, read, check and write."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gaudi_perf.stores import resolution
 from gaudi_perf.stores.files import exclusive, make_directory, read_bytes, remove_leftovers, write_atomic
 from gaudi_perf.stores.places import Place, all_places, device_names, place_of, places_of_device
 from gaudi_perf.stores.remote import publish
-from gaudi_perf.stores.resolution import Resolution
 from gaudi_perf.stores.results import read_runs
 from gaudi_perf.stores.waivers import WAIVERS_FILE
 from gaudi_perf.vocabulary.baseline import Baseline, decode_baseline, encode_baseline
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import shipped
-from gaudi_perf.vocabulary.run import Run
 
 
 class BaselineStore:
@@ -76,17 +73,6 @@ class BaselineStore:
                 named = {one.case.configuration.model for one in cases if not one.case.architecture}
                 for model in sorted(named - shipped().keys()):
                     yield f"{place.path}: this suite has no model {model!r}: nothing is compared with its cases"
-
-    def resolve(self, run: Run, against: str | None = None) -> Resolution:
-        """Find the baselines that a run is compared with.
-        Raises UserError if a file that is needed is malformed, or there is nothing that ``against`` could mean.
-
-        Args:
-            run: its own documents need not be stored.
-            against: None for the same version (drift) and the newest earlier one (release); else a version, the name of
-                a stack, of a device and a stack, ``published``, or a results directory.
-        """
-        return resolution.resolve(run, self, against)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

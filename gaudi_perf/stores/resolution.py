@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import Place, baselines_named, places_of_device
 from gaudi_perf.stores.results import RunsRead, read_runs, require_one_stack, why_not_usable
 from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
@@ -14,9 +14,6 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, differences
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import BaselineRole
-
-if TYPE_CHECKING:
-    from gaudi_perf.stores.baselines import BaselineStore
 
 PUBLISHED = "published"
 """What ``--against`` says for the newest published number."""
@@ -30,41 +27,32 @@ class Match(Entry):
 
 
 @dataclass(frozen=True)
-class Incomparable:
-    """A baseline that has the case, but of something else: the differing fields, in words, are never empty."""
-
-    role: BaselineRole
-    label: str
-    differences: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.label} is incomparable: {'; '.join(self.differences)}"
-
-
-@dataclass(frozen=True)
 class Resolution:
-    """What a run is compared with, drift before release; without a match the reason why, in a clause: NO BASELINE.
-
-    ``incomparable`` are baselines that it would have been compared with, were they comparable.
-    """
+    """What a run is compared with, drift before release; without a match the reason why, in a clause: NO BASELINE."""
 
     matches: tuple[Match, ...]
-    incomparable: tuple[Incomparable, ...] = ()
     reason: str = ""
 
 
-def resolve(run: Run, store: BaselineStore, against: str | None) -> Resolution:
-    """See ``BaselineStore.resolve``."""
+def resolve(store: BaselineStore, run: Run, against: str = "") -> Resolution:
+    """Find the baselines that a run is compared with.
+    Raises UserError if a file that is needed is malformed, or there is nothing that ``against`` could mean.
+
+    Args:
+        run: its own documents need not be stored.
+        against: empty for the same version (drift) and the newest earlier one (release); else a version, the name of a
+            stack, of a device and a stack, ``published``, or a results directory.
+    """
     places = places_of_device(store.directory, run.device.name)
-    if against is None:
+    if not against:
         drift = _first(run, same_version(places, run.stack), store, "drift")
         release = _first(run, newest_earlier(places, run.stack), store, "release")
-        return _resolution([*drift, *release], _why_none(run, places, store.directory))
+        return _resolution([drift, release], _why_none(run, places, store.directory))
     if against == PUBLISHED:
         newest_first = sorted(places, key=lambda place: place.order, reverse=True)
         own_kind_first = sorted(newest_first, key=lambda place: place.kind != run.stack.kind)  # sorting is stable
         found = _first(run, own_kind_first, store, "named", published_only=True)
-        return _resolution(found, f"nothing is published of {run.case.id} on {run.device.name}")
+        return _resolution([found], f"nothing is published of {run.case.id} on {run.device.name}")
     named = baselines_named(store.directory, against, f"--against {against}")
     if isinstance(named, Path):
         return _in_results(run, named, store.read_results(named))
@@ -76,7 +64,7 @@ def resolve(run: Run, store: BaselineStore, against: str | None) -> Resolution:
             f"there are: {there}"
         )
     place = min(own, key=lambda place: place.kind != run.stack.kind)
-    return _resolution(_first(run, [place], store, "named"), f"{place.label} has no {run.case.id}")
+    return _resolution([_first(run, [place], store, "named")], f"{place.label} has no {run.case.id}")
 
 
 def check_against(against: str, directory: Path) -> None:
@@ -117,11 +105,11 @@ def _in_results(run: Run, directory: Path, read: RunsRead) -> Resolution:
         if not differing:
             comparable.append(other)
     if not comparable:
-        incomparable = [Incomparable("named", str(directory), tuple(reasons))] if reasons else []
-        return _resolution(incomparable, f"{directory} has no runs of {run.case.id} of another session")
+        none = f"{directory} has no runs of {run.case.id} of another session"
+        return Resolution((), _incomparable(str(directory), reasons) if reasons else none)
     require_one_stack(comparable, f"--against {directory}")
     first = comparable[0]
-    return _resolution([Match(str(directory), first.device, first.stack, CaseBaseline.of(comparable), "named")])
+    return Resolution((Match(str(directory), first.device, first.stack, CaseBaseline.of(comparable), "named"),))
 
 
 def _check_read(directory: Path, read: RunsRead) -> None:
@@ -133,9 +121,9 @@ def _check_read(directory: Path, read: RunsRead) -> None:
 
 def _first(
     run: Run, places: Iterable[Place], store: BaselineStore, role: BaselineRole, *, published_only: bool = False
-) -> list[Match | Incomparable]:
-    """The first place with a comparable entry, behind those before it that have none."""
-    found: list[Match | Incomparable] = []
+) -> Match | str:
+    """The entry of the first place with a comparable one; else why that of the first place is none, or empty."""
+    why_not = ""
     for place in places:
         candidates = [
             (entry.differences(run.comparability), entry)
@@ -146,9 +134,13 @@ def _first(
         if candidates:
             differing, best = min(candidates, key=lambda one: (len(one[0]), one[1].case.provenance != "measured"))
             if not differing:
-                return [*found, Match(best.label, best.device, best.stack, best.case, role)]
-            found.append(Incomparable(role, place.label, tuple(differing)))
-    return found
+                return Match(best.label, best.device, best.stack, best.case, role)
+            why_not = why_not or _incomparable(place.label, differing)
+    return why_not
+
+
+def _incomparable(label: str, differing: Iterable[str]) -> str:
+    return f"{label} is incomparable: {'; '.join(differing)}"
 
 
 def _why_none(run: Run, places: Sequence[Place], directory: Path) -> str:
@@ -164,11 +156,7 @@ def _why_none(run: Run, places: Sequence[Place], directory: Path) -> str:
     return f"no baseline of {device} on {stack.name} or earlier has {case}"
 
 
-def _resolution(found: Sequence[Match | Incomparable], reason: str = "") -> Resolution:
+def _resolution(found: Sequence[Match | str], none: str) -> Resolution:
     matches = tuple(one for one in found if isinstance(one, Match))
-    incomparable = tuple(one for one in found if isinstance(one, Incomparable))
-    if matches:
-        reason = ""
-    elif incomparable:
-        reason = str(incomparable[0])
-    return Resolution(matches, incomparable, reason)
+    reasons = [one for one in found if isinstance(one, str) and one]
+    return Resolution(matches, "" if matches else [*reasons, none][0])

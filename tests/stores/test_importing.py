@@ -18,6 +18,7 @@ from gaudi_perf.stores.importing import (
     import_run_generation,
 )
 from gaudi_perf.stores.optimum_habana import import_optimum_habana
+from gaudi_perf.stores.resolution import resolve
 from gaudi_perf.vocabulary.configuration import case_id_in
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
@@ -75,7 +76,7 @@ def test_optimum_habanas_own_baselines(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path / "baselines")
     assert len(add_imported(store, imported.baselines)) == 3
     run = make_run(0.8, version="1.18.0")
-    (match,) = store.resolve(run).matches
+    (match,) = resolve(store, run).matches
     assert match.case.published is not None
     assert "130.047 tokens per second" in match.case.published.note
 
@@ -249,10 +250,10 @@ def test_a_published_level_of_a_model_that_the_catalogue_lacks_is_compared_by_it
     run = make_run(0.8, version="1.18.0")
     configuration = msgspec.structs.replace(run.case.configuration, model="qwen9-8b")
     case = msgspec.structs.replace(run.case, configuration=configuration, architecture="0123456789abcdef")
-    resolution = store.resolve(msgspec.structs.replace(run, case=case))
+    resolution = resolve(store, msgspec.structs.replace(run, case=case))
     assert resolution.matches == () and "options '' is not 'reuse_cache'" in str(resolution)
     case = msgspec.structs.replace(case, gaudi_options=options)
-    (match,) = store.resolve(msgspec.structs.replace(run, case=case)).matches
+    (match,) = resolve(store, msgspec.structs.replace(run, case=case)).matches
     assert match.case.level_s == 1.0
 
 
