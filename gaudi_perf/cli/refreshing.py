@@ -30,7 +30,7 @@ from gaudi_perf.reports.wording import level_change
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import write_atomic
-from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, RefreshPlan, apply, plan_refresh
 from gaudi_perf.stores.results import RUN_PREFIX, ResultsStore, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
@@ -169,15 +169,15 @@ def _plan(
         there = ", ".join(sorted({run.case.id for run in found}))
         where = ", ".join(map(str, results))
         raise UserError(f"--case {case}: no run in {where} is of such a case; there are: {there}")
-    return plan_refresh(
-        store,
+    request = Refresh(
         runs,
         minimum_runs=minimum_runs,
-        accept_regression=accept_regression,
+        accept_regression=accept_regression or "",
         judged=refresh_verdicts(runs, store, history=NoiseHistory.of(results_dir, store)),
         accept_spread=accept_spread,
         sessions_kept=sessions,
     )
+    return plan_refresh(store, request)
 
 
 def _session_of(path: Path) -> Path:

@@ -25,7 +25,7 @@ from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import make_directory
 from gaudi_perf.stores.logs import keep
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore, new_session_id
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.configuration import Case
@@ -312,15 +312,14 @@ class PerfSession:
             return
         runs = [run for those in self.runs.values() for run in those]
         try:
-            plan = plan_refresh(
-                self.baselines,
+            request = Refresh(
                 runs,
                 minimum_runs=self.settings.runs,
-                accept_regression=self.settings.accept_regression or None,
+                accept_regression=self.settings.accept_regression,
                 margin=self.settings.tolerances[LATENCY],
                 judged=refresh_verdicts(runs, self.baselines, self.settings.rules, self._judging.history),
             )
-            done = apply(plan)
+            done = apply(plan_refresh(self.baselines, request))
         except UserError as error:
             self.failed = True
             self.notes.append(f"baselines not refreshed: {error}")

@@ -76,7 +76,7 @@ class CaseChange:
         level_s: the new level in seconds; None if there is none.
         current: the level that it is compared with; None if the case is new.
         accepted_ratio: of a slower level, the ratio to the level that it may not exceed without a reason; else None.
-        reason: why what is worse is accepted; None if it is not.
+        reason: why what is worse is accepted; empty if it is not.
         refused: why nothing is written, other than that a reason is missing; empty if nothing speaks against it.
         runs: how many there are of the new level, of how many ``sessions``, and how far they lie apart
             (``runs_apart``); None where there is none.
@@ -90,7 +90,7 @@ class CaseChange:
     current: Level | None = None
     judged: JudgedLevel | None = None
     accepted_ratio: float | None = None
-    reason: str | None = None
+    reason: str = ""
     refused: str = ""
     notes: tuple[str, ...] = ()
     runs: int = 0
@@ -106,7 +106,7 @@ class CaseChange:
     @property
     def written(self) -> bool:
         """Whether it is written, or stands already as it is."""
-        return not self.refused and (not self.needs_reason or self.reason is not None)
+        return not self.refused and (not self.needs_reason or bool(self.reason))
 
     @property
     def ratio(self) -> float | None:
@@ -123,7 +123,7 @@ class CaseChange:
     @property
     def stored_reason(self) -> str:
         """The reason as it is kept in the file."""
-        return f"{self.reason} ({self.worse})" if self.worse else self.reason or ""
+        return f"{self.reason} ({self.worse})" if self.worse else self.reason
 
 
 def regressions(verdicts: Sequence[Verdict]) -> str:
@@ -137,7 +137,7 @@ def decide(
     label: str,
     current: Level | None,
     *,
-    reason: str | None,
+    reason: str,
     margin: float,
     judged: JudgedLevel | None,
 ) -> CaseChange:

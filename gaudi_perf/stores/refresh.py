@@ -37,8 +37,9 @@ class Refresh:
     """What is asked for.
 
     Attributes:
+        runs: of any cases, devices and stacks; a run that is there twice counts once.
         minimum_runs: how many valid runs of a case it takes.
-        accept_regression: why slower levels are accepted; None if they are not.
+        accept_regression: why slower levels are accepted; empty if they are not.
         now: with a time zone.
         margin: 0.05 if up to 5 % slower than the current level counts as unchanged.
         judged: how the new runs compare with the current ones, where that was judged.
@@ -46,11 +47,11 @@ class Refresh:
         sessions_kept: of how many sessions an entry keeps the runs.
     """
 
-    runs: tuple[Run, ...]
-    minimum_runs: int
-    accept_regression: str | None
-    now: datetime
-    margin: float
+    runs: Sequence[Run]
+    minimum_runs: int = RUNS_FOR_BASELINES
+    accept_regression: str = ""
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    margin: float = TOLERANCES[LATENCY]
     judged: Mapping[Case, JudgedLevel] = field(default_factory=dict)
     accept_spread: bool = False
     sessions_kept: int = SESSIONS_KEPT
@@ -81,44 +82,39 @@ class RefreshPlan:
         return tuple(change for change in self.changes if change.written)
 
 
-def plan_refresh(
-    store: BaselineStore,
-    runs: Iterable[Run],
-    *,
-    minimum_runs: int = RUNS_FOR_BASELINES,
-    accept_regression: str | None = None,
-    now: datetime | None = None,
-    margin: float = TOLERANCES[LATENCY],
-    judged: Mapping[Case, JudgedLevel] | None = None,
-    accept_spread: bool = False,
-    sessions_kept: int = SESSIONS_KEPT,
-) -> RefreshPlan:
-    """Say what a refresh would write and what it refuses; see ``Refresh``. Nothing is written.
+def plan_refresh(store: BaselineStore, request: Refresh) -> RefreshPlan:
+    """Say what a refresh would write and what it refuses. Nothing is written.
     Raises UserError if an option makes no sense, or a baseline file that is concerned is malformed.
-
-    Args:
-        runs: of any cases, devices and stacks; a run that is there twice counts once.
-        now: the present by default.
     """
-    if minimum_runs < 1:
-        raise UserError(f"a baseline needs at least 1 run, and {minimum_runs} was asked for: give a larger number")
-    if accept_regression is not None and accept_regression.strip() in _NO_REASON:
-        shown = accept_regression.strip() or "the reason is empty"
+    if request.minimum_runs < 1:
+        raise UserError(
+            f"a baseline needs at least 1 run, and {request.minimum_runs} was asked for: give a larger number"
+        )
+    reason = request.accept_regression
+    if reason and reason.strip() in _NO_REASON:
+        shown = reason.strip() or "the reason is empty"
         raise UserError(f"--accept-regression: {shown}: say why the slower level is accepted")
-    ordered = tuple(in_order({run.run_id: run for run in runs}.values()))
+    ordered = in_order({run.run_id: run for run in request.runs}.values())
     _require_one_stack(ordered)
-    reason = None if accept_regression is None else accept_regression.strip()
-    request = Refresh(
-        ordered,
-        minimum_runs,
-        reason,
-        now or datetime.now(timezone.utc),
-        margin,
-        dict(judged or {}),
-        accept_spread,
-        sessions_kept,
-    )
-    return _plan(store, request)
+    files: dict[tuple[str, str], dict[Case, list[Run]]] = {}
+    for run in ordered:
+        files.setdefault((run.device.name, run.stack.name), {}).setdefault(run.case, []).append(run)
+    changes: list[CaseChange] = []
+    written: list[Baseline] = []
+    for (device, stack_name), groups in sorted(files.items()):
+        place = place_of(store.directory, device, stack_name)
+        before = store.load(place) if place.path.exists() else None
+        entries: list[tuple[CaseBaseline, Stack]] = []
+        for runs in sorted(groups.values(), key=lambda runs: runs[0].case.key):
+            change, new = _case(store, request, before, runs)
+            changes.append(change)
+            if new is not None:
+                entries.append(new)
+        if entries:
+            after = _merged(before, next(iter(groups.values()))[0].device, entries)
+            if after != before:
+                written.append(after)
+    return RefreshPlan(store, request, tuple(changes), tuple(written))
 
 
 def _require_one_stack(runs: Iterable[Run]) -> None:
@@ -144,32 +140,10 @@ def apply(plan: RefreshPlan) -> RefreshPlan:
     if not plan.accepted:
         return plan
     with plan.store.locked():
-        done = _plan(plan.store, plan.request)
+        done = plan_refresh(plan.store, plan.request)
         for baseline in done.files:
             plan.store.write(baseline)
     return done
-
-
-def _plan(store: BaselineStore, request: Refresh) -> RefreshPlan:
-    files: dict[tuple[str, str], dict[Case, list[Run]]] = {}
-    for run in request.runs:
-        files.setdefault((run.device.name, run.stack.name), {}).setdefault(run.case, []).append(run)
-    changes: list[CaseChange] = []
-    written: list[Baseline] = []
-    for (device, stack_name), groups in sorted(files.items()):
-        place = place_of(store.directory, device, stack_name)
-        before = store.load(place) if place.path.exists() else None
-        entries: list[tuple[CaseBaseline, Stack]] = []
-        for runs in sorted(groups.values(), key=lambda runs: runs[0].case.key):
-            change, new = _case(store, request, before, runs)
-            changes.append(change)
-            if new is not None:
-                entries.append(new)
-        if entries:
-            after = _merged(before, next(iter(groups.values()))[0].device, entries)
-            if after != before:
-                written.append(after)
-    return RefreshPlan(store, request, tuple(changes), tuple(written))
 
 
 def _case(
@@ -188,7 +162,8 @@ def _case(
         reason = _too_far_apart(usable, judged, request) or _in_doubt(request.runs, usable, current, judged)
     if reason:
         return CaseChange(first.case.id, label, refused=reason, notes=left_out), None
-    change = decide(entry, label, current, reason=request.accept_regression, margin=request.margin, judged=judged)
+    accepted = request.accept_regression.strip()
+    change = decide(entry, label, current, reason=accepted, margin=request.margin, judged=judged)
     change = dataclasses.replace(
         change,
         notes=(*change.notes, *left_out),
@@ -305,7 +280,7 @@ def _entry(
     if anchor is None or entry.level_s < anchor.latency_s:
         anchor = Anchor(latency_s=entry.level_s, accepted_on=request.today, stack=stack.name)
     accepted = list(current.case.accepted_regressions) if current is not None and current.own else []
-    if change.needs_reason and change.reason is not None and change.ratio is not None:
+    if change.needs_reason and change.ratio is not None:
         accepted.append(
             AcceptedRegression(
                 accepted_on=request.today,

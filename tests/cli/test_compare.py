@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
 from tests.stores.factories import make_run, make_runs
@@ -42,7 +42,7 @@ def test_stack_stands_for_every_device_that_has_it(sides: tuple[str, str], invok
 def test_only_a_regression_has_exit_status_1(
     level: float, words: str, status: int, invoke: Invoke, store_runs: StoreRuns, here: Path
 ) -> None:
-    apply(plan_refresh(BaselineStore(here / "baselines"), make_runs(1.0, probes=PROBES)))
+    apply(plan_refresh(BaselineStore(here / "baselines"), Refresh(make_runs(1.0, probes=PROBES))))
     store_runs(make_runs(level, session="later", version="1.23.0", probes=PROBES))
     done = invoke("compare", "results", "gaudi2/synapse-1.22.0")
     assert words in _row(done.output, "bloomz7b-1x-graphs-kvcache")
@@ -54,7 +54,7 @@ def test_runs_against_a_baseline(invoke: Invoke, store_runs: StoreRuns, here: Pa
     levels = {1: 1.0, 2: 1.5, 4: 2.0, 8: 3.0}
     old = [run for devices, level in levels.items() for run in make_runs(level, devices=devices, probes=PROBES)]
     old += [*make_runs(1.0, cpu="Xeon 8380", graphs=False), *make_runs(1.0, kv_cache=False)]
-    apply(plan_refresh(BaselineStore(here / "baselines"), old))
+    apply(plan_refresh(BaselineStore(here / "baselines"), Refresh(old)))
     new = {"session": "later", "version": "1.23.0"}
     changes = {1: 1.2, 2: 0.8, 4: 1.0}
     runs = [

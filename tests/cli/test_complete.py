@@ -10,7 +10,7 @@ from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.waiver import Waiver
@@ -34,7 +34,7 @@ def judged(run: Run, place: Path) -> tuple[PerfSession, bool]:
 
 
 def test_a_regression_fails_unless_it_is_waived(tmp_path: Path) -> None:
-    apply(plan_refresh(BaselineStore(tmp_path), make_runs(1.0)))
+    apply(plan_refresh(BaselineStore(tmp_path), Refresh(make_runs(1.0))))
     slow = make_run([1.6, 1.61, 1.59, 1.6, 1.6])
     session, fails = judged(slow, tmp_path)
     assert fails and session.reports[slow.case].verdicts[0].kind.value == "REGRESSED"

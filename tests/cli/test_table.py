@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gaudi_perf.reports.article import parse_price, usd_per_million_tokens
 from gaudi_perf.reports.tabular import Words, markdown
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.vocabulary.errors import UserError
 from tests.cli.conftest import PROJECT, PUBLISHED, Invoke
 from tests.golden_files import Golden
@@ -56,7 +56,7 @@ def test_measured_levels_and_the_fastest_configuration(invoke: Invoke, here: Pat
         *make_runs(0.01, device="gaudi2", model="bloomz560m", scale="standin"),
         *make_runs(0.01, device="emulated-gaudi2"),
     ]
-    apply(plan_refresh(BaselineStore(here / "baselines"), runs))
+    apply(plan_refresh(BaselineStore(here / "baselines"), Refresh(runs)))
     done = invoke("table")
     assert {"0.500", "2.00x"} <= set(_cells(done.output, "BLOOMZ-7B", "1x", "gaudi2"))
     everything = invoke("table", "--all").output
@@ -67,7 +67,7 @@ def test_measured_levels_and_the_fastest_configuration(invoke: Invoke, here: Pat
 def test_fp8_beside_bfloat16(invoke: Invoke, here: Path) -> None:
     """Rows and baselines of their own; the speed-up by FP8 is that of the same device and stack."""
     runs = [*make_runs(1.0), *make_runs(0.625, dtype="fp8"), *make_runs(1.5, device="a100-80gb")]
-    apply(plan_refresh(BaselineStore(here / "baselines"), runs))
+    apply(plan_refresh(BaselineStore(here / "baselines"), Refresh(runs)))
     rows = json.loads(invoke("table", "--json").output)["rows"]
     found = {(row["device"], row["dtype"]): (row["latency_s"], row["fp8_speed_up"]) for row in rows}
     assert found == {
@@ -82,7 +82,7 @@ def test_mistakes(invoke: Invoke, project: Path, here: Path, golden: Golden) -> 
     published = ("--baselines-dir", project / "baselines")
     for option in ("--device", "--reference", "--stack"):
         invoke.mistake("table", option, "nope", *published)
-    apply(plan_refresh(BaselineStore(here / "baselines"), make_runs(scale="standin")))
+    apply(plan_refresh(BaselineStore(here / "baselines"), Refresh(make_runs(scale="standin"))))
     invoke.mistake("table")  # nothing is left
     golden("table/mistakes.txt", invoke.transcript.replace(f" --baselines-dir {published[1]}", ""))
 

@@ -12,7 +12,7 @@ from gaudi_perf.judging import Rules, refresh_verdicts
 from gaudi_perf.reports.wording import advice, level_change, reason
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import regressions
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode
@@ -146,15 +146,15 @@ def test_what_gates_beside_the_latency_is_not_rebased_in_silence(tmp_path: Path)
     baselines, case = store(tmp_path, stored), stored[0].case
     shown = refresh_verdicts(more, baselines)
     assert [regressions(shown[case].worse), regressions(shown[case].noted)] == ["", "peak memory 50.0 % more"]
-    (noted,) = plan_refresh(baselines, more, judged=shown).changes
+    (noted,) = plan_refresh(baselines, Refresh(more, judged=shown)).changes
     assert noted.written and "peak memory 50.0 % more (it does not gate)" in level_change(noted)
 
     gated = refresh_verdicts(more, baselines, Rules(gates=frozenset({"memory"})))
     assert gated[case].latency.kind is VerdictKind.UNCHANGED
-    (refused,) = plan_refresh(baselines, more, judged=gated).refused
+    (refused,) = plan_refresh(baselines, Refresh(more, judged=gated)).refused
     assert 'refused: peak memory 50.0 % more: give the reason with --accept-regression "..."' in level_change(refused)
 
-    plan = plan_refresh(baselines, more, accept_regression="a larger cache", judged=gated)
+    plan = plan_refresh(baselines, Refresh(more, accept_regression="a larger cache", judged=gated))
     assert apply(plan).refused == ()
     (entry,) = baselines.read("gaudi2", stored[0].stack.name).cases
     assert entry.accepted_regressions[-1].reason == "a larger cache (peak memory 50.0 % more)"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.judging.outcome import why_passes
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.waivers import WaiverStore
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Verdict, VerdictKind
@@ -26,9 +26,9 @@ def baselines(tmp_path: Path) -> BaselineStore:
     """1.23.0 is 15 % slower than 1.22.0, which somebody accepted."""
     store = BaselineStore(tmp_path)
     now = datetime(2026, 2, 1, tzinfo=timezone.utc)
-    apply(plan_refresh(store, make_runs(1.0, version="1.22.0"), now=now))
+    apply(plan_refresh(store, Refresh(make_runs(1.0, version="1.22.0"), now=now)))
     slower = make_runs(1.15, version="1.23.0")
-    assert apply(plan_refresh(store, slower, accept_regression="the price of a check", now=now)).refused == ()
+    assert apply(plan_refresh(store, Refresh(slower, accept_regression="the price of a check", now=now))).refused == ()
     return store
 
 

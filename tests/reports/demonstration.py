@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.run import GraphCompilation, Measurement, Run, TokenTimes, WarmUp
@@ -59,7 +59,7 @@ class Demonstration:
                     for place, case in enumerate(self.cases)
                     for index in range(5)
                 ]
-                apply(plan_refresh(self.baselines, plan, sessions_kept=1))
+                apply(plan_refresh(self.baselines, Refresh(plan, sessions_kept=1)))
         last = self._measured(self.sessions - 1, self.runs)
         session = Session(
             session_id=self.session_id(self.sessions - 1),

@@ -10,7 +10,7 @@ import sys
 import time
 
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from tests.stores.factories import make_run
 
 
@@ -29,7 +29,7 @@ def main(directory: str, devices: int, times: int, pause: float) -> None:
             )
             for index in range(5)
         ]
-        done = apply(plan_refresh(store, runs, accept_regression=f"refresh {count}", sessions_kept=1))
+        done = apply(plan_refresh(store, Refresh(runs, accept_regression=f"refresh {count}", sessions_kept=1)))
         assert not done.refused, done.refused
         print(count, flush=True)
         time.sleep(pause)

@@ -9,7 +9,8 @@ import pytest
 
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import Place, baselines_named
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
+from gaudi_perf.stores.resolution import resolve
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
 
@@ -18,8 +19,8 @@ from tests.stores.factories import make_run, make_runs
 def store(tmp_path: Path) -> BaselineStore:
     store = BaselineStore(tmp_path / "baselines")
     for version in ("1.10.0", "1.8.0", "1.9.0-preview"):
-        apply(plan_refresh(store, make_runs(version=version)))
-    apply(plan_refresh(store, make_runs(device="gaudi", version="1.8.0")))
+        apply(plan_refresh(store, Refresh(make_runs(version=version))))
+    apply(plan_refresh(store, Refresh(make_runs(device="gaudi", version="1.8.0"))))
     return store
 
 
@@ -38,7 +39,7 @@ def test_list_is_in_the_order_of_versions(store: BaselineStore) -> None:
 def test_no_directory_means_no_baselines(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path / "none")
     assert store.list() == []
-    assert store.resolve(make_run()).reason.startswith("there are no baselines of gaudi2")
+    assert resolve(store, make_run()).reason.startswith("there are no baselines of gaudi2")
     assert not store.directory.exists()
 
 
@@ -77,7 +78,7 @@ def test_a_file_in_the_place_of_another_stack(store: BaselineStore) -> None:
 def test_a_file_whose_name_is_no_stack(store: BaselineStore) -> None:
     path = store.directory / "gaudi2" / "newest.json"
     path.write_text("{}")
-    for call in (store.list, lambda: store.resolve(make_run())):
+    for call in (store.list, lambda: resolve(store, make_run())):
         with pytest.raises(UserError, match=r"gaudi2/newest.json: not the name of a stack"):
             call()
 
@@ -86,7 +87,7 @@ def test_a_directory_whose_name_is_no_device(store: BaselineStore) -> None:
     (store.directory / "Gaudi 3").mkdir()
     with pytest.raises(UserError, match=r"Gaudi 3: not the name of a device: write it like gaudi2"):
         store.list()
-    assert [match.role for match in store.resolve(make_run(version="1.10.0")).matches] == ["drift", "release"]
+    assert [match.role for match in resolve(store, make_run(version="1.10.0")).matches] == ["drift", "release"]
 
 
 def test_a_malformed_file_is_told_where_it_is_needed_and_only_there(store: BaselineStore) -> None:
@@ -94,9 +95,9 @@ def test_a_malformed_file_is_told_where_it_is_needed_and_only_there(store: Basel
     tree = json.loads(path.read_text())
     tree["cases"][0]["runs"][0]["measurement"]["latencies_s"][0] = "fast"
     path.write_text(json.dumps(tree))
-    assert len(store.resolve(make_run(version="1.10.0")).matches) == 2
+    assert len(resolve(store, make_run(version="1.10.0")).matches) == 2
     with pytest.raises(UserError) as caught:
-        store.resolve(make_run(version="1.8.0"))
+        resolve(store, make_run(version="1.8.0"))
     assert str(path) in str(caught.value)
     assert "$.cases[0].runs[0].measurement.latencies_s[0]" in str(caught.value)
 
@@ -132,7 +133,7 @@ def test_a_baseline_in_the_wrong_place_is_a_problem(store: BaselineStore) -> Non
 def test_a_level_is_the_median_over_runs_of_their_medians(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path)
     runs = [make_run([1.0, 1.1, 9.0]), make_run([1.2, 1.2, 1.3]), make_run([5.0, 5.0, 0.1])]
-    apply(plan_refresh(store, runs, minimum_runs=3))
+    apply(plan_refresh(store, Refresh(runs, minimum_runs=3)))
     assert store.read("gaudi2", "synapse-1.22.0").cases[0].level_s == 1.2
 
 

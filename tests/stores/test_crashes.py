@@ -19,7 +19,7 @@ import pytest
 
 from gaudi_perf.stores import files
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
@@ -97,17 +97,17 @@ def test_a_killed_refresher_leaves_the_old_file_or_the_new_one(tmp_path: Path) -
         printed, _ = survivor.communicate(timeout=300)
     told = max(int(line) for line in printed.split())
     assert levels(tmp_path)[EIGHT] in (told, told + 1)
-    apply(plan_refresh(BaselineStore(tmp_path), make_runs(0.5)))  # the next writer clears up
+    apply(plan_refresh(BaselineStore(tmp_path), Refresh(make_runs(0.5))))  # the next writer clears up
     assert leftovers(tmp_path) == []
 
 
 def test_a_refresher_killed_before_any_of_its_system_calls(tmp_path: Path) -> None:
     """Kill it before its first call of the file system, its second, and so on, until it gets through."""
     store = BaselineStore(tmp_path)
-    apply(plan_refresh(store, make_runs(1.0)))
+    apply(plan_refresh(store, Refresh(make_runs(1.0))))
     path = tmp_path / "gaudi2" / "synapse-1.22.0.json"
     old = path.read_bytes()
-    plan = plan_refresh(store, make_runs(0.5))
+    plan = plan_refresh(store, Refresh(make_runs(0.5)))
     seen = []
     for calls in range(100):
         child = os.fork()
@@ -156,9 +156,9 @@ def test_a_full_disk_keeps_the_old_file(
 ) -> None:
     store = BaselineStore(tmp_path)
     if there_before:
-        apply(plan_refresh(store, make_runs(1.0)))
+        apply(plan_refresh(store, Refresh(make_runs(1.0))))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-    plan = plan_refresh(store, make_runs(0.5))
+    plan = plan_refresh(store, Refresh(make_runs(0.5)))
     real = getattr(os, call)
 
     def full(*args: object, **kwargs: object) -> object:
@@ -196,11 +196,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_really_full_disk_keeps_the_old_files(tiny_disk: Path) -> None:
     store, results = BaselineStore(tiny_disk / "baselines"), ResultsStore(tiny_disk / "results")
-    apply(plan_refresh(store, make_runs(1.0)))
+    apply(plan_refresh(store, Refresh(make_runs(1.0))))
     before = {path: path.read_bytes() for path in tiny_disk.rglob("*") if path.is_file()}
     many = [make_run([0.123456789] * 2000) for _ in range(5)]
     with pytest.raises(UserError, match=r"synapse-1.22.0.json: cannot be written \(No space left.*kept whole: free"):
-        apply(plan_refresh(store, many))
+        apply(plan_refresh(store, Refresh(many)))
     with pytest.raises(UserError, match=r"run-.*json: cannot be written \(No space left.*nothing was written: free"):
         for _ in range(10):
             results.write_run(make_run([0.123456789] * 2000))
@@ -229,7 +229,7 @@ def read_only() -> Iterator[Path]:
     # Not in pytest's directory for temporary files, which every other session of pytest makes private again.
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
-        apply(plan_refresh(BaselineStore(directory), make_runs(1.0)))
+        apply(plan_refresh(BaselineStore(directory), Refresh(make_runs(1.0))))
         for path in (directory / "gaudi2", directory):
             path.chmod(0o555)
         yield directory
@@ -249,7 +249,7 @@ except UserError as error:
 @pytest.mark.parametrize("device", ["gaudi2", "gaudi3"])
 def test_a_read_only_directory_is_one_sentence(read_only: Path, device: str) -> None:
     before = {path: path.read_bytes() for path in read_only.rglob("*") if path.is_file()}
-    statement = f"apply(plan_refresh(BaselineStore({str(read_only)!r}), make_runs(0.5, device={device!r})))"
+    statement = f"apply(plan_refresh(BaselineStore({str(read_only)!r}), Refresh(make_runs(0.5, device={device!r}))))"
     printed = as_nobody(CATCH.format(statement=statement))
     assert printed.startswith(str(read_only / device))
     assert "(Permission denied)" in printed

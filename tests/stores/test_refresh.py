@@ -12,7 +12,7 @@ from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.reports.wording import level_change
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.changes import JudgedLevel
-from gaudi_perf.stores.refresh import RefreshPlan, apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
@@ -32,10 +32,8 @@ def day(number: int) -> datetime:
     return datetime(2026, 1, number, 12, tzinfo=timezone.utc)
 
 
-def refresh(
-    store: BaselineStore, runs: list[Run], reason: str | None = None, on: int = 1, **options: object
-) -> RefreshPlan:
-    return apply(plan_refresh(store, runs, accept_regression=reason, now=day(on), **options))  # type: ignore[arg-type]
+def refresh(store: BaselineStore, runs: list[Run], reason: str = "", on: int = 1, **options: object) -> RefreshPlan:
+    return apply(plan_refresh(store, Refresh(runs, accept_regression=reason, now=day(on), **options)))  # type: ignore[arg-type]
 
 
 def text(plan: RefreshPlan) -> str:
@@ -52,7 +50,7 @@ def content(store: BaselineStore) -> dict[Path, bytes]:
 
 
 def test_planning_writes_nothing(store: BaselineStore) -> None:
-    plan = plan_refresh(store, make_runs())
+    plan = plan_refresh(store, Refresh(make_runs()))
     assert [change.kind for change in plan.changes] == ["new"]
     assert text(plan) == f"gaudi2/synapse-1.22.0 {CASE}: new at 1.00 s; 5 runs of 1 session, 2.0 % apart"
     assert not store.directory.exists()
@@ -61,8 +59,8 @@ def test_planning_writes_nothing(store: BaselineStore) -> None:
 def test_runs_of_two_stacks_side_by_side_are_no_one_level(store: BaselineStore) -> None:
     runs = [msgspec.structs.replace(run, stack_label=label) for label in ("new", "old") for run in make_runs()]
     with pytest.raises(UserError, match="there are runs of 'new' and 'old': name the directory of one session"):
-        plan_refresh(store, runs)
-    assert not plan_refresh(store, runs[:5]).refused
+        plan_refresh(store, Refresh(runs))
+    assert not plan_refresh(store, Refresh(runs[:5])).refused
 
 
 def test_what_was_measured_is_stored(store: BaselineStore) -> None:
@@ -110,8 +108,10 @@ def test_better_unchanged_slower_in_words(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0) + make_runs(1.0, devices=8) + make_runs(1.0, kv_cache=False))
     plan = plan_refresh(
         store,
-        make_runs(0.8) + make_runs(1.02, devices=8) + make_runs(1.2, kv_cache=False),
-        accept_regression="the price of correctness",
+        Refresh(
+            make_runs(0.8) + make_runs(1.02, devices=8) + make_runs(1.2, kv_cache=False),
+            accept_regression="the price of correctness",
+        ),
     )
     assert [change.kind for change in plan.changes] == ["better", "slower", "unchanged"]
     better, slower, unchanged = text(plan).splitlines()
@@ -323,7 +323,7 @@ def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
         (VerdictKind.INVALID, "refused", True),
     ]:
         judged = Verdict(kind=verdict, reason=Reason.TEXT, ratio=1.055)
-        (change,) = plan_refresh(store, noisy, judged={noisy[0].case: JudgedLevel(judged)}).changes
+        (change,) = plan_refresh(store, Refresh(noisy, judged={noisy[0].case: JudgedLevel(judged)})).changes
         assert (change.kind, not change.written) == (kind, refused), verdict
         if verdict is not VerdictKind.INVALID:
             clear = verdict in (VerdictKind.UNCHANGED, VerdictKind.REGRESSED, VerdictKind.IMPROVED)
@@ -333,20 +333,22 @@ def test_a_verdict_takes_the_place_of_the_margin(store: BaselineStore) -> None:
 
 def test_a_margin_of_ones_own(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0))
-    assert plan_refresh(store, make_runs(1.03), margin=0.02).refused
-    assert not plan_refresh(store, make_runs(1.08), margin=0.1).refused
+    assert plan_refresh(store, Refresh(make_runs(1.03), margin=0.02)).refused
+    assert not plan_refresh(store, Refresh(make_runs(1.08), margin=0.1)).refused
 
 
 def test_outputs_that_another_case_contradicts_are_stored_only_if_they_are_the_known_ones(store: BaselineStore) -> None:
     runs = make_runs()
     other = make_run(graphs=False, problems=["WRONG OUTPUT: one of the two is wrong"], contradicts=[CASE])
-    plan = plan_refresh(store, [*runs, other])
+    plan = plan_refresh(store, Refresh([*runs, other]))
     refused = {change.case_id: change.refused for change in plan.changes}[CASE]
     assert "the outputs of bloomz7b-1x-eager-kvcache differ from its own" in refused, refused
     elsewhere = msgspec.structs.replace(other, session_id="session-2")
-    assert [change.case_id for change in plan_refresh(store, [*runs, elsewhere]).accepted] == [CASE]
+    assert [change.case_id for change in plan_refresh(store, Refresh([*runs, elsewhere])).accepted] == [CASE]
     refresh(store, runs)
-    assert [change.case_id for change in plan_refresh(store, [*runs, other]).accepted] == [CASE], "known to be right"
+    assert [change.case_id for change in plan_refresh(store, Refresh([*runs, other])).accepted] == [CASE], (
+        "known to be right"
+    )
 
 
 def test_what_agrees_with_a_contradicted_case_is_stored_only_if_most_agree(store: BaselineStore) -> None:
@@ -356,10 +358,10 @@ def test_what_agrees_with_a_contradicted_case_is_stored_only_if_most_agree(store
 
     first, second = of(1, True), of(1, False)
     third, fourth = of(8, True, CASE), of(8, False, CASE)
-    assert [change.case_id for change in plan_refresh(store, [*first, *second, *third]).accepted] == [
+    assert [change.case_id for change in plan_refresh(store, Refresh([*first, *second, *third])).accepted] == [
         "bloomz7b-1x-eager-kvcache"
     ]
-    plan = plan_refresh(store, [*first, *second, *third, *fourth])
+    plan = plan_refresh(store, Refresh([*first, *second, *third, *fourth]))
     assert plan.accepted == (), "as many say otherwise"
     refused = {change.case_id: change.refused for change in plan.changes}["bloomz7b-1x-eager-kvcache"]
     assert "the outputs of bloomz7b-8x-eager-kvcache, bloomz7b-8x-graphs-kvcache differ from its own" in refused
@@ -367,7 +369,7 @@ def test_what_agrees_with_a_contradicted_case_is_stored_only_if_most_agree(store
 
 def test_changed_tokens_are_told(store: BaselineStore) -> None:
     refresh(store, make_runs(1.0))
-    assert "the generated tokens have changed" in text(plan_refresh(store, make_runs(1.0, token_ids=[9])))
+    assert "the generated tokens have changed" in text(plan_refresh(store, Refresh(make_runs(1.0, token_ids=[9]))))
 
 
 def test_another_driver_under_the_same_version_is_named_with_its_cases(store: BaselineStore) -> None:
@@ -398,7 +400,7 @@ def test_published_numbers_stay_beside_what_was_measured(store: BaselineStore) -
 
 
 def test_what_others_wrote_meanwhile_is_kept_and_counts(store: BaselineStore) -> None:
-    plan = plan_refresh(store, make_runs(1.0) + make_runs(1.0, kv_cache=False))
+    plan = plan_refresh(store, Refresh(make_runs(1.0) + make_runs(1.0, kv_cache=False)))
     refresh(store, make_runs(2.0, devices=8) + make_runs(0.5))
     done = apply(plan)
     assert [change.case_id for change in done.refused] == [CASE]
@@ -420,11 +422,11 @@ def test_several_devices_and_stacks_go_to_their_files(store: BaselineStore) -> N
 
 def test_options_that_make_no_sense(store: BaselineStore) -> None:
     with pytest.raises(UserError, match="needs at least 1 run, and 0 was asked for"):
-        plan_refresh(store, [], minimum_runs=0)
+        plan_refresh(store, Refresh([], minimum_runs=0))
     for reason, said in ((" ", "the reason is empty"), ("REASON", "REASON: say why"), ("...", r"\.\.\.: say why")):
         with pytest.raises(UserError, match=said):
-            plan_refresh(store, [], accept_regression=reason)
-    assert apply(plan_refresh(store, [])).changes == ()
+            plan_refresh(store, Refresh([], accept_regression=reason))
+    assert apply(plan_refresh(store, Refresh([]))).changes == ()
 
 
 def test_a_malformed_file_is_never_written_over(store: BaselineStore) -> None:

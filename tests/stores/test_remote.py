@@ -21,7 +21,7 @@ import pytest
 from gaudi_perf.stores import remote
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
-from gaudi_perf.stores.refresh import apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from tests.stores.factories import make_run, make_runs
@@ -234,7 +234,7 @@ def test_a_connection_breaks_in_the_middle_of_a_run(fleet: Fleet, server: Server
 def test_baselines_of_others_are_seen(fleet: Fleet) -> None:
     def store(machine: str, level: float) -> None:
         baselines = BaselineStore(fleet.open(machine, "/baselines"))
-        apply(plan_refresh(baselines, make_runs(level, session=f"of-{machine}")))
+        apply(plan_refresh(baselines, Refresh(make_runs(level, session=f"of-{machine}"))))
 
     def level(machine: str) -> float:
         (place,) = (baselines := BaselineStore(fleet.open(machine, "/baselines"))).list()
