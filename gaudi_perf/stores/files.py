@@ -87,18 +87,23 @@ def make_directory(path: Path, *, private: bool = False) -> None:
         raise UserError(failure_sentence(path, "cannot be created", error, "nothing was written")) from None
 
 
-def is_directory(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a directory or a link to one; at a link that leads to itself ``DirEntry.is_dir`` raises."""
-    return entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path)
+def directories(parent: Path, kept: str) -> list[str]:
+    """The names of the directories in one, and of links to such, in alphabetical order; empty if there is no parent.
+    Raises UserError if it cannot be read; the sentence says what was ``kept``.
+    """
+    try:
+        with os.scandir(parent) as entries:  # at a link that leads to itself DirEntry.is_dir raises
+            found = [one for one in entries if one.is_dir(follow_symlinks=False) or os.path.isdir(one.path)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(failure_sentence(parent, "cannot be read", error, kept)) from None
+    return sorted(one.name for one in found)
 
 
 def is_utf8(name: str) -> bool:
     """Whether a document can hold the name of a file, which may be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name == name.encode(errors="ignore").decode()
 
 
 def read_bytes(path: str | Path, largest: int = LARGEST_BYTES) -> bytes:
@@ -240,7 +245,6 @@ def _locked(directory: Path, deadline: float) -> int | None:
 
 
 def _flock(descriptor: int, deadline: float) -> bool:
-    pause = 0.001
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,5 +252,4 @@ def _flock(descriptor: int, deadline: float) -> bool:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.02)
+            time.sleep(0.005)

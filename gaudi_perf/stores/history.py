@@ -6,14 +6,13 @@ index that is damaged, of another release, or cannot be written is ignored.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sqlite3
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +55,16 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     architecture: Architecture | UnsetType = UNSET
 
 
-@dataclass(frozen=True)
-class HistoryRead(RunsRead):
-    """Runs without their details (``Run.without_details``), and how many of them the index knew."""
-
-    from_index: int = 0
-
-
-def read_history(directory: Path, *, use_index: bool = True) -> HistoryRead:
-    """All runs under a results directory, or one session's; a run that is there twice (a copy) counts once.
-    Raises UserError if there is no such directory.
+def read_history(directory: Path) -> RunsRead:
+    """All runs under a results directory, or one session's, without their details (``Run.without_details``); a run that
+    is there twice (a copy) counts once. Raises UserError if there is no such directory.
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: there is no such results directory: measure first, or name another")
     collecting = gc.isenabled()
     gc.disable()  # hundreds of thousands of objects without cycles: looking for some takes seconds
     try:
-        return _read(directory, use_index)
+        return _read(directory)
     finally:
         if collecting:
             gc.enable()
@@ -85,10 +77,10 @@ def run_decoder() -> Callable[[str], Run]:
     return _Index(None).decode
 
 
-def _read(directory: Path, use_index: bool) -> HistoryRead:
-    index = _Index(directory / INDEX_FILE if use_index else None)
+def _read(directory: Path) -> RunsRead:
+    index = _Index(directory / INDEX_FILE)
     newest = time.time_ns() - _FRESH_NS
-    new: list[tuple[str, _Mark, Run]] = []
+    new: dict[str, tuple[_Mark, Run]] = {}
     problems: list[str] = []
     seen: set[str] = set()
     root = str(directory)
@@ -108,12 +100,12 @@ def _read(directory: Path, use_index: bool) -> HistoryRead:
             return known[1]
         run = index.decode(file.path)
         if max(mark[1:]) < newest and is_utf8(relative):
-            new.append((relative, mark, run))
+            new[relative] = mark, run
         return run
 
     runs = collected(run_files(root, problems), read, problems)
-    index.update(new, gone=index.runs.keys() - seen - {relative for relative, _, _ in new})
-    return HistoryRead(runs, tuple(problems), len(seen))
+    index.update(new, gone=index.runs.keys() - seen - new.keys())
+    return RunsRead(runs, tuple(problems))
 
 
 class _Index:
@@ -126,11 +118,11 @@ class _Index:
         self._decoder = msgspec.json.Decoder(_Document)
         if path is not None and path.exists():
             try:
-                with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
+                with closing(sqlite3.connect(path, timeout=1)) as database:
                     self._load(database)
             except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError):  # damaged, or another's
                 self.runs = {}
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     path.unlink()
 
     def decode(self, path: str) -> Run:
@@ -142,20 +134,18 @@ class _Index:
         except (UserError, msgspec.MsgspecError, ValueError, RecursionError):
             return read_run(Path(path)).without_details()  # which says in a sentence what is wrong
 
-    def update(self, new: list[tuple[str, _Mark, Run]], gone: set[str]) -> None:
+    def update(self, new: dict[str, tuple[_Mark, Run]], gone: set[str]) -> None:
         if self._path is None or not (new or gone):
             return
-        rows = ((path, msgspec.msgpack.encode((path, mark, run))) for path, mark, run in new)  # a gigabyte of a million
-        try:  # a directory that cannot be written has no index; another process may be writing it
-            with contextlib.closing(sqlite3.connect(self._path, timeout=1)) as database, database:
-                if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                    database.execute("CREATE TABLE runs (path TEXT PRIMARY KEY, checksum INTEGER, row BLOB)")
-                    database.execute(f"PRAGMA user_version = {_VERSION}")
-                database.executemany("DELETE FROM runs WHERE path = ?", [(path,) for path in gone])
-                checked = ((path, zlib.crc32(row), row) for path, row in rows)
-                database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", checked)
-        except sqlite3.Error:
-            return
+        rows = ((path, msgspec.msgpack.encode((path, *entry))) for path, entry in new.items())  # a million: a gigabyte
+        checked = ((path, zlib.crc32(row), row) for path, row in rows)
+        # A directory that cannot be written has no index; another process may be writing it.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=1)) as database, database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                database.execute("CREATE TABLE runs (path TEXT PRIMARY KEY, checksum INTEGER, row BLOB)")
+                database.execute(f"PRAGMA user_version = {_VERSION}")
+            database.executemany("DELETE FROM runs WHERE path = ?", [(path,) for path in gone])
+            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", checked)
 
     def _load(self, database: sqlite3.Connection) -> None:
         if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:

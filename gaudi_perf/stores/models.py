@@ -27,16 +27,12 @@ class Catalogue:
     """The models that have a name here: the suite's, and those of a project's ``models.toml``."""
 
     def __init__(self, project: Path | None = None) -> None:
-        """``project``: the directory in which ``models.toml`` may be.
-
-        Raises:
-            UserError: the file is malformed.
-        """
+        """``project``: the directory in which ``models.toml`` may be; ``UserError`` if the file is malformed."""
         self._file = (project or Path()) / FILE
         self._entries: Mapping[str, ModelEntry] = {}
         self._found: dict[str, Model] = {}
         if project is not None and self._file.is_file():
-            self._entries = decode_catalogue(_bounded(self._file), str(self._file))
+            self._entries = decode_catalogue(read_bytes(self._file, LARGEST_CONFIG), str(self._file))
 
     @property
     def names(self) -> list[str]:
@@ -99,7 +95,7 @@ def checkpoint_fields(directory: Path, source: str) -> object:
     if not path.is_file():
         raise UserError(f"{source}: has no {_CONFIG}: name a directory as the hub's repositories are")
     try:
-        return json.loads(_bounded(path), object_pairs_hook=object_of)
+        return json.loads(read_bytes(path, LARGEST_CONFIG), object_pairs_hook=object_of)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{source}: its {_CONFIG} cannot be read ({error}): name a directory as the hub's repositories are"
@@ -147,15 +143,6 @@ def hub_fields(repository: str, option: str, instead: str = _INSTEAD) -> object:
             f"HF_HUB_OFFLINE set, and may this account read it? Else {instead}"
         ) from None
     return checkpoint_fields(Path(path).parent, f"{option} {repository}")
-
-
-def _bounded(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"{path}: is larger than {LARGEST_CONFIG >> 20} MiB: it is no configuration of a model")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    return read_bytes(path)
 
 
 def hub_name(repository: str) -> str:

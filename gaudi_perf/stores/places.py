@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gaudi_perf.stores.files import failure_sentence, is_directory
+from gaudi_perf.stores.files import directories, failure_sentence
 from gaudi_perf.vocabulary.documents import Slug, fits
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import STACK_KINDS, StackKind, parse_version
@@ -90,13 +90,7 @@ def device_names(directory: Path) -> list[str]:
     """The devices that have a directory, in alphabetical order; empty if there is no such directory at all.
     Raises UserError if a directory there does not have the name of a device, or it cannot be read.
     """
-    try:
-        with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries if is_directory(entry) and not entry.name.startswith("."))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(failure_sentence(directory, "cannot be read", error, "nothing was compared")) from None
+    names = [name for name in directories(directory, "nothing was compared") if not name.startswith(".")]
     for name in names:
         check_device_name(name, str(directory / name))
     return names

@@ -16,14 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from gaudi_perf.stores.files import (
-    failure_sentence,
-    is_directory,
-    make_directory,
-    read_bytes,
-    write_atomic,
-    write_new,
-)
+from gaudi_perf.stores.files import directories, make_directory, read_bytes, write_atomic, write_new
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
@@ -139,13 +132,7 @@ class ResultsStore:
 
     def sessions(self) -> list[str]:
         """The ids of all sessions, oldest first; ``UserError`` if the directory cannot be read."""
-        try:
-            with os.scandir(self.directory) as entries:
-                return sorted(entry.name for entry in entries if _SAFE.match(entry.name) and is_directory(entry))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise UserError(failure_sentence(self.directory, "cannot be read", error, "nothing was read")) from None
+        return [name for name in directories(self.directory, "nothing was read") if _SAFE.match(name)]
 
     def newest(self, *, ended: bool = False) -> tuple[str, tuple[str, ...]]:
         """The id of the newest session that has a document, or that ``ended``, and newer ones with runs alone.

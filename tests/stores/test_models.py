@@ -96,7 +96,7 @@ def test_a_malformed_configuration_is_one_sentence(tmp_path: Path, text: str) ->
 
 def test_a_huge_configuration_is_not_read(tmp_path: Path) -> None:
     place = checkpoint(tmp_path / "c", "{" + " " * (2 << 20) + "}")
-    with pytest.raises(UserError, match="is larger than 1 MiB"):
+    with pytest.raises(UserError, match="has more than 1 MiB"):
         Catalogue().model(str(place))
 
 

@@ -150,7 +150,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: py
     read = read_runs(store.directory)
     assert [run.session_id for run in read.runs] == ["monday"]
     assert read.problems == (f"{tmp_path / 'tuesday'}: cannot be read (Permission denied)",)
-    history = read_history(tmp_path, use_index=False)
+    history = read_history(tmp_path)
     assert [run.session_id for run in history.runs] == ["monday"] and history.problems == read.problems
     with pytest.raises(UserError, match=r"tuesday: cannot be read \(Permission denied\)"):
         store.read_session("tuesday")
