@@ -11,18 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from gaudi_perf.cli.common import (
-    Command,
-    chosen_runs,
-    echo,
-    echo_json,
-    echo_table,
-    filter_options,
-    json_option,
-    results_option,
-    share,
-    tolerance_option,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.judging.auditing import History, audit_history, histories, usual_design
 from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
 from gaudi_perf.statistics.audit import slowdowns
@@ -37,8 +26,8 @@ _MANY_ALARMS = 0.05
 _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNCHANGED", "INCONCLUSIVE")
 
 
-@click.command(cls=Command)
-@filter_options
+@click.command(cls=common.Command)
+@common.filter_options
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
@@ -52,7 +41,7 @@ _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNC
     help="Runs of the baseline; default: 5, what a refresh stores.",
 )
 @click.option("--side-by-side", is_flag=True, help="Replay comparisons of neighbouring runs in pairs.")
-@tolerance_option
+@common.tolerance_option()
 @click.option(
     "--repeats",
     type=click.IntRange(min=1, max=1_000_000),
@@ -60,8 +49,8 @@ _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNC
     show_default=True,
     help="Comparisons per slowdown and case.",
 )
-@json_option
-@results_option
+@common.json_option
+@common.results_option
 def audit(
     case: str,
     device: str | None,
@@ -69,7 +58,7 @@ def audit(
     candidates: int | None,
     baselines: int | None,
     side_by_side: bool,
-    tolerance: str,
+    tolerance: float,
     repeats: int,
     as_json: bool,
     results_dir: Path,
@@ -95,12 +84,11 @@ def audit(
       gaudi-perf audit --case bloomz7b-8x --candidates 5 --baselines 5
       gaudi-perf audit --side-by-side --candidates 10 --stack 1.24.0
     """
-    minded = share(tolerance, "--tolerance")
     if side_by_side and baselines is not None:
         raise UserError("--baselines: each run has one of the baseline beside it with --side-by-side: leave it out")
-    found, unusable = histories(chosen_runs(results_dir, case, device, stack, "audit"))
+    found, unusable = histories(common.chosen_runs(results_dir, case, device, stack, "audit"))
     if unusable:
-        echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
+        common.echo(f"left out, INVALID or never steady: {counted(unusable, 'run')}", err=True)
     if not found:
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[ReplayedCase] = []
@@ -108,7 +96,7 @@ def audit(
     console, in_terminal = Console(stderr=True), sys.stderr.isatty()
     for history in track(found, "replaying", console=console, transient=True, disable=not in_terminal):
         design = usual_design(history.samples, candidates, baselines, side_by_side)
-        outcome = audit_history(history, design, minded, repeats)
+        outcome = audit_history(history, design, tolerance, repeats)
         if isinstance(outcome, str):
             size = f"{counted(len(history.samples), 'run')} of {counted(history.sessions, 'session')}"
             too_short.append(f"{history.device} {history.stack} {history.case_id}: {size}: {outcome}")
@@ -133,7 +121,7 @@ def audit(
             )
         )
     answer = AuditAnswer(
-        tolerance=minded,
+        tolerance=tolerance,
         repeats=repeats,
         permitted_false_alarms=ComparisonSettings.false_alarms,
         left_out=unusable,
@@ -142,18 +130,18 @@ def audit(
     )
     many_alarms = any(one.false_alarms > _MANY_ALARMS for one in replayed)
     if as_json:
-        echo_json(answer)
+        common.echo_json(answer)
     else:
         if replayed:
             _show(answer, many_alarms)
         for sentence in too_short:
-            echo(f"too short: {sentence}")
+            common.echo(f"too short: {sentence}")
         if not replayed:
-            echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
+            common.echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
             if spare := max(_spare(history) for history in found):
                 words = ["gaudi-perf", "audit", "--candidates", "1", "--baselines", str(min(spare, RUNS_FOR_BASELINES))]
                 words += [] if results_dir == Path("results") else ["--results-dir", str(results_dir)]
-                echo(f"or replay smaller comparisons: {shlex.join(words)}")
+                common.echo(f"or replay smaller comparisons: {shlex.join(words)}")
     if many_alarms or not replayed:
         raise click.exceptions.Exit(1)
 
@@ -165,14 +153,13 @@ def _spare(history: History) -> int:
 
 
 def _show(answer: AuditAnswer, many_alarms: bool) -> None:
-
     over = f"over {percent_set(slowdowns(answer.tolerance)[-1])}"
     hosts: dict[str, list[ReplayedCase]] = {}
     for one in answer.cases:
         hosts.setdefault(f"{one.device}, {one.stack}, {one.host}", []).append(one)
     for host, own in hosts.items():
-        echo(host)
-        echo_table(
+        common.echo(host)
+        common.echo_table(
             ("case", *_NUMBERS),
             [
                 (
@@ -190,25 +177,25 @@ def _show(answer: AuditAnswer, many_alarms: bool) -> None:
             ],
             right=_NUMBERS,
         )
-    echo(
+    common.echo(
         f"false alarms: REGRESSED though nothing changed, of {answer.repeats} comparisons (upper end of the 95 % "
         f"interval); {percent_set(answer.permitted_false_alarms)} is permitted"
     )
-    echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
+    common.echo("detects: the smallest slowdown that was replayed and called REGRESSED in nine of ten comparisons")
     twice = percent_set(2 * answer.tolerance)
-    echo(f"wrongly UNCHANGED: at a slowdown of {twice}; INCONCLUSIVE: though nothing changed")
+    common.echo(f"wrongly UNCHANGED: at a slowdown of {twice}; INCONCLUSIVE: though nothing changed")
     estimated = any(one.noise_estimated == 1 for one in answer.cases)
     assumed = dict.fromkeys(one.case for one in answer.cases if one.noise_estimated < 1 and not one.side_by_side)
     if estimated:
-        echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
+        common.echo("noise: estimated from the sessions that a comparison does not draw, as the suite does")
     if assumed:
         whose = f" for {', '.join(assumed)}" if estimated else ""
-        echo(f"noise: assumed (fewer than 10 other sessions){whose}")
+        common.echo(f"noise: assumed (fewer than 10 other sessions){whose}")
     if many_alarms:
-        echo(
+        common.echo(
             "so many false alarms mean that something changed between the sessions which the stack does not name: look "
             "at gaudi-perf history, and name a results directory without it"
         )
     few = dict.fromkeys(one.case for one in answer.cases if one.runs < _FEW * (one.candidates + one.baselines))
     if few:
-        echo(f"few runs for {', '.join(few)}: the same ones are drawn again and again")
+        common.echo(f"few runs for {', '.join(few)}: the same ones are drawn again and again")

@@ -6,17 +6,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import (
-    Command,
-    Group,
-    baselines_option,
-    echo,
-    echo_json,
-    echo_table,
-    echo_words,
-    existing_store,
-    json_option,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
 from gaudi_perf.cli.waiving import echo_waivers, listed_waivers, waive
@@ -26,7 +16,7 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 
 
-@click.group(cls=Group)
+@click.group(cls=common.Group)
 def baselines() -> None:
     """List, show, refresh and check the stored levels.
 
@@ -40,10 +30,10 @@ def baselines() -> None:
     """
 
 
-@baselines.command("list", cls=Command)
+@baselines.command("list", cls=common.Command)
 @click.option("--device", metavar="NAME", help="Only this device, for instance gaudi2.")
-@json_option
-@baselines_option
+@common.json_option
+@common.baselines_option
 def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None:
     """List the baselines, by device and version, and all waivers.
 
@@ -51,7 +41,7 @@ def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None
       gaudi-perf baselines list
       gaudi-perf baselines list --device gaudi2
     """
-    places = existing_store(baselines_dir).list()
+    places = common.existing_store(baselines_dir).list()
     chosen = [place for place in places if device in (None, place.device)]
     if not chosen and device is None:
         raise UserError(f"{baselines_dir}: holds no baselines: store some with gaudi-perf baselines refresh")
@@ -61,17 +51,17 @@ def list_command(device: str | None, as_json: bool, baselines_dir: Path) -> None
     waivers = listed_waivers(baselines_dir, places)
     if as_json:
         listed = [ListedBaseline(device=one.device, stack=one.stack_name, file=str(one.path)) for one in chosen]
-        echo_json(BaselinesAnswer(baselines=listed, waivers=waivers))
+        common.echo_json(BaselinesAnswer(baselines=listed, waivers=waivers))
         return
     rows = [(place.device, place.stack_name, str(place.path)) for place in chosen]
-    echo_table(("device", "stack", "file"), rows)
+    common.echo_table(("device", "stack", "file"), rows)
     echo_waivers(waivers)
 
 
-@baselines.command(cls=Command)
+@baselines.command(cls=common.Command)
 @click.argument("baseline", metavar="DEVICE/STACK")
-@json_option
-@baselines_option
+@common.json_option
+@common.baselines_option
 def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
     """Show one baseline: its stack, and every case with its level and where it came from.
 
@@ -80,20 +70,20 @@ def show(baseline: str, as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines show gaudi2/synapse-1.10.0 --json
     """
     device, slash, stack_name = baseline.partition("/")
-    store = existing_store(baselines_dir)
+    store = common.existing_store(baselines_dir)
     if not slash:
         there = ", ".join(place.label for place in store.list()) or "none"
         raise UserError(f"{baseline!r}: write a device and a stack, as gaudi2/synapse-1.24.0; there are: {there}")
     document = store.read(device, stack_name)
     if as_json:
-        echo_json(document)
+        common.echo_json(document)
     else:
-        echo_words(description(document))
+        common.echo_words(description(document))
 
 
-@baselines.command(cls=Command)
-@json_option
-@baselines_option
+@baselines.command(cls=common.Command)
+@common.json_option
+@common.baselines_option
 def verify(as_json: bool, baselines_dir: Path) -> None:
     """Read every baseline and the waivers, and report everything that is wrong.
 
@@ -103,7 +93,7 @@ def verify(as_json: bool, baselines_dir: Path) -> None:
       gaudi-perf baselines verify
       gaudi-perf baselines verify --baselines-dir /srv/baselines
     """
-    store = existing_store(baselines_dir)
+    store = common.existing_store(baselines_dir)
     problems = list(store.problems())
     places = [] if problems else store.list()
     try:
@@ -118,12 +108,12 @@ def verify(as_json: bool, baselines_dir: Path) -> None:
         if one.expired_on
     ]
     if as_json:
-        echo_json(VerifyAnswer(baselines=len(places), waivers=len(waivers), problems=problems, notes=ended))
+        common.echo_json(VerifyAnswer(baselines=len(places), waivers=len(waivers), problems=problems, notes=ended))
     else:
         for line in (*problems, *(f"note: {text}" for text in ended)):
-            echo(line)
+            common.echo(line)
         whole = f"well-formed: {counted(len(places), 'baseline')} and {counted(len(waivers), 'waiver')}"
-        echo(counted(len(problems), "problem") if problems else whole)
+        common.echo(counted(len(problems), "problem") if problems else whole)
     if problems:
         raise click.exceptions.Exit(1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import Command, echo, echo_styled, echo_words, path_option, results_option, value_of
+from gaudi_perf.cli.common import Command, echo, echo_words, path_option, results_option, value_of
 from gaudi_perf.judging.outcome import NO_WORSE
 from gaudi_perf.reports.bisection import answer, step_line
 from gaudi_perf.reports.tabular import markdown
@@ -108,7 +108,7 @@ def bisect(
         step = _compared(point, candidate_stack or point, str(baseline_stack), case, stacks, store, tests, pytest_words)
         found = found.with_steps([*found.steps, step])
         write_atomic(state, encode(found))
-        echo_styled(step_line(step, good), "red" if step.slower else "green")
+        echo(step_line(step, good), "red" if step.slower else "green")
     words = answer(found)
     echo_words(words)
     if markdown_file is not None:
@@ -117,7 +117,6 @@ def bisect(
 
 
 def _stacks_between(path: Path, good: str, bad: str, skip: Sequence[str]) -> list[str]:
-
     names = [entry.name for entry in decode_stacks(read_bytes(path), str(path)).stack]
     for option, name in (("--good", good), ("--bad", bad), *(("--skip", one) for one in skip)):
         if name not in names:
@@ -154,7 +153,6 @@ def _without(points: Sequence[str], skip: Sequence[str] | set[str]) -> list[str]
 
 
 def _taken_up(path: Path, points: Sequence[str], asked: Sequence[str]) -> Bisection:
-
     new = Bisection(points=list(points), asked=list(asked))
     if not path.exists():
         return new

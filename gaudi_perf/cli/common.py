@@ -32,8 +32,6 @@ from gaudi_perf.vocabulary.workload import DTYPES
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-DEFAULT_TOLERANCE = f"{TOLERANCES[LATENCY] * 100:g}%"
-
 PIPED_WIDTH = 500
 """Columns where no terminal is: nothing is cut or wrapped."""
 
@@ -71,39 +69,28 @@ class Group(Command, click.Group):
 
 
 class _Path(click.Path):
-    """A path, and none that is empty."""
+    """A path, and none that is empty; where ``addresses`` may stand, of an address its copy, brought up to date."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, addresses: bool = False) -> None:
         super().__init__(path_type=Path)
+        self._addresses = addresses
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path."""
+        option = param.opts[0] if param is not None else ""
         if value == "":
-            value_of(values.path, value, _name(param))
+            value_of(values.path, value, option)
+        if self._addresses and isinstance(value, str) and is_address(value):
+            return value_of(values.directory, value, option)
         return super().convert(value, param, ctx)
-
-
-def _name(param: click.Parameter | None) -> str:
-    return param.opts[0] if param is not None else ""
 
 
 PATH = _Path()
 
 
-class _Directory(_Path):
-    """A directory, or the copy of an address, brought up to date."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The directory."""
-        if isinstance(value, str) and is_address(value):
-            return value_of(values.directory, value, _name(param))
-        return super().convert(value, param, ctx)
-
-
 def _directory_option(name: str, about: str) -> Callable[[F], F]:
     return click.option(
         f"--{name}-dir",
-        type=_Directory(),
+        type=_Path(addresses=True),
         default=Path(name),
         envvar=f"GAUDI_PERF_{name.upper()}_DIR",
         show_default=True,
@@ -113,24 +100,17 @@ def _directory_option(name: str, about: str) -> Callable[[F], F]:
     )
 
 
-def baselines_option(command: F) -> F:
-    """``--baselines-dir``, as pytest's."""
-    return _directory_option("baselines", "Where baselines are stored; a directory, or an address (s3://, sftp://).")(
-        command
-    )
-
-
-def results_option(command: F) -> F:
-    """``--results-dir``, as pytest's."""
-    return _directory_option(
-        "results", "Where every run is kept as a document; noise is estimated from it. A directory, or an address."
-    )(command)
+baselines_option = _directory_option(
+    "baselines", "Where baselines are stored; a directory, or an address (s3://, sftp://)."
+)
+results_option = _directory_option(
+    "results", "Where every run is kept as a document; noise is estimated from it. A directory, or an address."
+)
 
 
 def path_option(*names: str, metavar: str = "FILE", **settings: Any) -> Callable[[F], F]:
     """An option that takes a path; its default, if it has one, is shown."""
-    has_default = settings.get("default") is not None
-    return click.option(*names, type=PATH, metavar=metavar, show_default=has_default, **settings)
+    return click.option(*names, type=PATH, metavar=metavar, show_default="default" in settings, **settings)
 
 
 case_option = click.option(
@@ -143,13 +123,18 @@ dtype_option = click.option(
     show_default=True,
     help="Of weights and cache.",
 )
-tolerance_option = click.option(
-    "--tolerance",
-    metavar="PERCENT",
-    default=DEFAULT_TOLERANCE,
-    show_default=True,
-    help="Largest slowdown that is accepted.",
-)
+
+
+def tolerance_option(about: str = "Largest slowdown that is accepted.") -> Callable[[F], F]:
+    """``--tolerance``, a share."""
+    return click.option(
+        "--tolerance",
+        callback=parsed(values.share),
+        metavar="PERCENT",
+        default=f"{TOLERANCES[LATENCY] * 100:g}%",
+        show_default=True,
+        help=about,
+    )
 
 
 json_option = click.option(
@@ -189,9 +174,10 @@ def chosen_runs(results: Path, case: str, device: str | None, stack: str | None,
     return runs
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print a line, whatever its text comes from."""
-    click.echo(harmless(text), err=err)
+def echo(text: str, color: str | None = None, *, err: bool = False) -> None:
+    """Print a line, whatever its text comes from, coloured on a terminal."""
+    shown = harmless(text)
+    click.echo(click.style(shown, fg=color) if color and colored() else shown, err=err, color=colored())
 
 
 def left_out(sentences: Sequence[str]) -> None:
@@ -228,11 +214,6 @@ def value_of(parse: Callable[[str], T], text: str, option: str) -> T:
         raise UserError(f"{option} {short(text)}: {error}") from None
 
 
-def share(text: str, option: str) -> float:
-    """A share, written as ``5%`` or ``0.05``; raises as ``value_of`` does."""
-    return value_of(values.share, text, option)
-
-
 def colored() -> bool:
     """Whether to colour: on a terminal or with FORCE_COLOR (force-color.org), never with NO_COLOR (no-color.org)."""
     return (_on_terminal() or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
@@ -245,11 +226,6 @@ def _on_terminal() -> bool:
 def width() -> int:
     """Columns to write."""
     return max(shutil.get_terminal_size().columns, 60) if _on_terminal() else PIPED_WIDTH
-
-
-def echo_styled(text: str, color: str | None) -> None:
-    """Print a line, coloured on a terminal."""
-    click.echo(click.style(harmless(text), fg=color) if colored() else harmless(text), color=colored())
 
 
 def echo_words(words: Words) -> None:

@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import (
-    Command,
-    baselines_option,
-    case_option,
-    echo_json,
-    echo_words,
-    json_option,
-    left_out,
-    results_option,
-    share,
-    tolerance_option,
-)
-from gaudi_perf.cli.comparing import pairs_of, side, slowest_first
+from gaudi_perf.cli import common
+from gaudi_perf.judging.entries import compared_entries
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.reports.answers import compare_answer
-from gaudi_perf.reports.baselines import comparison
+from gaudi_perf.reports.baselines import Pair, comparison
 from gaudi_perf.reports.tabular import markdown
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.places import baselines_named
+from gaudi_perf.stores.results import read_runs, require_one_stack, why_not_usable
+from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
+from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.run import Comparability, Run
 from gaudi_perf.vocabulary.verdict import VerdictKind
 
 
-@click.command(cls=Command)
+@click.command(cls=common.Command)
 @click.argument("candidate", metavar="A")
 @click.argument("baseline", metavar="B")
-@case_option
-@tolerance_option
+@common.case_option
+@common.tolerance_option()
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for an issue or a job summary.")
-@json_option
-@click.option("--exit-code", is_flag=True, hidden=True, help="It is always so: exit status 1 if a case REGRESSED.")
-@baselines_option
-@results_option
+@common.json_option
+@common.baselines_option
+@common.results_option
 def compare(
     candidate: str,
     baseline: str,
     case: str,
-    tolerance: str,
+    tolerance: float,
     as_markdown: bool,
     as_json: bool,
-    exit_code: bool,
     baselines_dir: Path,
     results_dir: Path,
 ) -> None:
@@ -63,21 +56,67 @@ def compare(
     """
     if as_json and as_markdown:
         raise UserError("--json and --markdown: are two forms of the same answer: leave one out")
-    store = BaselineStore(baselines_dir)
-    ours, theirs = side(candidate, store), side(baseline, store)
-    left_out((*ours.left_out, *theirs.left_out))
+    store, problems = BaselineStore(baselines_dir), list[str]()
+    ours, theirs = _side(candidate, store, problems), _side(baseline, store, problems)
+    common.left_out(problems)
     history = NoiseHistory.of(results_dir, store)
-    pairs, alone = pairs_of(ours, theirs, share(tolerance, "--tolerance"), history)
-    chosen = slowest_first([pair for pair in pairs if case in pair.candidate.case.id])
+    pairs = [_pair(one, partners, tolerance, history) for one in ours if (partners := _partners(one, theirs))]
+    alone = [f"{_who(one)}: only in {candidate}" for one in ours if not _partners(one, theirs)]
+    alone += [f"{_who(one)}: only in {baseline}" for one in theirs if not _partners(one, ours)]
+    chosen = [pair for pair in pairs if case in pair.candidate.case.id]
+    chosen.sort(key=lambda pair: (bool(pair.differing), pair.candidate.device.name, -pair.ratio))
     if not chosen:
         of_case = f" whose id has {case!r}" if case else ""
         some = f" ({'; '.join(alone[:4])})" if alone else ""
         raise UserError(f"{candidate} and {baseline} have no case of the same device in common{of_case}{some}")
-    others = [line for line in alone if case in line]
+    others = [line for line in dict.fromkeys(alone) if case in line]
     if as_json:
-        echo_json(compare_answer(chosen, others, candidate, baseline))
+        common.echo_json(compare_answer(chosen, others, candidate, baseline))
     else:
         words = comparison(chosen, others, f"{candidate} against {baseline}")
-        click.echo(markdown(words)) if as_markdown else echo_words(words)
+        click.echo(markdown(words)) if as_markdown else common.echo_words(words)
     if any(pair.judged is not None and pair.judged.kind is VerdictKind.REGRESSED for pair in chosen):
         raise click.exceptions.Exit(1)
+
+
+def _side(text: str, store: BaselineStore, problems: list[str]) -> list[Entry]:
+    """What a side of a comparison names; a baseline goes before a directory of the same name. A sentence is added for
+    whatever of it cannot be used.
+    """
+    named = baselines_named(store.directory, text, text)
+    if not isinstance(named, Path):
+        return [entry for place in named for entry in store.load(place).entries(place.label)]
+    read = read_runs(named)
+    left_out = [*read.problems, *(f"run {run.run_id} {why}" for run in read.runs if (why := why_not_usable(run)))]
+    cases: dict[tuple[str, Case], list[Run]] = {}
+    groups: dict[Comparability, list[Run]] = {}
+    for run in read.runs:
+        if run.usable:
+            cases.setdefault((run.device.name, run.case), []).append(run)
+            groups.setdefault(run.comparability, []).append(run)
+    if not groups:
+        why = f": {left_out[0]}" if left_out else ""
+        raise UserError(f"{named}: holds no run that can be compared{why}")
+    for runs in cases.values():
+        require_one_stack(runs, str(named))
+    problems += left_out
+    return [Entry(str(named), runs[0].device, runs[0].stack, CaseBaseline.of(runs)) for runs in groups.values()]
+
+
+def _partners(entry: Entry, others: Sequence[Entry]) -> list[Entry]:
+    """The entries of the same configuration and device."""
+    of = entry.case.case.configuration, entry.device.name
+    return [other for other in others if (other.case.case.configuration, other.device.name) == of]
+
+
+def _pair(entry: Entry, partners: Sequence[Entry], tolerance: float, history: NoiseHistory) -> Pair:
+    """An entry and the partner that differs least; why they cannot be compared, or the verdict."""
+    published = entry.case.published is not None
+    candidates = [(other.differences(entry.comparability, published=published), other) for other in partners]
+    differing, best = min(candidates, key=lambda one: (len(one[0]), one[1].case.provenance != "measured"))
+    judged = None if differing else compared_entries(entry, best, tolerance, history)
+    return Pair(entry, best, tuple(differing), judged)
+
+
+def _who(entry: Entry) -> str:
+    return f"{entry.device.name} {entry.case.id}"

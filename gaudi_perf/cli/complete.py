@@ -14,17 +14,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.cli.common import (
-    PATH,
-    Command,
-    baselines_option,
-    dtype_option,
-    echo,
-    echo_json,
-    json_option,
-    parsed,
-    results_option,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.reports.answers import report_answer
 from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.wording import full_text
@@ -45,9 +35,9 @@ _COUNT = click.IntRange(min=1)
 _LINE_EVERY_SECONDS = 10.0
 
 
-@click.command(cls=Command)
+@click.command(cls=common.Command)
 @click.argument("dataset", metavar="DATASET")
-@click.option("--output", type=PATH, required=True, help="Where completions go, as JSON Lines.")
+@click.option("--output", type=common.PATH, required=True, help="Where completions go, as JSON Lines.")
 @click.option("--column", metavar="NAME", default="", help="The prompts. Default: the first column of strings.")
 @click.option("--split", metavar="NAME", default="", help="Default: the first of test, validation, train.")
 @click.option("--configuration", metavar="NAME", default="", help="One of several configurations of a hub's dataset.")
@@ -77,16 +67,16 @@ _LINE_EVERY_SECONDS = 10.0
 @click.option("--scale", type=click.Choice(["standin", "full"]), help="As pytest's.")
 @click.option(
     "--weights",
-    callback=parsed(values.weights),
+    callback=common.parsed(values.weights),
     default="dummy",
     show_default=True,
     help="dummy, hub or a directory, as pytest's.",
 )
-@dtype_option
+@common.dtype_option
 @click.option("--against", metavar="BASELINE", default="", help="The baseline to compare the throughput with.")
-@json_option
-@baselines_option
-@results_option
+@common.json_option
+@common.baselines_option
+@common.results_option
 def complete(
     output: Path,
     model: str,
@@ -146,10 +136,10 @@ def complete(
     lines = last_lines(session, Path())
     if as_json:
         commands = next_commands(session.document, str(results_dir), str(baselines_dir))
-        echo_json(report_answer(session.document, session.runs_by_id, commands))
+        common.echo_json(report_answer(session.document, session.runs_by_id, commands))
     else:
         for line in lines:
-            echo(line)
+            common.echo(line)
     if session.failed or (report is not None and session.fails(report)):
         raise click.exceptions.Exit(1)
 

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import json
 
-from gaudi_perf.cli.common import (
-    DEFAULT_TOLERANCE,
-    Command,
-    chosen_runs,
-    echo,
-    echo_json,
-    echo_styled,
-    echo_table,
-    filter_options,
-    json_option,
-    results_option,
-    share,
-)
-from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes, trends
+from gaudi_perf.cli import common
+from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, Trend, TrendChanges, all_changes, trends
 from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
 from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.vocabulary.errors import UserError
@@ -31,29 +20,23 @@ from gaudi_perf.vocabulary.run import Run
 _STYLES = {"REGRESSED": "red", "IMPROVED": "green"}
 
 
-@click.command(cls=Command)
-@filter_options
+@click.command(cls=common.Command)
+@common.filter_options
 @click.option("--last", type=click.IntRange(min=0), default=20, show_default=True, help="Runs that are listed.")
 @click.option("--changes/--no-changes", default=True, show_default=True, help="Look for changes of level.")
-@click.option(
-    "--tolerance",
-    metavar="PERCENT",
-    default=DEFAULT_TOLERANCE,
-    show_default=True,
-    help="Changes below half of it are not reported.",
-)
+@common.tolerance_option("Changes below half of it are not reported.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the runs as CSV with all columns; - for stdout.")
 @click.option("--parquet", "parquet_file", metavar="FILE", help="Write them as Parquet (needs pyarrow).")
-@json_option
+@common.json_option
 @click.option("--rounds", is_flag=True, help="With --csv or --parquet: a row for every round instead of every run.")
-@results_option
+@common.results_option
 def history(
     case: str,
     device: str | None,
     stack: str | None,
     last: int,
     changes: bool,
-    tolerance: str,
+    tolerance: float,
     csv_file: str | None,
     parquet_file: str | None,
     as_json: bool,
@@ -77,50 +60,43 @@ def history(
       gaudi-perf history --stack 1.24.0 --csv runs.csv
       gaudi-perf history --rounds --parquet rounds.parquet
     """
-    minded = share(tolerance, "--tolerance")
     if rounds and csv_file is None and parquet_file is None:
         raise UserError("--rounds: goes with --csv or --parquet: add --csv FILE")
     if as_json and (csv_file is not None or parquet_file is not None):
         raise UserError("--json: is of what is listed, and with --csv or --parquet nothing is: leave one out")
-    runs = chosen_runs(results_dir, case, device, stack, "list")
+    runs = common.chosen_runs(results_dir, case, device, stack, "list")
     if csv_file is not None or parquet_file is not None:
         _write(runs, csv_file, parquet_file, rounds)
         return
     newest = runs[-last:] if last else []
-    found = _found(runs, minded) if changes else []
+    searched = list(trends(runs).values()) if changes else []
+    found = list(zip(searched, all_changes(searched, tolerance=tolerance), strict=True))
     if as_json:
         _echo_document(runs, newest, found)
     else:
         if newest:
             _list(newest)
         if len(runs) > last:
-            echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
+            common.echo(f"{counted(len(runs), 'run')}: --last N lists the newest N, --csv writes all")
         if found:
             _changes(found)
     if any(own.changes and own.changes[-1].point.ratio > 1 for _, own in found):
         raise click.exceptions.Exit(1)
 
 
-def _found(runs: Sequence[Run], tolerance: float) -> list[tuple[Trend, TrendChanges]]:
-
-    found = list(trends(runs).values())
-    return list(zip(found, all_changes(found, tolerance=tolerance), strict=True))
-
-
 def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[tuple[Trend, TrendChanges]]) -> None:
+    def of(trend: Trend, session: SessionLevel) -> dict[str, Any]:
+        what = {"device": trend.key.device, "case": trend.key.case.id, "stack_label": trend.key.stack_label}
+        when = {"session_id": session.session_id, "started_at": session.started_at}
+        return {**what, **when, "stack": session.stack.name}
 
     shifts = [
         LevelShift(
-            device=trend.key.device,
-            case=trend.key.case.id,
-            stack_label=trend.key.stack_label,
+            **of(trend, one.since),
             kind="REGRESSED" if one.point.ratio > 1 else "IMPROVED",
             ratio=one.point.ratio,
             low=one.point.low,
             high=one.point.high,
-            session_id=one.since.session_id,
-            started_at=one.since.started_at,
-            stack=one.since.stack.name,
             stack_changes=list(one.stack_changes),
             newest=one is happened.changes[-1],
         )
@@ -128,39 +104,30 @@ def _echo_document(runs: Sequence[Run], newest: Sequence[Run], found: Sequence[t
         for one in happened.changes
     ]
     apart = [
-        SessionApart(
-            device=trend.key.device,
-            case=trend.key.case.id,
-            stack_label=trend.key.stack_label,
-            ratio=one.ratio,
-            session_id=one.session.session_id,
-            started_at=one.session.started_at,
-            stack=one.session.stack.name,
-            newest=one.newest,
-        )
+        SessionApart(**of(trend, one.session), ratio=one.ratio, newest=one.newest)
         for trend, happened in found
         for one in happened.odd
     ]
     rows = json.decode(runs_frame(newest).to_json(orient="records", double_precision=15)) if newest else []
-    echo_json(HistoryAnswer(runs_in_all=len(runs), runs=rows, trends=len(found), changes=shifts, odd_sessions=apart))
+    common.echo_json(
+        HistoryAnswer(runs_in_all=len(runs), runs=rows, trends=len(found), changes=shifts, odd_sessions=apart)
+    )
 
 
 def _write(runs: Sequence[Run], csv_file: str | None, parquet_file: str | None, rounds: bool) -> None:
-
     frame = rounds_frame(runs) if rounds else runs_frame(runs)
     if parquet_file is not None:
         write_parquet(Path(parquet_file), frame)
-        echo(f"{counted(len(frame), 'row')} written: {parquet_file}", err=csv_file == "-")
+        common.echo(f"{counted(len(frame), 'row')} written: {parquet_file}", err=csv_file == "-")
     if csv_file == "-":
         click.echo(csv_text(frame, "\n"), nl=False)
     elif csv_file is not None:
         write_csv(Path(csv_file), frame)
-        echo(f"{counted(len(frame), 'row')} written: {csv_file}")
+        common.echo(f"{counted(len(frame), 'row')} written: {csv_file}")
 
 
 def _list(runs: Sequence[Run]) -> None:
-
-    echo_table(
+    common.echo_table(
         ("started (UTC)", "case", "device", "stack", "rounds", "latency", "tok/s", ""),
         [
             (
@@ -186,23 +153,19 @@ def _state(run: Run) -> tuple[str, str]:
 
 
 def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
-
-    quiet: list[int] = []
+    quiet = sorted(len(trend.sessions) for trend, happened in found if not happened.changes)
     for trend, happened in found:
         for change in happened.changes:
-            echo_styled(_sentence(trend, change), _STYLES[change.point.kind.value])
+            common.echo(_sentence(trend, change), _STYLES[change.point.kind.value])
         for line in _of_odd(trend, happened.odd):
-            echo_styled(line, None)
-        if not happened.changes:
-            quiet.append(len(trend.sessions))
+            common.echo(line)
     if quiet:
-        sessions = span(str(count) for count in sorted(quiet)) + (" session" if max(quiet) == 1 else " sessions")
+        sessions = span(map(str, quiet), "session" if quiet[-1] == 1 else "sessions")
         cases = counted(len(found), "case") if len(quiet) == len(found) else f"{len(quiet)} of {len(found)} cases"
-        echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
+        common.echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
 
 
 def _sentence(trend: Trend, change: Change) -> str:
-
     point, since = change.point, change.since
     ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
     when = f"since {since.started_at[:10]} ({since.stack.name}, session {since.session_id})"
@@ -212,7 +175,6 @@ def _sentence(trend: Trend, change: Change) -> str:
 
 
 def _of_odd(trend: Trend, odd: Sequence[OddSession]) -> Iterator[str]:
-
     apart = [one for one in odd if not one.newest]
     if apart:
         each = ", ".join(f"{one.session.started_at[:10]} {slower_or_faster(one.ratio)}" for one in apart)

@@ -123,7 +123,6 @@ def import_command(
 
 
 def _stack(name: str) -> Stack:
-
     kind, version = parse_stack_name(name, f"--stack {name}")
     if kind not in STACK_KINDS:
         raise UserError(

@@ -10,18 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gaudi_perf.cli.common import (
-    PATH,
-    Command,
-    echo,
-    echo_json,
-    echo_styled,
-    json_option,
-    left_out,
-    path_option,
-    results_option,
-    value_of,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.cli.report import judged_runs, newest_session
 from gaudi_perf.judging.regressions import Finding, Notice, notices, still_open
 from gaudi_perf.notifying import mail
@@ -42,8 +31,8 @@ from gaudi_perf.vocabulary.run import Run
 _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 
 
-@click.command(cls=Command)
-@click.argument("sessions", nargs=-1, required=True, type=PATH)
+@click.command(cls=common.Command)
+@click.argument("sessions", nargs=-1, required=True, type=common.PATH)
 @click.option("--github", is_flag=True, help="Keep an issue for each regression, by gh.")
 @click.option(
     "--webhook",
@@ -52,14 +41,14 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 )
 @click.option("--mail", "recipients", multiple=True, metavar="ADDRESS", help="Send it by sendmail; may be repeated.")
 @click.option("--mail-from", "sender", metavar="ADDRESS", default="", help="Who sends it; default: the system's.")
-@path_option(
+@common.path_option(
     "--state",
     help="Where open regressions are kept from night to night; with --github the open issues are.",
 )
 @click.option("--link", "links", multiple=True, metavar="NAME=URL", help="A link to add; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
-@json_option
-@results_option
+@common.json_option
+@common.results_option
 def notify(
     sessions: Sequence[Path],
     github: bool,
@@ -88,7 +77,7 @@ def notify(
     if not (github or state or dry_run):
         raise UserError("notify: name a file that keeps open regressions from night to night: --state open.json")
     if state is not None:  # before anything is sent, or it is sent again every night
-        value_of(values.new_file, str(state), "--state")
+        common.value_of(values.new_file, str(state), "--state")
     address = checked(os.environ.get(VARIABLE, "")) if webhook and not dry_run else ""
     for one in (*recipients, *([sender] if sender else [])):
         mail.checked(one)
@@ -96,11 +85,11 @@ def notify(
     found = notices(known, [finding for path in sessions for finding in _findings(path)], _history(results_dir))
     left = still_open(known, found)
     if as_json:
-        echo_json(document(found, len(left), named))
+        common.echo_json(document(found, len(left), named))
     else:
         for notice in found:
-            echo_styled(sentence(notice), _STYLES.get(notice.kind, "green"))
-        echo(f"{counted(len(left), 'regression')} open")
+            common.echo(sentence(notice), _STYLES.get(notice.kind, "green"))
+        common.echo(f"{counted(len(left), 'regression')} open")
     news = [notice for notice in found if notice.news]
     failures: list[str] = []
     if not dry_run:
@@ -137,7 +126,7 @@ def _known(
     """What updates the tracker of issues, if there is one, and the regressions that are open."""
     if github:
         tracker = IssueTracker.read()
-        left_out(tracker.problems)
+        common.left_out(tracker.problems)
         return tracker.update, tracker.known
     if state is None or not state.exists():
         return None, {}
@@ -156,12 +145,10 @@ def _findings(path: Path) -> list[Finding]:
 
 
 def _history(directory: Path) -> Sequence[Run]:
-
     return read_history(directory).runs if directory.is_dir() else ()
 
 
 def _subject(news: Sequence[Notice]) -> str:
-
     if len(news) == 1:
         return f"gaudi-perf: {sentence(news[0])}"
     began = sum(notice.kind == "opened" for notice in news)

@@ -8,20 +8,7 @@ from typing import Any
 
 import click
 
-from gaudi_perf.cli.common import (
-    PATH,
-    Command,
-    baselines_option,
-    case_option,
-    echo,
-    echo_json,
-    echo_styled,
-    json_option,
-    left_out,
-    parsed,
-    path_option,
-    results_option,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.judging import NoiseHistory, refresh_verdicts
 from gaudi_perf.reports.answers import refresh_answer
 from gaudi_perf.reports.baselines import changed_levels
@@ -39,37 +26,42 @@ from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"refused": "red", "slower": "yellow", "better": "green"}
 
-_minimum_runs = click.option(
-    "--minimum-runs",
-    type=click.IntRange(min=1),
-    default=RUNS_FOR_BASELINES,
-    show_default=True,
-    help="Valid runs of a case that are required.",
-)
+
+def _plan_options(command: common.F) -> common.F:
+    """``RESULTS``, and the options that both commands have."""
+    options = (
+        click.argument("results", nargs=-1, required=True, type=common.PATH),
+        common.json_option,
+        common.case_option,
+        click.option(
+            "--minimum-runs",
+            type=click.IntRange(min=1),
+            default=RUNS_FOR_BASELINES,
+            show_default=True,
+            help="Valid runs of a case that are required.",
+        ),
+        click.option(
+            "--sessions",
+            type=click.IntRange(min=1, max=100),
+            default=SESSIONS_KEPT,
+            show_default=True,
+            help="Sessions whose runs a case keeps.",
+        ),
+        click.option(
+            "--accept-spread",
+            is_flag=True,
+            help="Store runs that lie further apart than the noise of their case explains.",
+        ),
+        common.baselines_option,
+        common.results_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
-_results = click.argument("results", nargs=-1, required=True, type=PATH)
-_sessions = click.option(
-    "--sessions",
-    type=click.IntRange(min=1, max=100),
-    default=SESSIONS_KEPT,
-    show_default=True,
-    help="Sessions whose runs a case keeps.",
-)
-_accept_spread = click.option(
-    "--accept-spread", is_flag=True, help="Store runs that lie further apart than the noise of their case explains."
-)
-
-
-@click.command(cls=Command)
-@_results
-@json_option
-@case_option
-@_minimum_runs
-@_sessions
-@_accept_spread
-@baselines_option
-@results_option
+@click.command(cls=common.Command)
+@_plan_options
 def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_dir: Path, **asked: Any) -> None:
     """Show what a refresh from RESULTS would change; nothing is written.
 
@@ -82,32 +74,24 @@ def diff(results: tuple[Path, ...], as_json: bool, baselines_dir: Path, results_
       gaudi-perf baselines diff results
       gaudi-perf baselines diff results/20260131T235959.123456Z-1a2b3c4d --case bloomz7b-8x
     """
-    plan = _plan(results, baselines_dir, results_dir, **asked)
-    _conclude(plan, [], "would accept", as_json)
+    _conclude(_plan(results, baselines_dir, results_dir, **asked), [], "would accept", as_json)
 
 
-@click.command(cls=Command)
-@_results
+@click.command(cls=common.Command)
 @click.option(
     "--accept-regression",
     metavar="REASON",
-    callback=parsed(values.reason),
+    callback=common.parsed(values.reason),
     help="Why slower levels are accepted; kept in the file.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@path_option(
+@common.path_option(
     "--markdown",
     "markdown_file",
     help="Write a table of the levels that changed, and of those refused beside them, as Markdown, for a pull request; "
     "an empty file where none changed.",
 )
-@json_option
-@case_option
-@_minimum_runs
-@_sessions
-@_accept_spread
-@baselines_option
-@results_option
+@_plan_options
 def refresh(
     results: tuple[Path, ...],
     dry_run: bool,
@@ -155,12 +139,11 @@ def _plan(
     accept_spread: bool,
     accept_regression: str | None = None,
 ) -> RefreshPlan:
-
     store = BaselineStore(baselines_dir)
     found: list[Run] = []
     for path in results:
         read = read_runs(_session_of(path))
-        left_out(read.problems)
+        common.left_out(read.problems)
         if not read.runs:
             raise UserError(f"{path}: holds no run that can be read: name a results directory, or measure first")
         found += read.runs
@@ -186,26 +169,21 @@ def _session_of(path: Path) -> Path:
     if not path.is_dir() or any(path.glob(f"{RUN_PREFIX}*.json")) or not store.sessions():
         return path
     name, unended = store.newest(ended=True)
-    left_out([f"session {other} is newer, and never came to its end" for other in unended])
-    echo(f"session {name}: the newest of {path} that came to its end", err=True)
+    common.left_out([f"session {other} is newer, and never came to its end" for other in unended])
+    common.echo(f"session {name}: the newest of {path} that came to its end", err=True)
     return path / name
 
 
 def _conclude(plan: RefreshPlan, written: Sequence[str], verb: str, as_json: bool) -> None:
     """Print what became, or would become, of each case; exit status 1 if one is refused."""
     if as_json:
-        echo_json(refresh_answer(plan.changes, written))
+        common.echo_json(refresh_answer(plan.changes, written))
     else:
-        _echo(plan, verb)
+        for change in plan.changes:
+            common.echo(level_change(change), _STYLES.get(change.kind if change.written else "refused"))
+        cases, unchanged = counted(len(plan.changes), "case"), "" if plan.files else "; no file changes"
+        common.echo(f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}")
         for file in written:
-            echo(f"written: {file}")
+            common.echo(f"written: {file}")
     if plan.refused:
         raise click.exceptions.Exit(1)
-
-
-def _echo(plan: RefreshPlan, verb: str) -> None:
-
-    for change in plan.changes:
-        echo_styled(level_change(change), _STYLES.get(change.kind if change.written else "refused"))
-    cases, unchanged = counted(len(plan.changes), "case"), "" if plan.files else "; no file changes"
-    echo(f"{verb} {len(plan.accepted)} of {cases}, {len(plan.refused)} refused{unchanged}")

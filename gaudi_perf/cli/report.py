@@ -7,17 +7,7 @@ from pathlib import Path
 
 import click
 
-from gaudi_perf.cli.common import (
-    Command,
-    baselines_option,
-    colored,
-    echo,
-    echo_json,
-    json_option,
-    left_out,
-    results_option,
-    width,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.judging.outcome import fails
 from gaudi_perf.reports.answers import report_answer
 from gaudi_perf.reports.closing import next_commands
@@ -36,14 +26,14 @@ from gaudi_perf.vocabulary.run import Run
 _WIDEST = 140
 
 
-@click.command(cls=Command)
+@click.command(cls=common.Command)
 @click.argument("session", required=False)
 @click.option("--html", "html_file", metavar="FILE", help="Write one page that needs no network; - for stdout.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write a short summary as Markdown; - for stdout.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write a row for every verdict; - for stdout.")
-@json_option
-@baselines_option
-@results_option
+@common.json_option
+@common.baselines_option
+@common.results_option
 def report(
     session: str | None,
     html_file: str | None,
@@ -93,7 +83,7 @@ def report(
         _write(csv_file, csv_text(verdicts_frame(read.session, runs)).encode("utf-8", "backslashreplace"))
     if not any(asked):
         if as_json:
-            echo_json(report_answer(read.session, runs, commands))
+            common.echo_json(report_answer(read.session, runs, commands))
         else:
             _print(read, runs, commands)
         if any(report.failed or fails(report.verdicts, report.waived) for report in read.session.cases):
@@ -101,10 +91,9 @@ def report(
 
 
 def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -> None:
-
     session = read.session
     assert session is not None
-    color, columns = colored(), min(width(), _WIDEST)
+    color, columns = common.colored(), min(common.width(), _WIDEST)
     lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
     counts = verdict_counts(session)
     lines += [f"verdicts: {counts}"] if counts else []
@@ -120,13 +109,13 @@ def _write(file: str, data: bytes) -> None:
         click.echo(data, nl=False)
     else:
         write_atomic(Path(file), data)
-        echo(f"written: {file}")
+        common.echo(f"written: {file}")
 
 
 def newest_session(store: ResultsStore) -> SessionRead:
     """The newest session with a document; newer ones without are named on stderr. UserError if there is none."""
     name, killed = store.newest()
-    left_out([f"session {other} is newer, and was killed before it had a document" for other in killed])
+    common.left_out([f"session {other} is newer, and was killed before it had a document" for other in killed])
     return store.read_session(name)
 
 

@@ -10,18 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gaudi_perf.cli.common import (
-    Command,
-    baselines_option,
-    echo,
-    echo_json,
-    echo_table,
-    existing_store,
-    json_option,
-    parsed,
-    results_option,
-    value_of,
-)
+from gaudi_perf.cli import common
 from gaudi_perf.reports.answers import ListedWaiver, WaiversAnswer
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
@@ -38,11 +27,11 @@ from gaudi_perf.vocabulary.waiver import Waiver
 _MOST = 100.0  # the largest slowdown that can be waived
 
 
-@click.command(cls=Command)
+@click.command(cls=common.Command)
 @click.argument("case", required=False)
 @click.option("--device", metavar="NAME", help="The device, for instance gaudi2.")
 @click.option("--until", metavar="VERSION", help="From this version on the case fails again.")
-@click.option("--reason", metavar="TEXT", callback=parsed(values.reason), help="Why it may pass, for people.")
+@click.option("--reason", metavar="TEXT", callback=common.parsed(values.reason), help="Why it may pass, for people.")
 @click.option("--up-to", metavar="PERCENT", help="Only up to this slowdown, for instance 10%; a worse one fails.")
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
@@ -50,9 +39,9 @@ _MOST = 100.0  # the largest slowdown that can be waived
 @click.option("--unmeasured", is_flag=True, help="Accept a device that has neither a baseline nor a run.")
 @click.option("--list", "list_all", is_flag=True, help="List all waivers, expired ones too.")
 @click.option("--remove", is_flag=True, help="Remove the waivers of the case on the device.")
-@json_option
-@baselines_option
-@results_option
+@common.json_option
+@common.baselines_option
+@common.results_option
 def waive(
     case: str | None,
     device: str | None,
@@ -83,7 +72,7 @@ def waive(
         beside |= {"CASE": case, "--device": device, "--remove": remove or None}
     if given := [name for name, value in beside.items() if value is not None and (list_all or remove)]:
         raise UserError(f"{'--list' if list_all else '--remove'}: {given[0]} says nothing beside it: leave one out")
-    store, waivers = existing_store(baselines_dir), WaiverStore(baselines_dir)
+    store, waivers = common.existing_store(baselines_dir), WaiverStore(baselines_dir)
     added: list[Waiver] = []
     removed: tuple[Waiver, ...] = ()
     if not list_all:
@@ -100,15 +89,15 @@ def waive(
             waivers.add(added[0])
     there = listed_waivers(baselines_dir, store.list()) if list_all or as_json else []
     if as_json:
-        echo_json(WaiversAnswer(added=added, removed=list(removed), waivers=there))
+        common.echo_json(WaiversAnswer(added=added, removed=list(removed), waivers=there))
         return
     for one in added:
         limit = "" if one.up_to_ratio is None else f" up to {percent_set(one.up_to_ratio - 1)} slower"
-        echo(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}")
+        common.echo(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}")
     for gone in removed:
-        echo(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}")
+        common.echo(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}")
     if list_all and not echo_waivers(there):
-        echo("there are no waivers")
+        common.echo("there are no waivers")
 
 
 def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaiver]:
@@ -122,7 +111,7 @@ def echo_waivers(waivers: Sequence[ListedWaiver]) -> bool:
     """Print waivers as a table; whether there are any."""
     if not waivers:
         return False
-    echo_table(
+    common.echo_table(
         ("waived case", "device", "until", "up to", "added", "state", "reason"),
         [
             (
@@ -172,7 +161,6 @@ def _require_model(name: str, store: BaselineStore) -> None:
 def _waiver(
     store: BaselineStore, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
 ) -> Waiver:
-
     if until is None or reason is None:
         missing = "--until" if until is None else "--reason"
         raise UserError(f"waive: {missing} is missing: a waiver has a version at which it ends, and a reason")
@@ -188,7 +176,9 @@ def _waiver(
         "reason": reason,
         "until": until,
         "kind": kind,
-        "up_to_ratio": None if up_to is None else 1 + value_of(partial(values.share, most=_MOST), up_to, "--up-to"),
+        "up_to_ratio": None
+        if up_to is None
+        else 1 + common.value_of(partial(values.share, most=_MOST), up_to, "--up-to"),
         "added_on": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gaudi_perf.cli.common import share as of_command
+from gaudi_perf.cli.common import value_of
 from gaudi_perf.session.values import (
     directory,
     file,
@@ -26,7 +26,7 @@ from gaudi_perf.vocabulary.errors import UserError
 
 @pytest.mark.parametrize("text", ["5%", "5 %", " 5% ", "0.05", ".05", "5.0%"])
 def test_a_share_is_the_same_in_percent_and_as_a_number(text: str) -> None:
-    assert share(text) == of_command(text, "--tolerance") == tolerances(text)["latency"] == 0.05
+    assert share(text) == value_of(share, text, "--tolerance") == tolerances(text)["latency"] == 0.05
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_may_mean_either_is_refused_with_both_spellings(text: str, spelling
     with pytest.raises(ValueError, match=f"it takes a share above 0 and below 1: write {spellings}"):
         share(text)
     with pytest.raises(UserError, match=f"--tolerance {text}: it takes a share .* write {spellings}"):
-        of_command(text, "--tolerance")
+        value_of(share, text, "--tolerance")
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "x" * 2001, "\udcff"])
