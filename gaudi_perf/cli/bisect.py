@@ -104,7 +104,9 @@ def bisect(
     while (point := found.next_point) is not None:
         echo(f"step {len(found.steps) + 1}: {point} against {good}")
         if install is not None:
-            _run([*_words(install), point], {}, f"--install: {point} could not be installed")
+            _run(
+                [*value_of(shlex.split, install, "--install"), point], {}, f"--install: {point} could not be installed"
+            )
         step = _compared(point, candidate_stack or point, str(baseline_stack), case, stacks, store, tests, pytest_words)
         found = found.with_steps([*found.steps, step])
         write_atomic(state, encode(found))
@@ -198,20 +200,14 @@ def _compared(
         there = ", ".join(report.case.id for report in reports)
         raise UserError(f"--case {case}: names several cases ({there}): write one of them")
     report = reports[0]
-    latency = [one for one in report.verdicts if one.kind in (VerdictKind.REGRESSED, *NO_WORSE)]
-    if not latency or latency[0] is not report.verdicts[0]:
+    if not (report.verdicts and report.verdicts[0].kind in (VerdictKind.REGRESSED, *NO_WORSE)):
         said = case_headline(report)
         echo(f"{point}: {said} This step has no clear verdict: {remedy}, for instance with -- --max-runs 20")
         raise click.exceptions.Exit(1)
     run = next(run for run in read.runs if run.run_id == report.run_ids[-1])
-    return BisectionStep(point=point, session_id=new[-1], case=report.case.id, verdict=latency[0], stack=run.stack)
-
-
-def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise UserError(f"--install {command}: {error}") from None
+    return BisectionStep(
+        point=point, session_id=new[-1], case=report.case.id, verdict=report.verdicts[0], stack=run.stack
+    )
 
 
 def _run(words: Sequence[str], variables: dict[str, str], failure: str = "") -> None:

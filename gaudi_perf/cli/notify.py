@@ -26,7 +26,6 @@ from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.regression import OpenRegression, OpenRegressions, RegressionKey
-from gaudi_perf.vocabulary.run import Run
 
 _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 
@@ -73,7 +72,7 @@ def notify(
       gaudi-perf notify results --github --webhook slack --link "run=$RUN_URL"
       gaudi-perf notify results --github --dry-run
     """
-    named = dict(_link(text) for text in links)
+    named = dict(map(_link, links))
     if not (github or state or dry_run):
         raise UserError("notify: name a file that keeps open regressions from night to night: --state open.json")
     if state is not None:  # before anything is sent, or it is sent again every night
@@ -82,7 +81,8 @@ def notify(
     for one in (*recipients, *([sender] if sender else [])):
         mail.checked(one)
     tracker, known = _known(github, state)
-    found = notices(known, [finding for path in sessions for finding in _findings(path)], _history(results_dir))
+    past = read_history(results_dir).runs if results_dir.is_dir() else ()
+    found = notices(known, [finding for path in sessions for finding in _findings(path)], past)
     left = still_open(known, found)
     if as_json:
         common.echo_json(document(found, len(left), named))
@@ -142,10 +142,6 @@ def _findings(path: Path) -> list[Finding]:
     runs = judged_runs(read)
     assert read.session is not None
     return [Finding(report, runs[report.case.id][-1]) for report in read.session.cases if report.verdicts]
-
-
-def _history(directory: Path) -> Sequence[Run]:
-    return read_history(directory).runs if directory.is_dir() else ()
 
 
 def _subject(news: Sequence[Notice]) -> str:

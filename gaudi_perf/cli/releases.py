@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gaudi_perf.accelerators.hpu.releases import FILE
-from gaudi_perf.cli.common import Command, Group, echo, echo_table, path_option
+from gaudi_perf.cli.common import Command, Group, echo, echo_table, parsed, path_option
 from gaudi_perf.stores.files import read_bytes, write_atomic
 from gaudi_perf.vocabulary.documents import is_word
 from gaudi_perf.vocabulary.errors import UserError
@@ -21,15 +21,36 @@ _TOX_SECTION = re.compile(r"^\[testenv:synapse\{[^}]*\}\]$", re.M)
 _TOX_DEPS = re.compile(r"(?:^    synapse\d+: optimum-habana.*\n)+", re.M)
 _IN_A_CONTAINER = ("docker", "run", "--rm", "--init", "--runtime=habana", "--ipc=host", "--cap-add=sys_nice")
 
+
+def _default() -> Path:
+    """The file of the checkout that people are in, which need not be the one that is installed."""
+    here = Path(*FILE.parts[-4:])
+    return here if here.is_file() else FILE
+
+
+def _day(text: str) -> str:
+    try:
+        return f"{datetime.strptime(text, '%Y-%m-%d'):%Y-%m-%d}"
+    except ValueError:
+        raise ValueError("write a day like 2026-01-31") from None
+
+
 releases_option = path_option(
     "--releases",
     "path",
+    callback=lambda ctx, parameter, value: value or _default(),
     envvar="GAUDI_PERF_RELEASES",
     show_envvar=True,
     help="The file of releases; default: gaudi_perf/accelerators/hpu/releases.toml of the checkout that is the working "
     "directory, else the installed suite's.",
 )
-day_option = click.option("--day", metavar="DATE", help="What is measured on this day; default: today, in UTC.")
+day_option = click.option(
+    "--day",
+    metavar="DATE",
+    default=lambda: f"{datetime.now(timezone.utc):%Y-%m-%d}",
+    callback=parsed(_day),
+    help="What is measured on this day; default: today, in UTC.",
+)
 
 
 @click.group(cls=Group)
@@ -50,7 +71,7 @@ def releases() -> None:
 @path_option("--project", default=".", metavar="DIR", help="Where tox.ini is.")
 @releases_option
 @day_option
-def check(write: bool, project: Path, path: Path | None, day: str | None) -> None:
+def check(write: bool, project: Path, path: Path, day: str) -> None:
     """Check the file of releases, and that tox.ini agrees with it.
 
     Exit status 1 if tox.ini does not; --write fixes that.
@@ -59,8 +80,7 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
       gaudi-perf releases check
       gaudi-perf releases check --write && git diff tox.ini
     """
-    path = path or _default()
-    file, day = _read(path), _day(day)
+    file = _read(path)
     columns = ("release", "PyTorch", "optimum-habana", "runner", "since", "until", "tonight")
     echo_table(columns, [_row(one, day) for one in file.release])
     tonight = file.measured_on(day)
@@ -98,7 +118,7 @@ def check(write: bool, project: Path, path: Path | None, day: str | None) -> Non
 )
 @releases_option
 @day_option
-def plan(form: str, path: Path | None, day: str | None) -> None:
+def plan(form: str, path: Path, day: str) -> None:
     """Print what the nightly measures, for workflows and scripts.
 
     Examples:
@@ -106,7 +126,7 @@ def plan(form: str, path: Path | None, day: str | None) -> None:
       gaudi-perf releases plan --format github >> "$GITHUB_OUTPUT"
       gaudi-perf releases plan --format lines --day 2026-12-24
     """
-    file, day = _read(path), _day(day)
+    file = _read(path)
     found = [_job(file, one) for one in file.measured_on(day)]
     candidate, baseline = (found[-1]["stack"], found[-2]["stack"]) if len(found) > 1 else ("", "")
     if form == "json":
@@ -133,7 +153,7 @@ def plan(form: str, path: Path | None, day: str | None) -> None:
 @click.option("--image", metavar="NAME", default="gaudi-perf", show_default=True, help="Images are NAME:<release>.")
 @releases_option
 @day_option
-def stacks(image: str, path: Path | None, day: str | None) -> None:
+def stacks(image: str, path: Path, day: str) -> None:
     """Write the file of stacks for the releases, each in an image of its own, for measuring side by side or bisecting.
 
     Examples:
@@ -142,7 +162,7 @@ def stacks(image: str, path: Path | None, day: str | None) -> None:
     """
     if not is_word(image):
         raise UserError(f"--image {short(image)}: is no name: write it like registry.example.com/gaudi-perf")
-    for one in reversed(_read(path).measured_on(_day(day))):
+    for one in reversed(_read(path).measured_on(day)):
         command = [
             *_IN_A_CONTAINER,
             "--volume={directory}:{directory}",
@@ -154,23 +174,8 @@ def stacks(image: str, path: Path | None, day: str | None) -> None:
         click.echo('environment = { HABANA_VISIBLE_DEVICES = "all", PT_HPU_LAZY_MODE = "1" }\n')
 
 
-def _default() -> Path:
-    """The file of the checkout that people are in, which need not be the one that is installed."""
-    here = Path(*FILE.parts[-4:])
-    return here if here.is_file() else FILE
-
-
-def _read(path: Path | None) -> ReleasesFile:
-    path = path or _default()
+def _read(path: Path) -> ReleasesFile:
     return decode_releases(read_bytes(path), str(path))
-
-
-def _day(text: str | None) -> str:
-    try:
-        moment = datetime.now(timezone.utc) if text is None else datetime.strptime(text, "%Y-%m-%d")
-    except ValueError:
-        raise UserError(f"--day {text}: write a day like 2026-01-31") from None
-    return f"{moment:%Y-%m-%d}"
 
 
 def _row(release: Release, day: str) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def table(
     elif form == "markdown":
         click.echo(markdown(words))
     elif form == "html":
-        click.echo(render_words("Latency of BLOOMZ, by device and stack", [words]), nl=False)
+        click.echo(render_words("Latency of BLOOMZ, by device and stack", words), nl=False)
     else:
         echo_words(words)
 

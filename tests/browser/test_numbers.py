@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gaudi_perf.reports.page.scripts import ASSETS
+from gaudi_perf.reports.page.render import ASSETS
 from gaudi_perf.vocabulary import formats
 from tests.browser.chromium import Chromium
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.reports.page.scripts import script
+from gaudi_perf.reports.page.render import script
 from gaudi_perf.reports.site import write_site
 from gaudi_perf.reports.site.badge import badge
 from gaudi_perf.reports.site.records import INDEX_FILE, read_records

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
-from gaudi_perf.reports.page.environments import Environments
+from gaudi_perf.reports.page.build import environment
 from gaudi_perf.reports.ranks import lagging, rank_facts
 from gaudi_perf.reports.terminal import failure_text, heading, summary, verdict_message
 from gaudi_perf.reports.verdict_rows import verdicts_frame
@@ -267,8 +267,7 @@ def test_a_csv_has_no_control_characters_and_no_quotes_before_reasons() -> None:
 
 def test_a_setting_has_one_name() -> None:
     """The page's table and the terminal's lines name it alike."""
-    environments = Environments()
-    shown = environments.all[environments.index(OLD, NOW.stack)].changed
+    shown = environment(OLD, NOW.stack).changed
     assert [f"{name} {old} -> {new}" for name, old, new in shown[1:]] == stack_differences(OLD, NOW.stack)
 
 

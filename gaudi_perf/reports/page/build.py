@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes
+from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes, trends
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
 from gaudi_perf.reports.page.data import rounded, rounded_or_none
-from gaudi_perf.reports.page.environments import Environments
 from gaudi_perf.reports.page.facts import facts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
 from gaudi_perf.reports.text import harmless
@@ -32,11 +31,16 @@ from gaudi_perf.reports.wording import (
     stacks_side_by_side,
     title,
 )
-from gaudi_perf.vocabulary.formats import minute, percent, rate, seconds, slower_or_faster
+from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.notes import NotesStore
+from gaudi_perf.stores.results import ResultsStore
+from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import counted, minute, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
 from gaudi_perf.vocabulary.origin import Origin
-from gaudi_perf.vocabulary.run import Comparability, Run, differences, median_of
+from gaudi_perf.vocabulary.run import Run, differences, median_of
+from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 
 _FIELD = re.compile(r"[a-z ]+?(?= ['\"0-9])")
@@ -55,59 +59,60 @@ STATES = {
 """Key and name of what a case can come to, worst first."""
 LOOK = ("failed", "invalid", "regressed", "waived")
 """What needs a look."""
+_LONGEST_VERSION = 300
 _ORDER = {key: index for index, key in enumerate(STATES)}
 
 
-@dataclass
 class PageBuilder:
-    """Builds one page; stacks and environments that many cases share are kept once.
+    """Builds one page; stacks and environments that many cases share are kept once."""
 
-    Attributes:
-        runs: the runs of each measured case of the session, by case id.
-        trends: what all sessions measured.
-        written: what people noted.
-        partners: runs of the other stack of the session, by their ids, where two were measured side by side.
-        commands: what to do next.
-        notes: what could not be read.
-    """
-
-    session: Session
-    runs: Mapping[str, Sequence[Run]]
-    trends: Mapping[Comparability, Trend]
-    baselines: StoredBaselines
-    written: Sequence[Note]
-    partners: Mapping[str, Run]
-    commands: Sequence[str]
-    notes: Sequence[str]
-
-    def __post_init__(self) -> None:
-        """Order cases and stacks."""
-        self._environments = Environments()
-        self._reports = sorted(self.session.cases, key=_worst_first)
-        stacks = {one.stack.name: one.stack for trend in self.trends.values() for one in trend.sessions}
-        stacks = self.baselines.stacks | stacks
-        for runs in self.runs.values():
-            stacks.update({run.stack.name: run.stack for run in runs})
+    def __init__(
+        self,
+        session: Session,
+        runs: Mapping[str, Sequence[Run]],
+        results: ResultsStore,
+        baselines_directory: Path,
+        commands: Sequence[str],
+    ) -> None:
+        self.session, self.runs, self._commands = session, runs, commands
+        past = read_history(results.directory)
+        self._baselines = StoredBaselines(
+            baselines_directory, {run.device.name for own in runs.values() for run in own}
+        )
+        self._notes = self._baselines.problems
+        self._written = written_in(results.directory, self._notes)
+        if past.problems:
+            documents = counted(len(past.problems), "document")
+            self._notes.append(f"{documents} under {results.directory} could not be read: see gaudi-perf history")
+        wanted = {run_id for report in session.cases for run_id in report.baseline_run_ids}
+        of_session = results.read_session(session.session_id).runs if wanted else ()
+        self._partners = {run.run_id: run for run in of_session if run.run_id in wanted}
+        self._trends = trends(past.runs)
+        self._environments: dict[str, tuple[int, data.Environment]] = {}
+        self._reports = sorted(session.cases, key=_worst_first)
+        stacks = {one.stack.name: one.stack for trend in self._trends.values() for one in trend.sessions}
+        stacks = self._baselines.stacks | stacks
+        stacks |= {run.stack.name: run.stack for own in runs.values() for run in own}
         self._stacks = sorted(stacks, key=lambda name: (stacks[name].kind, stacks[name].order))
         self._places = {name: index for index, name in enumerate(self._stacks)}
         self._same_id: dict[str, list[Trend]] = {}
-        for trend in self.trends.values():
+        for trend in self._trends.values():
             self._same_id.setdefault(trend.key.case.id, []).append(trend)
         judged: dict[float, list[Trend]] = {}
         for report in self._reports:
             for run in self.runs.get(report.case.id, ())[:1]:
-                if run.comparability in self.trends:
+                if run.comparability in self._trends:
                     tolerance = next((one.tolerance for one in report.verdicts if one.tolerance), TOLERANCES[LATENCY])
-                    judged.setdefault(tolerance, []).append(self.trends[run.comparability])
+                    judged.setdefault(tolerance, []).append(self._trends[run.comparability])
         self._changes = {
             trend.key: changes
-            for tolerance, trends in judged.items()
-            for trend, changes in zip(trends, all_changes(trends, tolerance=tolerance), strict=True)
+            for tolerance, own in judged.items()
+            for trend, changes in zip(own, all_changes(own, tolerance=tolerance), strict=True)
         }
 
     def page(self) -> data.Page:
         """The data of the page; cases are sorted worst first."""
-        session, notes = self.session, list(self.notes)
+        session = self.session
         cases = [self._case(report) for report in self._reports]
         counts = Counter(case.state for case in cases)
         return data.Page(
@@ -117,11 +122,11 @@ class PageBuilder:
             links=links_of(session.origin),
             stacks=[harmless(name) for name in self._stacks],
             counts=[(key, name, counts[key]) for key, name in STATES.items() if counts[key]],
-            environments=self._environments.all,
+            environments=[environment for _, environment in self._environments.values()],
             cases=cases,
-            commands=[harmless(command) for command in self.commands],
+            commands=[harmless(command) for command in self._commands],
             warnings=warnings_of(self.runs),
-            notes=[harmless(note) for note in notes],
+            notes=[harmless(note) for note in self._notes],
             version=gaudi_perf.__version__,
         )
 
@@ -166,7 +171,7 @@ class PageBuilder:
 
     def _measured(self, shown: data.ShownCase, report: CaseReport, runs: Sequence[Run]) -> data.ShownCase:
         facts, first = figures(runs), runs[0]
-        trend = self.trends.get(first.comparability)
+        trend = self._trends.get(first.comparability)
         return msgspec.structs.replace(
             shown,
             comparisons=[
@@ -189,7 +194,7 @@ class PageBuilder:
             facts=facts_of(runs, facts),
             trend=None if trend is None else shown_trend(trend, self._changes[trend.key], self._places),
             alone=self._alone(first, trend),
-            written=written_about(self.written, report.case.id, first.device.name),
+            written=written_about(self._written, report.case.id, first.device.name),
             stack=self._places[first.stack.name],
             levels=self._levels(trend, first, facts),
             limit=_limit(first, facts),
@@ -216,18 +221,24 @@ class PageBuilder:
             level=rounded_or_none(verdict.baseline_median_s if latency else None),
             runs=[list(map(rounded, run.measurement.latencies_s)) for run in behind],
             split=_split(behind),
-            environment=None if before is None else self._environments.index(before, runs[0].stack),
+            environment=None if before is None else self._environment(before, runs[0].stack),
             stack=None if before is None else self._places.get(before.name),
         )
+
+    def _environment(self, before: Stack, now: Stack) -> int:
+        """The place of the differences between two stacks, which are added if they are new."""
+        key = repr((before, now))
+        if key not in self._environments:
+            self._environments[key] = len(self._environments), environment(before, now)
+        return self._environments[key][0]
 
     def _behind(self, verdict: Verdict, report: CaseReport, run: Run) -> Sequence[Run]:
         """The runs that a latency was compared with, where they are known."""
         if verdict.metric != LATENCY:
             return ()
         if verdict.role == "side by side":
-            partners = self.partners
-            return [partners[run_id] for run_id in report.baseline_run_ids if run_id in partners]
-        entry = self.baselines.behind(verdict, run)
+            return [self._partners[run_id] for run_id in report.baseline_run_ids if run_id in self._partners]
+        entry = self._baselines.behind(verdict, run)
         return () if entry is None else entry.runs
 
     def _alone(self, run: Run, trend: Trend | None) -> str:
@@ -247,7 +258,7 @@ class PageBuilder:
         """The level on every stack: of what was measured, and where nothing was, of the stored baseline."""
         levels = dict(trend.levels) if trend is not None else {}
         levels.setdefault(run.stack.name, facts.latency_s)
-        for stack, level in self.baselines.levels(run):
+        for stack, level in self._baselines.levels(run):
             levels.setdefault(stack.name, level)
         return sorted((self._places[name], rounded(level)) for name, level in levels.items())
 
@@ -256,7 +267,7 @@ def shown_trend(trend: Trend, happened: TrendChanges, places: Mapping[str, int])
     """The trend by time, stacks by their places; one session can measure several, so changes are found by version."""
     sessions = sorted(trend.sessions, key=lambda one: (one.started_at, one.session_id))
     return data.ShownTrend(
-        at=[int(datetime.fromisoformat(one.started_at[:19] + "+00:00").timestamp() // 60) for one in sessions],
+        at=[minutes(one.started_at) for one in sessions],
         level=[rounded(one.level_s) for one in sessions],
         low=[rounded(one.quartiles_s[0]) for one in sessions],
         high=[rounded(one.quartiles_s[1]) for one in sessions],
@@ -264,6 +275,28 @@ def shown_trend(trend: Trend, happened: TrendChanges, places: Mapping[str, int])
         changes=[level_change_of(sessions.index(one.since), one) for one in happened.changes],
         odd=[odd_session_of(one) for one in happened.odd],
     )
+
+
+def minutes(started_at: str) -> int:
+    """Minutes since 1970 of a time like ``2026-01-31T23:59:59Z``."""
+    return int(datetime.fromisoformat(f"{started_at[:16]}+00:00").timestamp()) // 60
+
+
+def environment(before: Stack, now: Stack) -> data.Environment:
+    """What differs between two stacks, and what is alike."""
+    kinds = ({before.kind: before.version}, {now.kind: now.version})
+    changed, same = [], []
+    for old, new in (kinds, (before.components, now.components), (before.settings, now.settings)):
+        for name in sorted(old.keys() | new.keys()):
+            shown, one, other = (
+                harmless(text, _LONGEST_VERSION) for text in (name, old.get(name, "none"), new.get(name, "none"))
+            )
+            if old.get(name) == new.get(name):
+                same.append((shown, one))
+            else:
+                changed.append((shown, one, other))
+    names = (harmless(stack.name, _LONGEST_VERSION) for stack in (before, now))
+    return data.Environment(before=next(names), now=next(names), changed=changed, same=same)
 
 
 def links_of(origin: Origin | None) -> list[tuple[str, str, str]]:
@@ -276,6 +309,15 @@ def links_of(origin: Origin | None) -> list[tuple[str, str, str]]:
         ("Pull request", origin.change, origin.change_url),
     ]
     return [(name, harmless(text), address or "") for name, text, address in found if text]
+
+
+def written_in(results: Path, problems: list[str]) -> tuple[Note, ...]:
+    """What people noted on cases; a sentence is added if that cannot be read."""
+    try:
+        return NotesStore(results).list()
+    except UserError as error:
+        problems.append(str(error))
+        return ()
 
 
 def written_about(notes: Sequence[Note], case_id: str, device: str) -> list[data.Pair]:

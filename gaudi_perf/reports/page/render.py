@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import re
 from functools import cache
+from pathlib import Path
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,35 +14,27 @@ from markupsafe import Markup
 
 from gaudi_perf.reports.page.build import LOOK
 from gaudi_perf.reports.page.data import Page, ShownComparison
-from gaudi_perf.reports.page.scripts import ASSETS, script
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.vocabulary.formats import change, interval, seconds, throughput
 
+ASSETS = Path(__file__).parent / "assets"
 _MOST_CARDS = 8
-
-BAR_WIDTH, BAR_HEIGHT = 132, 18
+_BAR_WIDTH = 132
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z]+)\.js";\n', re.M)
+_EXPORT = re.compile(r"^export ((?:async )?function|const|let|class) (\w+)", re.M)
 
 
 def render_page(page: Page) -> bytes:
     """The page as HTML in UTF-8."""
     look = [case for case in page.cases if case.state in LOOK][:_MOST_CARDS]
-    return _render("page.html.jinja", [script("main")], page=page, look=look, data=as_markup(msgspec.json.encode(page)))
+    return _render("page.html.jinja", script("main"), page=page, look=look, data=as_markup(msgspec.json.encode(page)))
 
 
-def render_words(title: str, tables: Sequence[Words]) -> bytes:
-    """A page of tables alone, without a script."""
-    shown = [
-        Words(
-            harmless(table.heading),
-            table.columns,
-            [[harmless(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in table.rows],
-            [harmless(note) for note in table.notes],
-            table.right,
-        )
-        for table in tables
-    ]
-    return _render("table.html.jinja", [], title=title, tables=shown)
+def render_words(title: str, words: Words) -> bytes:
+    """A page of a table alone, without a script."""
+    rows = [[harmless(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in words.rows]
+    return _render("table.html.jinja", "", title=title, words=words, rows=rows, notes=map(harmless, words.notes))
 
 
 def as_markup(json: bytes) -> Markup:
@@ -54,11 +47,11 @@ def as_markup(json: bytes) -> Markup:
 
 def bar(comparison: ShownComparison) -> dict[str, float]:
     """Where the parts of an interval bar lie, in pixels: its middle is "the same", its ends four tolerances away."""
-    middle = BAR_WIDTH / 2
+    middle = _BAR_WIDTH / 2
     scale = (middle - 8) / (4 * comparison.tolerance)
 
     def place(ratio: float) -> float:
-        return round(min(max(middle + (ratio - 1) * scale, 4), BAR_WIDTH - 4), 1)
+        return round(min(max(middle + (ratio - 1) * scale, 4), _BAR_WIDTH - 4), 1)
 
     low, ratio, high = comparison.low or 1.0, comparison.ratio or 1.0, comparison.high or 1.0
     return {
@@ -70,22 +63,14 @@ def bar(comparison: ShownComparison) -> dict[str, float]:
     }
 
 
-def _render(template: str, scripts: list[str], **values: object) -> bytes:
+def _render(template: str, script: str, **values: object) -> bytes:
     style = (ASSETS / "page.css").read_text("utf-8")
-    sources = " ".join(_hash(script) for script in scripts) or "'none'"
+    source = _hash(script) if script else "'none'"
     policy = (
-        f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
+        f"default-src 'none'; script-src {source}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
-    return render(
-        template,
-        policy=policy,
-        style=Markup(style),
-        scripts=[Markup(script) for script in scripts],
-        bar=bar,
-        interval=interval,
-        **values,
-    )
+    return render(template, policy=policy, style=Markup(style), script=Markup(script), **values)
 
 
 def render(template: str, **values: object) -> bytes:
@@ -103,9 +88,33 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(change=change, seconds=seconds, throughput=throughput)
+    environment.globals.update(bar=bar, interval=interval)
     return environment
 
 
 def _hash(text: str) -> str:
     """A source of a Content-Security-Policy: this text and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def script(main: str) -> str:
+    """One script of a module, named without its suffix, and all that it imports, each once, in the order of need: a
+    page opened from disk may import none.
+
+    The modules are plain ES modules, so that they can be linted and tested as they are; here each is a function that
+    returns what it exports. Only what is written there is understood: ``import { a } from "./b.js";`` and ``export``
+    before a function, a constant or a class.
+    """
+    found: dict[str, str] = {}
+
+    def collect(name: str) -> None:
+        source = (ASSETS / f"{name}.js").read_text("utf-8")
+        for _, imported in _IMPORT.findall(source):
+            if imported not in found:
+                collect(imported)
+        exported = ", ".join(one for _, one in _EXPORT.findall(source))
+        body = _EXPORT.sub(r"\1 \2", _IMPORT.sub(r"const {\1} = \2Module;\n", source))
+        found[name] = f"const {name}Module = (() => {{\n{body}return {{ {exported} }};\n}})();"
+
+    collect(main)
+    return '"use strict";\n(() => {\n' + "\n".join(found.values()) + "\n})();\n"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gaudi_perf.reports.page.build import written_in
 from gaudi_perf.reports.site.build import SiteBuilder
 from gaudi_perf.reports.site.records import read_records
 from gaudi_perf.reports.site.writing import SiteWriter
 from gaudi_perf.reports.text import harmless
-from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.vocabulary.errors import UserError
 
 
@@ -35,12 +35,7 @@ def write_site(
     if not read.records.sessions:
         raise UserError(f"{results}: holds no session that can be read: measure first")
     problems = list(read.problems)
-    try:
-        notes = NotesStore(results).list()
-    except UserError as error:
-        notes = ()
-        problems.append(str(error))
-    builder = SiteBuilder(read.records, baselines, notes)
+    builder = SiteBuilder(read.records, baselines, written_in(results, problems))
     writer = SiteWriter(output, harmless(name, 200) or "gaudi-perf", address)
     writer.write(builder, read.new)
     return len(read.records.sessions), writer.written, [*problems, *builder.problems]

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaudi_perf.judging.trends import SessionLevel
-from gaudi_perf.reports.page.build import LOOK, STATES, state_of
+from gaudi_perf.reports.page.build import LOOK, STATES, minutes, state_of
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import case_headline, title
 from gaudi_perf.stores.files import is_utf8, read_bytes, write_atomic
@@ -370,11 +370,6 @@ class _ChunkReader:
         numbers = (verdict.baseline_median_s, verdict.ratio, verdict.low, verdict.high)
         known = (np.nan if number is None else number for number in numbers)
         return (case, _STATE_INDEX[state], trend, baseline, level, *known)
-
-
-def minutes(started_at: str) -> int:
-    """Minutes since 1970 of a time like ``2026-01-31T23:59:59Z``."""
-    return int(np.datetime64(started_at[:16], "m").astype(np.int64))
 
 
 def _index(known: dict[Any, int], key: Any, kept: list[Any], value: Any) -> int:

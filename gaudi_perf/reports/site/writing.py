@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 import gaudi_perf
-from gaudi_perf.reports.page.render import as_markup, render
-from gaudi_perf.reports.page.scripts import ASSETS, script
+from gaudi_perf.reports.page.render import ASSETS, as_markup, render, script
 from gaudi_perf.reports.site.badge import badge
 from gaudi_perf.reports.site.build import SiteBuilder
 from gaudi_perf.reports.site.feed import feed
