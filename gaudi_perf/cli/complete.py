@@ -16,8 +16,7 @@ from rich.progress import Progress as Bar
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.cli import common
 from gaudi_perf.reports.answers import report_answer
-from gaudi_perf.reports.closing import next_commands
-from gaudi_perf.reports.wording import full_text
+from gaudi_perf.reports.wording import full_text, next_commands
 from gaudi_perf.session import values
 from gaudi_perf.session.dataset import complete_dataset
 from gaudi_perf.session.interrupts import ending_orderly

@@ -5,22 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+from gaudi_perf.reports import wording
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.warnings import warnings_of
-from gaudi_perf.reports.wording import (
-    error_rate,
-    failed_case,
-    full_text,
-    of_metric,
-    other_regressions,
-    session_facts,
-    skipped,
-    stack_differences,
-    verdict_counts,
-)
 from gaudi_perf.vocabulary.formats import change, counted, interval, seconds, throughput
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict, VerdictKind
@@ -56,14 +46,14 @@ def session_markdown(session: Session, runs: Mapping[str, Sequence[Run]], comman
             lines += [f"… and {len(look) - _SHORT} more below.", ""]
     warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
     others = [
-        *(failed_case(report, runs.get(report.case.id, ())) for report in session.cases if report.failed),
-        *skipped(session),
+        *(wording.failed_case(report, runs.get(report.case.id, ())) for report in session.cases if report.failed),
+        *wording.skipped(session),
         *(f"waived: {report.case.id}: {report.waived}" for report in session.cases if report.waived),
         *(f"waiver: {sentence}" for sentence in session.waivers),
-        *session_facts(session, runs),
+        *wording.session_facts(session, runs),
         *(f"warning: {line}" for line in warnings[:_SHORT]),
-        *other_regressions(session),
-        error_rate(session),
+        *wording.other_regressions(session),
+        wording.error_rate(session),
     ]
     lines += [f"{escaped(line)}\n" for line in others if line]
     return _with_details("\n".join(lines), measured, runs, commands, session.refreshed)
@@ -73,7 +63,11 @@ def headline(session: Session) -> str:
     """What a session comes to, in one line."""
     waived = sum(1 for report in session.cases if report.waived)
     failed = sum(1 for report in session.cases if report.failed)
-    parts = [verdict_counts(session), f"{waived} waived" * (waived > 0), f"{failed} not measured" * (failed > 0)]
+    parts = [
+        wording.verdict_counts(session),
+        f"{waived} waived" * (waived > 0),
+        f"{failed} not measured" * (failed > 0),
+    ]
     return ", ".join(part for part in parts if part) or "nothing was measured"
 
 
@@ -117,7 +111,7 @@ def _row(report: CaseReport, verdict: Verdict, runs: Sequence[Run]) -> Sequence[
     waived = ", waived" if report.waived and verdict is report.verdicts[0] else ""
     return (
         report.case.id,
-        f"{of_metric(verdict)}{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
+        f"{wording.of_metric(verdict)}{_SYMBOLS[verdict.kind]} {verdict.kind.value}{waived}",
         change(verdict.ratio) if verdict.ratio is not None else "-",
         interval(verdict.low, verdict.high) if verdict.ratio and verdict.low and verdict.high else "-",
         verdict.baseline or "-",
@@ -133,9 +127,9 @@ def _reasons(measured: Sequence[CaseReport], runs: Mapping[str, Sequence[Run]], 
         for verdict in report.verdicts:
             if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.NO_BASELINE):
                 continue
-            text = full_text(verdict, refreshed=refreshed, waived=bool(report.waived))
+            text = wording.full_text(verdict, refreshed=refreshed, waived=bool(report.waived))
             if verdict.baseline_stack is not None:
-                changed = stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
+                changed = wording.stack_differences(verdict.baseline_stack, runs[report.case.id][0].stack)
                 text += f" Changed: {', '.join(changed)}." if changed else ""
             found.append(f"- {escaped(f'{report.case.id}: {verdict.kind.value}: {text}')}")
     return found

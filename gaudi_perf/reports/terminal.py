@@ -9,27 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gaudi_perf.reports.bars import interval_bar
+from gaudi_perf.reports import wording
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless, text_console
 from gaudi_perf.reports.warnings import warnings_of
-from gaudi_perf.reports.wording import (
-    NEVER_STEADY,
-    advice,
-    against_baseline,
-    error_rate,
-    estimate,
-    failed_case,
-    full_text,
-    grounds,
-    limit_note,
-    notes,
-    other_regressions,
-    session_facts,
-    skipped,
-    stack_differences,
-)
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.formats import change, percent, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
@@ -46,6 +30,8 @@ STYLES = {
     VerdictKind.UNCHANGED: "green",
 }
 _ONE_TABLE_WIDTH = 120
+_REACH = 4.0
+"""How many tolerances lie between the middle of an interval bar and its end."""
 _UNKNOWN = "-"
 
 
@@ -72,15 +58,22 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
             console.print()
             worst = [CaseReport(case=report.case, verdicts=report.verdicts[:1]) for report in measured]
             console.print(_fitting(console, _TIMES, worst, runs, facts) or _table(_TIMES, worst, runs, facts))
-        said = [limit_note(first), *session_facts(session, runs), *_notes(session, measured, facts), *notes(session)]
+        said = [
+            wording.limit_note(first),
+            *wording.session_facts(session, runs),
+            *_notes(session, measured, facts),
+            *wording.notes(session),
+        ]
         lines += [(line, None) for line in said]
         warnings = warnings_of({report.case.id: runs[report.case.id] for report in measured})
-        lines += [(line, "yellow") for line in (*warnings, *other_regressions(session))]
+        lines += [(line, "yellow") for line in (*warnings, *wording.other_regressions(session))]
     lines += [(f"waived: {report.case.id}: {report.waived}", "yellow") for report in session.cases if report.waived]
     lines += [(f"waiver: {text}", "yellow" if "EXPIRED" in text else None) for text in session.waivers]
-    lines += [(line, None) for line in skipped(session)]
-    lines += [(failed_case(report, runs.get(report.case.id, ())), "red") for report in session.cases if report.failed]
-    for line, style in [*lines, (error_rate(session), None)]:
+    lines += [(line, None) for line in wording.skipped(session)]
+    lines += [
+        (wording.failed_case(report, runs.get(report.case.id, ())), "red") for report in session.cases if report.failed
+    ]
+    for line, style in [*lines, (wording.error_rate(session), None)]:
         if line:
             console.print(harmless(line, 10_000), style=style)
     return buffer.getvalue()
@@ -99,14 +92,14 @@ def verdict_message(case: Case, runs: Sequence[Run], verdicts: Sequence[Verdict]
     lines = []
     stack, lag = runs[0].stack, lagging(runs)
     for verdict in verdicts:
-        compared = f", {against_baseline(verdict)}" if estimate(verdict) else ""
-        lines += [f"{harmless(case.id)}: {verdict.kind.value}{compared}", f"  why:       {grounds(verdict)}"]
+        compared = f", {wording.against_baseline(verdict)}" if wording.estimate(verdict) else ""
+        lines += [f"{harmless(case.id)}: {verdict.kind.value}{compared}", f"  why:       {wording.grounds(verdict)}"]
         lines += [f"  ranks:     {lag}"] if lag else []
         before = verdict.baseline_stack
         if before is not None:
             lines += [f"  measured:  {harmless(stack.name)}", f"  baseline:  {harmless(before.name)}"]
-            lines += [f"  changed:   {line}" for line in stack_differences(before, stack)]
-        lines += [f"  next:      {step}"] if (step := advice(verdict)) else []
+            lines += [f"  changed:   {line}" for line in wording.stack_differences(before, stack)]
+        lines += [f"  next:      {step}"] if (step := wording.advice(verdict)) else []
     return "\n".join(lines)
 
 
@@ -227,12 +220,36 @@ def _notes(session: Session, reports: Sequence[CaseReport], facts: Mapping[str, 
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
-                text = full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
+                text = wording.full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
                 lines.setdefault(f"{verdict.kind.value}: {text}", []).append(report.case.id)
         if not facts[report.case.id].steady:
-            lines.setdefault(NEVER_STEADY, []).append(report.case.id)
+            lines.setdefault(wording.NEVER_STEADY, []).append(report.case.id)
     everything = len(reports)
     return [
         f"{'all' if len(set(ids)) == everything > 1 else ', '.join(dict.fromkeys(ids))}: {text}"
         for text, ids in lines.items()
     ]
+
+
+def interval_bar(low: float, ratio: float, high: float, *, tolerance: float, width: int) -> str:
+    """A bar of ``width`` characters: the middle is "the same", its ends are four tolerances slower and faster.
+
+    What lies beyond an end is shown by an arrow there. The width is an odd number of characters, at least 5.
+    """
+    middle = width // 2
+    first, at, last = (_place(value, tolerance, middle) for value in (low, ratio, high))
+    cells = [" "] * width
+    cells[middle] = "│"
+    for index in range(max(first, 0), min(last, width - 1) + 1):
+        cells[index] = "┼" if index == middle else "─"
+    if last > width - 1:
+        cells[-1] = "▸"
+    if first < 0:
+        cells[0] = "◂"
+    cells[min(max(at, 0), width - 1)] = "●" if 0 <= at < width else ("▸" if at >= width else "◂")
+    return "".join(cells)
+
+
+def _place(ratio: float, tolerance: float, middle: int) -> int:
+    offset = (ratio - 1) / (_REACH * tolerance) * middle
+    return middle + round(min(max(offset, -1e6), 1e6))

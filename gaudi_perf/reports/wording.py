@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from gaudi_perf.vocabulary.formats import (
     slower_or_faster,
     span,
 )
-from gaudi_perf.vocabulary.metrics import LATENCY, TITLES
+from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TITLES
 from gaudi_perf.vocabulary.run import Run, level_of
 from gaudi_perf.vocabulary.stack import Stack, component_changes
 from gaudi_perf.vocabulary.verdict import (
@@ -511,6 +512,29 @@ def waiver_line(waiver: Waiver, stack: Stack | None) -> str:
     over = stack is not None and stack.kind == waiver.kind and waiver.expired(stack)
     state = f"; EXPIRED on {stack.name}: it fails again" if stack is not None and over else ""
     return f"{waiver.case} on {waiver.device}{limit} until {waiver.until_stack}{state}: {waiver.reason}"
+
+
+def next_commands(session: Session, results: str, baselines: str) -> list[str]:
+    """The exact commands for what comes next, one a line; directories are named as the reader would write them."""
+    kinds = {report.verdicts[0].kind for report in session.cases if report.verdicts}
+    if not kinds:
+        return []
+    where = [] if results == "results" else ["--results-dir", results]
+    lines = [
+        f"look closer: {shlex.join(['gaudi-perf', 'report', session.session_id, *where, '--html', 'report.html'])}"
+    ]
+    refused = {VerdictKind.REGRESSED}  # a refresh stores everything else by itself
+    if kinds & (refused if session.refreshed else {VerdictKind.NO_BASELINE, VerdictKind.IMPROVED, *refused}):
+        words = ["gaudi-perf", "baselines", "refresh", f"{results.rstrip('/')}/{session.session_id}"]
+        if baselines != "baselines":
+            words += ["--baselines-dir", baselines]
+        fewest = min((len(one.run_ids) for one in session.cases if one.run_ids), default=RUNS_FOR_BASELINES)
+        if fewest < RUNS_FOR_BASELINES:  # a refresh asks for more, and these are what there is
+            words += ["--minimum-runs", str(fewest)]
+        if VerdictKind.REGRESSED in kinds:
+            words += ["--accept-regression", "REASON"]
+        lines.append(f"new level:   {shlex.join(words)}")
+    return lines
 
 
 def limit_note(run: Run) -> str:

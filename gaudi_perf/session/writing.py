@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.page import session_page
+from gaudi_perf.reports.wording import next_commands
 from gaudi_perf.session.session import PerfSession
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.vocabulary.errors import UserError

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.reports.page.render import script
 from gaudi_perf.reports.site import write_site
-from gaudi_perf.reports.site.badge import badge
+from gaudi_perf.reports.site.feed import badge
 from gaudi_perf.reports.site.records import INDEX_FILE, read_records
 from gaudi_perf.stores.history import run_decoder
 from gaudi_perf.stores.notes import NotesStore

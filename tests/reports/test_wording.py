@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from gaudi_perf.reports.closing import next_commands
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.page.build import environment
@@ -26,6 +25,7 @@ from gaudi_perf.reports.wording import (
     learned_noise,
     level_change,
     limit_note,
+    next_commands,
     notes,
     other_regressions,
     problems_of,

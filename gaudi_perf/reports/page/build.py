@@ -12,6 +12,7 @@ import msgspec
 
 import gaudi_perf
 from gaudi_perf.judging.trends import Change, OddSession, Trend, TrendChanges, all_changes, trends
+from gaudi_perf.reports import wording
 from gaudi_perf.reports.figures import Figures, figures
 from gaudi_perf.reports.page import data
 from gaudi_perf.reports.page.data import rounded, rounded_or_none
@@ -19,18 +20,6 @@ from gaudi_perf.reports.page.facts import facts_of
 from gaudi_perf.reports.page.stored import StoredBaselines
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.warnings import warnings_of
-from gaudi_perf.reports.wording import (
-    case_headline,
-    changed_since,
-    error_rate,
-    explanation,
-    learned_noise,
-    other_regressions,
-    problems_of,
-    smallest_visible,
-    stacks_side_by_side,
-    title,
-)
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.stores.results import ResultsStore
@@ -116,7 +105,7 @@ class PageBuilder:
         cases = [self._case(report) for report in self._reports]
         counts = Counter(case.state for case in cases)
         return data.Page(
-            title=title(session),
+            title=wording.title(session),
             session=session.session_id,
             about=self._about(),
             links=links_of(session.origin),
@@ -146,11 +135,11 @@ class PageBuilder:
             if workload.of_dataset:
                 found.append(("Prompts", workload.prompts[0]))
         found += [
-            ("Smallest detectable slowdown", smallest_visible(session).partition(": ")[2]),
-            ("Night-to-night variation", learned_noise(session).partition(": ")[2]),
-            *(("Side by side", line) for line in stacks_side_by_side(session, self.runs)),
-            ("All cases", error_rate(session)),
-            *(("Other metrics", line) for line in other_regressions(session)),
+            ("Smallest detectable slowdown", wording.smallest_visible(session).partition(": ")[2]),
+            ("Night-to-night variation", wording.learned_noise(session).partition(": ")[2]),
+            *(("Side by side", line) for line in wording.stacks_side_by_side(session, self.runs)),
+            ("All cases", wording.error_rate(session)),
+            *(("Other metrics", line) for line in wording.other_regressions(session)),
         ]
         return [(name, harmless(value)) for name, value in found if value]
 
@@ -161,9 +150,9 @@ class PageBuilder:
             id=harmless(report.case.id, 300),
             state=state,
             severity=_ORDER[state],
-            headline=case_headline(report),
+            headline=wording.case_headline(report),
             waived=harmless(report.waived),
-            problem=problems_of(runs) if runs else harmless(report.failed or report.skipped),
+            problem=wording.problems_of(runs) if runs else harmless(report.failed or report.skipped),
             new_tokens=report.case.workload.new_tokens,
             notes=[harmless(note) for note in report.notes],
         )
@@ -213,7 +202,7 @@ class PageBuilder:
             gates=verdict in report.verdicts,
             against=harmless(verdict.baseline, 200),
             role=verdict.role,
-            why=explanation(verdict, facts, waived=bool(report.waived)),
+            why=wording.explanation(verdict, facts, waived=bool(report.waived)),
             ratio=verdict.ratio,
             low=verdict.low,
             high=verdict.high,
@@ -330,7 +319,7 @@ def level_change_of(index: int, found: Change) -> data.LevelChange:
     return data.LevelChange(
         index=index,
         ratio=rounded(found.point.ratio),
-        text=changed_since(found),
+        text=wording.changed_since(found),
         changed=[harmless(line) for line in found.stack_changes],
     )
 

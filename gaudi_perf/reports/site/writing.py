@@ -10,9 +10,8 @@ import msgspec
 
 import gaudi_perf
 from gaudi_perf.reports.page.render import ASSETS, as_markup, render, script
-from gaudi_perf.reports.site.badge import badge
 from gaudi_perf.reports.site.build import SiteBuilder
-from gaudi_perf.reports.site.feed import feed
+from gaudi_perf.reports.site.feed import badge, feed
 from gaudi_perf.stores.files import make_directory, write_atomic
 from gaudi_perf.vocabulary.documents import encode_line
 
