@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -123,7 +123,7 @@ def all_changes(trends: Sequence[Trend], *, tolerance: float = TOLERANCES[LATENC
         series_of([one.level_s for one in trend.sessions], [one.stack for one in trend.sessions]) for trend in trends
     ]
     return [
-        _named(trend.sessions, found)
+        named(trend.sessions.__getitem__, found)
         for trend, found in zip(trends, all_change_points(series, tolerance=tolerance), strict=True)
     ]
 
@@ -137,14 +137,15 @@ def series_of(levels_s: Sequence[float] | FloatArray, stacks: Sequence[object]) 
     return Series(levels_s, [index for index in range(1, len(stacks)) if stacks[index] != stacks[index - 1]])
 
 
-def _named(sessions: Sequence[SessionLevel], found: LevelChanges) -> TrendChanges:
-    ends = [(point, sessions[point.index - 1], sessions[point.index]) for point in found.points]
+def named(session: Callable[[int], SessionLevel], found: LevelChanges) -> TrendChanges:
+    """What was found in a series, by the sessions of its places."""
+    ends = [(point, session(point.index - 1), session(point.index)) for point in found.points]
     return TrendChanges(
         [
             Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
             for point, before, since in ends
         ],
-        [OddSession(sessions[one.index], one.ratio, one.newest) for one in found.odd],
+        [OddSession(session(one.index), one.ratio, one.newest) for one in found.odd],
     )
 
 

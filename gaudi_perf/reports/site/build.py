@@ -7,25 +7,25 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, TrendChanges, level_on_stack, series_of
+from gaudi_perf.judging.trends import SessionLevel, TrendChanges, level_on_stack, named, series_of
 from gaudi_perf.reports.page.build import STATES, level_change_of, links_of, odd_session_of, written_about
 from gaudi_perf.reports.page.data import Pair, ShownTrend, rounded
 from gaudi_perf.reports.page.stored import StoredBaselines
 from gaudi_perf.reports.site import data
-from gaudi_perf.reports.site.records import POINT, KnownSession, Points, Records
+from gaudi_perf.reports.site.records import INDICES, NUMBERS, POINT, KnownSession, Points, Records
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import changed_since
-from gaudi_perf.statistics.change_points import LevelChanges, all_change_points
+from gaudi_perf.statistics.change_points import all_change_points
 from gaudi_perf.vocabulary.formats import minute, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
-from gaudi_perf.vocabulary.stack import stack_changes
 
 SPARK = 40
 """How many of the newest levels stand beside a case."""
@@ -43,9 +43,6 @@ class SiteBuilder:
         self.records, self.notes = records, notes
         self._stored = StoredBaselines(baselines, {known.key.device for known in records.trends})
         self.problems = list(self._stored.problems)
-        self._searched: list[LevelChanges] = []
-        self._found: dict[int, TrendChanges] = {}
-        self._since: dict[int, list[int]] = {}
         stacks = records.stacks
         self._stack_names = [stack.name for stack in stacks]
         self._stack_order = {stack.name: (stack.kind, stack.order) for stack in stacks}
@@ -107,6 +104,8 @@ class SiteBuilder:
     def session(self, session: KnownSession) -> data.SessionTable:
         """The page of a session."""
         rows = session.cases
+        columns: dict[str, Any] = {name: rows[name].tolist() for name in INDICES}
+        columns |= {name: _known(rows[name]) for name in NUMBERS}
         return data.SessionTable(
             id=session.session_id,
             at=minute(session.started_at),
@@ -114,15 +113,7 @@ class SiteBuilder:
             about=about(session),
             links=links_of(session.origin),
             headlines=session.headlines,
-            case=rows["case"].tolist(),
-            state=rows["state"].tolist(),
-            trend=rows["trend"].tolist(),
-            baseline=rows["baseline"].tolist(),
-            level=_known(rows["level"]),
-            before=_known(rows["before"]),
-            ratio=_known(rows["ratio"]),
-            low=_known(rows["low"]),
-            high=_known(rows["high"]),
+            **columns,
             levels=(session.levels["trend"].tolist(), _known(session.levels["level"])),
         )
 
@@ -142,7 +133,7 @@ class SiteBuilder:
         found = []
         for index, own in enumerate(self._trends_by_time):
             if own.size:
-                changes = self._changes(index).changes
+                changes = self._changes[index][0].changes
                 last = self._points[own[-1]]
                 found.append(
                     data.ListedTrend(
@@ -202,7 +193,7 @@ class SiteBuilder:
     def trend(self, index: int) -> data.TrendPage:
         """The page of a trend that has a level."""
         key = self.records.trends[index].key
-        own, happened, places = self._trends_by_time[index], self._changes(index), self._places(index)
+        own, (happened, places) = self._trends_by_time[index], self._changes[index]
         points = self._points[own]
         names = list(dict.fromkeys(self._stack_names[stack] for stack in dict.fromkeys(points["stack"].tolist())))
         numbers = {name: number for number, name in enumerate(names)}
@@ -258,44 +249,31 @@ class SiteBuilder:
             for trend in np.unique(session.levels["trend"])
         }
 
-    def _search(self) -> None:
-        """Search all trends for changes, by several processes where there are many levels."""
+    @cached_property
+    def _changes(self) -> list[tuple[TrendChanges, list[int]]]:
+        """The changes of each trend, as ``judging.trends`` finds them, and where they lie by time. Many levels are
+        searched by several processes.
+        """
         orders = (self._points[own] for own in self._trends_by_version)
         series = [series_of(points["level"], points["stack"].tolist()) for points in orders]
         if self._points.size < _MANY:
-            self._searched = all_change_points(series)
-            return
-        parts = [series[start : start + _PART] for start in range(0, len(series), _PART)]
-        with ProcessPoolExecutor() as pool:
-            self._searched = list(itertools.chain.from_iterable(pool.map(all_change_points, parts)))
-
-    def _changes(self, index: int) -> TrendChanges:
-        """The changes of a trend, as ``judging.trends`` finds them."""
-        if not self._searched:
-            self._search()
-        if index not in self._found:
-            own, found = self._trends_by_version[index], self._searched[index]
-            self._found[index] = TrendChanges(
-                [
-                    Change(point, before, since, tuple(stack_changes(before.stack, since.stack)))
-                    for point in found.points
-                    for before, since in [(self._level(own[point.index - 1]), self._level(own[point.index]))]
-                ],
-                [OddSession(self._level(own[odd.index]), odd.ratio, odd.newest) for odd in found.odd],
+            searched = all_change_points(series)
+        else:
+            parts = [series[start : start + _PART] for start in range(0, len(series), _PART)]
+            with ProcessPoolExecutor() as pool:
+                searched = list(itertools.chain.from_iterable(pool.map(all_change_points, parts)))
+        return [
+            (
+                named(partial(self._level, own), found),
+                [int(np.flatnonzero(in_time == own[point.index])[0]) for point in found.points],
             )
-            in_time = self._trends_by_time[index]
-            self._since[index] = [int(np.flatnonzero(in_time == own[point.index])[0]) for point in found.points]
-        return self._found[index]
+            for own, in_time, found in zip(self._trends_by_version, self._trends_by_time, searched, strict=True)
+        ]
 
-    def _places(self, index: int) -> list[int]:
-        """Where the changes of a trend lie, by time."""
-        self._changes(index)
-        return self._since[index]
-
-    def _level(self, place: int) -> SessionLevel:
-        point = self._points[place]
+    def _level(self, own: NDArray[np.int64], place: int) -> SessionLevel:
+        point, session = self._points[own[place]], self._session[own[place]]
         return SessionLevel(
-            session_id=self.records.sessions[self._session[place]].session_id,
+            session_id=self.records.sessions[session].session_id,
             started_at=f"{np.datetime64(int(point['at']), 'm')}:00Z",
             stack=self.records.stacks[point["stack"]],
             level_s=float(point["level"]),
@@ -303,13 +281,13 @@ class SiteBuilder:
         )
 
     def _spark(self, index: int) -> data.Spark:
-        own, happened = self._trends_by_time[index], self._changes(index)
+        own, (happened, places) = self._trends_by_time[index], self._changes[index]
         first = max(own.size - SPARK, 0)
         return data.Spark(
             level=_all_rounded(self._points["level"][own[first:]]),
             changes=[
                 (place - first, rounded(change.point.ratio))
-                for place, change in zip(self._places(index), happened.changes, strict=True)
+                for place, change in zip(places, happened.changes, strict=True)
                 if place > first
             ],
             since=changed_since(happened.changes[-1]) if happened.changes else "",

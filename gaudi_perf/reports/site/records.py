@@ -55,12 +55,8 @@ _STATE_INDEX = {key: index for index, key in enumerate(STATES)}
 Points = NDArray[np.void]
 POINT = np.dtype([("trend", "<i4"), ("stack", "<i4"), ("at", "<i4"), ("level", "<f8"), ("low", "<f4"), ("high", "<f4")])
 """A level: index of its trend and its stack, minutes since 1970, seconds (median and quartiles of the rounds)."""
-ROW = np.dtype(
-    [
-        *((name, "<i4") for name in ("case", "state", "trend", "baseline")),
-        *((name, "<f4") for name in ("level", "before", "ratio", "low", "high")),
-    ]
-)
+INDICES, NUMBERS = ("case", "state", "trend", "baseline"), ("level", "before", "ratio", "low", "high")
+ROW = np.dtype([*((name, "<i4") for name in INDICES), *((name, "<f4") for name in NUMBERS)])
 """What a case came to in a session: indices (-1 for none), its level and that of the baseline, the change."""
 
 
@@ -188,9 +184,9 @@ class _Reader:
 
     def _merged(self, answer: bytes) -> Iterator[KnownSession]:
         """The sessions of a chunk, with the indices of all."""
-        chunk = msgspec.msgpack.decode(answer, type=_Chunk)
-        self._read.problems += chunk.problems
-        theirs, tables = chunk.records, self._tables
+        theirs, problems = msgspec.msgpack.decode(answer, type=tuple[Records, list[str]])
+        self._read.problems += problems
+        tables = self._tables
         trends = np.array([tables.trend(known.key) for known in theirs.trends], dtype="<i4")
         stacks = np.array([tables.stack(stack) for stack in theirs.stacks], dtype="<i4")
         cases = np.array([tables.case(name) for name in theirs.cases], dtype="<i4")
@@ -238,11 +234,6 @@ class _Reader:
             write_atomic(self._results / INDEX_FILE, _checksum(content) + content, lasting=False)
 
 
-class _Chunk(msgspec.Struct):
-    records: Records
-    problems: list[str]
-
-
 def _read_chunk(results: str, folders: Sequence[tuple[str, int]]) -> bytes:
     """Read sessions, with indices of their own."""
     gc.disable()
@@ -251,7 +242,7 @@ def _read_chunk(results: str, folders: Sequence[tuple[str, int]]) -> bytes:
         session = reader.session(path, mark)
         if session is not None:
             reader.records.sessions.append(session)
-    return msgspec.msgpack.encode(_Chunk(reader.records, reader.problems))
+    return msgspec.msgpack.encode((reader.records, reader.problems))
 
 
 class _Tables:
