@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -43,23 +45,24 @@ def summary(session: Session, runs: Mapping[str, Sequence[Run]], *, width: int, 
     measured = sorted((report for report in session.cases if report.verdicts), key=severity)
     lines: list[tuple[str, str | None]] = []
     if measured:
-        first = runs[measured[0].case.id][0]
+        firsts = [runs[report.case.id][0] for report in measured]
         facts = {report.case.id: figures(runs[report.case.id]) for report in measured}
-        console.print(heading([runs[report.case.id][0] for report in measured]))
-        one = (
-            _fitting(console, (*_TIMES, *_VERDICT), measured, runs, facts)
-            if console.width >= _ONE_TABLE_WIDTH
-            else None
-        )
+        rows = [
+            (report.case.id, run.stack.kind, verdict, facts[report.case.id])
+            for report, run in zip(measured, firsts, strict=True)
+            for verdict in report.verdicts
+        ]
+        console.print(heading(firsts))
+        one = _fitting(console, (*_TIMES, *_VERDICT), rows) if console.width >= _ONE_TABLE_WIDTH else None
         if one is not None:
             console.print(one)
         else:
-            console.print(_fitting(console, _VERDICT, measured, runs, facts) or _table(_VERDICT, measured, runs, facts))
+            console.print(_fitting(console, _VERDICT, rows) or _table(_VERDICT, rows))
             console.print()
-            worst = [CaseReport(case=report.case, verdicts=report.verdicts[:1]) for report in measured]
-            console.print(_fitting(console, _TIMES, worst, runs, facts) or _table(_TIMES, worst, runs, facts))
+            worst = [next(own) for _, own in groupby(rows, key=itemgetter(0))]
+            console.print(_fitting(console, _TIMES, worst) or _table(_TIMES, worst))
         said = [
-            wording.limit_note(first),
+            wording.limit_note(firsts[0]),
             *wording.session_facts(session, runs),
             *_notes(session, measured, facts),
             *wording.notes(session),
@@ -140,32 +143,23 @@ _BARS = (17, 13, 9, 7, 5)
 """Widths of interval bars; the first that leaves the table as wide as the terminal is taken."""
 
 
-def _fitting(
-    console: Console,
-    columns: Sequence[str],
-    reports: Sequence[CaseReport],
-    runs: Mapping[str, Sequence[Run]],
-    facts: Mapping[str, Figures],
-) -> Table | None:
+_Row = tuple[str, str, Verdict, Figures]
+"""A case's id, the kind of its stack, a verdict, and the figures."""
+
+
+def _fitting(console: Console, columns: Sequence[str], rows: Sequence[_Row]) -> Table | None:
     """The table with the widest interval bars that fit; None if no bar does."""
-    bars = _BARS if any(verdict.ratio is not None for report in reports for verdict in report.verdicts) else (0,)
-    widest = _table(columns, reports, runs, facts, bar=bars[0], gap=1)
+    bars = _BARS if any(verdict.ratio is not None for _, _, verdict, _ in rows) else (0,)
+    widest = _table(columns, rows, bar=bars[0], gap=1)
     width = console.measure(widest, options=console.options.update_width(10_000)).maximum  # once: a row costs 0.1 ms
     for bar in bars:
         for gap in (1, 0):
             if width - (bars[0] - bar) - (1 - gap) * (len(widest.columns) - 1) <= console.width:
-                return widest if bar == bars[0] and gap else _table(columns, reports, runs, facts, bar=bar, gap=gap)
+                return widest if bar == bars[0] and gap else _table(columns, rows, bar=bar, gap=gap)
     return None
 
 
-def _table(
-    columns: Sequence[str],
-    reports: Sequence[CaseReport],
-    runs: Mapping[str, Sequence[Run]],
-    facts: Mapping[str, Figures],
-    bar: int = 0,
-    gap: int = 0,
-) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[_Row], bar: int = 0, gap: int = 0) -> Table:
     """A row for each verdict, with bars of so many characters, and so many blanks between columns beyond one. Where it
     is too wide, ids are folded, and no number is cut.
     """
@@ -176,13 +170,11 @@ def _table(
         shown = ("faster|slower" if bar >= 13 else "- | +").center(bar) if title == _BAR else title
         right = title in _TIMES or title == _CHANGE
         table.add_column(shown, justify="right" if right else "left", no_wrap=title != _BASELINE)
-    for report in reports:
-        kind = runs[report.case.id][0].stack.kind
-        for verdict in report.verdicts:
-            cells = _times(facts[report.case.id]) | _compared(verdict, bar, kind)
-            styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title in chosen]
-            texts = (Text(cells[title], style=style) for title, style in zip(chosen, styles, strict=True))
-            table.add_row(harmless(report.case.id), *texts)
+    for case, kind, verdict, facts in rows:
+        cells = _times(facts) | _compared(verdict, bar, kind)
+        styles = [STYLES[verdict.kind] if title in ("verdict", _BAR) else "" for title in chosen]
+        texts = (Text(cells[title], style=style) for title, style in zip(chosen, styles, strict=True))
+        table.add_row(harmless(case), *texts)
     return table
 
 

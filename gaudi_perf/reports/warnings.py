@@ -8,7 +8,6 @@ from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.stores.tokens import sharing_reference
-from gaudi_perf.vocabulary.formats import span
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
@@ -80,28 +79,6 @@ def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
     return [*found, *telemetry.notes]
 
 
-def device_lines(telemetry: Telemetry) -> list[tuple[str, str]]:
-    """For each device, what it reported during the rounds (right after them, if they were short), in words."""
-    lines = []
-    for device in sorted({sample.device for sample in telemetry.samples}):
-        samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
-        reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
-        parts = [
-            _span([sample.clock_mhz for sample in samples], "MHz"),
-            _span([sample.temperature_c for sample in samples], "°C"),
-            _span([sample.power_w for sample in samples], "W"),
-            f"throttled: {', '.join(reasons)}" if reasons else "",
-        ]
-        if text := ", ".join(part for part in parts if part):
-            lines.append((f"device {device}", text))
-    return lines
-
-
 def _why(samples: Sequence[DeviceSample]) -> str:
     limits = sorted({limit for sample in samples if sample.moment == "during" for limit in sample.limits})
     return f"held back by: {', '.join(limits)}" if limits else "and the device reports no reason"
-
-
-def _span(values: Sequence[float | None], unit: str) -> str:
-    known = [value for value in values if value is not None]
-    return span([f"{min(known):.0f}", f"{max(known):.0f}"], unit) if known else ""

@@ -9,10 +9,12 @@ from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
 from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless
-from gaudi_perf.reports.warnings import device_lines
 from gaudi_perf.vocabulary.formats import percent, seconds, span, throughput
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.telemetry import DeviceSample
+from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
+
+_READINGS = (("clock", "clock_mhz", "MHz"), ("temperature", "temperature_c", "°C"), ("power", "power_w", "W"))
+"""Name, field of a sample, and unit."""
 
 
 def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
@@ -63,9 +65,7 @@ def _devices(runs: Sequence[Run]) -> list[Pair]:
     others = dict.fromkeys(process.label for one in reported for process in one.foreign_processes)
     several = len({sample.device for sample in samples}) > 1
     return [
-        ("clock", _reading(samples, lambda sample: sample.clock_mhz, "MHz")),
-        ("temperature", _reading(samples, lambda sample: sample.temperature_c, "°C")),
-        ("power", _reading(samples, lambda sample: sample.power_w, "W")),
+        *((name, _reading(samples, field, unit)) for name, field, unit in _READINGS),
         ("throttled", "; ".join(throttled) or "no"),
         ("processes of others", ", ".join(others) or "none"),
         *(device_lines(reported[-1]) if several else []),
@@ -73,9 +73,22 @@ def _devices(runs: Sequence[Run]) -> list[Pair]:
     ]
 
 
-def _reading(samples: Sequence[DeviceSample], value: Callable[[DeviceSample], float | None], unit: str) -> str:
+def device_lines(telemetry: Telemetry) -> list[Pair]:
+    """For each device, what it reported during the rounds (right after them, if they were short), in words."""
+    lines = []
+    for device in sorted({sample.device for sample in telemetry.samples}):
+        samples = [sample for sample in telemetry.samples if sample.device == device and sample.moment != "before"]
+        reasons = sorted({reason for sample in samples for reason in sample.throttle_reasons})
+        parts = [_reading(samples, field, unit) for _, field, unit in _READINGS]
+        parts += [f"throttled: {', '.join(reasons)}"] if reasons else []
+        if text := ", ".join(part for part in parts if part):
+            lines.append((f"device {device}", text))
+    return lines
+
+
+def _reading(samples: Sequence[DeviceSample], field: str, unit: str) -> str:
     """The lowest and the highest reading, and which device had them where there are several."""
-    known = [(reading, sample.device) for sample in samples if (reading := value(sample)) is not None]
+    known = [(reading, one.device) for one in samples if (reading := getattr(one, field)) is not None]
     if not known:
         return ""
     (low, lowest), (high, highest) = min(known), max(known)
