@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from gaudi_perf.stores.files import exclusive, read_bytes, write_atomic
+from gaudi_perf.stores.remote import publish
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.note import Note, Notes
@@ -28,7 +30,7 @@ class NotesStore:
     def add(self, note: Note) -> None:
         """Add a note."""
         with exclusive(self.directory):
-            write_atomic(self.path, encode(Notes(notes=[*self.list(), note])))
+            self._write([*self.list(), note])
 
     def remove(self, number: int) -> Note:
         """Remove the note of this number, counted from 1 as in the list; ``UserError`` if there is none."""
@@ -37,5 +39,9 @@ class NotesStore:
             if not 0 < number <= len(notes):
                 raise UserError(f"{self.path}: there is no note {number}: there are {len(notes)}, see --list")
             gone = notes.pop(number - 1)
-            write_atomic(self.path, encode(Notes(notes=notes)))
+            self._write(notes)
         return gone
+
+    def _write(self, notes: Sequence[Note]) -> None:
+        write_atomic(self.path, encode(Notes(notes=list(notes))))
+        publish(self.directory, self.path)

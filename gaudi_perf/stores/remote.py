@@ -49,9 +49,7 @@ def is_address(text: str) -> bool:
 
 def opened(address: str) -> Path:
     """The copy of an address, brought up to date; what was not sent yet is sent.
-
-    Raises:
-        UserError: the address cannot be one, its package is not installed, or it cannot be reached.
+    Raises UserError if the address cannot be one, its package is not installed, or it cannot be reached.
     """
     copy = _cache() / hashlib.blake2b(address.rstrip("/").encode(), digest_size=8).hexdigest()
     with exclusive(copy):
@@ -60,25 +58,21 @@ def opened(address: str) -> Path:
 
 
 def publish(directory: Path, path: Path) -> None:
-    """Send a file of a copy to its address; of another directory nothing is sent.
-
-    Raises:
-        UserError: it cannot be sent.
-    """
-    if (address := _address_of(directory)) is not None:
-        _Remote(address, directory).send([path])
+    """Send a file of a copy to its address, ``UserError`` if that fails; of another directory nothing is sent."""
+    if (copy := _known(directory)) is not None:
+        _Remote(copy.address, directory).send([path])
 
 
 def send_rest(directory: Path) -> str:
     """Send all runs that are in the copy alone; why some could not be sent, in a sentence, or empty."""
-    address = _address_of(directory)
-    if address is None:
+    copy = _known(directory)
+    if copy is None:
         return ""
     try:
-        remote = _Remote(address, directory)
+        remote = _Remote(copy.address, directory)
         remote.send_missing(remote.listing())
     except UserError as error:
-        return f"{error}; what was measured is kept in {directory} and sent when {address} is opened the next time"
+        return f"{error}; what was measured is kept in {directory} and sent when {copy.address} is opened the next time"
     return ""
 
 
@@ -110,7 +104,9 @@ class _Remote:
         return {name: facts for name, facts in named.items() if _safe(name) and (facts.get("size") or 0) <= _LARGEST}
 
     def synchronize(self) -> None:
-        known = self._known()
+        known = _known(self.copy) or _Copy(address=self.address)
+        if known.address != self.address:
+            raise UserError(f"{self.copy / _MARKER}: is the copy of {known.address}: remove {self.copy}")
         there = self.listing()
         marks = {name: _mark(facts) for name, facts in there.items() if not _immutable(name)}
         wanted = [
@@ -153,17 +149,9 @@ class _Remote:
                 os.replace(part, self.copy / name)
 
     def _local(self) -> list[str]:
-        found = []
-        for folder, _, files in os.walk(self.copy):
-            found += [Path(folder, file).relative_to(self.copy).as_posix() for file in files]
-        return [name for name in found if _safe(name)]
-
-    def _known(self) -> _Copy:
-        path = self.copy / _MARKER
-        known = decode(read_bytes(path), _Copy, str(path)) if path.exists() else _Copy(address=self.address)
-        if known.address != self.address:
-            raise UserError(f"{path}: is the copy of {known.address}: remove {self.copy}")
-        return known
+        found = (Path(folder, file) for folder, _, files in os.walk(self.copy) for file in files)
+        names = (path.relative_to(self.copy).as_posix() for path in found)
+        return [name for name in names if _safe(name)]
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -181,9 +169,10 @@ class _Remote:
             raise UserError(f"{self.address}: cannot be reached, or breaks off ({why}): try again") from None
 
 
-def _address_of(directory: Path) -> str | None:
+def _known(directory: Path) -> _Copy | None:
+    """What a directory is the copy of; None if of nothing."""
     path = directory / _MARKER
-    return decode(read_bytes(path), _Copy, str(path)).address if path.exists() else None
+    return decode(read_bytes(path), _Copy, str(path)) if path.exists() else None
 
 
 def checked(address: str) -> str:

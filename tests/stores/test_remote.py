@@ -21,9 +21,11 @@ import pytest
 from gaudi_perf.stores import remote
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
+from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.note import Note
 from tests.stores.factories import make_run, make_runs
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
@@ -264,6 +266,17 @@ def test_an_object_is_written_whole_under_its_own_name(
     copy = remote.opened("memory://bucket/results")
     path = ResultsStore(copy).write_run(make_run())
     assert list(memory.store) == [f"/bucket/results/{path.relative_to(copy)}"]
+
+
+def test_a_note_is_sent_and_not_lost(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not at the address when it is opened the next time is removed here."""
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
+    note = Note(case="bloomz7b-1x-graphs-kvcache", text="new firmware", added_at="2026-01-31T12:00:00Z")
+    NotesStore(remote.opened("memory://bucket/results")).add(note)
+    notes = NotesStore(remote.opened("memory://bucket/results"))
+    assert notes.list() == (note,)
+    assert notes.remove(1) == note
+    assert NotesStore(remote.opened("memory://bucket/results")).list() == ()
 
 
 def test_many_objects_are_fetched_in_parts_and_large_ones_left_out(
