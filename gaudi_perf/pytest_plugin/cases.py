@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 
 from gaudi_perf.pytest_plugin.options import settings_of
 from gaudi_perf.vocabulary.configuration import Case, Configuration
+from gaudi_perf.vocabulary.documents import PositiveInt
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import Workload
 
@@ -18,7 +20,6 @@ _FORM = (
     "@pytest.mark.perf takes model, devices, graphs, kv_cache and workload, each a value or a list: "
     'perf(model="llama3.1-8b", devices=[1, 8], graphs=True, kv_cache=True, workload=Workload(batch_size=4))'
 )
-_DEFAULTS: dict[str, Any] = {"devices": 1, "graphs": True, "kv_cache": True, "compiled": False}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,43 +41,48 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @contextlib.contextmanager
 def mistakes_in_a_sentence() -> Iterator[None]:
     """While tests are collected: a ``UserError`` is shown without a traceback."""
-    mistake = ""
     try:
         yield
     except UserError as error:
-        mistake = str(error)
-    if mistake:
         from gaudi_perf.reports.text import harmless
 
-        pytest.fail(harmless(mistake), pytrace=False)
+        raise pytest.fail.Exception(harmless(str(error)), pytrace=False) from None
+
+
+class _Marker(msgspec.Struct, forbid_unknown_fields=True):
+    """What the marker takes."""
+
+    model: tuple[str, ...] = ()
+    devices: tuple[PositiveInt, ...] = (1,)
+    graphs: tuple[bool, ...] = (True,)
+    kv_cache: tuple[bool, ...] = (True,)
+    compiled: tuple[bool, ...] = (False,)
+    workload: tuple[Workload, ...] = ()
 
 
 def cases_asked_for(config: pytest.Config, marker: pytest.Mark) -> list[Case]:
     """The cases of a marker, those of a model and a number of devices one after the other.
-
-    Raises:
-        UserError: it names something else, or a value makes no sense.
+    Raises UserError if it names something else, or a value makes no sense.
     """
-    settings, given = settings_of(config), {**_DEFAULTS, **marker.kwargs}
-    models = [settings.catalogue.model(name, "perf: model") for name in _listed(given.pop("model", ()))]
-    workloads = _listed(given.pop("workload", ()))
-    values = [_listed(given.pop(name)) for name in _DEFAULTS]
-    right = all(isinstance(one, Workload) for one in workloads) and all(
-        isinstance(one, bool) is (name != "devices") and isinstance(one, int) and one >= 1 - (name != "devices")
-        for name, several in zip(_DEFAULTS, values, strict=True)
-        for one in several
-    )
-    if marker.args or given or not right:
+    settings = settings_of(config)
+    try:
+        asked = msgspec.convert({name: _listed(value) for name, value in marker.kwargs.items()}, _Marker)
+    except msgspec.ValidationError:
+        raise UserError(_FORM) from None
+    if marker.args:
         raise UserError(_FORM)
+    models = [settings.catalogue.model(name, "perf: model") for name in asked.model] or settings.matrix
     configurations = [
         Configuration(
             model=model.name, devices=devices, graphs=graphs and not compiled, kv_cache=kv_cache, compiled=compiled
         )
-        for model, devices, graphs, kv_cache, compiled in product(models or settings.matrix, *values)
+        for model, devices, graphs, kv_cache, compiled in product(
+            models, asked.devices, asked.graphs, asked.kv_cache, asked.compiled
+        )
     ]
-    if not workloads:
+    if not asked.workload:
         return settings.cases(configurations)
-    return [settings.case(configuration, one) for configuration in configurations for one in workloads]
+    return [settings.case(configuration, one) for configuration in configurations for one in asked.workload]
 
 
 def _listed(value: Any) -> list[Any]:
