@@ -22,9 +22,7 @@ def checked(address: str) -> str:
 
 def send(recipients: Sequence[str], sender: str, subject: str, text: str) -> None:
     """Send a message to ``checked`` addresses; an empty sender is the system's.
-
-    Raises:
-        UserError: there is no sendmail, or it fails.
+    Raises UserError if there is no sendmail, or it fails.
     """
     message = EmailMessage()
     message["To"] = ", ".join(recipients)

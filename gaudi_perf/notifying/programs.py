@@ -13,9 +13,7 @@ _SECONDS = 60.0
 
 def run(words: Sequence[str], given: str = "", *, remedy: str) -> str:
     """What a program prints.
-
-    Raises:
-        UserError: it is not there, fails, or takes more than a minute; the sentence ends with the remedy.
+    Raises UserError, which ends with the remedy, if it is not there, fails, or takes more than a minute.
     """
     shown = " ".join(words[:3])
     try:

@@ -39,9 +39,7 @@ def checked(address: str) -> str:
 
 def post(address: str, data: bytes) -> None:
     """Post JSON to a ``checked`` address; a server that is busy or down is asked three times.
-
-    Raises:
-        UserError: nobody takes the message; the sentence does not hold the address.
+    Raises UserError, without the address, if nobody takes the message.
     """
     headers = {"Content-Type": "application/json", "User-Agent": "gaudi-perf"}
     request = urllib.request.Request(address, data=data, headers=headers, method="POST")

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from gaudi_perf.judging import (
-    CaseEvidence,
     CaseJudge,
     Judgement,
     NoiseHistory,
     evidence_against_baselines,
     evidence_side_by_side,
 )
-from gaudi_perf.judging.multiple_testing import Conclusion, MultipleTesting
+from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.statistics.sequential import StoppingPlan
 from gaudi_perf.stores.baselines import BaselineStore
@@ -41,7 +40,7 @@ class SessionJudge:
         self._settings = settings
         self._baselines = baselines
         self.history = NoiseHistory.of(settings.results_directory, baselines)
-        self._testing = MultipleTesting(cases)
+        self.testing = MultipleTesting(cases)
         self._started = time.monotonic()
         self._judges: dict[Case, CaseJudge] = {}
         self._last: dict[Case, tuple[int, Judgement]] = {}
@@ -69,36 +68,29 @@ class SessionJudge:
 
     def judge(self, case: Case, sides: Sequence[RunsOfSide]) -> Judgement:
         """The judgement of a case, when its runs are there.
-
         Raises UserError if a baseline that is needed is malformed, or ``--against`` names none.
         """
         runs, judgement = self._last.get(case, (0, None))
         if judgement is None or runs != len(sides[0][case]):
             judgement = self._analyze(case, sides, budget_spent=False)
-        self._testing.add(case, judgement)
+        self.testing.add(case, judgement)
         return judgement
-
-    def conclude(self) -> Conclusion:
-        """What all cases come to together."""
-        return self._testing.conclude()
 
     def _analyze(self, case: Case, sides: Sequence[RunsOfSide], budget_spent: bool) -> Judgement:
-        runs = [side[case] for side in sides]
+        settings, runs = self._settings, [side[case] for side in sides]
         if case not in self._judges:
-            settings = self._settings
             first = min(StoppingPlan.first, settings.runs)
             plan = StoppingPlan(most=settings.runs, first=first) if settings.as_it_takes else None
-            self._judges[case] = CaseJudge(self._testing.rules(settings.rules), plan)
+            self._judges[case] = CaseJudge(self.testing.rules(settings.rules), plan)
+        if len(runs) == 2:
+            evidence = evidence_side_by_side(*runs, rounds_in_turns=settings.rounds_in_turns)
+        else:
+            evidence = evidence_against_baselines(runs[0], self._baselines, settings.against, self.history)
         everything = [run for side in sides for those in side.values() for run in those]
         cost = seconds_per_run([run for those in runs for run in those], everything)
-        judgement = self._judges[case].judge(self._evidence(runs), budget_spent=budget_spent, seconds_per_run=cost)
+        judgement = self._judges[case].judge(evidence, budget_spent=budget_spent, seconds_per_run=cost)
         self._last[case] = len(runs[0]), judgement
         return judgement
-
-    def _evidence(self, runs: Sequence[Sequence[Run]]) -> CaseEvidence:
-        if len(runs) == 2:
-            return evidence_side_by_side(runs[0], runs[1], rounds_in_turns=self._settings.rounds_in_turns)
-        return evidence_against_baselines(runs[0], self._baselines, self._settings.against, self.history)
 
 
 def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None:

@@ -142,7 +142,6 @@ class PerfSession:
 
     def measure(self, case: Case) -> list[Run]:
         """The runs of a case on the stack in question; of cases that share a worker group in passes over all of them.
-
         Raises CannotRunError if this machine cannot run it, UserError if it cannot be measured as asked, a run failed
         or could not be stored, or a baseline that is needed is malformed.
         """
@@ -168,7 +167,6 @@ class PerfSession:
 
     def judge(self, case: Case) -> CaseReport:
         """Hold the runs of a case against the other stack's, or against its baselines.
-
         Raises UserError if a baseline or the waivers are malformed, ``--against`` names none, or nothing was measured.
         """
         if not self.runs.get(case):
@@ -331,7 +329,7 @@ class PerfSession:
 
     def _conclude(self) -> None:
         """Add what is REGRESSED only among all cases together; no verdict is taken back."""
-        conclusion = self._judging.conclude()
+        conclusion = self._judging.testing.conclude()
         self._error_rate = conclusion.error_rate
         added = []
         for case, verdict in conclusion.added.items():

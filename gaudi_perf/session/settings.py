@@ -110,11 +110,7 @@ class Settings:
         return self.models or bloomz()
 
     def model(self, name: str) -> Model:
-        """The model of that name.
-
-        Raises:
-            UserError: there is none.
-        """
+        """The model of that name; ``UserError`` if there is none."""
         return next((model for model in self.models if model.name == name), None) or self.catalogue.model(name)
 
     def cases(self, configurations: Iterable[Configuration]) -> list[Case]:
@@ -127,14 +123,12 @@ class Settings:
 
     def case(self, configuration: Configuration, workload: Workload | None = None, **fields: Any) -> Case:
         """The case of a configuration with what was asked for.
+        Raises UserError if the model's family has no option of --gaudi-options.
 
         Args:
             configuration: model, devices, graphs, KV cache.
             workload: the whole workload, whatever the options say.
             fields: of ``Workload``; they go before those of the options.
-
-        Raises:
-            UserError: the model's family has no option of --gaudi-options.
         """
         if workload is None:
             named = self.workloads[0] if len(self.workloads) == 1 else {}
