@@ -34,8 +34,8 @@ _KEY = attrgetter("key")
 class Imported:
     """What a file gave: a baseline for each device, ready to be added, and what was passed over, a clause each."""
 
-    baselines: tuple[Baseline, ...]
-    passed_over: tuple[str, ...] = ()
+    baselines: Sequence[Baseline]
+    passed_over: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Circumstances:
 
     def case_of(self, configuration: Configuration, file_says: Mapping[str, object], what: str) -> Case:
         """The case of a configuration, by what the file says of it, what was said, and the defaults.
-
-        Raises:
-            UserError: what was said contradicts the file; the sentence starts with ``what``.
+        Raises UserError if what was said contradicts the file; the sentence starts with ``what``.
         """
         said = {**self.said, "device": self.device.name, "stack": self.stack.name}
         for name, theirs in file_says.items():
@@ -164,7 +162,7 @@ def import_run_generation(path: Path, case_id: str, circumstances: Circumstances
     case = circumstances.case_of(configuration, workload_of(case_id), f"--case {case_id}")
     source = "optimum-habana's run_generation.py"
     entry = published(throughput, case, circumstances, source, path.name[:150], str(path))
-    return Imported((Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry]),))
+    return Imported([Baseline(device=circumstances.device, stack=circumstances.stack, cases=[entry])])
 
 
 def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Imported:
@@ -208,7 +206,7 @@ def import_pytest_benchmark(path: Path, circumstances: Circumstances) -> Importe
         ]
         cases[case.key] = CaseBaseline.of(runs)
     baseline = Baseline(device=circumstances.device, stack=circumstances.stack, cases=sorted(cases.values(), key=_KEY))
-    return Imported((baseline,) if cases else (), tuple(passed_over))
+    return Imported([baseline] if cases else [], passed_over)
 
 
 def _runs_shown(benchmark: _Benchmark, what: str) -> _OfRuns | None:
@@ -300,12 +298,10 @@ def add_imported(store: BaselineStore, baselines: Sequence[Baseline]) -> list[Pl
 
 def _differing(old: CaseBaseline, new: CaseBaseline) -> str:
     """How the numbers of an imported entry differ from those that are there; empty if they do not."""
-    same = old.evidence == new.evidence if old.published is None else old.level_s == new.level_s
-    if same:
-        return ""
     if old.published is None:
-        return "with other runs"
-    return f"at {old.level_s:.9g} s, and the import says {new.level_s:.9g} s"
+        return "" if old.evidence == new.evidence else "with other runs"
+    same = old.level_s == new.level_s
+    return "" if same else f"at {old.level_s:.9g} s, and the import says {new.level_s:.9g} s"
 
 
 def published(

@@ -42,13 +42,10 @@ class Catalogue:
     def model(self, text: str, option: str = "--model") -> Model:
         """The model of a name, of a checkpoint's directory, or of a repository on the hub (``owner/name``).
 
-        What is neither in the catalogue nor in a directory is read from the hub's cache, or from the hub.
-
-        A model that was found has a name from then on.
-
-        Raises:
-            UserError: there is none, its configuration makes no sense, or another one has its name; the sentence begins
-                with the option.
+        What is neither in the catalogue nor in a directory is read from the hub's cache, or from the hub. A model that
+        was found has a name from then on.
+        Raises UserError, which begins with the option, if there is none, its configuration makes no sense, or another
+        one has its name.
         """
         if text in self._found:
             return self._found[text]
@@ -107,13 +104,8 @@ class _Index(msgspec.Struct):
 
 
 def checkpoint_files(directory: Path, title: str) -> list[Path]:
-    """The files of weights of a checkpoint's directory: those of its index, if it has one.
-
-    Args:
-        title: what to call the directory in sentences.
-
-    Raises:
-        UserError: the index cannot be read, or a file is missing.
+    """The files of weights of a checkpoint's directory (in sentences, ``title``): those of its index, if it has one.
+    Raises UserError if the index cannot be read, or a file is missing.
     """
     index = directory / "model.safetensors.index.json"
     if not index.is_file():

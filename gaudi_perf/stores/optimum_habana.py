@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from gaudi_perf.stores.files import read_bytes
 from gaudi_perf.stores.importing import Circumstances, Imported, check_day, published
 from gaudi_perf.stores.models import hub_name
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline
 from gaudi_perf.vocabulary.configuration import Configuration, Mode
-from gaudi_perf.vocabulary.documents import decode
+from gaudi_perf.vocabulary.documents import decode, fits
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, short
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -29,6 +30,7 @@ _DEVICES = {"gaudi1": "gaudi", "gaudi2": "gaudi2", "gaudi3": "gaudi3"}
 _TEST = re.compile(r".*::test_text_generation(?:_(?P<kind>\w+))?\[(?P<parameters>.*)\]\Z")
 _LONGEST_NAME = 500
 """No test has a longer one."""
+_Throughput = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 _COUNT, _FLAG = r"[1-9][0-9]{0,5}", r"True|False"
 _FLEX = rf"(?:-(?P<flex>{_FLAG}))?"  # there since September 2025
 _BATCH = rf"(?P<model>.+)-(?P<batch_size>{_COUNT})-(?P<reuse_cache>{_FLAG})"
@@ -48,7 +50,7 @@ class _Kind:
     devices: int = 1
     mode: Mode = "graphs"
     gaudi: str = ""
-    others: tuple[str, ...] = ()
+    others: str = ""
 
 
 _FLASH, _BUCKETS = "use_flash_attention,flash_attention_recompute", "bucket_size=128,bucket_internal"
@@ -85,7 +87,7 @@ _KINDS = {
         devices=8,
         mode="compile",
         gaudi=f"{_FLASH},{_BUCKETS}",
-        others=("parallel_strategy=tp",),
+        others="parallel_strategy=tp",
     ),
     "contrastive_search": _Kind(_BATCH, {"penalty_alpha": 0.5, "top_k": 4}),
     "beam_search": _Kind(_BATCH, {"num_beams": 3}, gaudi="bucket_internal,bucket_size=64"),
@@ -96,15 +98,6 @@ _NOT_MEASURED = {
     "awq": _QUANTIZED.format("AWQ"),
     "bnb": _QUANTIZED.format("bitsandbytes"),
 }
-
-
-@dataclass(frozen=True)
-class _Understood:
-    """What a test measures; ``others`` are options of the script that are no part of a case."""
-
-    configuration: Configuration
-    fields: dict[str, Any]
-    others: tuple[str, ...]
 
 
 def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
@@ -118,7 +111,7 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
     if not path.exists():
         raise UserError(f"{path}: there is no such file or directory: name optimum-habana's tests/baselines/fixture")
     check_day(read_on)
-    entries: dict[tuple[str, ...], tuple[str, CaseBaseline]] = {}
+    by_device: dict[str, dict[tuple[str, ...], tuple[str, CaseBaseline]]] = {}
     passed_over: list[str] = []
     others = 0
     for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
@@ -127,9 +120,10 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
             if match is None and len(test) <= _LONGEST_NAME:
                 others += 1
                 continue
-            understood = _understood(match) if match else "its name is too long"
-            if isinstance(understood, str):
-                passed_over.append(f"{short(test)}: {understood}")
+            try:
+                configuration, fields, note = _understood(match)
+            except ValueError as error:
+                passed_over.append(f"{short(test)}: {error}")
                 continue
             for device, throughput in _throughputs(devices):
                 where = f"{test} on {short(device)}"
@@ -137,51 +131,52 @@ def import_optimum_habana(path: Path, stack: Stack, read_on: str) -> Imported:
                     passed_over.append(f"{where}: no throughput of a device that is known")
                     continue
                 circumstances = Circumstances(Device(name=_DEVICES[device], accelerator="hpu"), stack, read_on)
-                case = circumstances.case_of(understood.configuration, understood.fields, where)
-                note = f"; with {', '.join(understood.others)}" if understood.others else ""
+                case = circumstances.case_of(configuration, fields, where)
                 source = f"optimum-habana, {file.name[:150]}"
                 entry = published(throughput, case, circumstances, source, ADDRESS, f"{file}: {where}", note)
-                first, kept = entries.setdefault((_DEVICES[device], *entry.key), (test, entry))
+                entries = by_device.setdefault(_DEVICES[device], {})
+                first, kept = entries.setdefault(entry.key, (test, entry))
                 if kept is not entry:
                     parameters = first.rpartition("[")[2].removesuffix("]")
                     same = f"is {case.id}, too, which was imported; options of the script alone differ"
                     passed_over.append(f"{where}: [{parameters}] {same}")
     if others:
         passed_over.append(f"{counted(others, 'test')} of {path} without text generation")
-    by_device: dict[str, list[CaseBaseline]] = {}
-    for (device, *_), (_, entry) in entries.items():
-        by_device.setdefault(device, []).append(entry)
-    baselines = tuple(
-        Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=sorted(cases, key=attrgetter("key")))
-        for name, cases in sorted(by_device.items())
-    )
-    return Imported(baselines, tuple(passed_over))
+    baselines = []
+    for name, entries in sorted(by_device.items()):
+        cases = [entry for _, (_, entry) in sorted(entries.items())]
+        baselines.append(Baseline(device=Device(name=name, accelerator="hpu"), stack=stack, cases=cases))
+    return Imported(baselines, passed_over)
 
 
-def _understood(test: re.Match[str]) -> _Understood | str:
-    """What one of optimum-habana's text generation tests measures, or why that is no case of this suite."""
+def _understood(test: re.Match[str] | None) -> tuple[Configuration, dict[str, Any], str]:
+    """What one of optimum-habana's text generation tests measures: the configuration, the other fields of the case, and
+    a note of options that are no part of one. ValueError if it is no case of this suite.
+    """
+    if test is None:
+        raise ValueError("its name is too long")
     name = test["kind"] or ""
     if name in _NOT_MEASURED:
-        return _NOT_MEASURED[name]
+        raise ValueError(_NOT_MEASURED[name])
     if name not in _KINDS:
-        return f"tests of the kind {name!r} are not imported"
+        raise ValueError(f"tests of the kind {name!r} are not imported")
     kind = _KINDS[name]
     match = re.fullmatch(kind.parameters, test["parameters"])
     if match is None:
-        return "its parameters are not understood"
+        raise ValueError("its parameters are not understood")
     says = {key: value for key, value in match.groupdict().items() if value is not None}
     if says.get("flex") == "True":
-        return "it is with flex attention, which this suite does not measure"
+        raise ValueError("it is with flex attention, which this suite does not measure")
     fields = {**kind.fields, **{key: int(value) for key, value in says.items() if value.isdecimal()}}
     devices = fields.pop("devices", kind.devices)
     repository = says["model"]
     if says.get("check_output") == "True" and "starcoder" in repository:
         fields["prompt"] = _CODE_PROMPT
     if fields.get("dtype", DTYPES[0]) not in DTYPES:
-        return f"it is in {fields['dtype']}, which this suite does not measure"
+        raise ValueError(f"it is in {fields['dtype']}, which this suite does not measure")
     fields["gaudi_options"] = ",".join(_gaudi_options(kind, repository, says, fields))
     configuration = Configuration.of(hub_name(repository), devices, kind.mode, kv_cache=True)
-    return _Understood(configuration, fields, kind.others)
+    return configuration, fields, f"; with {kind.others}" if kind.others else ""
 
 
 def _gaudi_options(kind: _Kind, model: str, says: dict[str, str], fields: dict[str, Any]) -> Iterator[str]:
@@ -203,5 +198,4 @@ def _throughputs(devices: object) -> Iterator[tuple[str, float | None]]:
     """
     for device, values in devices.items() if isinstance(devices, dict) else ():
         number = values.get("throughput") if isinstance(values, dict) else None
-        known = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < 1e9
-        yield device, float(number) if known and number is not None else None
+        yield device, number if fits(number, _Throughput) else None

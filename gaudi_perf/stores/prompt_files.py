@@ -34,12 +34,8 @@ def is_local(source: str) -> bool:
 
 def check_file(path: Path, option: str) -> FileKind:
     """The kind of a file that can be read here, by its name; nothing of its content is read.
-
-    Args:
-        option: what to call it in an error, with its value.
-
-    Raises:
-        UserError: there is no such file, its kind is not known, or what reads it is not installed.
+    Raises UserError, which begins with ``option``, if there is no such file, its kind is not known, or what reads it is
+    not installed.
     """
     kind = FILE_KINDS.get(path.suffix.lower())
     if not path.exists():
@@ -63,9 +59,7 @@ def require_library(option: str) -> None:
 
 def read_file(path: Path, option: str) -> DataFrame:
     """The rows of a file; of a text file its lines, in the column ``text``.
-
-    Raises:
-        UserError: the file cannot be read, has more than ``LARGEST_FILE`` bytes, or is not of its kind.
+    Raises UserError if the file cannot be read, has more than ``LARGEST_FILE`` bytes, or is not of its kind.
     """
     import pandas
 
@@ -81,7 +75,10 @@ def read_file(path: Path, option: str) -> DataFrame:
             _require_bounded(len(objects), len(set().union(*objects)))
             rows = pandas.DataFrame(objects)
         elif kind == "parquet":
-            _require_bounded(*_size_of_parquet(data))
+            from pyarrow import parquet
+
+            metadata = parquet.read_metadata(io.BytesIO(data))
+            _require_bounded(metadata.num_rows, metadata.num_columns)
             rows = pandas.read_parquet(io.BytesIO(data))
         else:  # "NA" and "None" are words of a prompt
             _require_bounded(data.count(b"\n"), data.partition(b"\n")[0].count(b",") + 1)
@@ -118,13 +115,6 @@ def _require_bounded(rows: int, columns: int) -> None:
     """ValueError where a small file would become a huge table."""
     if any(found > most for found, most in zip((rows, columns, rows * columns), LARGEST_TABLE, strict=True)):
         raise ValueError(f"{counted(rows, 'row')} of {counted(columns, 'column')} are too many: split it")
-
-
-def _size_of_parquet(data: bytes) -> tuple[int, int]:
-    from pyarrow import parquet
-
-    metadata = parquet.ParquetFile(io.BytesIO(data)).metadata
-    return metadata.num_rows, metadata.num_columns
 
 
 def _require_unique_columns(data: bytes) -> None:

@@ -102,7 +102,7 @@ def test_results_of_run_generation(tmp_path: Path) -> None:
     circumstances = said(new_tokens=100, batch_size=2)
     (baseline,) = import_run_generation(file, "bloomz7b-1x-graphs-kvcache", circumstances).baselines
     assert baseline.cases[0].level_s == 4.0
-    assert import_run_generation(file, f"{CASE}-b2", CIRCUMSTANCES).baselines == (baseline,)
+    assert import_run_generation(file, f"{CASE}-b2", CIRCUMSTANCES).baselines == [baseline]
     add_imported(BaselineStore(tmp_path / "baselines"), [baseline])
 
 
@@ -166,7 +166,7 @@ def test_ids_with_three_booleans_and_the_siblings_that_hold_texts(tmp_path: Path
 def test_every_id_that_is_not_understood_is_named(tmp_path: Path, test: str, why: str) -> None:
     imported = import_optimum_habana(written(tmp_path / "a.json", {test: {"gaudi2": {"throughput": 1.0}}}), STACK, DAY)
     (clause,) = imported.passed_over
-    assert imported.baselines == () and why in clause and test[:80] in clause and len(clause) < 300
+    assert imported.baselines == [] and why in clause and test[:80] in clause and len(clause) < 300
 
 
 def test_two_ids_of_one_case(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_generation(case, benchmark):
     (baseline,) = imported.baselines
     assert [case.id for case in baseline.cases] == ["bloomz7b-1x-eager-kvcache", "bloomz7b-8x-graphs-nocache"]
     assert [len(case.runs[0].measurement.latencies_s) for case in baseline.cases] == [7, 7]
-    assert imported.passed_over == ("test_generation[else]: its name has no case id, and nothing else, in brackets",)
+    assert imported.passed_over == ["test_generation[else]: its name has no case id, and nothing else, in brackets"]
     add_imported(BaselineStore(tmp_path / "baselines"), imported.baselines)
     assert list(BaselineStore(tmp_path / "baselines").problems()) == []
 
