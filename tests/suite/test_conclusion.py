@@ -38,7 +38,7 @@ def session(pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.Mon
     session = PerfSession(replace(settings_of(pytestconfig), **places), [CASE])  # type: ignore[arg-type]
     session.runs[CASE] = [RUN]
     session.reports[CASE] = CaseReport(case=CASE, run_ids=[RUN.run_id], verdicts=[INCONCLUSIVE])
-    monkeypatch.setattr(session._judging, "conclude", lambda: Conclusion({CASE: REGRESSED}))
+    monkeypatch.setattr(session._judging.testing, "conclude", lambda: Conclusion({CASE: REGRESSED}))
     return session
 
 
