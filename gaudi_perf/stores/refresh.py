@@ -104,7 +104,7 @@ def plan_refresh(store: BaselineStore, request: Refresh) -> RefreshPlan:
     for (device, stack_name), groups in sorted(files.items()):
         place = place_of(store.directory, device, stack_name)
         before = store.load(place) if place.path.exists() else None
-        entries: list[tuple[CaseBaseline, Stack]] = []
+        entries: list[CaseBaseline] = []
         for runs in sorted(groups.values(), key=lambda runs: runs[0].case.key):
             change, new = _case(store, request, before, runs)
             changes.append(change)
@@ -148,15 +148,16 @@ def apply(plan: RefreshPlan) -> RefreshPlan:
 
 def _case(
     store: BaselineStore, request: Refresh, before: Baseline | None, runs: list[Run]
-) -> tuple[CaseChange, tuple[CaseBaseline, Stack] | None]:
-    """What happens to one case, and its entry and stack unless that is refused."""
+) -> tuple[CaseChange, CaseBaseline | None]:
+    """What happens to one case, and its entry, which names its stack, unless that is refused."""
     first = runs[0]
     label = f"{first.device.name}/{first.stack.name}"
     usable = [run for run in runs if run.usable]
     left_out = tuple(f"run {run.run_id} {why_not_usable(run)}" for run in runs if not run.usable)
     reason = _mixed(usable) or _too_few(len(usable), len(runs), request.minimum_runs)
     if not reason:
-        entry, stack = CaseBaseline.of(usable), usable[0].stack
+        stack = usable[0].stack
+        entry = replace(CaseBaseline.of(usable), stack=stack)
         current = _current(store, before, first.device, stack, entry)
         judged = request.judged.get(first.case)
         reason = _too_far_apart(usable, judged, request) or _in_doubt(request.runs, usable, current, judged)
@@ -174,14 +175,13 @@ def _case(
     if not change.written:
         return change, None
     own = current.case if current is not None and current.own else None
-    stored = [] if before is None else [one.stack for one in before.entries() if one.case == own]
-    if own is not None and stored == [stack] and own.token_ids == entry.token_ids:
+    if own is not None and own.stack == stack and own.token_ids == entry.token_ids:
         if own.anchor is not None and _seen_enough(own, entry, change, request):
-            return change, (own, stack)
+            return change, own
         if change.kind == "unchanged":
             entry = replace(entry, runs=_newest_sessions([*own.runs, *entry.runs], request.sessions_kept))
     change = dataclasses.replace(change, stored_sessions=len({run.session_id for run in entry.runs}))
-    return change, (_entry(entry, stack, current, change, request), stack)
+    return change, _entry(entry, stack, current, change, request)
 
 
 def _seen_enough(own: CaseBaseline, entry: CaseBaseline, change: CaseChange, request: Refresh) -> bool:
@@ -261,9 +261,9 @@ def _current(
     store: BaselineStore, before: Baseline | None, device: Device, stack: Stack, entry: CaseBaseline
 ) -> Level | None:
     """The level that an entry takes the place of; else that of the newest earlier version, which it follows."""
-    for case in before.cases if before is not None else ():
-        if case.key == entry.key:
-            return Level(case, stack.name, own=True)
+    for one in before.entries() if before is not None else ():
+        if one.case.key == entry.key:
+            return Level(replace(one.case, stack=one.stack), stack.name, own=True)
     places = places_of_device(store.directory, device.name)
     for place in [*same_version(places, stack), *newest_earlier(places, stack)]:
         for case in store.load(place).cases if place.stack_name != stack.name else ():
@@ -293,18 +293,19 @@ def _entry(
     return replace(entry, anchor=anchor, accepted_regressions=accepted)
 
 
-def _merged(before: Baseline | None, device: Device, entries: Sequence[tuple[CaseBaseline, Stack]]) -> Baseline:
-    """A file's new content: the new entries in the place of old ones of the same key; all others as they are.
+def _merged(before: Baseline | None, device: Device, entries: Sequence[CaseBaseline]) -> Baseline:
+    """A file's new content: the new entries, which name their stacks, in the place of old ones of the same key; all
+    others as they are.
 
     The file's stack stays as long as one of its cases was measured on it; other cases then name their own.
     """
-    stored = [] if before is None else [(one.case, one.stack) for one in before.entries()]
-    cases = {case.key: (case, stack) for case, stack in [*stored, *entries]}
-    own = entries[-1][1]
-    if before is not None and any(stack == before.stack for _, stack in cases.values()):
-        own = before.stack
+    stored = [] if before is None else [replace(one.case, stack=one.stack) for one in before.entries()]
+    cases = {case.key: case for case in [*stored, *entries]}
+    stacks = [case.stack for case in cases.values()]
+    own = before.stack if before is not None and before.stack in stacks else entries[-1].stack
+    assert own is not None
     return Baseline(
         device=replace(device, available=None) if before is None else before.device,
         stack=own,
-        cases=[replace(case, stack=None if stack == own else stack) for _, (case, stack) in sorted(cases.items())],
+        cases=[replace(case, stack=None if case.stack == own else case.stack) for _, case in sorted(cases.items())],
     )
