@@ -323,9 +323,7 @@ def _settings(given: Given, project: Path) -> Settings:
         baseline=baseline,
         rounds_in_turns=rounds_in_turns,
         plan=MeasurementPlan(**given.those("rounds", "warm_up_limit", budget_s="--time-budget")),
-        deadlines=Deadlines(
-            **given.those(start="--start-deadline", load="--load-deadline", round="--round-deadline"),
-        ),
+        deadlines=Deadlines(**given.those(start="--start-deadline", load="--load-deadline", round="--round-deadline")),
         against=against,
         refresh_baselines=refresh,
         accept_regression=accept_regression,

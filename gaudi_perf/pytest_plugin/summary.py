@@ -20,9 +20,7 @@ _NOT_PASSED = {
 }
 
 
-def pytest_report_teststatus(
-    report: pytest.TestReport,
-) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Show NO BASELINE, INCONCLUSIVE and waived regressions as what they are: they did not pass."""
     if report.when == "call" and report.passed:
         return _NOT_PASSED.get(str(dict(report.user_properties).get(VERDICT_PROPERTY, "")))

@@ -12,15 +12,8 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.workers.controller.completing import (
-    Completed,
-    Progress,
-    TimeLeft,
-    bar,
-    complete,
-    dataset_case,
-    throughput,
-)
+from gaudi_perf.workers.controller import completing
+from gaudi_perf.workers.controller.completing import Progress
 
 
 def complete_dataset(
@@ -45,31 +38,31 @@ def complete_dataset(
             raise UserError(f"{words}: leave it out, or name a dataset of the hub")
     else:
         require_library(option)
-    case = dataset_case(case, asked.dataset)
+    case = completing.dataset_case(case, asked.dataset)
     with session.reported(case, kept=path):
         session.require_runnable(case)
         for index in range(session.settings.runs):
             target = path if index == 0 else session.directory() / "again.jsonl"
             with session.measurer() as measurer, CompletionsFile(target) as file:
                 shown = progress or _bar(session, case)
-                done = complete(measurer, case, asked.dataset, file, limit=asked.limit, progress=shown)
+                done = completing.complete(measurer, case, asked.dataset, file, limit=asked.limit, progress=shown)
             if index == 0:
                 session.notes.append(_completed(case, done, path, write_layout(path)))
             if done.run is not None:
                 session.add(done.run)
     runs = session.runs.get(case, [])
     if runs:
-        prompts, tokens = throughput(runs)
+        prompts, tokens = completing.throughput(runs)
         session.notes.append(f"{case.id}: {prompts:.4g} prompts/s, {tokens:.4g} new tokens/s (median batch)")
     return runs
 
 
 def _bar(session: PerfSession, case: Case) -> Progress:
-    left = TimeLeft()
-    return lambda done, total: session.doing(f"{case.id}: {bar(done, total)} {left(done, total)}")
+    left = completing.TimeLeft()
+    return lambda done, total: session.doing(f"{case.id}: {completing.bar(done, total)} {left(done, total)}")
 
 
-def _completed(case: Case, done: Completed, path: Path, text: Path) -> str:
+def _completed(case: Case, done: completing.Completed, path: Path, text: Path) -> str:
     """What was completed, and where it is."""
     header = done.header
     size = f"{counted(header.rows, 'prompt')} in {counted(header.batches, 'batch', 'batches')}"

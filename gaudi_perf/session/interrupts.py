@@ -22,8 +22,8 @@ def ending_orderly(say: Callable[[str], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # no other may set handlers
         yield
         return
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in _ENDING}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    handlers = ((number, signal.getsignal(number)) for number in _ENDING)
+    before: dict[int, Any] = {number: handler for number, handler in handlers if handler is not signal.SIG_IGN}
     received = 0
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -6,13 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from gaudi_perf.judging import (
-    CaseJudge,
-    Judgement,
-    NoiseHistory,
-    evidence_against_baselines,
-    evidence_side_by_side,
-)
+from gaudi_perf.judging import CaseJudge, Judgement, NoiseHistory, evidence_against_baselines, evidence_side_by_side
 from gaudi_perf.judging.multiple_testing import MultipleTesting
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.statistics.sequential import StoppingPlan

@@ -247,13 +247,11 @@ class PerfSession:
 
     def require_runnable(self, case: Case) -> None:
         """Raise CannotRunError where this machine cannot run a case; UserError where a clear verdict is required."""
-        if self.settings.require_baseline and self._broken:
+        required = self.settings.require_baseline
+        if required and self._broken:
             raise UserError(self._broken[0])
-        reason = self.why_not(case)
-        if reason and self.found is None and self.settings.require_baseline:
-            raise UserError(reason)
-        if reason:
-            raise CannotRunError(reason)
+        if reason := self.why_not(case):
+            raise UserError(reason) if required and self.found is None else CannotRunError(reason)
 
     def add(self, run: Run) -> None:
         """Store a run that was measured otherwise, and have it judged with those of its case."""
@@ -385,10 +383,6 @@ class PerfSession:
                 Side(self._resources.enter_context(self.measurer(launch)), runs)
                 for launch, runs in zip(self._launches, self._runs, strict=True)
             ]
-            self._passes = Passes(
-                sides,
-                self.results.write_run,
-                counted=self._write_so_far,
-                rounds_in_turns=self.settings.rounds_in_turns,
-            )
+            in_turns = self.settings.rounds_in_turns
+            self._passes = Passes(sides, self.results.write_run, counted=self._write_so_far, rounds_in_turns=in_turns)
         return self._passes

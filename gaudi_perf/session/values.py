@@ -154,7 +154,6 @@ def workloads(text: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def _workload(text: str) -> Mapping[str, Any]:
-
     meaning = (
         "it takes batch=N,prompt=N,new=N,dtype=bf16|fp16|fp32|fp8|fp8kv,beams=N,contrastive=ALPHA:K,prompt-file=FILE "
         "or prompts-file=FILE, each once, and ; between workloads; beams are 2 to 64, or a contrastive search has "

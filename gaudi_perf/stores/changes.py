@@ -133,13 +133,7 @@ def regressions(verdicts: Sequence[Verdict]) -> str:
 
 
 def decide(
-    entry: CaseBaseline,
-    label: str,
-    current: Level | None,
-    *,
-    reason: str,
-    margin: float,
-    judged: JudgedLevel | None,
+    entry: CaseBaseline, label: str, current: Level | None, *, reason: str, margin: float, judged: JudgedLevel | None
 ) -> CaseChange:
     """Decide what a new entry is to the current level (None if the case is new), and whether it may take its place.
     See ``Refresh`` for the reason and the margin.

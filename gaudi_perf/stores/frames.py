@@ -69,13 +69,10 @@ def rounds_frame(runs: Iterable[Run]) -> pandas.DataFrame:
     frame = frame.astype(dict.fromkeys(texts, "category"))  # millions of rows with few texts
     index = frame.index.repeat([len(latencies) for latencies in rounds])
     repeated: pandas.DataFrame = frame.loc[index].reset_index(drop=True)
-    columns: dict[str, list[Any]] = {
-        "round": [index for latencies in rounds for index in range(len(latencies))],
-        "latency_s": list(itertools.chain.from_iterable(rounds)),
-        "probe_s": list(itertools.chain.from_iterable(probes)),
-    }
-    for name, values in columns.items():
-        repeated.insert(len(repeated.columns) - 1, name, values)
+    repeated["round"] = [index for latencies in rounds for index in range(len(latencies))]
+    repeated["latency_s"] = list(itertools.chain.from_iterable(rounds))
+    repeated["probe_s"] = list(itertools.chain.from_iterable(probes))
+    repeated["valid"] = repeated.pop("valid")  # last
     return repeated
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -248,14 +249,13 @@ def _rounds(benchmark: _Benchmark, own: _OfRuns | None, passed_over: list[str]) 
             "whose: use gaudi-perf baselines refresh with the session's results"
         )
     found: dict[str, list[float]] = {}
-    at = 0
-    for number, (run_id, count) in enumerate(zip(own.runs, counts, strict=True)):
-        reason = own.not_usable[number] if number < len(own.not_usable) else ""
+    rest, reasons = iter(data), itertools.chain(own.not_usable, itertools.repeat(""))
+    for run_id, count, reason in zip(own.runs, counts, reasons, strict=False):
+        latencies = list(itertools.islice(rest, count))
         if reason:
             passed_over.append(f"{own.case}: run {run_id} {reason}")
         else:
-            found[run_id] = data[at : at + count]
-        at += count
+            found[run_id] = latencies
     if not found:
         raise ValueError("none of its runs can be used")
     return found

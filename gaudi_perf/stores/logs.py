@@ -32,13 +32,12 @@ def kept_text(log: Path, environment: Mapping[str, str]) -> str:
     Raises OSError if the log cannot be read.
     """
     with log.open("rb") as file:
-        size = file.seek(0, 2)
+        left_out = file.seek(0, 2) - _HEAD - _TAIL
         file.seek(0)
-        if size <= _HEAD + _TAIL:
-            data = file.read()
-        else:
-            head = file.read(_HEAD)
+        data = file.read(_HEAD)
+        if left_out > 0:
             file.seek(-_TAIL, 2)
-            data = head + f"\n... {size - _HEAD - _TAIL} bytes are left out ...\n".encode() + file.read()
+            data += f"\n... {left_out} bytes are left out ...\n".encode()
+        data += file.read()
     text = data.decode(errors="backslashreplace")
     return escaped(without_secrets(text, environment), keep="\n\t")

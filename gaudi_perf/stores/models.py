@@ -53,10 +53,11 @@ class Catalogue:
             model = self._of_entry(text, self._entries[text], option)
         else:
             model = shipped().get(text) or self._of_nobody(text, option)
-            if model.name != text and model.name in self.names and self.model(model.name, option) != model:
-                raise UserError(f"{option} {text}: another model is called {model.name}: {_RENAME}")
+            if model.name != text and model.name in self.names:
+                self.model(model.name, option)  # whose name it is
         if self._found.setdefault(model.name, model) != model:
-            raise UserError(f"{option} {text}: another model is called {model.name}: {_RENAME}")
+            remedy = f"write it into {FILE} under another name"
+            raise UserError(f"{option} {text}: another model is called {model.name}: {remedy}")
         return model
 
     def _of_nobody(self, text: str, option: str) -> Model:
@@ -118,7 +119,6 @@ def checkpoint_files(directory: Path, title: str) -> list[Path]:
     return paths
 
 
-_RENAME = "write it into models.toml under another name"
 _INSTEAD = "name a directory, or write its configuration into models.toml"
 
 

@@ -85,9 +85,7 @@ class _Remote:
 
             scheme = urlsplit(self.address).scheme
             self._files, self._root = fsspec.core.url_to_fs(
-                self.address,
-                skip_instance_cache=True,
-                **_OPTIONS.get(_PACKAGES.get(scheme, ""), {}),
+                self.address, skip_instance_cache=True, **_OPTIONS.get(_PACKAGES.get(scheme, ""), {})
             )
             self._root = self._root.rstrip("/")
             self._renames = hasattr(self._files, "ftp") or scheme == "file"  # else a write is seen when it is whole

@@ -90,8 +90,7 @@ class ResultsStore:
 
     def has_document(self, session_id: str) -> bool:
         """Whether a session has a document, finished or not."""
-        folder = self.session_directory(session_id)
-        return any((folder / name).is_file() for name in (SESSION_FILE, _UNFINISHED_FILE))
+        return _document_in(self.session_directory(session_id)) is not None
 
     def write_log(self, session_id: str, name: str, text: str) -> Path:
         """Store the ``logs.kept_text`` of a worker beside its runs as ``<name>.log``; like ``write_run``."""
@@ -157,13 +156,17 @@ class ResultsStore:
         folder = self.session_directory(session_id)
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such session in {self.directory}")
-        path = next((folder / name for name in (SESSION_FILE, _UNFINISHED_FILE) if (folder / name).exists()), None)
+        path = _document_in(folder)
         session = decode_session(read_bytes(path), str(path)) if path is not None else None
         problems: list[str] = []
         runs = [read_run(Path(file.path)) for file in run_files(str(folder), problems)]
         if problems:
             raise UserError(problems[0])
         return SessionRead(session, tuple(in_order(runs)), path is None or path.name == SESSION_FILE)
+
+
+def _document_in(folder: Path) -> Path | None:
+    return next((path for name in (SESSION_FILE, _UNFINISHED_FILE) if (path := folder / name).exists()), None)
 
 
 def read_run(path: Path) -> Run:

@@ -55,4 +55,4 @@ class WaiverStore:
         data = encode(Waivers(waivers=sorted(waivers, key=_KEY)))
         decode(data, Waivers, str(self.path))  # what is stored can be read
         write_atomic(self.path, data)
-        publish(self.path.parent, self.path)
+        publish(self.directory, self.path)
