@@ -50,7 +50,6 @@ class GroupSpec(Document, frozen=True):
     scale: Scale
     dtype: Dtype
     weights: Weights = Weights()
-    threads: PositiveInt | None = None
     architecture: Architecture | None = None
     hub_id: str = ""
     gaudi_options: GaudiOptions = GaudiOptions()

@@ -24,7 +24,7 @@ from gaudi_perf.vocabulary.gaudi_options import parsed_options
 from gaudi_perf.vocabulary.metrics import LATENCY, RUNS_FOR_BASELINES, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.models import SCALES
 from gaudi_perf.vocabulary.workload import DTYPES
-from gaudi_perf.workers.controller.hosts import LAUNCHERS, Hosts, read_hosts
+from gaudi_perf.workers.controller.hosts import LAUNCHERS, Hosts, read_hostfile
 from gaudi_perf.workers.controller.launch import Launch, stack_launch
 from gaudi_perf.workers.controller.plan import Deadlines, MeasurementPlan
 
@@ -286,7 +286,8 @@ def _settings(given: Given, project: Path) -> Settings:
         raise UserError("--turns rounds: two stacks take turns: give --candidate-stack and --baseline-stack")
     emulation = Emulation(**given.those(synapse="--emulated-synapse", faults="--emulated-faults"))
     devices = given("--devices")
-    hosts = read_hosts(given("--hostfile"), given("--launcher", Hosts.launcher))
+    hostfile = given("--hostfile")
+    hosts = Hosts(read_hostfile(hostfile), given("--launcher", Hosts.launcher)) if hostfile else None
     processes = hosts.devices if hosts is not None else max(devices or (1,))
     accelerator = accelerator_named(given("--accelerator", "auto"), emulation, processes)
     if config := given("--fp8-config"):

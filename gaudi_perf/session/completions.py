@@ -98,7 +98,7 @@ def _judged(measurer: Measurer, case: Case, references: Sequence[Reference], pri
     with measurer.group_of(case) as group:
         tokens = {}
         for column, most in (("prompt", case.workload.prompt_tokens), ("completion", case.workload.new_tokens)):
-            open_dataset(measurer, group, Dataset(source=str(source), column=column), most)
+            open_dataset(group, Dataset(source=str(source), column=column), most)
             tokens[column] = read_prompts(group, 0, len(references)).token_ids
         for index, reference in enumerate(references):
             ours, theirs = batch.outputs[index], reference.output

@@ -16,11 +16,11 @@ from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.models import Scale
 
 
-def threads(monkeypatch: pytest.MonkeyPatch, users: str | None, asked: int | None, scale: Scale = "full") -> str:
+def threads(monkeypatch: pytest.MonkeyPatch, users: str | None, scale: Scale = "full") -> str:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if users is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", users)
-    group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale=scale, dtype="bfloat16", threads=asked)
+    group = GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale=scale, dtype="bfloat16")
     return CpuAccelerator().environment(group, Path())["OMP_NUM_THREADS"]
 
 
@@ -29,12 +29,11 @@ def test_there_is_one_cpu_with_the_memory_of_the_machine() -> None:
     assert (found.name, found.count, found.memory_bytes) == ("cpu", 1, psutil.virtual_memory().total)
 
 
-def test_threads_are_those_asked_for_then_the_user_s_then_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_the_user_s_then_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_physical_cores", lambda: 48)
-    assert threads(monkeypatch, users="3", asked=5) == "5"
-    assert threads(monkeypatch, users="3", asked=None) == "3"
-    assert threads(monkeypatch, users=None, asked=None) == "48"
-    assert threads(monkeypatch, users=None, asked=None, scale="standin") == "1"
+    assert threads(monkeypatch, users="3") == "3"
+    assert threads(monkeypatch, users=None) == "48"
+    assert threads(monkeypatch, users=None, scale="standin") == "1"
 
 
 @pytest.mark.parametrize(("users", "expected"), [("4,2", "4"), (" 6 ", "6"), ("", "48"), ("many", "48"), ("0", "48")])
@@ -42,7 +41,7 @@ def test_whatever_the_user_s_variable_holds_the_worker_gets_a_number(
     users: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "_physical_cores", lambda: 48)
-    assert threads(monkeypatch, users=users, asked=None) == expected
+    assert threads(monkeypatch, users=users) == expected
 
 
 def cache_of(monkeypatch: pytest.MonkeyPatch, private: Path, **variables: str) -> str:

@@ -120,7 +120,7 @@ def rounds(
 def processes_of(group: WorkerGroup, module: str) -> list[psutil.Process]:
     """Living processes of a group that run a module; what starts them has its name among later arguments."""
     found = []
-    for process in marked(str(group.log_path.parent)):
+    for process in marked(str(group.processes.log_path.parent)):
         try:
             if module in process.cmdline()[:4] and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -66,7 +66,7 @@ def gone_after(group: WorkerGroup) -> float:
     """Seconds that it takes to end the group; every process of it must be gone."""
     begin = time.monotonic()
     group.close()
-    assert alive(marked(str(group.log_path.parent))) == []
+    assert alive(marked(str(group.processes.log_path.parent))) == []
     return time.monotonic() - begin
 
 

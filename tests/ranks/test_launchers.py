@@ -124,8 +124,8 @@ def test_a_lost_launcher(group: WorkerGroup, injected: Callable[..., None], mome
         group.start()
         group.load()
         prepare(group)
-    assert group.pid is not None
-    os.kill(group.pid, signal.SIGKILL)
+    assert group.processes.pid is not None
+    os.kill(group.processes.pid, signal.SIGKILL)
     lost = r"the launcher of the ranks \(process \d+\) was killed by SIGKILL"
     with pytest.raises(GroupFailure, match=lost) as failure:
         if moment == "load":
@@ -140,8 +140,8 @@ def test_a_launcher_that_does_not_end(group: WorkerGroup, injected: Callable[...
     injected()
     group.start()
     group.load()
-    assert group.pid is not None
-    os.kill(group.pid, signal.SIGSTOP)
+    assert group.processes.pid is not None
+    os.kill(group.processes.pid, signal.SIGSTOP)
     assert gone_after(group) < GONE_WITHIN
 
 

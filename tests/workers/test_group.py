@@ -60,7 +60,7 @@ def test_a_group_answers_from_start_to_close(make_group: MakeGroup) -> None:
     assert len(done.latencies_s) == 3 and min(done.latencies_s) >= 0.010 and done.token_ids == [1, 2, 3, 4]
     times = group.ask(protocol.TokenRounds(count=2), protocol.TokenRoundsDone, phase="token rounds")
     assert len(times.first_token_s) == len(times.per_output_token_s) == 2
-    pid = group.pid
+    pid = group.processes.pid
     assert pid is not None and psutil.pid_exists(pid)
     group.close()
     assert not psutil.pid_exists(pid)
@@ -70,13 +70,13 @@ def test_a_group_answers_from_start_to_close(make_group: MakeGroup) -> None:
 def test_socket_and_log_are_private(make_group: MakeGroup) -> None:
     group = make_group()
     group.start()
-    assert stat.S_IMODE(group.log_path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(group.processes.log_path.parent.stat().st_mode) == 0o700
 
 
 def test_closing_before_starting_is_harmless(make_group: MakeGroup) -> None:
     group = make_group()
     group.close()
-    assert group.pid is None
+    assert group.processes.pid is None
 
 
 def test_a_failed_request_leaves_the_worker_usable(make_group: MakeGroup) -> None:
@@ -94,7 +94,7 @@ def test_a_failed_request_leaves_the_worker_usable(make_group: MakeGroup) -> Non
 def test_a_worker_that_ignores_stop_is_ended(make_group: MakeGroup) -> None:
     group = make_group(program("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "time.sleep(600)"))
     group.start()
-    pid = group.pid
+    pid = group.processes.pid
     group.close()
     assert pid is not None and not psutil.pid_exists(pid)
 
@@ -156,7 +156,7 @@ def test_the_log_s_last_lines_are_in_the_failure(make_group: MakeGroup) -> None:
     group.start()
     with pytest.raises(GroupFailure) as failure:
         ask(group)
-    assert failure.value.sentence == f"the worker (process {group.pid}) ended with exit status 1 in ping"
+    assert failure.value.sentence == f"the worker (process {group.processes.pid}) ended with exit status 1 in ping"
     shown = failure.value.log.splitlines()
     assert shown[-1] == "the last words" and shown[-2] == "line 39" and len(shown) == 12
 
@@ -287,9 +287,9 @@ def test_a_worker_that_ends_before_it_connects(make_group: MakeGroup) -> None:
 def test_a_request_to_a_worker_that_died_meanwhile(make_group: MakeGroup) -> None:
     group = make_group(program("os._exit(5)"))
     group.start()
-    assert group.pid is not None
+    assert group.processes.pid is not None
     until = time.monotonic() + 5
-    while psutil.Process(group.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+    while psutil.Process(group.processes.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
         time.sleep(0.01)
     with pytest.raises(GroupFailure, match="exit status 5"):
         ask(group)

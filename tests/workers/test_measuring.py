@@ -86,8 +86,8 @@ def test_cases_of_a_group_share_its_load(make: Make) -> None:
 def test_only_one_worker_at_a_time_and_none_at_the_end(make: Make) -> None:
     with make() as measurer:
         measurer.measure(case())
-        assert measurer._group is not None and measurer._group.pid is not None
-        pid = measurer._group.pid
+        assert measurer._group is not None and measurer._group.processes.pid is not None
+        pid = measurer._group.processes.pid
         measurer.measure(case("bloomz560m"))
         assert not psutil.pid_exists(pid)
 

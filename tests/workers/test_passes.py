@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,16 +28,16 @@ class ToldMeasurer:
     def measure(self, case: Case) -> Run:
         return self._run(case)
 
-    def steps(self, case: Case, *, one_by_one: bool) -> Generator[None, None, Run]:
+    def steps(self, case: Case, *, one_by_one: bool) -> Iterator[Run | None]:
         assert one_by_one
         self._log.append(f"{self._name} warm")
         for number in range(self._rounds):
-            yield
+            yield None
             if self._fails_in == f"round {number}":
                 raise GroupFailure("rounds", "told to fail")
             self._log.append(f"{self._name}{number}")
-        yield
-        return self._run(case)
+        yield None
+        yield self._run(case)
 
     def _run(self, case: Case) -> Run:
         if self._fails_in == case.id:

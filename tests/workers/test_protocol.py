@@ -27,7 +27,6 @@ groups = st.builds(
     scale=st.sampled_from(["standin", "full"]),
     dtype=st.sampled_from(["bfloat16", "float16", "float32"]),
     weights=weights,
-    threads=st.none() | st.integers(1, 64),
 )
 variants = st.builds(
     protocol.Variant,

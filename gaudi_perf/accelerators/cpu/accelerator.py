@@ -39,7 +39,7 @@ class CpuAccelerator(Accelerator):
         that wait for each other wait for the slowest core.
         """
         alone = 1 if group.scale == "standin" else max(1, _physical_cores() // group.devices)
-        threads = group.threads or _users_threads() or alone
+        threads = _users_threads() or alone
         own = {**compiler_environment(directory), "OMP_NUM_THREADS": str(threads)}
         return {**super().environment(group, directory), **own}
 

@@ -78,7 +78,7 @@ class EmulatedGaudi(HpuAccelerator):
         self._set_faults(
             model=group.model, devices=group.devices, dtype=group.dtype, scale=group.scale, weights=group.weights.label
         )
-        threads = os.environ.get("OMP_NUM_THREADS") or str(group.threads or 1)
+        threads = os.environ.get("OMP_NUM_THREADS") or "1"
         # The stub of torchvision and the metadata must not shadow what another process of the session imports.
         return {**super().environment(group, directory), **pretended, "OMP_NUM_THREADS": threads}
 

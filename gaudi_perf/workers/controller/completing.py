@@ -61,7 +61,7 @@ def complete(
     """
     started_at, watch = utc_now(), HostWatch.begin()
     with measurer.group_of(case) as group:
-        opened = open_dataset(measurer, group, dataset, case.workload.prompt_tokens)
+        opened = open_dataset(group, dataset, case.workload.prompt_tokens)
         header = CompletionHeader(
             dataset=dataset.label,
             column=opened.column,
@@ -99,17 +99,13 @@ def complete(
             latencies.append(batch.latency_s)
             progress(batch.batch, header.batches)
         measurement = Measurement(latencies_s=latencies, warm_up=settled(warm, latencies))
-        run = measurer.run_of(dataset_case(case, dataset), group, started_at, watch, measurement)
-        return Completed(header, before, run)
+        return Completed(header, before, measurer.run_of(case, group, started_at, watch, measurement))
 
 
-def open_dataset(
-    measurer: Measurer, group: WorkerGroup, dataset: Dataset, prompt_tokens: int
-) -> protocol.DatasetOpened:
+def open_dataset(group: WorkerGroup, dataset: Dataset, prompt_tokens: int) -> protocol.DatasetOpened:
     """Have a group read a dataset, whose prompts are cut to so many tokens."""
-    request = protocol.OpenDataset(dataset=dataset, prompt_tokens=prompt_tokens)
-    phase = "reading the dataset"
-    return group.ask(request, protocol.DatasetOpened, phase=phase, deadline=measurer.deadlines.load)
+    request, deadline = protocol.OpenDataset(dataset=dataset, prompt_tokens=prompt_tokens), group.deadlines.load
+    return group.ask(request, protocol.DatasetOpened, phase="reading the dataset", deadline=deadline)
 
 
 def read_prompts(group: WorkerGroup, first: int, count: int) -> protocol.Prompts:
@@ -177,9 +173,8 @@ class TimeLeft:
         since, begin = list(self._first.items())[-1]
         if done == since != total:
             return f"{done}/{total} batches, ?:??:?? left"
-        seconds = (now - begin) / max(done - since, 1) * (total - done)
-        left = timedelta(seconds=round(seconds))
-        return f"{done}/{total} batches, {left} left"
+        left = round((now - begin) / max(done - since, 1) * (total - done))
+        return f"{done}/{total} batches, {timedelta(seconds=left)} left"
 
 
 def bar(done: int, total: int) -> str:

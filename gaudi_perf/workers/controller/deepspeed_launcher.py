@@ -17,7 +17,6 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from gaudi_perf.protocol import HANDED_ON, MARK, VISIBLE_DEVICES, HandedOn
 from gaudi_perf.vocabulary.errors import UserError
@@ -37,20 +36,11 @@ _PREFIXES = (
 _OF_A_HOST = (VISIBLE_DEVICES, HANDED_ON)  # DeepSpeed's launcher sets the first on every host
 _AS_IT_IS = (MARK, "DS_ACCELERATOR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 _BY_DEEPSPEED = ("PYTHON", "MV2", "UCX", "MLFLOW")  # what its runner hands on by itself
-_FOR_MVAPICH = "MV2"
 _KEPT = {
     "pdsh": re.compile(r"[\w@+=:,./ -]*\Z"),  # a shell's word in double quotes, in which pdsh replaces %h, %n and %u
     "slurm": re.compile(r"[\w@%+=:./-]*\Z"),
 }
 _KEPT_BY_MPI = re.compile(r"[\w@%+=:,./-]*\Z")  # DeepSpeed puts quotes around others, and they stay
-
-
-class LauncherStart(NamedTuple):
-    """How the launcher is started; where ranks meet is bound and given to rank 0, so that nobody can take the port."""
-
-    command: list[str]
-    environment: Mapping[str, str]
-    meeting: sockets.socket
 
 
 def prepare(
@@ -60,10 +50,11 @@ def prepare(
     arguments: list[str],
     added: Mapping[str, str],
     directory: Path,
-) -> LauncherStart:
+) -> tuple[list[str], dict[str, str], sockets.socket]:
     """How to start a group on several hosts; writes what the launcher reads into the group's private directory.
 
     The hosts have as many slots as the group uses; the place where ranks meet follows the ``arguments`` of an agent.
+    Returns the command, its environment, and that place: it is bound, and given to rank 0, so that nobody can take it.
     Raises UserError if the launcher's program is not installed; the first host is not this machine, or not to be
     reached by others; something of the environment would come to other hosts as something else.
     """
@@ -112,7 +103,7 @@ def prepare(
         options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
     runner = [PARENT_DEATH, str(launch.ends_with(os.getpid())), "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
-    return LauncherStart(command, of_runner, meeting)
+    return command, of_runner, meeting
 
 
 def require_first_host(hosts: Hosts) -> None:
@@ -141,17 +132,12 @@ def _bound(address: str) -> sockets.socket:
     return bound
 
 
-def is_handed_on(name: str) -> bool:
-    """Whether a variable is handed on to other hosts."""
-    return name.startswith(_PREFIXES) and not SECRET_NAME.search(name) and name not in _OF_A_HOST
-
-
 def handed_on(environment: Mapping[str, str]) -> HandedOn:
-    """What is handed on of an environment."""
-    variables = {name: value for name, value in sorted(environment.items()) if is_handed_on(name)}
-    return HandedOn(
-        variables=variables, first_host=os.uname().nodename, visible_devices=environment.get(VISIBLE_DEVICES)
-    )
+    """What is handed on to other hosts of an environment."""
+    read = [name for name in sorted(environment) if name.startswith(_PREFIXES) and not SECRET_NAME.search(name)]
+    variables = {name: environment[name] for name in read if name not in _OF_A_HOST}
+    visible = environment.get(VISIBLE_DEVICES)
+    return HandedOn(variables=variables, first_host=os.uname().nodename, visible_devices=visible)
 
 
 def file_for(environment: Mapping[str, str]) -> str:
@@ -163,13 +149,12 @@ def file_for(environment: Mapping[str, str]) -> str:
 
 def of_the_runner(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of DeepSpeed's runner, without what it would hand on besides, passwords of MLflow among it."""
-    return {
-        name: value for name, value in environment.items() if not name.startswith(_BY_DEEPSPEED) or _goes_as_it_is(name)
-    }
+    by_itself = {name for name in environment if name.startswith(_BY_DEEPSPEED) and not _goes_as_it_is(name)}
+    return {name: value for name, value in environment.items() if name not in by_itself}
 
 
 def _goes_as_it_is(name: str) -> bool:
-    return name in _AS_IT_IS or (name.startswith(_FOR_MVAPICH) and not SECRET_NAME.search(name))
+    return name in _AS_IT_IS or (name.startswith("MV2") and not SECRET_NAME.search(name))
 
 
 def require_kept(environment: Mapping[str, str], places: Mapping[str, str], launcher: str) -> None:

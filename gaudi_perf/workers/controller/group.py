@@ -77,6 +77,7 @@ class WorkerGroup:
         loaded: once ``load`` has returned.
         tokenization_s: of the prepared case's prompt; None where fixed ids stand for it.
         phases_s: how long starting and loading took.
+        processes: those that it has started.
     """
 
     spec: protocol.GroupSpec
@@ -95,17 +96,7 @@ class WorkerGroup:
     _began: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._processes = GroupProcesses(self.spec, self.directory, self.deadlines.host)
-
-    @property
-    def log_path(self) -> Path:
-        """Where standard output and error of the worker go."""
-        return self._processes.log_path
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the worker, once started; of several ranks that of the first, or of what starts them."""
-        return self._processes.pid
+        self.processes = GroupProcesses(self.spec, self.directory, self.deadlines.host)
 
     def start(self) -> None:
         """Start the worker and wait until it has connected.
@@ -117,7 +108,7 @@ class WorkerGroup:
         except OSError as error:  # no more files, processes or space; what started is ended by close()
             where = error.filename or self.directory
             sentence = f"{where}: {error.strerror or error}"
-            raise GroupFailure("start", sentence, self._processes.last_lines()) from None
+            raise GroupFailure("start", sentence, self.processes.last_lines()) from None
 
     def _start(self) -> None:
         begin, self._began = time.monotonic(), time.time()
@@ -132,19 +123,19 @@ class WorkerGroup:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(self.directory / "socket"))
             listener.listen(1)
-            self._processes.start(self.accelerator, added, self.launch, self.hosts)
+            self.processes.start(self.accelerator, added, self.launch, self.hosts)
             if self.accelerator.telemetry:
                 # It reads the devices that the stack shows its workers, but runs on this interpreter.
                 of_stack = {name: value for name, value in self.launch.environment if not name.startswith("PYTHON")}
                 environment = {**os.environ, **added, **of_stack}
                 self.telemetry = TelemetryWatch(self.accelerator, environment, self.directory / "telemetry.log")
             self._connection = self._accept(listener, patience)
-        if self._processes.meeting is not None:
+        if self.processes.meeting is not None:
             try:
-                socket.send_fds(self._connection, [b"\n"], [self._processes.meeting.fileno()])
+                socket.send_fds(self._connection, [b"\n"], [self.processes.meeting.fileno()])
             except OSError:
-                raise self._processes.disconnected("start") from None
-            self._processes.leave_meeting()
+                raise self.processes.disconnected("start") from None
+            self.processes.leave_meeting()
         self._receive("start", patience, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin
 
@@ -169,15 +160,15 @@ class WorkerGroup:
         """
         seconds = deadline if deadline is not None else self.deadlines.round
         patience = Patience(seconds)
-        if self._processes.monitor is not None:
-            self._processes.monitor.begin_request()
+        if self.processes.monitor is not None:
+            self.processes.monitor.begin_request()
             request = msgspec.structs.replace(request, patience_s=seconds)
         assert self._connection is not None, "start() comes first"
         try:
             self._connection.settimeout(seconds)
             self._connection.sendall(encode_line(request))
         except OSError:
-            raise self._processes.disconnected(phase) from None
+            raise self.processes.disconnected(phase) from None
         return self._receive(phase, patience, kind)
 
     def prepare(self, case: Case) -> None:
@@ -185,15 +176,11 @@ class WorkerGroup:
         prepared = self.ask(protocol.Prepare(variant=variant_of(case)), protocol.Prepared, phase="prepare")
         self.tokenization_s = prepared.tokenization_s or self.loaded.tokenization_s
 
-    def pids(self) -> frozenset[int]:
-        """Process ids of the worker and everything that it started."""
-        return self._processes.pids()
-
     def close(self) -> None:
         """End the worker and everything that it started; never raises, never leaves a process behind."""
         if self.telemetry is not None:
             self.telemetry.close()
-        self._processes.end(self._stop if self._connection is not None and not self._processes.lost else None)
+        self.processes.end(self._stop if self._connection is not None and not self.processes.lost else None)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -210,10 +197,10 @@ class WorkerGroup:
         while patience.left() > 0:
             with contextlib.suppress(TimeoutError):
                 return listener.accept()[0]
-            self._processes.check("start")
-            if self._processes.ended:
-                raise self._processes.disconnected("start")
-        raise self._processes.silent("start", self.deadlines.start)
+            self.processes.check("start")
+            if self.processes.ended:
+                raise self.processes.disconnected("start")
+        raise self.processes.silent("start", self.deadlines.start)
 
     def _receive(self, phase: str, patience: Patience, kind: type[ReplyT]) -> ReplyT:
         while True:
@@ -222,20 +209,20 @@ class WorkerGroup:
                 reply = _REPLIES.decode(line)
             except msgspec.DecodeError as error:
                 sentence = f"the worker's answer is not valid: {error}"
-                raise GroupFailure(phase, sentence, self._processes.last_lines()) from None
+                raise GroupFailure(phase, sentence, self.processes.last_lines()) from None
             if isinstance(reply, kind):
                 return reply
             if isinstance(reply, protocol.Progress):
                 self.progress(reply.text)
                 if patience.left() <= -_LONGEST_PAUSE:  # until then the answer may be next, come in a short stop
-                    raise self._processes.silent(phase, patience.seconds)
+                    raise self.processes.silent(phase, patience.seconds)
             elif isinstance(reply, protocol.Failed):
                 if reply.mistake:
                     raise GroupFailure(phase, reply.message, mistake=True)
-                self._processes.check(phase, wait=True)  # another rank's end may have been the cause
-                monitor = self._processes.monitor
+                self.processes.check(phase, wait=True)  # another rank's end may have been the cause
+                monitor = self.processes.monitor
                 of = "" if monitor is None else f"{monitor.name(0)} failed in {phase}: "
-                raise GroupFailure(phase, of + reply.message, self._processes.last_lines())
+                raise GroupFailure(phase, of + reply.message, self.processes.last_lines())
             else:
                 raise GroupFailure(phase, f"the worker answered {type(reply).__name__}, not {kind.__name__}")
 
@@ -249,13 +236,13 @@ class WorkerGroup:
             try:
                 chunk = self._connection.recv(1 << 16)
                 if not chunk or len(self._buffer) > _LINE_LIMIT:
-                    raise self._processes.disconnected(phase)
+                    raise self.processes.disconnected(phase)
                 self._buffer += chunk
             except TimeoutError:
-                self._processes.check(phase)
+                self.processes.check(phase)
                 if left <= 0:
-                    raise self._processes.silent(phase, patience.seconds) from None
+                    raise self.processes.silent(phase, patience.seconds) from None
             except OSError:
-                raise self._processes.disconnected(phase) from None
+                raise self.processes.disconnected(phase) from None
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line

@@ -76,11 +76,6 @@ def read_hostfile(path: Path) -> tuple[Host, ...]:
     return tuple(hosts.values())
 
 
-def read_hosts(hostfile: Path | None, launcher: str) -> Hosts | None:
-    """The hosts of a file, or None without one."""
-    return None if hostfile is None else Hosts(read_hostfile(hostfile), launcher)
-
-
 def found_on(hosts: Hosts | None, here: Found | None) -> Found | None:
     """The devices of all hosts, which are of the kind found here; every host counts its own before it loads."""
     return here if hosts is None or here is None else replace(here, count=hosts.devices)

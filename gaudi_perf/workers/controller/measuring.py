@@ -25,7 +25,6 @@ from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.models import Model, shipped_model
 from gaudi_perf.vocabulary.run import Measurement, Run, TokenTimes, WarmUp
-from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.workload import FP8
 from gaudi_perf.workers.controller.checking import OutputChecker
 from gaudi_perf.workers.controller.group import GroupFailure, WorkerGroup
@@ -94,7 +93,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             yield self._group_for(case)
         except Exception as error:  # whatever it is, it cut the conversation with the worker off
             if isinstance(error, GroupFailure) and self._group is not None and not error.mistake:
-                error.log_path = self._group.log_path
+                error.log_path = self._group.processes.log_path
             self.end_group()
             raise
 
@@ -103,16 +102,10 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
 
         Raises what ``group_of`` does.
         """
-        steps = self.steps(case)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                run: Run = done.value
-                return run
+        return next(run for run in self.steps(case) if run is not None)
 
-    def steps(self, case: Case, *, one_by_one: bool = False) -> Generator[None, None, Run]:
-        """The same, step by step: stops before the first round, between batches of rounds, and after the last.
+    def steps(self, case: Case, *, one_by_one: bool = False) -> Iterator[Run | None]:
+        """The same, step by step: None before the first round, between batches of rounds, and after the last; the run.
 
         ``one_by_one``: a batch is a single round, so that another stack's rounds can be taken in turns with it.
         """
@@ -128,20 +121,22 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             if named.phase == "start":
                 self._cannot_start = named  # other cases need not try again
             raise named from None
-        return self.run_of(case, group, started_at, watch, measurement)
+        yield self.run_of(case, group, started_at, watch, measurement)
 
     def run_of(
         self, case: Case, group: WorkerGroup, started_at: str, watch: HostWatch, measurement: Measurement
     ) -> Run:
-        """The document of a run that ends now."""
+        """The document of a run that ends now; options of Gaudi that are in effect are among its stack's settings."""
         hosts = 1 if self.hosts is None else len(self.hosts.for_devices(case.configuration.devices))
+        options = case.gaudi_options.on if case.gaudi_options else {}
+        settings = group.loaded.stack.settings | {name: str(value).lower() for name, value in options.items()}
         return Run(
             run_id=f"{self.session_id}-{uuid.uuid4().hex[:8]}",
             session_id=self.session_id,
             started_at=started_at,
             case=case,
             device=group.loaded.device,
-            stack=_with_options(group.loaded.stack, case),
+            stack=replace(group.loaded.stack, settings=settings),
             host=watch.end(hosts),
             measurement=measurement,
             stack_label=self.launch.name,
@@ -165,15 +160,13 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             first = self._ask_rounds(group, 1, "warm-up", 0.0).latencies_s
         begin = time.monotonic()  # compiling graphs in the first round is not charged to the budget
         with _timed(phases, "warm-up"):
-            limit, minimum = self.plan.warm_up_limit, self.plan.minimum_rounds
-            warm = warm_up(first, more, limit=limit, minimum=minimum, budget_s=self.plan.budget_s)
+            plan = self.plan
+            warm = warm_up(first, more, limit=plan.warm_up_limit, minimum=plan.minimum_rounds, budget_s=plan.budget_s)
         if group.telemetry is not None:
             group.telemetry.begin()
         left = self.plan.budget_s - (time.monotonic() - begin)
         rounds, phases["rounds"] = yield from self._rounds(group, case, left, warm.latencies_s[-1], one_by_one)
-        telemetry = None
-        if group.telemetry is not None:
-            telemetry = group.telemetry.end(group.pids())
+        telemetry = None if group.telemetry is None else group.telemetry.end(group.processes.pids())
         token_times = None
         with _timed(phases, "token rounds"):
             if self.plan.token_rounds:
@@ -188,8 +181,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
                 alone = group.ask(request, protocol.PassesAloneDone, phase="ranks by themselves").rank_passes_s
         with _timed(phases, "check of the outputs"):
             checked = self._checker.check(group, case, rounds.all_rows, rounds.prompts)
-        earlier_cases = list(self._measured)
-        self._measured.append(case.id)
+        earlier_cases, self._measured = self._measured, [*self._measured, case.id]
         return Measurement(
             latencies_s=rounds.latencies_s,
             probes_s=rounds.probes_s,
@@ -303,14 +295,6 @@ def warm_up(
             ended = f"when the time budget was spent, after {len(latencies)} {unit}"
         if ended:
             return WarmUp(latencies_s=latencies, steady=False, reason=f"not steady {ended}: {state.reason}")
-
-
-def _with_options(stack: Stack, case: Case) -> Stack:
-    """The stack of a run: options of Gaudi that are in effect are among its settings."""
-    if not case.gaudi_options:
-        return stack
-    options = {name: str(value).lower() for name, value in case.gaudi_options.on.items()}
-    return replace(stack, settings={**stack.settings, **options})
 
 
 def _batch(expected_s: float, most: int) -> int:

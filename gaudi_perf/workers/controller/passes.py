@@ -77,11 +77,8 @@ class Passes:
                 next(one)  # until it is warm
             turns = itertools.cycle((0, 1, 1, 0))
             while len(runs) < len(steps):
-                if (number := next(turns)) not in runs:
-                    try:
-                        next(steps[number])
-                    except StopIteration as done:
-                        runs[number] = done.value
+                if (number := next(turns)) not in runs and (run := next(steps[number])) is not None:
+                    runs[number] = run
         except GroupFailure as failure:
             self.failures[case] = failure
             self._end_groups()  # the other one is in the midst of its run

@@ -22,7 +22,7 @@ from gaudi_perf.protocol import MISTAKE_STATUS, REPORT, RankReport
 from gaudi_perf.workers.controller.plan import Deadlines
 from gaudi_perf.workers.controller.processes import GroupFailure, status_text
 
-_LAST_LINES = 12
+LAST_LINES = 12
 _LONGEST_LINE = 1 << 16  # bytes that are read at once
 _SETTLE_SECONDS = 0.6
 _PAUSE_SECONDS = 5.0
@@ -63,7 +63,6 @@ class RankMonitor:
         self._first_end = float("inf")
         self._lines: deque[str] = deque(maxlen=400)
         self._stacks: dict[int, list[str]] = {}
-        self._decoder = msgspec.json.Decoder(RankReport)
         self._threads: list[threading.Thread] = []
         self._children: dict[int, tuple[subprocess.Popen[bytes], threading.Thread]] = {}
 
@@ -176,7 +175,7 @@ class RankMonitor:
         with self._lock:
             lines = list(self._lines)
         own = [line for line in lines if rank is not None and f"[rank {rank}]" in line]
-        return "\n".join((own or lines)[-_LAST_LINES:])
+        return "\n".join((own or lines)[-LAST_LINES:])
 
     def _poll_children(self) -> None:
         for rank, (process, reader) in list(self._children.items()):
@@ -201,7 +200,7 @@ class RankMonitor:
                 # Launchers may put a host's name before a line; a rank's own lines begin with its number.
                 if is_report and "[rank" not in before:
                     with contextlib.suppress(msgspec.DecodeError):
-                        self._take(self._decoder.decode(report))
+                        self._take(msgspec.json.decode(report, type=RankReport))
                         continue
                 with contextlib.suppress(OSError):  # a full disk costs the log, not the ranks
                     log.write(line + b"\n")

@@ -23,9 +23,8 @@ from gaudi_perf.workers.controller import deepspeed_launcher, processes
 from gaudi_perf.workers.controller.hosts import Hosts
 from gaudi_perf.workers.controller.launch import AGENT, RANK, Launch
 from gaudi_perf.workers.controller.processes import GroupFailure
-from gaudi_perf.workers.controller.rank_monitor import RankMonitor
+from gaudi_perf.workers.controller.rank_monitor import LAST_LINES, RankMonitor
 
-_LAST_LINES = 12
 _POLITE_SECONDS = 2.0
 _LAUNCHER_SECONDS = 4.0  # that a launcher may take to end what it started on other hosts; Open MPI takes 2.4
 _REPORT_SECONDS = 8.0  # that the end of a rank may take to be known, once something is wrong
@@ -84,8 +83,8 @@ class GroupProcesses:
         arguments = ["--engine", self._spec.engine, "--socket", str(directory / "socket"), "--meeting"]
         if hosts is not None and len(used) > 1:
             start = deepspeed_launcher.prepare(used, hosts.launcher, launch, arguments, added, directory)
-            self.meeting = start.meeting
-            return self._run_launcher(start.command, start.environment)
+            command, environment, self.meeting = start
+            return self._run_launcher(command, environment)
         temporary = directory / "tmp"  # removed with the group, whatever torch and DeepSpeed leave there
         temporary.mkdir(mode=0o700, exist_ok=True)
         environment = launch.variables({**added, "TMPDIR": str(temporary)}, directory)
@@ -159,7 +158,7 @@ class GroupProcesses:
                 text = log.read().decode(errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-_LAST_LINES:])
+        return "\n".join(text.splitlines()[-LAST_LINES:])
 
     def pids(self) -> frozenset[int]:
         """Process ids of the group and everything that it started."""
@@ -174,9 +173,9 @@ class GroupProcesses:
             until = time.monotonic() + _POLITE_SECONDS
             while not self.ended and time.monotonic() < until:
                 time.sleep(0.02)
-        if self._alive is not None and self._started:
-            processes.ask_to_end(self._started[0].pid, known, _LAUNCHER_SECONDS)
         if self._started:
+            if self._alive is not None:
+                processes.ask_to_end(self._started[0].pid, known, _LAUNCHER_SECONDS)
             processes.end_all(self._started, known, str(self._directory), _POLITE_SECONDS)
         if self.monitor is not None:
             self.monitor.end()

@@ -139,12 +139,11 @@ def problems_of(telemetry: Telemetry | None) -> list[str]:
     """Why rounds with this telemetry must not be judged, with the remedy; empty if they may."""
     if telemetry is None:
         return []
-    found = []
-    for device, reasons in sorted(telemetry.throttled().items()):
-        found.append(
-            f"device {device} was throttled ({', '.join(reasons)}) during the timed rounds: cool the server or raise "
-            "the device's power limit"
-        )
+    found = [
+        f"device {device} was throttled ({', '.join(reasons)}) during the timed rounds: cool the server or raise the "
+        "device's power limit"
+        for device, reasons in sorted(telemetry.throttled().items())
+    ]
     if telemetry.foreign_processes:
         who = ", ".join(process.label for process in telemetry.foreign_processes[:8])
         found.append(f"shared with others during the timed rounds: {who}: let them end, or measure on free devices")
