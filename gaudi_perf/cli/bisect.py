@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gaudi_perf.cli.common import Command, echo, echo_words, path_option, results_option, value_of
 from gaudi_perf.judging.outcome import NO_WORSE
@@ -108,7 +109,7 @@ def bisect(
                 [*value_of(shlex.split, install, "--install"), point], {}, f"--install: {point} could not be installed"
             )
         step = _compared(point, candidate_stack or point, str(baseline_stack), case, stacks, store, tests, pytest_words)
-        found = found.with_steps([*found.steps, step])
+        found = replace(found, steps=[*found.steps, step])
         write_atomic(state, encode(found))
         echo(step_line(step, good), "red" if step.slower else "green")
     words = answer(found)
@@ -163,7 +164,7 @@ def _taken_up(path: Path, points: Sequence[str], asked: Sequence[str]) -> Bisect
     if found.asked != new.asked or ends != (points[0], points[-1]):
         raise UserError(f"{path}: holds another search ({ends[0]} to {ends[1]}): remove it, or name another by --state")
     echo(f"{path}: goes on after {counted(len(found.steps), 'comparison')}")
-    return new.with_steps([step for step in found.steps if step.point in points])
+    return replace(new, steps=[step for step in found.steps if step.point in points])
 
 
 def _compared(

@@ -543,8 +543,8 @@ def limit_note(run: Run) -> str:
     if limit is None:
         return ""
     measured = "a measured " if limit.bandwidth.source == "measured" else ""
-    bandwidth = f"{measured}{rate(limit.bandwidth.bytes_per_s)}"
+    bandwidth = f"{measured}{rate(limit.bandwidth.per_s)}"
     read = f"time to read weights and cache once per token at {bandwidth}"
     if limit.computing_s and limit.arithmetic is not None:
-        read += f", or to compute at {limit.arithmetic.operations_per_s / 1e12:,.0f} TFLOPS where that takes longer"
+        read += f", or to compute at {limit.arithmetic.per_s / 1e12:,.0f} TFLOPS where that takes longer"
     return f"of limit: {read}, as a share of the latency"

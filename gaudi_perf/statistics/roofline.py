@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, FP8_ARITHMETIC, PUBLISHED, Arithmetic, Bandwidth
+from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, FP8_ARITHMETIC, PUBLISHED, Rate
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
@@ -33,9 +33,9 @@ class Roofline:
     """
 
     generation_bytes: int
-    bandwidth: Bandwidth
+    bandwidth: Rate
     limit_s: float
-    arithmetic: Arithmetic | None = None
+    arithmetic: Rate | None = None
     computing_s: float = 0.0
 
     def share(self, latency_s: float) -> float:
@@ -50,7 +50,7 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
         built: what the model was made of.
         measured: the bandwidth that was measured there, in bytes a second; it goes before the published one.
     """
-    bandwidth = PUBLISHED.get(device.name) if measured is None else Bandwidth(measured, "measured")
+    bandwidth = PUBLISHED.get(device.name) if measured is None else Rate(measured, "measured")
     if bandwidth is None:
         return None
     configuration, workload = case.configuration, case.workload
@@ -60,10 +60,10 @@ def roofline(case: Case, built: Architecture, device: Device, measured: float | 
     read = 0
     for count, new, cached in steps(workload, configuration.kv_cache):
         of_step = step_bytes(built, workload.dtype, new, cached, workload.batch_size)
-        read, read_s = read + count * of_step, of_step / bandwidth.bytes_per_s
+        read, read_s = read + count * of_step, of_step / bandwidth.per_s
         compute_s = 0.0
         if arithmetic is not None:
-            compute_s = workload.batch_size * built.operations(new, cached) / arithmetic.operations_per_s
+            compute_s = workload.batch_size * built.operations(new, cached) / arithmetic.per_s
         limit_s += count * max(read_s, compute_s)
         computing_s += count * compute_s if compute_s > read_s else 0.0
     return Roofline(

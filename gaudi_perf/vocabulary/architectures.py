@@ -192,24 +192,16 @@ class Architecture(Document, frozen=True, dict=True):
         """Bytes that a sequence keeps of so many positions, and reads in every step: keys and values, of layers with a
         window those within it; or the state of a state-space model.
         """
-        if self.of_family.kind == "state-space":
-            given = self.configuration
-            state = given.get("state_size", 16) + given.get("conv_kernel", 4)
-            return int(self.layers * self._channels * state * BYTES_PER_ELEMENT[cached_in(dtype)]) if cached else 0
-        windows = self.windows
-        positions = cached * (self.layers - len(windows)) + sum(min(cached, window) for window in windows)
-        return positions * self.kv_bytes_per_token(dtype) // self.layers
-
-    def kv_bytes_per_token(self, dtype: Dtype) -> int:
-        """Bytes that the KV cache keeps for one token: a key and a value in every layer; 0 of a state-space model."""
-        kind, given = self.of_family.kind, self.configuration
+        kind, given, size = self.of_family.kind, self.configuration, BYTES_PER_ELEMENT[cached_in(dtype)]
         if kind == "state-space":
-            return 0
+            state = given.get("state_size", 16) + given.get("conv_kernel", 4)
+            return int(self.layers * self._channels * state * size) if cached else 0
         per_layer = 2 * self.kv_heads * self.head_size
         if kind == "latent-attention":  # which transformers keeps expanded
-            sizes = given["qk_nope_head_dim"] + given["qk_rope_head_dim"] + given["v_head_dim"]
-            per_layer = self.heads * sizes
-        return self.layers * per_layer * BYTES_PER_ELEMENT[cached_in(dtype)]
+            per_layer = self.heads * (given["qk_nope_head_dim"] + given["qk_rope_head_dim"] + given["v_head_dim"])
+        windows = self.windows
+        positions = cached * (self.layers - len(windows)) + sum(min(cached, window) for window in windows)
+        return positions * per_layer * size
 
     @cached_property
     def _channels(self) -> int:
@@ -248,7 +240,9 @@ class Architecture(Document, frozen=True, dict=True):
     def _state_space_layer(self) -> int:
         """A Mamba block: in, convolution, x, dt with bias, A, D, out (Gu and Dao, arXiv:2312.00752)."""
         width, channels, given = self.hidden_size, self._channels, self.configuration
-        state, rank = given.get("state_size", 16), self._time_step_rank
+        state, rank = given.get("state_size", 16), given.get("time_step_rank", "auto")
+        if rank == "auto":
+            rank = math.ceil(width / 16)
         return int(
             2 * width * channels
             + channels * (given.get("conv_kernel", 4) + 1)
@@ -257,11 +251,6 @@ class Architecture(Document, frozen=True, dict=True):
             + channels * (state + 1)
             + channels * width
         )
-
-    @cached_property
-    def _time_step_rank(self) -> int:
-        rank = self.configuration.get("time_step_rank", "auto")
-        return math.ceil(self.hidden_size / 16) if rank == "auto" else int(rank)
 
 
 def architecture_of(fields: object, source: str) -> tuple[Architecture, list[str]]:

@@ -58,7 +58,3 @@ class Bisection(Document, frozen=True, kw_only=True):
     def step_of(self, point: str) -> BisectionStep | None:
         """The comparison of a point, if it was made."""
         return next((step for step in self.steps if step.point == point), None)
-
-    def with_steps(self, steps: list[BisectionStep]) -> Bisection:
-        """The same search after these comparisons."""
-        return msgspec.structs.replace(self, steps=steps)

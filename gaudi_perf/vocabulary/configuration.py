@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import UNSET, UnsetType
 
@@ -16,9 +16,8 @@ Accelerator = Slug
 """The kind of accelerator: hpu, cuda, cpu, or that of another package's accelerator."""
 WeightsKind = Literal["dummy", "hub", "path"]
 
-
 Mode = Literal["graphs", "eager", "compile"]
-MODES: tuple[Mode, ...] = ("graphs", "eager", "compile")
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class Configuration(Document, frozen=True, omit_defaults=True):

@@ -21,35 +21,21 @@ from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 LARGEST_CONFIG = 1 << 20
 """Bytes of the largest configuration file that is read; published ones have some thousand."""
 
-_NAMES = {
-    "vocabulary": "vocab_size",
-    "width": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "head_size": "head_dim",
-    "inner": "intermediate_size",
-    "positions": "max_position_embeddings",
-    "window": "sliding_window",
-    "experts": "num_local_experts",
-    "active": "num_experts_per_tok",
-    "expert_inner": "moe_intermediate_size",
+_SIZES = {
+    "vocabulary": ("vocab_size", 10_000_000),
+    "width": ("hidden_size", 1_000_000),
+    "layers": ("num_hidden_layers", 1_000),
+    "heads": ("num_attention_heads", 10_000),
+    "kv_heads": ("num_key_value_heads", 10_000),
+    "head_size": ("head_dim", 10_000),
+    "inner": ("intermediate_size", 10_000_000),
+    "positions": ("max_position_embeddings", None),
+    "window": ("sliding_window", 1 << 31),
+    "experts": ("num_local_experts", 10_000),
+    "active": ("num_experts_per_tok", 10_000),
+    "expert_inner": ("moe_intermediate_size", 10_000_000),
 }
-_MOST = {
-    "vocabulary": 10_000_000,
-    "width": 1_000_000,
-    "layers": 1_000,
-    "heads": 10_000,
-    "kv_heads": 10_000,
-    "head_size": 10_000,
-    "inner": 10_000_000,
-    "positions": 1 << 31,
-    "window": 1 << 31,
-    "experts": 10_000,
-    "active": 10_000,
-    "expert_inner": 10_000_000,
-}
-"""The largest sizes that are taken, ten times and more beyond what is published."""
+"""The keys of sizes in most families, and the largest that are taken, ten times and more beyond what is published."""
 _REQUIRED = ("vocabulary", "width", "layers")
 _KERNELS = ("_attn_implementation", "_attn_implementation_internal")
 _NAMES_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
@@ -88,7 +74,7 @@ class Family(Document, frozen=True):
 
     def name_of(self, size: str) -> str:
         """The key of a size, for instance ``n_embd`` of ``width``."""
-        return self.names.get(size, _NAMES[size])
+        return self.names.get(size, _SIZES[size][0])
 
     def why_no_options(self, options: GaudiOptions) -> str:
         """Why optimum-habana's models of the family cannot have these options, in a clause; empty if they can."""
@@ -153,20 +139,16 @@ def taken_of(fields: object, source: str) -> tuple[str, dict[str, Any], list[str
         notes.append(f"{source}: left out, since {kind} is made without them: {', '.join(others[:_NOTED])}{more}")
     for key, value in taken.items():
         _check_value(key, value, source)
-    for size, most in _MOST.items():
+    for size, (_, most) in _SIZES.items():
         key = family.name_of(size)
-        if key in allowed and size != "positions":
-            _check_size(key, taken.get(key), most, source, required=size in _REQUIRED)
+        value = taken.get(key)
+        if value is None and key in allowed and size in _REQUIRED:
+            raise UserError(f"{source}: lacks {key}")
+        if value is None or most is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise UserError(f"{source}: {key} is {_short(value)}: it takes a whole number from 1 to {most}")
     return str(kind), taken, notes
-
-
-def _check_size(key: str, value: object, most: int, source: str, *, required: bool) -> None:
-    if value is None and not required:
-        return
-    if value is None:
-        raise UserError(f"{source}: lacks {key}")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise UserError(f"{source}: {key} is {_short(value)}: it takes a whole number from 1 to {most}")
 
 
 def _check_value(key: str, value: object, source: str, depth: int = 0) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,7 +17,7 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 
 Scale = Literal["standin", "full"]
-SCALES: tuple[Scale, ...] = ("standin", "full")
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 MODEL_NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
 """What a model may be called: case ids begin with it."""

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, require_finite
-from gaudi_perf.vocabulary.documents import TokenId as TokenId
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, TokenId, require_finite
 from gaudi_perf.vocabulary.metrics import Metric
 from gaudi_perf.vocabulary.models import shipped
 from gaudi_perf.vocabulary.outputs import TokenTrace
@@ -25,7 +24,6 @@ from gaudi_perf.vocabulary.telemetry import Telemetry
 RunSchema = Literal["gaudi-perf/run/1"]
 
 _TIMESTAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z\Z")
-
 
 _LONGEST_SHOWN = 80
 """Characters of prompts in a sentence."""

@@ -16,7 +16,6 @@ StackKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 STACK_KINDS: tuple[StackKind, ...] = ("synapse", "cuda", "torch", "deepspeed")
 """Those of the suite's own accelerators, and of published numbers; an accelerator of another package has its own."""
 
-
 _LONGEST_VERSION = 100
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -29,7 +29,7 @@ OF_DATASET = "dataset "
 Dtype = Literal["bfloat16", "float16", "float32", "fp8", "fp8kv"]
 """``fp8``: linear layers take weights and activations in FP8 (e4m3), all else is bfloat16; ``fp8kv``: so do attention's
 products, and the KV cache is FP8."""
-DTYPES: tuple[Dtype, ...] = ("bfloat16", "float16", "float32", "fp8", "fp8kv")
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 FP8: frozenset[Dtype] = frozenset({"fp8", "fp8kv"})
 _SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8", "fp8kv": "fp8kv"}
 DTYPE_NAMES: dict[str, Dtype] = {name: dtype for dtype, short in _SHORT.items() for name in (dtype, short)}

@@ -63,7 +63,7 @@ def test_all_steps_together(shape: Architecture, prompt: int, new: int, batch: i
     row = 2 * shape.hidden_size
     held = sum(range(prompt, prompt + new - 1))
     cached = new * shape.weight_bytes("bfloat16") + batch * (
-        (prompt + new - 1) * row + held * shape.kv_bytes_per_token("bfloat16")
+        (prompt + new - 1) * row + held * shape.kept_bytes(1, "bfloat16")
     )
     assert generation_bytes(shape, workload, kv_cache=True) == cached
     uncached = new * shape.weight_bytes("bfloat16") + batch * row * sum(range(prompt, prompt + new))
@@ -77,7 +77,7 @@ def test_of_many_steps_some_stand_for_all(new: int, kv_cache: bool) -> None:
     taken = list(steps(workload, kv_cache))
     assert len(taken) == 257 and sum(count for count, _, _ in taken) == new
     row, held = 2 * SMALL.hidden_size, (7 + 7 + new - 2) * (new - 1) // 2
-    cached = (7 + new - 1) * row + held * SMALL.kv_bytes_per_token("bfloat16")
+    cached = (7 + new - 1) * row + held * SMALL.kept_bytes(1, "bfloat16")
     whole = new * SMALL.weight_bytes("bfloat16") + (cached if kv_cache else (held + 7 + new - 1) * row)
     assert generation_bytes(SMALL, workload, kv_cache) == pytest.approx(whole, rel=1e-4)
 
@@ -121,8 +121,8 @@ def test_nobody_knows_every_bandwidth(name: str) -> None:
 
 def test_published_bandwidths_have_sources_and_are_of_this_world() -> None:
     for name, bandwidth in PUBLISHED.items():
-        assert bandwidth.source and 0.5e12 < bandwidth.bytes_per_s < 10e12, name
-    assert PUBLISHED["gaudi"].bytes_per_s < PUBLISHED["gaudi2"].bytes_per_s < PUBLISHED["gaudi3"].bytes_per_s
+        assert bandwidth.source and 0.5e12 < bandwidth.per_s < 10e12, name
+    assert PUBLISHED["gaudi"].per_s < PUBLISHED["gaudi2"].per_s < PUBLISHED["gaudi3"].per_s
 
 
 def test_a_run_has_the_limit_of_what_it_measured() -> None:
@@ -130,7 +130,7 @@ def test_a_run_has_the_limit_of_what_it_measured() -> None:
     published = roofline_of(run)
     assert published is not None and published.bandwidth == PUBLISHED["gaudi2"]
     measured = roofline_of(replace(run, measurement=replace(run.measurement, memory_bandwidth=1e12)))
-    assert measured is not None and measured.bandwidth.bytes_per_s == 1e12
+    assert measured is not None and measured.bandwidth.per_s == 1e12
     case = replace(run.case, configuration=replace(run.case.configuration, model="bloomz9000"))
     assert roofline_of(replace(run, case=case)) is None
 

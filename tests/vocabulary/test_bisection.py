@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.bisection import Bisection, BisectionStep
 from gaudi_perf.vocabulary.stack import Stack
@@ -19,6 +20,6 @@ def test_the_first_slower_one_is_found_in_as_few_steps_as_there_can_be(count: in
             verdict = Verdict(kind=kind, reason=Reason.SLOWER)
             stack = Stack(kind="synapse", version="1.24.0")
             step = BisectionStep(point=point, session_id="s", case="c", verdict=verdict, stack=stack)
-            found = found.with_steps([*found.steps, step])
+            found = replace(found, steps=[*found.steps, step])
         assert found.span == (first - 1, first)
         assert len(found.steps) <= math.ceil(math.log2(count - 1)) if count > 2 else not found.steps

@@ -362,11 +362,11 @@ def _limit(run: Run, facts: Figures) -> data.Limit | None:
     many = "" if devices == 1 else f" by each of {devices} devices"
     text = (
         f"A generation must read {found.generation_bytes / 1e9:,.0f} GB; at "
-        f"{rate(found.bandwidth.bytes_per_s)}{many} that takes {seconds(found.limit_s)}, so this "
+        f"{rate(found.bandwidth.per_s)}{many} that takes {seconds(found.limit_s)}, so this "
         f"measurement runs at {percent(share)} of the memory's limit. Bandwidth: {found.bandwidth.source}."
     )
     if found.computing_s and found.arithmetic is not None:
-        operations = f"{found.arithmetic.operations_per_s / 1e12:,.0f} TFLOPS"
+        operations = f"{found.arithmetic.per_s / 1e12:,.0f} TFLOPS"
         text += (
             f" Of the {seconds(found.limit_s)}, {seconds(found.computing_s)} are of steps that computing limits, at "
             f"{operations} ({found.arithmetic.source})."

@@ -19,18 +19,8 @@ from collections.abc import Mapping
 import msgspec
 import psutil
 
+from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
-from gaudi_perf.protocol import (
-    ALIVE,
-    HANDED_ON,
-    MARK,
-    MISTAKE_STATUS,
-    REPORT,
-    STARTED,
-    VISIBLE_DEVICES,
-    HandedOn,
-    RankReport,
-)
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.rank.parent_death import die_with_parent
 
@@ -81,7 +71,7 @@ class RankAgent:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **variables, STARTED: repr(time.time())},
+            env={**os.environ, **variables, protocol.STARTED: repr(time.time())},
         )
         try:
             return self._monitor(rank)
@@ -97,7 +87,7 @@ class RankAgent:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(sys.stdout.fileno(), 0)  # errors only: the reader is gone
-        controller, path = None, os.path.join(os.path.dirname(self._socket), ALIVE)
+        controller, path = None, os.path.join(os.path.dirname(self._socket), protocol.ALIVE)
         if self._rank == 0 and os.path.exists(path):
             # Launchers of MPI and Slurm, and containers, outlive the controller, and go on to read what agents write.
             controller = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -123,7 +113,7 @@ class RankAgent:
                 while self._pass_on(output):
                     pass
                 self._report(rank.pid, ended=rank.returncode, last=self._last[:500])
-                if rank.returncode in (0, MISTAKE_STATUS):
+                if rank.returncode in (0, protocol.MISTAKE_STATUS):
                     return rank.returncode
                 leaves_at = time.monotonic() + _STAY_SECONDS
                 continue
@@ -151,8 +141,8 @@ class RankAgent:
         return bool(data)
 
     def _report(self, pid: int, stopped: bool = False, ended: int | None = None, last: str = "") -> None:
-        report = RankReport(self._rank, self._host, pid, stopped, ended, last)
-        _write(REPORT.encode() + msgspec.json.encode(report))
+        report = protocol.RankReport(self._rank, self._host, pid, stopped, ended, last)
+        _write(protocol.REPORT.encode() + msgspec.json.encode(report))
 
 
 def _write(line: bytes) -> None:
@@ -166,7 +156,7 @@ def _end_launchers() -> None:
     """End what the controller started on this host; launchers end what they started on others."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == os.environ[MARK] and process.pid != os.getpid():
+            if process.environ().get(protocol.MARK) == os.environ[protocol.MARK] and process.pid != os.getpid():
                 process.terminate()
 
 
@@ -200,11 +190,12 @@ def main() -> None:
     words = ["--engine", arguments.engine, "--socket", arguments.socket, "--meeting", arguments.meeting]
     if arguments.ranks:
         sys.exit(_start_agents(arguments.ranks, words))
-    if HANDED_ON in os.environ:
-        handed_on = HandedOn.decode(os.environ[HANDED_ON])
+    if protocol.HANDED_ON in os.environ:
+        handed_on = protocol.HandedOn.decode(os.environ[protocol.HANDED_ON])
         os.environ.update(handed_on.variables)
         if handed_on.visible_devices is not None and handed_on.first_host == os.uname().nodename:
-            os.environ[VISIBLE_DEVICES] = handed_on.visible_devices  # on other hosts slots are the first devices
+            # On other hosts slots are the first devices.
+            os.environ[protocol.VISIBLE_DEVICES] = handed_on.visible_devices
     try:
         variables = {**place_in(os.environ), "DS_ACCELERATOR": accelerator_named(arguments.engine).kind}
         sys.exit(RankAgent(int(variables["RANK"]), arguments.socket).run(words, variables))
