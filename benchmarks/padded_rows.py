@@ -19,7 +19,7 @@ from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.tracing import Tracer
 from gaudi_perf.statistics.outputs import UNIT_ROUNDOFF, first_difference, relative_rounding
 from gaudi_perf.vocabulary.models import shipped_model
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS, Dtype, fixed_ids
 
 

@@ -19,8 +19,7 @@ from gaudi_perf.vocabulary.dataset import Dataset, Tokens
 from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, PositiveInt, Seconds, TokenId
 from gaudi_perf.vocabulary.gaudi_options import GaudiOptions
 from gaudi_perf.vocabulary.models import Scale, shipped_model
-from gaudi_perf.vocabulary.outputs import TokenTrace
-from gaudi_perf.vocabulary.run import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation, TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, Dtype, NumBeams, PenaltyAlpha, TopK, carried_in
 

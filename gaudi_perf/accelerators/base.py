@@ -21,8 +21,7 @@ from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.models import Scale
-from gaudi_perf.vocabulary.outputs import TokenTrace
-from gaudi_perf.vocabulary.run import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation, TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 from gaudi_perf.vocabulary.workload import Dtype

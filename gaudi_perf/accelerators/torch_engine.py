@@ -20,8 +20,7 @@ from gaudi_perf.generation.prompts import Prompt, prompt_of
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
 from gaudi_perf.protocol import GroupSpec, Unquantized, Variant
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.outputs import TokenTrace
-from gaudi_perf.vocabulary.run import GraphCompilation
+from gaudi_perf.vocabulary.run import GraphCompilation, TokenTrace
 from gaudi_perf.vocabulary.workload import FP8, PROMPT_TOKENS
 
 

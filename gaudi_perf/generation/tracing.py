@@ -10,7 +10,7 @@ import torch
 from transformers import LogitsProcessor
 
 from gaudi_perf.vocabulary.errors import NotNumbersError
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 
 _LIKELIEST = 8
 _SAMPLE = 128

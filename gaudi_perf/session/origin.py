@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from gaudi_perf.vocabulary.documents import fits
-from gaudi_perf.vocabulary.origin import Address, Origin
+from gaudi_perf.vocabulary.verdict import Address, Origin
 
 _PULL = re.compile(r"refs/pull/([0-9]+)/")
 

@@ -199,7 +199,7 @@ class PerfSession:
         """A measurer of its own, of a stack if not of this interpreter's; use it as a context manager."""
         settings, launch = self.settings, launch or Launch()
         return Measurer(
-            settings.accelerator.of_stack(dict(launch.environment)),
+            settings.accelerator.of_stack(launch.environment),
             settings.weights,
             settings.plan,
             settings.deadlines,

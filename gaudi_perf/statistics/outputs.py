@@ -14,7 +14,7 @@ from statistics import median, pstdev
 from typing import Literal
 
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.vocabulary.workload import FP8, Dtype
 
 WRONG = "WRONG OUTPUT"

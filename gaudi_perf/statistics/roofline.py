@@ -7,11 +7,11 @@ Counted is the least: activations stay on the chip, nothing is read twice in a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.bandwidth import ARITHMETIC, FP8_ARITHMETIC, PUBLISHED, Rate
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Device
@@ -19,6 +19,48 @@ from gaudi_perf.vocabulary.workload import BYTES_PER_ELEMENT, FP8, Dtype, Worklo
 
 _MOST_STEPS = 256
 """Of a generation that are looked at one by one; with more, a report of 10,000 cases would take minutes."""
+
+
+class Rate(NamedTuple):
+    """Bytes that a device reads a second, or operations of dense matrix products that it does.
+
+    The source is ``measured`` if it was measured on the very device.
+    """
+
+    per_s: float
+    source: str
+
+
+_ML_ENGINEERING = "github.com/stas00/ml-engineering, compute/accelerator"
+
+PUBLISHED: Mapping[str, Rate] = {
+    "gaudi": Rate(1.0e12, "Habana, Gaudi Training Platform White Paper: four HBM2 stacks"),
+    "gaudi2": Rate(2.46e12, _ML_ENGINEERING),
+    "gaudi3": Rate(3.70e12, _ML_ENGINEERING),
+    "a100-40gb": Rate(1.555e12, "NVIDIA A100 datasheet, SXM 40 GB"),
+    "a100-80gb": Rate(2.039e12, "NVIDIA A100 datasheet, SXM 80 GB"),
+    "h100-80gb": Rate(3.35e12, "NVIDIA H100 datasheet, SXM 80 GB"),
+    "h100-pcie": Rate(2.0e12, "NVIDIA H100 datasheet, PCIe 80 GB"),
+    "h100-nvl": Rate(3.9e12, "NVIDIA H100 datasheet, NVL 94 GB"),
+    "h200": Rate(4.8e12, "NVIDIA H200 datasheet, SXM 141 GB"),
+}
+"""By ``Device.name``. What a device reaches is a tenth or so less, so a measured bandwidth goes before these."""
+
+ARITHMETIC: Mapping[str, Rate] = {
+    "gaudi2": Rate(432e12, _ML_ENGINEERING),
+    "gaudi3": Rate(1835e12, _ML_ENGINEERING),
+    "a100-40gb": Rate(312e12, "NVIDIA A100 datasheet"),
+    "a100-80gb": Rate(312e12, "NVIDIA A100 datasheet"),
+    "h100-80gb": Rate(989e12, "NVIDIA H100 datasheet, SXM, without sparsity"),
+}
+"""By ``Device.name``, in bfloat16 and float16."""
+
+FP8_ARITHMETIC: Mapping[str, Rate] = {
+    "gaudi2": Rate(865e12, _ML_ENGINEERING),
+    "gaudi3": Rate(1835e12, _ML_ENGINEERING),
+    "h100-80gb": Rate(1979e12, "NVIDIA H100 datasheet, SXM, without sparsity"),
+}
+"""The same in FP8."""
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Document, Name, Seconds, Text, TokenId, decode, encode, fits
-from gaudi_perf.vocabulary.run import (
-    COMPARED,
-    Comparability,
-    Measurement,
-    Run,
-    TokenTimes,
-    differences,
-    in_order,
-    level_of,
-)
+from gaudi_perf.vocabulary.run import COMPARED, Comparability, Measurement, Run, differences, in_order, level_of
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_baseline
 
@@ -222,7 +213,7 @@ def _kept(run: Run) -> Run:
     measured, times = run.measurement, run.measurement.token_times
     if times is not None:
         first, following = _rounded(times.first_token_s), _rounded(times.per_output_token_s)
-        times = TokenTimes(first_token_s=first, per_output_token_s=following)
+        times = replace(times, first_token_s=first, per_output_token_s=following)
     kept = replace(
         Measurement(**{name: getattr(measured, name) for name in COMPARED}),
         latencies_s=_rounded(measured.latencies_s),

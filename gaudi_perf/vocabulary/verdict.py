@@ -10,7 +10,6 @@ import msgspec
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Count, Document, Name, PositiveInt, Seconds, decode
 from gaudi_perf.vocabulary.metrics import LATENCY, Metric
-from gaudi_perf.vocabulary.origin import Origin
 from gaudi_perf.vocabulary.run import require_timestamp
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_session
@@ -202,6 +201,26 @@ class SharedErrorRate(Document, frozen=True):
 
     cases: PositiveInt
     rate: float
+
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@\"'<>\\]{1,1000}\Z")]
+"""An address of the web, without a user's name or password in it."""
+
+
+class Origin(Document, frozen=True, kw_only=True):
+    """What a CI said of the run in which the suite was started; what it did not say is empty or null.
+
+    Attributes:
+        system: for instance ``GitHub Actions``.
+        change: the pull or merge request as people call it, ``#12`` or ``!12``.
+    """
+
+    system: Name
+    commit: str = ""
+    commit_url: Address | None = None
+    run_url: Address | None = None
+    change: str = ""
+    change_url: Address | None = None
 
 
 class Session(Document, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.tracing import Tracer, trace_of_one_pass
 from gaudi_perf.vocabulary.errors import NotNumbersError
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from tests.accelerators.lowest import no_tape
 from tests.accelerators.tape import record
 from tests.accelerators.test_generation import STATIC, Task, tasks

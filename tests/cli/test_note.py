@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.origin import Origin
+from gaudi_perf.vocabulary.verdict import Origin
 from tests.cli.conftest import Invoke, StoreRuns
 from tests.golden_files import Golden
 from tests.reports.factories import SLOWER

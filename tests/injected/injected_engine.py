@@ -15,7 +15,7 @@ from wrong_kernels import wrong_kernel
 from gaudi_perf.accelerators.base import Engine
 from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.protocol import MARK, GroupSpec, Variant
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.vocabulary.stack import Device, Stack
 from gaudi_perf.vocabulary.workload import FIXED_PROMPT_IDS
 

@@ -29,7 +29,7 @@ def group(make_group: MakeGroup, injected: Callable[..., None]) -> Start:
         injected(**fault)
         options = ["--volume={directory}:{directory}", "--env-file={environment}"]
         program = (sys.executable, str(DOCKER), "run", *options, "image", sys.executable)
-        variables = tuple((name, os.environ[name]) for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED"))
+        variables = {name: os.environ[name] for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED")}
         launch = Launch("next", program, variables, own=False, container=True)
         return make_group(2, deadlines=QUICK, launch=launch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gaudi_perf.session.origin import origin_of
-from gaudi_perf.vocabulary.origin import Origin
+from gaudi_perf.vocabulary.verdict import Origin
 
 GITHUB = {
     "GITHUB_ACTIONS": "true",

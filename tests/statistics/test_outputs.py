@@ -17,7 +17,7 @@ from gaudi_perf.statistics.outputs import (
     first_difference,
     relative_rounding,
 )
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.vocabulary.workload import DTYPES, Dtype
 from tests.shapes import bloom
 

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gaudi_perf.statistics.roofline import generation_bytes, roofline, roofline_of, step_bytes, steps
+from gaudi_perf.statistics.roofline import PUBLISHED, generation_bytes, roofline, roofline_of, step_bytes, steps
 from gaudi_perf.vocabulary.architectures import Architecture
-from gaudi_perf.vocabulary.bandwidth import PUBLISHED
 from gaudi_perf.vocabulary.configuration import Case, Configuration
 from gaudi_perf.vocabulary.models import shipped_model
 from gaudi_perf.vocabulary.stack import Device

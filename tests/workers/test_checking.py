@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gaudi_perf import protocol
 from gaudi_perf.statistics.outputs import FROM_BFLOAT16, WRONG
 from gaudi_perf.vocabulary.configuration import Case, Configuration
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.vocabulary.workload import Workload
 from gaudi_perf.workers.controller.checking import Checked, OutputChecker
 from tests.shapes import bloom

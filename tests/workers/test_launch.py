@@ -30,8 +30,9 @@ def test_without_stacks_this_interpreter_starts_with_this_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    assert Launch().command(tmp_path, 7) == [
-        sys.executable, "-m", "gaudi_perf.workers.rank.worker", "--socket", str(tmp_path / "socket"), "--parent", "7",
+    assert Launch().command(tmp_path) == [
+        sys.executable, "-m", "gaudi_perf.workers.rank.worker",
+        "--socket", str(tmp_path / "socket"), "--parent", str(os.getpid()),
     ]  # fmt: skip
     assert Launch().variables({"A": "1"}, tmp_path) == {**os.environ, "A": "1"}
     assert list(tmp_path.iterdir()) == []
@@ -42,7 +43,7 @@ def test_another_interpreter_gets_the_suite_and_nothing_else_of_this_one(
 ) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/of/this/one")
-    launch = Launch("next", ("/opt/next/bin/python",), (("PYTHONPATH", "/mine"), ("TOKEN", SECRET)), own=False)
+    launch = Launch("next", ("/opt/next/bin/python",), {"PYTHONPATH": "/mine", "TOKEN": SECRET}, own=False)
     variables = launch.variables({"PYTHONPATH": "/emulated", "OMP_NUM_THREADS": "1"}, tmp_path)
     suite, *others = variables["PYTHONPATH"].split(os.pathsep)
     assert others == ["/mine", "/emulated"]
@@ -51,15 +52,15 @@ def test_another_interpreter_gets_the_suite_and_nothing_else_of_this_one(
     assert variables["PATH"].split(os.pathsep)[0] == "/opt/next/bin"
     assert variables["TOKEN"] == SECRET and variables["OMP_NUM_THREADS"] == "1"
     assert "PYTHONHOME" not in variables and "VIRTUAL_ENV" not in variables
-    assert SECRET not in " ".join(launch.command(tmp_path, 7))
+    assert SECRET not in " ".join(launch.command(tmp_path))
     assert "TOKEN" not in os.environ
 
 
 def test_a_container_sees_the_directory_and_a_private_file_of_variables(tmp_path: Path) -> None:
     program = ("docker", "run", "--volume={directory}:{directory}", "--env-file={environment}", "image", "python3")
-    launch = Launch("next", program, (("TOKEN", SECRET),), own=False, container=True)
+    launch = Launch("next", program, {"TOKEN": SECRET}, own=False, container=True)
     launch.variables({"OMP_NUM_THREADS": "1"}, tmp_path)
-    words = launch.command(tmp_path, 7)
+    words = launch.command(tmp_path)
     assert words[2:4] == [f"--volume={tmp_path}:{tmp_path}", f"--env-file={tmp_path / 'environment'}"]
     assert words[-2:] == ["--parent", "0"], "the controller's process is not the container's to see"
     file = tmp_path / "environment"
@@ -76,7 +77,7 @@ def test_a_worker_behind_a_command_is_measured_and_ended(
     wrapper.write_text('#!/bin/sh\nset -a\n. "$1"\nshift\n"$@"\nexit $?\n')
     wrapper.chmod(0o755)
     variables = {name: os.environ[name] for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED")}
-    quoted = tuple((name, f"'{value}'") for name, value in variables.items())
+    quoted = {name: f"'{value}'" for name, value in variables.items()}
     launch = Launch("next", (str(wrapper), "{environment}", sys.executable), quoted, own=False, container=True)
     group = WorkerGroup(spec, CpuAccelerator(), tmp_path / "g", QUICK, launch=launch)
     try:
@@ -97,7 +98,7 @@ def test_a_worker_that_cannot_be_seen_ends_with_its_connection(
         sys.executable, str(docker), "run", "--volume={directory}:{directory}", "--env-file={environment}", "image",
         sys.executable,
     )  # fmt: skip
-    variables = tuple((name, os.environ[name]) for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED"))
+    variables = {name: os.environ[name] for name in ("PYTHONPATH", "GAUDI_PERF_INJECTED")}
     launch = Launch("next", program, variables, own=False, container=True)
     directory = tmp_path / "g"
     hurried = replace(QUICK, load=0.5)
@@ -130,7 +131,7 @@ def test_a_python_is_found_beside_the_file_and_links_stay_links(tmp_path: Path) 
     file = tmp_path / "stacks.toml"
     file.write_text('[[stack]]\nname = "next"\npython = "venv/python"\nenvironment = { A = "1" }\n')
     launch = stack_launch("next", file, "--candidate-stack")
-    assert launch == Launch("next", (str(tmp_path / "venv" / "python"),), (("A", "1"),), own=False)
+    assert launch == Launch("next", (str(tmp_path / "venv" / "python"),), {"A": "1"}, own=False)
 
 
 def test_the_root_of_the_tests_is_no_part_of_a_stack(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_the_documented_stacks_are_ones(tmp_path: Path) -> None:
                 continue
             commands += 1
             launch = Launch(entry.name, tuple(entry.command), own=False, container=True)
-            words = launch.command(tmp_path, 7)
+            words = launch.command(tmp_path)
             assert f"--volume={tmp_path}:{tmp_path}" in words and not any("{" in word for word in words)
             image = next(number for number, word in enumerate(words) if word.startswith("my-registry"))
             assert words[image + 1 : image + 4] == ["python3", "-m", "gaudi_perf.workers.rank.worker"]

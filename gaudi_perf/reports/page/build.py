@@ -27,10 +27,9 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import counted, minute, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
-from gaudi_perf.vocabulary.origin import Origin
 from gaudi_perf.vocabulary.run import Run, differences, median_of
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
+from gaudi_perf.vocabulary.verdict import CaseReport, Origin, Session, Verdict
 
 _FIELD = re.compile(r"[a-z ]+?(?= ['\"0-9])")
 """The field that a sentence of ``differences`` begins with."""

@@ -35,10 +35,9 @@ from gaudi_perf.stores.history import run_decoder
 from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.origin import Origin
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 from gaudi_perf.vocabulary.stack import Stack
-from gaudi_perf.vocabulary.verdict import CaseReport, Session, decode_session
+from gaudi_perf.vocabulary.verdict import CaseReport, Origin, Session, decode_session
 
 INDEX_FILE = ".site-index"
 """In the results directory; delete it whenever you like."""

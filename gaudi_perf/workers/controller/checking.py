@@ -12,18 +12,11 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from gaudi_perf import protocol
-from gaudi_perf.statistics.outputs import (
-    FROM_BFLOAT16,
-    WRONG,
-    Agreement,
-    compare_tokens,
-    compare_traces,
-    fp8_distance,
-    judge_fp8,
-)
+from gaudi_perf.statistics import outputs
+from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_tokens, compare_traces
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.outputs import TokenTrace
+from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.workers.controller.group import WorkerGroup
 
 
@@ -115,10 +108,10 @@ def _check_fp8(group: WorkerGroup, found: Checked) -> None:
     done = group.ask(request, protocol.Traced, phase="check of the outputs")
     if not done.traces:
         return found.add("the model in bfloat16", Agreement("wrong", done.problem or "no logits"))
-    agreement = judge_fp8(fp8_distance(done.traces[0], wide.trace), wide.layer, wide.error)
+    agreement = outputs.judge_fp8(outputs.fp8_distance(done.traces[0], wide.trace), wide.layer, wide.error)
     if agreement.kind == "wrong":
         return found.add("the model in bfloat16", agreement)
-    found.notes.append(f"{FROM_BFLOAT16}{agreement.sentence}")
+    found.notes.append(f"{outputs.FROM_BFLOAT16}{agreement.sentence}")
 
 
 def _of_row(row: int, rows: int) -> str:

@@ -101,7 +101,7 @@ def prepare(
     if launcher == "slurm":  # DeepSpeed chooses no hosts for it
         names = ",".join(host.address for host in used)
         options.append(f"--launcher_args=--nodelist={names} --nodes={len(used)} --ntasks-per-node={used[0].slots}")
-    runner = [PARENT_DEATH, str(launch.ends_with(os.getpid())), "deepspeed.launcher.runner"]
+    runner = [PARENT_DEATH, launch.parent, "deepspeed.launcher.runner"]
     command = [*launch.interpreter(directory), "-m", *runner, *options, *agent, *arguments, f"tcp://{address}:{port}"]
     return command, of_runner, meeting
 

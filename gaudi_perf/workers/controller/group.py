@@ -126,16 +126,16 @@ class WorkerGroup:
             self.processes.start(self.accelerator, added, self.launch, self.hosts)
             if self.accelerator.telemetry:
                 # It reads the devices that the stack shows its workers, but runs on this interpreter.
-                of_stack = {name: value for name, value in self.launch.environment if not name.startswith("PYTHON")}
-                environment = {**os.environ, **added, **of_stack}
-                self.telemetry = TelemetryWatch(self.accelerator, environment, self.directory / "telemetry.log")
+                shown = {**os.environ, **added}
+                shown |= {key: value for key, value in self.launch.environment.items() if not key.startswith("PYTHON")}
+                self.telemetry = TelemetryWatch(self.accelerator, shown, self.directory / "telemetry.log")
             self._connection = self._accept(listener, patience)
         if self.processes.meeting is not None:
             try:
                 socket.send_fds(self._connection, [b"\n"], [self.processes.meeting.fileno()])
             except OSError:
                 raise self.processes.disconnected("start") from None
-            self.processes.leave_meeting()
+            self.processes.meeting.close()
         self._receive("start", patience, protocol.Hello)
         self.phases_s["start"] = time.monotonic() - begin
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gaudi_perf
@@ -34,13 +34,13 @@ class Launch:
 
     name: str = ""
     program: tuple[str, ...] = (sys.executable,)
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     own: bool = True
     container: bool = False
 
-    def command(self, directory: Path, parent: int) -> list[str]:
-        """The words that start a worker of the group with this private directory, for the controller's process."""
-        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", str(self.ends_with(parent))]
+    def command(self, directory: Path) -> list[str]:
+        """The words that start a worker of the group with this private directory."""
+        words = ["-m", WORKER, "--socket", str(directory / "socket"), "--parent", self.parent]
         return [*self.interpreter(directory), *words]
 
     def interpreter(self, directory: Path) -> list[str]:
@@ -50,17 +50,17 @@ class Launch:
             for word in self.program
         ]
 
-    def ends_with(self, parent: int) -> int:
-        """The process with which a worker is to end: none, 0, where a command may put others between."""
-        return 0 if self.container else parent
+    @property
+    def parent(self) -> str:
+        """The process with which a worker is to end, this one: none, 0, where a command may put others between."""
+        return "0" if self.container else str(os.getpid())
 
     def variables(self, accelerator: Mapping[str, str], directory: Path) -> dict[str, str]:
         """The environment of a worker with what the accelerator adds; writes into its group's private directory.
 
         Another interpreter gets the suite that runs here, and nothing else that is installed here.
         """
-        mine = dict(self.environment)
-        added = {**accelerator, **mine}
+        added = {**accelerator, **self.environment}
         if self.own:
             return {**os.environ, **added}
         if self.container:
@@ -72,9 +72,9 @@ class Launch:
             if not (suite / "gaudi_perf").is_symlink():
                 (suite / "gaudi_perf").symlink_to(Path(gaudi_perf.__file__).parent, target_is_directory=True)
             # The accelerator's is needed as well as the stack's: the emulated Gaudi has one.
-            paths = [str(suite), mine.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
+            paths = [str(suite), self.environment.get("PYTHONPATH"), accelerator.get("PYTHONPATH")]
             added["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-            if "PATH" not in mine:  # as if its virtual environment were active
+            if "PATH" not in self.environment:  # as if its virtual environment were active
                 before = added.get("PATH", os.environ.get("PATH", os.defpath))
                 added["PATH"] = os.pathsep.join([str(Path(self.program[0]).parent), before])
         inherited = {name: value for name, value in os.environ.items() if name not in _OF_THIS_INTERPRETER}
@@ -95,12 +95,11 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
     if name not in entries:
         raise UserError(f"{option} {name}: {file} lists no such stack; it lists {', '.join(sorted(entries))}")
     entry = entries[name]
-    environment = tuple(sorted(entry.environment.items()))
     if entry.command is not None:
         found = shutil.which(entry.command[0])
         if found is None:
             raise UserError(f"{file}: stack {name!r}: command: there is no program {entry.command[0][:200]!r}")
-        return Launch(name, (found, *entry.command[1:]), environment, own=False, container=True)
+        return Launch(name, (found, *entry.command[1:]), entry.environment, own=False, container=True)
     assert entry.python is not None
     # Not resolved: a virtual environment is found by the path of its interpreter, which is a link.
     path = Path(os.path.abspath(file.parent / Path(entry.python).expanduser()))
@@ -108,7 +107,7 @@ def stack_launch(name: str, file: Path, option: str) -> Launch:
         raise UserError(
             f"{file}: stack {name!r}: python: {str(path)[:400]} is no program: write the path of an interpreter"
         )
-    return Launch(name, (str(path),), environment, own=False)
+    return Launch(name, (str(path),), entry.environment, own=False)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from itertools import product
 from gaudi_perf.accelerators.base import Accelerator, Found
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
+from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.workload import FP8, carried_in
 
 
@@ -25,15 +26,14 @@ def why_not(case: Case, built: Architecture, accelerator: Accelerator, found: Fo
     """
     configuration = case.configuration
     if configuration.devices > found.count:
-        wanted = f"{configuration.devices} devices" if configuration.devices > 1 else "1 device"
-        return f"needs {wanted}, found {found.count}"
-    if reason := _of_sizes(case, built, found):
-        return reason
-    if reason := _of_family(configuration, built, accelerator) or _of_search(case, built, accelerator):
-        return reason
-    if case.workload.dtype in FP8 and (reason := _of_fp8(case, built, accelerator)):
-        return reason
-    reason = accelerator.cannot_run(configuration.static, configuration.devices)
+        return f"needs {counted(configuration.devices, 'device')}, found {found.count}"
+    reason = (
+        _of_sizes(case, built, found)
+        or _of_family(configuration, built, accelerator)
+        or _of_search(case, built, accelerator)
+        or _of_fp8(case, built, accelerator)
+        or accelerator.cannot_run(configuration.static, configuration.devices)
+    )
     if not reason and batches and configuration.graphs and not accelerator.batches_with_graphs:
         return f"on {accelerator.name} datasets are completed without graphs so far: add --eager, or -k eager to pytest"
     return reason
@@ -77,6 +77,8 @@ def _of_family(configuration: Configuration, built: Architecture, accelerator: A
 
 def _of_fp8(case: Case, built: Architecture, accelerator: Accelerator) -> str:
     """Why a model cannot be put into FP8, or not generate in it so."""
+    if case.workload.dtype not in FP8:
+        return ""
     if built.of_family.no_fp8:
         return f"{built.family} in FP8: {built.of_family.no_fp8}"
     if built.experts and case.configuration.static and accelerator.transformers_steps:

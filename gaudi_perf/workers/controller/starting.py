@@ -74,7 +74,7 @@ class GroupProcesses:
             deepspeed_launcher.require_first_host(hosts)
         if ranks == 1:
             with self.log_path.open("ab") as log:
-                self._run(launch.command(directory, os.getpid()), launch.variables(added, directory), log)
+                self._run(launch.command(directory), launch.variables(added, directory), log)
             return
         if launch.own and find_spec("deepspeed") is None:
             raise UserError(f'{ranks} devices need DeepSpeed, which is not installed: pip install -e ".[deepspeed]"')
@@ -92,7 +92,7 @@ class GroupProcesses:
         interpreter = launch.interpreter(directory)
         if launch.container:
             return self._run_launcher([*interpreter, "-m", AGENT, *arguments, "--ranks", str(ranks)], environment)
-        command = [*interpreter, "-u", "-m", RANK, *arguments, "--parent", str(os.getpid())]
+        command = [*interpreter, "-u", "-m", RANK, *arguments, "--parent", launch.parent]
         for rank in range(ranks):
             place = _deepspeed_variables(rank, ranks, accelerator.kind)
             self.monitor.add(rank, self._run(command, {**environment, **place}, subprocess.PIPE))
@@ -182,16 +182,11 @@ class GroupProcesses:
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
-        self.leave_meeting()
+        if self.meeting is not None:
+            self.meeting.close()
 
     def _descendants(self) -> list[psutil.Process]:
         return [each for process in self._started for each in processes.descendants(process.pid)]
-
-    def leave_meeting(self) -> None:
-        """Close the socket at which ranks of several hosts meet."""
-        if self.meeting is not None:
-            self.meeting.close()
-            self.meeting = None
 
     def _run(
         self, command: list[str], environment: Mapping[str, str], output: int | IO[bytes]

@@ -69,13 +69,13 @@ def remove_abandoned(parent: Path) -> dict[Path, str]:
         try:
             pid, started = _maker(path)
             mine = path.lstat().st_uid == os.getuid() and not path.is_symlink()
-            abandoned = mine and started != _started(pid)
-            held = _locked(path) if abandoned else None
+            if not mine or started == _started(pid):
+                continue
+            held = _locked(path)
         except (ValueError, OSError):  # BlockingIOError: it is locked
             continue
-        if abandoned:
-            removed[path] = _noted(path)
-            shutil.rmtree(path, ignore_errors=True)
+        removed[path] = _noted(path)
+        shutil.rmtree(path, ignore_errors=True)
         if held is not None:
             os.close(held)
     return removed

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+import torch
+import torch.distributed as dist
 
 from gaudi_perf.vocabulary.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 _TIMEOUT = timedelta(days=2)  # longer than any session: deadlines are the controller's
 
@@ -30,9 +29,6 @@ class Communication:
     """
 
     def __init__(self, backend: str, meeting: str, listener: socket.socket | None = None) -> None:
-        import torch.distributed as dist
-
-        self._dist: Any = dist
         self.rank = int(os.environ["RANK"])
         self.ranks = int(os.environ["WORLD_SIZE"])
         self.backend = backend
@@ -59,39 +55,35 @@ class Communication:
     def broadcast(self, document: bytes | None) -> bytes:
         """The document that rank 0 has, at every rank."""
         length = _number(len(document or b""))
-        self._dist.broadcast(length, 0, group=self._control)
+        dist.broadcast(length, 0, group=self._control)
         content = _tensor(bytes(int(length)) if document is None else document)
-        self._dist.broadcast(content, 0, group=self._control)
+        dist.broadcast(content, 0, group=self._control)
         return bytes(content.numpy().tobytes())
 
     def gather(self, document: bytes) -> list[bytes]:
         """At rank 0, what every rank has, in order; at others nothing."""
         lengths = [_number(0) for _ in range(self.ranks)]
-        self._dist.all_gather(lengths, _number(len(document)), group=self._control)
+        dist.all_gather(lengths, _number(len(document)), group=self._control)
         longest = int(max(lengths))
         contents = [_tensor(bytes(longest)) for _ in range(self.ranks)] if self.rank == 0 else None
-        self._dist.gather(_tensor(document.ljust(longest, b"\0")), contents, 0, group=self._control)
+        dist.gather(_tensor(document.ljust(longest, b"\0")), contents, 0, group=self._control)
         found = zip(contents or [], lengths, strict=False)
         return [bytes(content.numpy().tobytes())[: int(length)] for content, length in found]
 
     def barrier(self) -> None:
         """Wait for all ranks."""
-        self._dist.barrier(group=self._control)
+        dist.barrier(group=self._control)
 
     def close(self) -> None:
         """Leave the groups."""
-        self._dist.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def _tensor(document: bytes) -> torch.Tensor:
-    import torch
-
     return torch.frombuffer(bytearray(document or b"\0"), dtype=torch.uint8)[: len(document)]
 
 
 def _number(value: int) -> torch.Tensor:
-    import torch
-
     return torch.tensor([value])
 
 
@@ -107,8 +99,6 @@ def _interface_towards(address: str) -> str:
 
 
 def _store(meeting: str, rank: int, ranks: int, listener: socket.socket | None) -> Any:
-    import torch.distributed as dist
-
     place = urlsplit(meeting)
     if place.scheme == "file":
         return dist.FileStore(place.path, ranks)

@@ -20,7 +20,6 @@ from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.generation.hub import fetched_once_per_host
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.workers.rank.communication import Communication
 from gaudi_perf.workers.rank.merging import merged
 from gaudi_perf.workers.rank.parent_death import die_with_parent
 from gaudi_perf.workers.rank.worker import Send, Worker, serve
@@ -49,6 +48,8 @@ class Rank(Worker):
         made.import_for_ranks()
         self._times["imports"] = time.monotonic() - begin
         begin = time.monotonic()
+        from gaudi_perf.workers.rank.communication import Communication  # with torch
+
         self.communication = Communication(accelerator.backend, meeting, listener)
         self._times["communication"] = time.monotonic() - begin
         barrier = self.communication.barrier

@@ -14,21 +14,18 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from gaudi_perf import protocol
 from gaudi_perf.accelerators import accelerator_named
 from gaudi_perf.accelerators.base import Engine
+from gaudi_perf.generation.dataset import PromptSource
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import NotNumbersError, UserError
 from gaudi_perf.vocabulary.workload import PROMPT, PROMPT_TOKENS, fixed_counts
 from gaudi_perf.workers.rank.parent_death import die_with_connection, die_with_parent
 from gaudi_perf.workers.rank.probes import HostProbe
-
-if TYPE_CHECKING:
-    from gaudi_perf.generation.dataset import PromptSource
 
 Send = Callable[[protocol.AnyReply], None]
 Fetch = Callable[[protocol.GroupSpec, Callable[[str], None]], protocol.GroupSpec]
@@ -206,8 +203,6 @@ class Worker:
             return protocol.Traced(problem=str(error))
 
     def _open_dataset(self, request: protocol.OpenDataset) -> protocol.DatasetOpened:
-        from gaudi_perf.generation.dataset import PromptSource
-
         assert self._group is not None
         source = self._prompts = PromptSource(request.dataset, request.prompt_tokens, self._group)
         return protocol.DatasetOpened(
