@@ -213,7 +213,6 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     """The model is there.
 
     Attributes:
-        tokenization_s: None where fixed ids stand in for the prompt.
         memory_bandwidth: bytes a second that the device reads, where the worker measured it.
         unquantized: where the model is in FP8.
         phases_s: what the start of rank 0 of several consisted of; ``launch`` is when, in seconds since 1970.
@@ -222,14 +221,13 @@ class Loaded(Reply, frozen=True, tag="loaded"):
     device: Device
     stack: Stack
     prompt_ids: list[TokenId]
-    tokenization_s: Seconds | None = None
     memory_bandwidth: Annotated[float, msgspec.Meta(gt=0)] | None = None
     phases_s: dict[str, float] = {}
     unquantized: Unquantized | None = None
 
 
 class Prepared(Reply, frozen=True, tag="prepared"):
-    """The variant is in force; ``tokenization_s`` as in ``Loaded``, for its prompt."""
+    """The variant is in force; ``tokenization_s`` is None where fixed ids stand in for its prompt."""
 
     tokenization_s: Seconds | None = None
 

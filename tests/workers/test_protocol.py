@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaudi_perf import protocol
+from gaudi_perf.generation.prompts import Prompt
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.run import GraphCompilation
 from gaudi_perf.vocabulary.stack import Device, Stack
@@ -53,8 +55,8 @@ replies = st.one_of(
         device=st.just(Device(name="cpu", accelerator="cpu")),
         stack=st.just(Stack(kind="torch", version="2.13.0")),
         prompt_ids=st.lists(st.integers(0, 250_880)),
-        tokenization_s=st.none() | SECONDS,
     ),
+    st.builds(protocol.Prepared, tokenization_s=st.none() | SECONDS),
     st.builds(
         protocol.RoundsDone,
         latencies_s=st.lists(SECONDS, min_size=1),
@@ -137,6 +139,19 @@ def test_the_end_of_the_stream_is_the_end() -> None:
     stream = Stream(protocol.Ping())
     serve(stream, Worker)  # type: ignore[arg-type]
     assert stream.answers[-1] == protocol.Pong()
+
+
+def test_the_time_of_a_prompt_is_that_of_every_case_that_has_it() -> None:
+    engine = Mock(**{"prompt.return_value": Prompt([1], 1.0), "prompt_of.return_value": Prompt([2], 2.0)})
+    worker = Worker(lambda reply: None, engine=engine)
+    group = protocol.GroupSpec(engine="cpu", model="bloomz7b", devices=1, scale="standin", dtype="float32")
+    assert isinstance(worker.answer(protocol.Load(group=group)), protocol.Loaded)
+    default = protocol.Variant(graphs=False, kv_cache=True, new_tokens=1)
+    other = msgspec.structs.replace(default, prompt="another")
+    of_dataset = msgspec.structs.replace(default, prompt="")
+    prepared = [worker.answer(protocol.Prepare(variant=one)) for one in (default, other, other, of_dataset, other)]
+    assert prepared == [protocol.Prepared(tokenization_s=time) for time in (1.0, 2.0, 2.0, None, 2.0)]
+    assert worker.prompts == [[2]] and engine.prompt_of.call_count == 1
 
 
 def test_a_worker_whose_parent_is_another_ends_at_once() -> None:

@@ -75,7 +75,6 @@ class WorkerGroup:
         directory: a private directory, for the socket and the log.
         progress: takes a sentence for people, whenever the worker says what it is doing.
         loaded: once ``load`` has returned.
-        tokenization_s: of the prepared case's prompt; None where fixed ids stand for it.
         phases_s: how long starting and loading took.
         processes: those that it has started.
     """
@@ -89,7 +88,6 @@ class WorkerGroup:
     hosts: Hosts | None = None
     loaded: protocol.Loaded = field(init=False)
     phases_s: dict[str, float] = field(default_factory=dict, init=False)
-    tokenization_s: float | None = field(default=None, init=False)
     telemetry: TelemetryWatch | None = field(default=None, init=False)
     _connection: socket.socket | None = field(default=None, init=False)
     _buffer: bytes = field(default=b"", init=False)
@@ -171,10 +169,10 @@ class WorkerGroup:
             raise self.processes.disconnected(phase) from None
         return self._receive(phase, patience, kind)
 
-    def prepare(self, case: Case) -> None:
-        """Have the model generate as a case does from now on."""
-        prepared = self.ask(protocol.Prepare(variant=variant_of(case)), protocol.Prepared, phase="prepare")
-        self.tokenization_s = prepared.tokenization_s or self.loaded.tokenization_s
+    def prepare(self, case: Case) -> float | None:
+        """Have the model generate as a case does; the seconds that its prompt's tokenizer takes, None without one."""
+        request = protocol.Prepare(variant=variant_of(case))
+        return self.ask(request, protocol.Prepared, phase="prepare").tokenization_s
 
     def close(self) -> None:
         """End the worker and everything that it started; never raises, never leaves a process behind."""

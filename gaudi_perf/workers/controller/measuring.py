@@ -153,7 +153,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
         phases, group.phases_s = group.phases_s, {}  # start and load are in the run that paid for them, once
         self.accelerator.announce(case)
         with _timed(phases, "prepare"):
-            group.prepare(case)
+            tokenization_s = group.prepare(case)
             if group.telemetry is not None:
                 group.telemetry.look()
         with _timed(phases, "first round"):
@@ -190,7 +190,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
             rank_passes_s=alone or None,
             warm_up=warm,
             token_times=token_times,
-            tokenization_s=group.tokenization_s,
+            tokenization_s=tokenization_s,
             peak_memory_bytes=rounds.peak_memory_bytes,
             graph_compilation=rounds.graph_compilation,
             token_ids=rounds.token_ids,

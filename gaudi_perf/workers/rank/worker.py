@@ -52,6 +52,7 @@ class Worker:
         self.engine: Engine | None = None
         self.prompts: list[list[int]] = []
         self._prompt_taken: tuple[object, ...] = ()
+        self._tokenization_s: float | None = None
         self._group: protocol.GroupSpec | None = None
         self._prompts: PromptSource | None = None
         self._probe = HostProbe()
@@ -109,31 +110,30 @@ class Worker:
         engine = self.engine = self._prepared_engine or accelerator_named(group.engine).engine()
         group = self._group = self._fetch(group, progress)
         engine.load(group, progress)
-        prompt = engine.prompt()
-        self.prompts, self._prompt_taken = [prompt.ids], (PROMPT, PROMPT_TOKENS)
+        self._take_prompt(engine, protocol.Variant(graphs=False, kv_cache=True, new_tokens=1))  # the default one
         return protocol.Loaded(
             device=engine.device(),
             stack=engine.stack(),
-            prompt_ids=prompt.ids,
-            tokenization_s=prompt.tokenization_s,
+            prompt_ids=self.prompts[0],
             memory_bandwidth=engine.memory_bandwidth(),
             unquantized=engine.unquantized,
         )
 
     def _take_prompt(self, engine: Engine, variant: protocol.Variant) -> protocol.Prepared:
-        wanted = variant.prompt, variant.prompt_tokens
-        if isinstance(variant.prompt, tuple):
-            texts, tokens = variant.prompt[: variant.batch_size], variant.prompt_tokens
-            fixed = self._group is not None and self._group.weights.kind == "dummy"
-            counts = fixed_counts(variant.prompt, tokens) if fixed else [tokens] * len(variant.prompt)
-            prompts = [engine.prompt_of(text, count) for text, count in zip(texts, counts, strict=False)]
-        elif wanted == self._prompt_taken or not variant.prompt:
+        if not variant.prompt:  # those of a dataset come with each request
             return protocol.Prepared()
-        else:
-            default = wanted == (PROMPT, PROMPT_TOKENS)
-            prompts = [engine.prompt() if default else engine.prompt_of(variant.prompt, variant.prompt_tokens)]
-        self.prompts, self._prompt_taken = [prompt.ids for prompt in prompts], wanted
-        return protocol.Prepared(tokenization_s=sum(prompt.tokenization_s or 0.0 for prompt in prompts) or None)
+        texts = (variant.prompt,) if isinstance(variant.prompt, str) else variant.prompt
+        wanted = texts, texts[: variant.batch_size], variant.prompt_tokens
+        if wanted != self._prompt_taken:
+            most, fixed = variant.prompt_tokens, self._group is not None and self._group.weights.kind == "dummy"
+            counts = fixed_counts(texts, most) if fixed else [most] * len(texts)
+            if (variant.prompt, most) == (PROMPT, PROMPT_TOKENS):
+                prompts = [engine.prompt()]
+            else:
+                prompts = [engine.prompt_of(text, count) for text, count in zip(wanted[1], counts, strict=False)]
+            self.prompts, self._prompt_taken = [prompt.ids for prompt in prompts], wanted
+            self._tokenization_s = sum(prompt.tokenization_s or 0.0 for prompt in prompts) or None
+        return protocol.Prepared(tokenization_s=self._tokenization_s)
 
     def _rounds(self, engine: Engine, count: int) -> protocol.RoundsDone:
         latencies: list[float] = []
