@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -161,13 +160,6 @@ def fits(value: object, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def require_finite(values: list[float], field: str) -> None:
-    """Raise ValueError where a duration is not a finite, positive number (msgspec reports it with the document)."""
-    for value in values:
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{field} has {value!r}, and a duration is a finite number above 0")
 
 
 def _require_quick(data: bytes) -> None:

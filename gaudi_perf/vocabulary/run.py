@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, TokenId, require_finite
+from gaudi_perf.vocabulary.documents import Bytes, Count, Document, Name, Seconds, TokenId
 from gaudi_perf.vocabulary.metrics import Metric
 from gaudi_perf.vocabulary.models import shipped
 from gaudi_perf.vocabulary.stack import Device, Host, Stack, StackKind
@@ -136,11 +137,12 @@ class Measurement(Document, frozen=True):
     telemetry: Telemetry | None = None
 
     def __post_init__(self) -> None:
-        require_finite(self.latencies_s, "latencies_s")
-        if self.probes_s is not None:
-            require_finite(self.probes_s, "probes_s")
-            if len(self.probes_s) != len(self.latencies_s):
-                raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
+        for field in ("latencies_s", "probes_s"):
+            for value in getattr(self, field) or ():
+                if not 0 < value < math.inf:
+                    raise ValueError(f"{field} has {value!r}, and a duration is a finite number above 0")
+        if self.probes_s is not None and len(self.probes_s) != len(self.latencies_s):
+            raise ValueError(f"probes_s has {len(self.probes_s)} entries for {len(self.latencies_s)} rounds")
 
 
 class Run(Document, frozen=True, kw_only=True):
