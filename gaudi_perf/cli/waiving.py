@@ -12,6 +12,7 @@ import msgspec
 
 from gaudi_perf.cli import common
 from gaudi_perf.reports.answers import ListedWaiver, WaiversAnswer
+from gaudi_perf.reports.wording import waiver_line
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history
@@ -92,10 +93,9 @@ def waive(
         common.echo_json(WaiversAnswer(added=added, removed=list(removed), waivers=there))
         return
     for one in added:
-        limit = "" if one.up_to_ratio is None else f" up to {percent_set(one.up_to_ratio - 1)} slower"
-        common.echo(f"waived: {case} on {device}{limit}, on versions before {one.until_stack}: {one.reason}")
+        common.echo(f"waived: {waiver_line(one, None)}")
     for gone in removed:
-        common.echo(f"removed: {gone.case} on {gone.device} until {gone.until_stack}: {gone.reason}")
+        common.echo(f"removed: {waiver_line(gone, None)}")
     if list_all and not echo_waivers(there):
         common.echo("there are no waivers")
 
@@ -104,7 +104,12 @@ def listed_waivers(directory: Path, places: Sequence[Place]) -> list[ListedWaive
     """All waivers, expired ones too, checked against the stored baselines.
     Raises UserError if the file of waivers is malformed.
     """
-    return [ListedWaiver(waiver=waiver, expired_on=over(waiver, places)) for waiver in WaiverStore(directory).list()]
+    found = []
+    for waiver in WaiverStore(directory).list():
+        own = [place for place in places if (place.device, place.kind) == (waiver.device, waiver.kind)]
+        ended = [place.stack_name for place in own if place.order >= parse_version(waiver.until)]
+        found.append(ListedWaiver(waiver=waiver, expired_on=ended[-1] if ended else ""))
+    return found
 
 
 def echo_waivers(waivers: Sequence[ListedWaiver]) -> bool:
@@ -140,13 +145,6 @@ def _require_measured(device: str, store: BaselineStore, results: Path) -> None:
             f"--device {device}: nobody has measured this device: {store.directory} and {results} have: {there}; with "
             "--unmeasured it is waived all the same"
         )
-
-
-def over(waiver: Waiver, places: Sequence[Place]) -> str:
-    """The newest stored stack at which a waiver has ended; empty where there is none."""
-    own = [place for place in places if (place.device, place.kind) == (waiver.device, waiver.kind)]
-    ended = [place.stack_name for place in own if place.order >= parse_version(waiver.until)]
-    return ended[-1] if ended else ""
 
 
 def _require_model(name: str, store: BaselineStore) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from gaudi_perf.reports.article import TableRow
 from gaudi_perf.reports.baselines import Pair
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.reports.notices import NotifyAnswer
 from gaudi_perf.reports.wording import level_change, stack_differences, title
 from gaudi_perf.stores.changes import CaseChange, ChangeKind
 from gaudi_perf.vocabulary.documents import Document
@@ -255,22 +254,6 @@ class TableAnswer(Document, frozen=True, kw_only=True):
     schema: Literal["gaudi-perf/table/1"] = "gaudi-perf/table/1"
     rows: list[TableRow]
     notes: list[str]
-
-
-ANSWERS: dict[str, type[Document]] = {
-    "audit": AuditAnswer,
-    "baselines": BaselinesAnswer,
-    "compare": CompareAnswer,
-    "history": HistoryAnswer,
-    "import": ImportAnswer,
-    "notify": NotifyAnswer,
-    "refresh": RefreshAnswer,
-    "report": ReportAnswer,
-    "table": TableAnswer,
-    "verify": VerifyAnswer,
-    "waive": WaiversAnswer,
-}
-"""By the name in their schema; ``doctor`` and ``baselines show`` print documents that have a home of their own."""
 
 
 def refresh_answer(changes: Sequence[CaseChange], written: Sequence[str]) -> RefreshAnswer:

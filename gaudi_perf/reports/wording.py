@@ -300,21 +300,17 @@ def _outcome(change: CaseChange) -> list[str]:
     if change.refused:
         parts.append(f"refused: {change.refused}")
     elif not change.written:
-        slower = change.accepted_ratio
-        said = slower is None or slower_or_faster(slower) in _level(change)
-        what = (
-            [] if said or slower is None else [f"{slower_or_faster(slower)} than the best or the last accepted level"]
-        )
-        what += [change.worse] if change.worse else []
-        parts.append(": ".join(["refused", *what, 'give the reason with --accept-regression "..."']))
+        slower = "" if change.accepted_ratio is None else slower_or_faster(change.accepted_ratio)
+        above = "" if slower in _level(change) else f"{slower} than the best or the last accepted level"
+        what = ("refused", above, change.worse, 'give the reason with --accept-regression "..."')
+        parts.append(": ".join(part for part in what if part))
     elif change.needs_reason:
         parts.append(f"accepted: {change.stored_reason}")
     if change.judged is not None and change.judged.noted:
         parts.append(f"{regressions(change.judged.noted)} (it does not gate)")
     if change.runs:
         apart = "" if change.apart is None else f", {percent(change.apart)} apart"
-        of = f"{counted(change.runs, 'run')} of {counted(change.sessions, 'session')}{apart}"
-        parts.append(of)
+        parts.append(f"{counted(change.runs, 'run')} of {counted(change.sessions, 'session')}{apart}")
         if change.written and not change.stored_sessions:
             parts.append("the entry stays as it is")
         elif change.stored_sessions > change.sessions:

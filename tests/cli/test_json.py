@@ -18,7 +18,7 @@ import pytest
 
 from gaudi_perf.accelerators.health import Diagnosis
 from gaudi_perf.cli import main
-from gaudi_perf.reports.answers import ANSWERS
+from gaudi_perf.reports import answers, notices
 from gaudi_perf.vocabulary.baseline import Baseline
 from gaudi_perf.vocabulary.note import Notes
 from tests.cli.conftest import PROJECT, Invoke, StoreRuns, commands_of
@@ -26,6 +26,13 @@ from tests.golden_files import Golden
 from tests.reports.demonstration import Demonstration
 from tests.stores.factories import make_runs
 
+ANSWERS = {
+    field.default.split("/")[1]: kind
+    for name, kind in {**vars(answers), **vars(notices)}.items()
+    if name.endswith("Answer")
+    for field in msgspec.structs.fields(kind)
+    if field.name == "schema"
+}
 DOCUMENTS = {**ANSWERS, "doctor": Diagnosis, "note": Notes, "show": Baseline}
 SCHEMAS = PROJECT / "docs/schemas"
 CASE = "bloomz7b-8x-graphs-kvcache"
