@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from gaudi_perf.cli import common
-from gaudi_perf.judging.auditing import History, audit_history, histories, usual_design
+from gaudi_perf.judging.auditing import audit_history, histories, usual_design
 from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
 from gaudi_perf.statistics.audit import slowdowns
 from gaudi_perf.statistics.verdict import ComparisonSettings
@@ -28,27 +28,15 @@ _NUMBERS = ("runs/sessions", "replayed", "false alarms", "detects", "wrongly UNC
 
 @click.command(cls=common.Command)
 @common.filter_options
-@click.option(
+@common.count_option(
     "--candidates",
-    type=click.IntRange(min=1),
+    "Runs of the candidate in a replayed comparison (pairs, side by side); default: what a session usually has.",
     metavar="N",
-    help="Runs of the candidate in a replayed comparison (pairs, side by side); default: what a session usually has.",
 )
-@click.option(
-    "--baselines",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Runs of the baseline; default: 5, what a refresh stores.",
-)
+@common.count_option("--baselines", "Runs of the baseline; default: 5, what a refresh stores.", metavar="N")
 @click.option("--side-by-side", is_flag=True, help="Replay comparisons of neighbouring runs in pairs.")
 @common.tolerance_option()
-@click.option(
-    "--repeats",
-    type=click.IntRange(min=1, max=1_000_000),
-    default=400,
-    show_default=True,
-    help="Comparisons per slowdown and case.",
-)
+@common.count_option("--repeats", "Comparisons per slowdown and case.", default=400, most=1_000_000)
 @common.json_option
 @common.results_option
 def audit(
@@ -138,18 +126,14 @@ def audit(
             common.echo(f"too short: {sentence}")
         if not replayed:
             common.echo("nothing to audit yet: measure the same stack in more sessions: pytest perf_tests --runs 5")
-            if spare := max(_spare(history) for history in found):
+            # How many runs can be baselines if a single one is the candidate.
+            sizes = [Counter(sample.session for sample in history.samples).values() for history in found]
+            if spare := max(sum(own) - (max(own) if len(own) > 1 else 1) for own in sizes):
                 words = ["gaudi-perf", "audit", "--candidates", "1", "--baselines", str(min(spare, RUNS_FOR_BASELINES))]
                 words += [] if results_dir == Path("results") else ["--results-dir", str(results_dir)]
                 common.echo(f"or replay smaller comparisons: {shlex.join(words)}")
     if many_alarms or not replayed:
         raise click.exceptions.Exit(1)
-
-
-def _spare(history: History) -> int:
-    """How many runs can be baselines if a single one is the candidate."""
-    sizes = Counter(sample.session for sample in history.samples).values()
-    return len(history.samples) - (max(sizes) if len(sizes) > 1 else 1)
 
 
 def _show(answer: AuditAnswer, many_alarms: bool) -> None:

@@ -113,6 +113,14 @@ def path_option(*names: str, metavar: str = "FILE", **settings: Any) -> Callable
     return click.option(*names, type=PATH, metavar=metavar, show_default="default" in settings, **settings)
 
 
+def count_option(
+    name: str, about: str, *, default: int | None = None, most: int | None = None, **settings: Any
+) -> Callable[[F], F]:
+    """An option that takes a whole number from 1; its default, if it has one, is shown."""
+    kind, shown = click.IntRange(min=1, max=most), default is not None
+    return click.option(name, type=kind, default=default, show_default=shown, help=about, **settings)
+
+
 case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )

@@ -30,7 +30,6 @@ from gaudi_perf.vocabulary.dataset import Dataset
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.controller.completing import Progress, TimeLeft
 
-_COUNT = click.IntRange(min=1)
 _LINE_EVERY_SECONDS = 10.0
 
 
@@ -40,26 +39,12 @@ _LINE_EVERY_SECONDS = 10.0
 @click.option("--column", metavar="NAME", default="", help="The prompts. Default: the first column of strings.")
 @click.option("--split", metavar="NAME", default="", help="Default: the first of test, validation, train.")
 @click.option("--configuration", metavar="NAME", default="", help="One of several configurations of a hub's dataset.")
-@click.option("--limit", type=_COUNT, help="Complete this many prompts only.")
-@click.option(
-    "--prompt-tokens",
-    type=_COUNT,
-    default=values.DATASET_PROMPT_TOKENS,
-    show_default=True,
-    help="Prompts are cut to these.",
-)
-@click.option(
-    "--new-tokens",
-    type=_COUNT,
-    default=values.DATASET_NEW_TOKENS,
-    show_default=True,
-    help="Tokens that each prompt gets.",
-)
-@click.option(
-    "--batch-size", type=_COUNT, default=values.DATASET_BATCH_SIZE, show_default=True, help="Prompts at once."
-)
+@common.count_option("--limit", "Complete this many prompts only.")
+@common.count_option("--prompt-tokens", "Prompts are cut to these.", default=values.DATASET_PROMPT_TOKENS)
+@common.count_option("--new-tokens", "Tokens that each prompt gets.", default=values.DATASET_NEW_TOKENS)
+@common.count_option("--batch-size", "Prompts at once.", default=values.DATASET_BATCH_SIZE)
 @click.option("--model", default="bloomz7b", show_default=True, help="As pytest's.")
-@click.option("--devices", type=_COUNT, default=1, show_default=True, help="Devices that share the model.")
+@common.count_option("--devices", "Devices that share the model.", default=1)
 @click.option("--graphs/--eager", default=True, show_default=True, help="As in pytest's cases.")
 @click.option("--kv-cache/--no-kv-cache", default=True, show_default=True, help="As in pytest's cases.")
 @click.option("--accelerator", default="auto", show_default=True, help="As pytest's.")

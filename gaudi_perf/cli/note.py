@@ -10,6 +10,7 @@ import msgspec
 
 from gaudi_perf.cli.common import Command, echo, echo_json, echo_table, json_option, results_option
 from gaudi_perf.stores.notes import NotesStore
+from gaudi_perf.stores.results import require_results
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.formats import minute
 from gaudi_perf.vocabulary.note import Note, Notes
@@ -43,8 +44,7 @@ def note(
     """
     if text is not None and (list_all or remove is not None):
         raise UserError(f"note: {'--list' if list_all else '--remove'} adds no note: leave it or the text out")
-    if not results_dir.is_dir():
-        raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
+    require_results(results_dir)
     store = NotesStore(results_dir)
     if remove is not None:
         gone = store.remove(remove)

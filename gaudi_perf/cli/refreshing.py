@@ -33,20 +33,8 @@ def _plan_options(command: common.F) -> common.F:
         click.argument("results", nargs=-1, required=True, type=common.PATH),
         common.json_option,
         common.case_option,
-        click.option(
-            "--minimum-runs",
-            type=click.IntRange(min=1),
-            default=RUNS_FOR_BASELINES,
-            show_default=True,
-            help="Valid runs of a case that are required.",
-        ),
-        click.option(
-            "--sessions",
-            type=click.IntRange(min=1, max=100),
-            default=SESSIONS_KEPT,
-            show_default=True,
-            help="Sessions whose runs a case keeps.",
-        ),
+        common.count_option("--minimum-runs", "Valid runs of a case that are required.", default=RUNS_FOR_BASELINES),
+        common.count_option("--sessions", "Sessions whose runs a case keeps.", default=SESSIONS_KEPT, most=100),
         click.option(
             "--accept-spread",
             is_flag=True,

@@ -18,7 +18,7 @@ from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.reports.wording import ended_early, next_commands, verdict_counts
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.frames import csv_text
-from gaudi_perf.stores.results import ResultsStore, SessionRead
+from gaudi_perf.stores.results import ResultsStore, SessionRead, require_results
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
 
@@ -59,8 +59,7 @@ def report(
     if session is not None and "/" in session.rstrip("/"):
         directory = Path(session)
         results_dir, session = directory.parent, directory.name
-    if not results_dir.is_dir():
-        raise UserError(f"{results_dir}: there is no such results directory: measure first, or name another")
+    require_results(results_dir)
     store = ResultsStore(results_dir)
     read = newest_session(store) if session is None else store.read_session(session.rstrip("/"))
     if read.session is None:

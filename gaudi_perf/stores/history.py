@@ -11,8 +11,8 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gaudi_perf.stores.files import is_utf8, read_bytes
-from gaudi_perf.stores.results import RunsRead, collected, read_run, run_files
+from gaudi_perf.stores.results import RunsRead, collected, read_run, require_results, run_files
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import Name, require_unique_keys
@@ -59,12 +59,18 @@ def read_history(directory: Path) -> RunsRead:
     """All runs under a results directory, or one session's, without their details (``Run.without_details``); a run that
     is there twice (a copy) counts once. Raises UserError if there is no such directory.
     """
-    if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such results directory: measure first, or name another")
-    collecting = gc.isenabled()
-    gc.disable()  # hundreds of thousands of objects without cycles: looking for some takes seconds
-    try:
+    require_results(directory)
+    with many_documents():
         return _read(directory)
+
+
+@contextmanager
+def many_documents() -> Iterator[None]:
+    """Reads hundreds of thousands of objects without cycles, of which looking for some takes seconds."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()

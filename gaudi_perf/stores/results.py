@@ -193,6 +193,12 @@ def require_one_stack(runs: Sequence[Run], source: str) -> None:
         raise UserError(f"{source}: {what}: name a directory with runs of one stack")
 
 
+def require_results(directory: Path) -> None:
+    """Raise UserError if there is no such results directory."""
+    if not directory.is_dir():
+        raise UserError(f"{directory}: there is no such results directory: measure first, or name another")
+
+
 def read_runs(path: Path) -> RunsRead:
     """All runs under a results directory or a session's directory, or that of one file.
 
@@ -200,8 +206,8 @@ def read_runs(path: Path) -> RunsRead:
     was copied) counts once.
     Raises UserError if there is nothing of this name.
     """
-    if not path.exists():
-        raise UserError(f"{path}: there is no such results directory: measure first, or name another")
+    if not path.is_file():
+        require_results(path)
     problems: list[str] = []
     files: Iterable[os.PathLike[str]] = [path] if path.is_file() else run_files(str(path), problems)
     runs = collected(files, lambda file: read_run(Path(file)), problems)

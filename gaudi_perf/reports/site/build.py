@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ class SiteBuilder:
                 found.append(
                     data.ListedTrend(
                         trend=index,
-                        at=_moment(int(last["at"])),
+                        at=minute(str(np.datetime64(int(last["at"]), "m"))),
                         sessions=int(own.size),
                         level=rounded(float(last["level"])),
                         ratio=rounded(changes[-1].point.ratio) if changes else None,
@@ -317,10 +316,6 @@ def about(session: KnownSession) -> list[Pair]:
 def _line(session: KnownSession) -> str:
     when = minute(session.started_at)
     return harmless(f"{when}, {', '.join(session.stacks)}: {session.title or 'never came to its end'}")
-
-
-def _moment(at: int) -> str:
-    return f"{datetime.fromtimestamp(at * 60, timezone.utc):%Y-%m-%d %H:%M}"
 
 
 def _all_rounded(values: NDArray[np.floating]) -> list[float]:

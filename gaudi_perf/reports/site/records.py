@@ -31,8 +31,8 @@ from gaudi_perf.reports.page.build import LOOK, STATES, minutes, state_of
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import case_headline, title
 from gaudi_perf.stores.files import is_utf8, read_bytes, write_atomic
-from gaudi_perf.stores.history import run_decoder
-from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE
+from gaudi_perf.stores.history import many_documents, run_decoder
+from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE, require_results
 from gaudi_perf.vocabulary.documents import encode_line
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
@@ -127,15 +127,9 @@ def read_records(results: Path) -> RecordsRead:
     Raises:
         UserError: there is no such directory.
     """
-    if not results.is_dir():
-        raise UserError(f"{results}: there is no such results directory: measure first, or name another")
-    collecting = gc.isenabled()
-    gc.disable()  # millions of objects without cycles
-    try:
+    require_results(results)
+    with many_documents():
         return _Reader(results).read()
-    finally:
-        if collecting:
-            gc.enable()
 
 
 class _Reader:
