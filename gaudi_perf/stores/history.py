@@ -17,21 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from gaudi_perf.stores.files import is_utf8, read_bytes
 from gaudi_perf.stores.results import RunsRead, collected, read_run, require_results, run_files
-from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Name, require_unique_keys
+from gaudi_perf.vocabulary.documents import require_unique_keys
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import Measurement, Run, RunSchema
-from gaudi_perf.vocabulary.stack import Device, Host, Stack
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.stack import Device, Stack
 
 INDEX_FILE = ".history-index"
 """In the results directory; delete it whenever you like."""
 
-_VERSION = 4
+_VERSION = 5
 _FRESH_NS = 2_000_000_000
 """A file younger than this is not indexed: it could change again within one tick of its times."""
 
@@ -39,20 +37,20 @@ _Mark = tuple[int, int, int]
 """Size in bytes, and the times of change of content and of the file's record, in nanoseconds."""
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A run document, as strict as ``Run``, whose parts that many runs share are decoded once for all of them."""
+_SHARED = {"case": Case, "device": Device, "stack": Stack}
+"""Parts that many runs share; each is decoded once for all of them."""
 
-    schema: RunSchema = "gaudi-perf/run/1"
-    run_id: Name
-    session_id: Name
-    started_at: str
-    case: msgspec.Raw
-    device: msgspec.Raw
-    stack: msgspec.Raw
-    host: Host
-    measurement: Measurement
-    stack_label: str = ""
-    architecture: Architecture | UnsetType = UNSET
+_Document = msgspec.defstruct(
+    "_Document",
+    [
+        (one.name, msgspec.Raw if one.name in _SHARED else one.type, msgspec.field(default=one.default))
+        for one in msgspec.structs.fields(Run)
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+)
+"""A run document, as strict as ``Run``, whose shared parts are not decoded yet."""
 
 
 def read_history(directory: Path) -> RunsRead:
@@ -143,31 +141,37 @@ class _Index:
     def update(self, new: dict[str, tuple[_Mark, Run]], gone: set[str]) -> None:
         if self._path is None or not (new or gone):
             return
-        rows = ((path, msgspec.msgpack.encode((path, *entry))) for path, entry in new.items())  # a million: a gigabyte
-        checked = ((path, zlib.crc32(row), row) for path, row in rows)
+        encoded = (
+            (path, mark, msgspec.msgpack.encode(run)) for path, (mark, run) in new.items()
+        )  # a million: a gigabyte
         # A directory that cannot be written has no index; another process may be writing it.
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=1)) as database, database:
             if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                database.execute("CREATE TABLE runs (path TEXT PRIMARY KEY, checksum INTEGER, row BLOB)")
+                database.execute("CREATE TABLE runs (path TEXT PRIMARY KEY, size, modified, changed, run, checksum)")
                 database.execute(f"PRAGMA user_version = {_VERSION}")
             database.executemany("DELETE FROM runs WHERE path = ?", [(path,) for path in gone])
-            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", checked)
+            rows = ((path, *mark, run, _checksum(path, mark, run)) for path, mark, run in encoded)
+            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _load(self, database: sqlite3.Connection) -> None:
         if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             raise sqlite3.DatabaseError("of another release")
-        decoder = msgspec.msgpack.Decoder(tuple[str, _Mark, _Document])
-        for path, checksum, row in database.execute("SELECT path, checksum, row FROM runs"):
-            named, mark, document = decoder.decode(row)
-            if zlib.crc32(row) != checksum or named != path:
+        decoder = msgspec.msgpack.Decoder(_Document)
+        for path, size, modified, changed, run, checksum in database.execute("SELECT * FROM runs"):
+            mark = size, modified, changed
+            if _checksum(path, mark, run) != checksum:
                 raise ValueError("damaged")
-            self.runs[path] = mark, self._run(document, msgspec.msgpack.decode)
+            self.runs[path] = mark, self._run(decoder.decode(run), msgspec.msgpack.decode)
 
-    def _run(self, document: _Document, decode: Callable[..., Any]) -> Run:
-        fields = {name: getattr(document, name) for name in _Document.__struct_fields__}
-        for name, kind in (("case", Case), ("device", Device), ("stack", Stack)):
+    def _run(self, document: msgspec.Struct, decode: Callable[..., Any]) -> Run:
+        fields = {name: getattr(document, name) for name in document.__struct_fields__}
+        for name, kind in _SHARED.items():
             key = name, bytes(fields[name])
             if key not in self._parts:
                 self._parts[key] = decode(key[1], type=kind)
             fields[name] = self._parts[key]
         return Run(**fields)
+
+
+def _checksum(path: str, mark: _Mark, run: bytes) -> int:
+    return zlib.crc32(run, zlib.crc32(repr((path, mark)).encode()))

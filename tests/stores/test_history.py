@@ -18,7 +18,6 @@ from gaudi_perf.stores.places import device_names
 from gaudi_perf.stores.results import ResultsStore, read_runs
 from gaudi_perf.vocabulary.documents import encode
 from gaudi_perf.vocabulary.errors import UserError
-from gaudi_perf.vocabulary.run import Run
 from tests.stores.factories import make_run, make_runs
 
 
@@ -61,11 +60,6 @@ def test_the_index_says_what_the_documents_say(results: Path, decoded: list[str]
     assert list(cold.runs) == list(warm.runs) == truth(results)
     cases = {id(run.case) for run in warm.runs}
     assert len(cases) == 2  # shared
-
-
-def test_the_index_holds_every_field_of_a_run() -> None:
-    """Else what has another one would be read anew each time."""
-    assert set(history._Document.__struct_fields__) == set(Run.__struct_fields__)
 
 
 def test_new_changed_and_removed_documents(results: Path) -> None:
