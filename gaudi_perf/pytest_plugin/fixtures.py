@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +14,6 @@ import pytest
 from gaudi_perf.pytest_plugin import CompleteDataset, Judge, Measure, Settings, WrongCompletions
 from gaudi_perf.pytest_plugin.benchmark import ShowRuns
 from gaudi_perf.pytest_plugin.options import settings_of
-from gaudi_perf.pytest_plugin.progress import TerminalProgress
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
@@ -25,6 +26,7 @@ SESSIONS_KEY = pytest.StashKey["dict[str, PerfSession]"]()
 """The sessions of this invocation: that of the latencies, and one of datasets, by the fixture whose cases they have."""
 VERDICT_PROPERTY = "gaudi-perf verdict"
 WAIVED = "WAIVED"
+_LINE_EVERY_SECONDS = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +148,32 @@ def cases_of(item: pytest.Item) -> list[Case]:
     return [] if callspec is None else [one for one in callspec.params.values() if isinstance(one, Case)]
 
 
+class _TerminalProgress:
+    """One line at the bottom of a terminal; in logs a line now and then, so that long work is seen to go on."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._reporter = config.pluginmanager.getplugin("terminalreporter")
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._quiet = config.get_verbosity() < 0 or self._reporter is None
+        self._live = not self._quiet and sys.__stdout__ is not None and self._reporter.isatty
+        self._last_line = time.monotonic()
+        self._shown = False
+
+    def __call__(self, text: str) -> None:
+        """Show what is being done, instead of what was shown before; take that away for an empty text."""
+        if self._live:
+            if text or self._shown:
+                self._write("\r\x1b[2K" + text[: self._reporter._tw.fullwidth - 1])
+            self._shown = bool(text)
+        elif text and not self._quiet and time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._write(f"\n{text} ")
+
+    def _write(self, text: str) -> None:
+        with self._capture.global_and_fixture_disabled():
+            self._reporter._tw.write(text, flush=True)
+
+
 def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -> PerfSession:
     """A session for the tests that take a fixture."""
     from gaudi_perf.session.interrupts import ending_orderly
@@ -159,7 +187,7 @@ def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -
         settings,
         [case for those in cases for case in those],
         more=sum(not those for those in cases),
-        notify=TerminalProgress(config),
+        notify=_TerminalProgress(config),
     )
     if SESSIONS_KEY not in config.stash:
         signals = contextlib.ExitStack()

@@ -166,10 +166,8 @@ def exclusive(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
 def remove_leftovers(directory: Path) -> None:
     """Remove temporary files of writers that were killed. Only for who holds the directory's lock."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(directory):
-            if entry.name.startswith(TEMPORARY_PREFIX) and entry.name.endswith(TEMPORARY_SUFFIX):
-                _remove(entry.path)
+    for path in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        _remove(path)
 
 
 def failure_sentence(path: Path, what: str, error: OSError, kept: str) -> str:
@@ -210,7 +208,7 @@ def _name_once(temporary: str, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _remove(path: str) -> None:
+def _remove(path: str | Path) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
 
