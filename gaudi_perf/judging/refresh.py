@@ -12,7 +12,7 @@ from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.judging.samples import sample_of
 from gaudi_perf.statistics.noise import NoisePrior, allowed_range
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.changes import JudgedLevel
+from gaudi_perf.stores.refresh import JudgedLevel
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.metrics import LATENCY
 from gaudi_perf.vocabulary.run import Run

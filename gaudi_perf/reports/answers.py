@@ -13,7 +13,7 @@ from gaudi_perf.reports.article import TableRow
 from gaudi_perf.reports.baselines import Pair
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.wording import level_change, stack_differences, title
-from gaudi_perf.stores.changes import CaseChange, ChangeKind
+from gaudi_perf.stores.refresh import CaseChange, ChangeKind
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.verdict import Session, Verdict

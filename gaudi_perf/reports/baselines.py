@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
 from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, level_reason, stack_differences
-from gaudi_perf.stores.changes import CaseChange
+from gaudi_perf.stores.refresh import CaseChange
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Entry, Published
 from gaudi_perf.vocabulary.formats import change, interval, percent, seconds, slower_or_faster, throughput
 from gaudi_perf.vocabulary.run import runs_apart

@@ -12,7 +12,7 @@ from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
 from gaudi_perf.statistics.roofline import roofline_of
-from gaudi_perf.stores.changes import CaseChange, regressions
+from gaudi_perf.stores.refresh import CaseChange, regressions
 from gaudi_perf.vocabulary.formats import (
     change,
     counted,

@@ -11,8 +11,7 @@ import pytest
 from gaudi_perf.judging import Rules, refresh_verdicts
 from gaudi_perf.reports.wording import advice, level_change, reason
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.changes import regressions
-from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
+from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh, regressions
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Published
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.documents import encode

@@ -38,8 +38,8 @@ from gaudi_perf.reports.wording import (
     title,
 )
 from gaudi_perf.statistics.multiple_testing import CommonSlowdown
-from gaudi_perf.stores.changes import CaseChange, JudgedLevel, Level
 from gaudi_perf.stores.frames import csv_text
+from gaudi_perf.stores.refresh import CaseChange, JudgedLevel, Level
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import (

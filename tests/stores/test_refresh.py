@@ -11,8 +11,7 @@ import pytest
 from gaudi_perf.judging import refresh_verdicts
 from gaudi_perf.reports.wording import level_change
 from gaudi_perf.stores.baselines import BaselineStore
-from gaudi_perf.stores.changes import JudgedLevel
-from gaudi_perf.stores.refresh import Refresh, RefreshPlan, apply, plan_refresh
+from gaudi_perf.stores.refresh import JudgedLevel, Refresh, RefreshPlan, apply, plan_refresh
 from gaudi_perf.vocabulary.baseline import CaseBaseline
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.errors import UserError
