@@ -24,7 +24,6 @@ from gaudi_perf.session.origin import origin_of
 from gaudi_perf.session.settings import Settings
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.files import make_directory
-from gaudi_perf.stores.logs import keep
 from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.stores.results import ResultsStore, new_session_id
 from gaudi_perf.stores.waivers import WaiverStore
@@ -232,8 +231,9 @@ class PerfSession:
             raise
         except GroupFailure as failure:
             text = failure_text(case, failure.phase, failure.sentence, failure.log)
-            log = keep(failure.log_path, os.environ, self.results, self.session_id, case.id)  # goes with the workspace
-            notes = [log] if log else []
+            notes = []
+            if (log := failure.log_path) is not None:  # which goes with the workspace
+                notes.append(self.results.keep_log(log, self.session_id, case.id, os.environ))
             if kept is not None and kept.exists():
                 notes.append(f"what was completed is kept in {kept}; the same command goes on there")
             self.reports[case] = CaseReport(case=case, failed=failure.sentence, notes=notes)

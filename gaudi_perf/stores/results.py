@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
 from gaudi_perf.stores.files import directories, make_directory, read_bytes, write_atomic, write_new
+from gaudi_perf.stores.logs import kept_text
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run, in_order
@@ -92,10 +93,16 @@ class ResultsStore:
         """Whether a session has a document, finished or not."""
         return _document_in(self.session_directory(session_id)) is not None
 
-    def write_log(self, session_id: str, name: str, text: str) -> Path:
-        """Store the ``logs.kept_text`` of a worker beside its runs as ``<name>.log``; like ``write_run``."""
-        data = text.encode("utf-8", "backslashreplace")
-        return self._write(session_id, f"{_safe(name, 'log name')}.log", data)
+    def keep_log(self, log: Path, session_id: str, name: str, environment: Mapping[str, str]) -> str:
+        """Keep the whole log of a worker that failed beside the session's runs, as ``<name>.log``, without secrets of
+        the environment. Returns a sentence that says where it is, or why it is not kept.
+        """
+        try:
+            data = kept_text(log, environment).encode("utf-8", "backslashreplace")
+            path = self._write(session_id, f"{_safe(name, 'log name')}.log", data)
+        except (OSError, UserError) as error:
+            return f"the worker's log is not kept: {error}"
+        return f"the worker's whole log: {path}"
 
     def _write(self, session_id: str, name: str, content: Run | Session | bytes) -> Path:
         path = self.session_directory(session_id) / name
