@@ -93,8 +93,6 @@ def seconds_per_run(runs: Sequence[Run], session: Iterable[Run]) -> float | None
     Starting and loading are recorded once a group, by the run that paid for them; of those of all runs of the session
     with the same model and device count, the dearest counts.
     """
-    if not runs:
-        return None
     phases = [run.measurement.phases_s.items() for run in runs]
     own = fmean(sum(seconds for phase, seconds in each if not phase.startswith(_OF_GROUP)) for each in phases)
     ours = runs[0].case.configuration

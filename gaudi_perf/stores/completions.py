@@ -129,19 +129,17 @@ def read_completions(path: Path) -> tuple[CompletionHeader, Iterator[Batch]]:
     """The header of a file, and its batches, in order.
     Raises UserError if the file cannot be read or is malformed; for a batch, when it is reached.
     """
+    lines = _lines(path)
+    header = _decode(path, *next(lines, (1, b"")), CompletionHeader)
+    return header, (_decode(path, number, line, Batch) for number, line in lines if line.endswith(b"\n"))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as file:
-            first = file.readline()
+            yield from enumerate(file, 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-
-    def batches() -> Iterator[Batch]:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if number > 1 and line.endswith(b"\n"):
-                    yield _decode(path, number, line, Batch)
-
-    return _decode(path, 1, first, CompletionHeader), batches()
 
 
 def layout_path(path: Path) -> Path:

@@ -100,7 +100,6 @@ def test_another_run_costs_its_own_phases_and_a_start_of_its_group() -> None:
     paid, shared = timed(**{"start": 2.0, "start: launcher": 1.5, "load": 8.0, "rounds": 5.0}), timed(rounds=7.0)
     assert seconds_per_run([shared], [paid, shared]) == pytest.approx(17.0)
     assert seconds_per_run([paid, shared], [paid, shared]) == pytest.approx(16.0)
-    assert seconds_per_run([], []) is None
     assert seconds_per_run([make_run()], []) is None
 
 
