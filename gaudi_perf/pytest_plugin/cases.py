@@ -50,8 +50,6 @@ def mistakes_in_a_sentence() -> Iterator[None]:
 
 
 class _Marker(msgspec.Struct, forbid_unknown_fields=True):
-    """What the marker takes."""
-
     model: tuple[str, ...] = ()
     devices: tuple[PositiveInt, ...] = (1,)
     graphs: tuple[bool, ...] = (True,)

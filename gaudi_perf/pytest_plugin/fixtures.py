@@ -175,7 +175,6 @@ class _TerminalProgress:
 
 
 def _session(request: pytest.FixtureRequest, settings: Settings, fixture: str) -> PerfSession:
-    """A session for the tests that take a fixture."""
     from gaudi_perf.session.interrupts import ending_orderly
     from gaudi_perf.session.session import PerfSession
 

@@ -179,6 +179,13 @@ class Option(NamedTuple):
         """Its environment variable, for instance ``GAUDI_PERF_NEW_TOKENS`` of ``--new-tokens``."""
         return "GAUDI_PERF_" + self.flag.lstrip("-").replace("-", "_").upper()
 
+    def given(self, config: pytest.Config) -> tuple[str, str] | None:
+        """By what it was given, and the text."""
+        if (text := config.getoption(self.flag)) is not None:
+            return self.flag, text
+        text = os.environ.get(self.variable)
+        return (self.variable, text) if text else None
+
 
 @functools.cache
 def all_options() -> list[Option]:
@@ -194,21 +201,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.getgroup(f"gaudi-perf: {option.group}").addoption(option.flag, default=None, help=text, **kind)
 
 
-class Given:
-    """What was given on the command line, and in environment variables where that is silent."""
+class Given(dict[str, Any]):
+    """What was given, by option: on the command line, and in environment variables where that is silent."""
 
     def __init__(self, config: pytest.Config) -> None:
         """Raises UserError where a value makes no sense; the sentence says what the option takes."""
+        super().__init__()
         self._texts: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
         for option in all_options():
-            text, name = config.getoption(option.flag), option.flag
-            if text is None:
-                text, name = os.environ.get(option.variable) or None, option.variable
-            if text is not None:
+            if (given := option.given(config)) is not None:
+                name, text = given
                 self._texts[option.flag] = f"{name} is {short(text)!r}"
                 try:
-                    self._values[option.flag] = option.parse(text)
+                    self[option.flag] = option.parse(text)
                 except ValueError as error:
                     raise self.mistake(option.flag, str(error)) from None
 
@@ -216,21 +221,13 @@ class Given:
         """What is wrong with a value that was given."""
         return UserError(f"{self._texts[flag]}: {words}")
 
-    def __bool__(self) -> bool:
-        """Whether anything was."""
-        return bool(self._values)
-
-    def __call__(self, flag: str, default: Any = None) -> Any:
-        """The value of an option."""
-        return self._values.get(flag, default)
-
     def those(self, *names: str, **flags: str) -> dict[str, Any]:
         """The values of the options that were given, by field: defaults stand where the fields are.
 
         ``names`` are fields that are called as their options are, ``flags`` the options of others.
         """
         flags |= {name: f"--{name.replace('_', '-')}" for name in names}
-        return {name: self._values[flag] for name, flag in flags.items() if flag in self._values}
+        return {name: self[flag] for name, flag in flags.items() if flag in self}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -240,7 +237,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings", "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
     )
     try:
-        if Given(config):
+        if any(option.given(config) for option in all_options()):
             settings_of(config)
     except UserError as error:
         from gaudi_perf.reports.text import harmless
@@ -262,41 +259,41 @@ def settings_of(config: pytest.Config) -> Settings:
 
 
 def _settings(given: Given, project: Path) -> Settings:
-    refresh, accept_regression = given("--refresh-baselines", False), given("--accept-regression", "")
+    refresh, accept_regression = given.get("--refresh-baselines", False), given.get("--accept-regression", "")
     if accept_regression and not refresh:
         raise UserError("--accept-regression says why a slower baseline is stored: it needs --refresh-baselines")
-    runs, most, minutes = given("--runs"), given("--max-runs"), given("--max-minutes")
+    runs, most, minutes = given.get("--runs"), given.get("--max-runs"), given.get("--max-minutes")
     auto = runs == values.AUTO
     if auto and refresh:
         raise UserError("--runs auto stops when a verdict is clear: give --refresh-baselines a number of runs")
     if not auto and (most is not None or minutes is not None):
         raise UserError("--max-runs and --max-minutes are limits of --runs auto: add it, or leave them out")
     candidate, baseline = _stacks(given, project)
-    baselines = given("--baselines-dir", project / "baselines")
-    if given("--baselines-dir") and not refresh and not baselines.is_dir():
+    baselines = given.get("--baselines-dir", project / "baselines")
+    if given.get("--baselines-dir") and not refresh and not baselines.is_dir():
         raise given.mistake("--baselines-dir", "there is no such directory")
-    against = given("--against", "")
+    against = given.get("--against", "")
     check_against(against, baselines)
     if baseline is not None and (refresh or against):
         raise UserError(
             "--candidate-stack is compared with --baseline-stack: leave out --against and --refresh-baselines"
         )
-    rounds_in_turns = given("--turns", "runs") == "rounds"
+    rounds_in_turns = given.get("--turns", "runs") == "rounds"
     if rounds_in_turns and baseline is None:
         raise UserError("--turns rounds: two stacks take turns: give --candidate-stack and --baseline-stack")
     emulation = Emulation(**given.those(synapse="--emulated-synapse", faults="--emulated-faults"))
-    devices = given("--devices")
-    hostfile = given("--hostfile")
-    hosts = Hosts(read_hostfile(hostfile), given("--launcher", Hosts.launcher)) if hostfile else None
+    devices = given.get("--devices")
+    hostfile = given.get("--hostfile")
+    hosts = Hosts(read_hostfile(hostfile), given.get("--launcher", Hosts.launcher)) if hostfile else None
     processes = hosts.devices if hosts is not None else max(devices or (1,))
-    accelerator = accelerator_named(given("--accelerator", "auto"), emulation, processes)
-    if config := given("--fp8-config"):
+    accelerator = accelerator_named(given.get("--accelerator", "auto"), emulation, processes)
+    if config := given.get("--fp8-config"):
         if not accelerator.fp8_library:
             raise given.mistake("--fp8-config", f"FP8 on {accelerator.name} takes no settings: leave it out")
         accelerator.fp8_config = config
     if not accelerator.emulated:
         for flag in ("--emulated-synapse", "--emulated-faults"):
-            if given(flag):
+            if given.get(flag):
                 raise given.mistake(flag, f"{accelerator.name} is not emulated: add --accelerator emulated-gaudi2")
     elif hosts is not None and len(hosts.hosts) > 1:
         named = f"{len(hosts.hosts)} are named: leave out --hostfile"
@@ -306,16 +303,16 @@ def _settings(given: Given, project: Path) -> Settings:
     if auto or runs is None:
         runs = (most or MOST_RUNS) if auto else (RUNS_FOR_BASELINES if refresh else Settings.runs)
     for flag, name in (("--new-tokens", "new_tokens"), ("--dtype", "dtype")):
-        if given(flag) and any(name in fields for fields in given("--workload", ())):
+        if given.get(flag) and any(name in fields for fields in given.get("--workload", ())):
             raise UserError(f"{flag} and --workload both say it: leave one of them out")
     catalogue = Catalogue(project)
     return Settings(
         accelerator=accelerator,
         catalogue=catalogue,
-        models=tuple(catalogue.model(name) for name in given("--model", ())),
-        scale=given("--scale", accelerator.default_scale),
+        models=tuple(catalogue.model(name) for name in given.get("--model", ())),
+        scale=given.get("--scale", accelerator.default_scale),
         baselines_directory=baselines,
-        results_directory=given("--results-dir", project / "results"),
+        results_directory=given.get("--results-dir", project / "results"),
         hosts=hosts,
         runs=runs,
         as_it_takes=auto,
@@ -328,9 +325,9 @@ def _settings(given: Given, project: Path) -> Settings:
         against=against,
         refresh_baselines=refresh,
         accept_regression=accept_regression,
-        tolerances={**TOLERANCES, **given("--tolerance", {})},
-        dataset=_dataset(given, project) if given("--dataset") else None,
-        references=given("--reference-completions", project / "perf_tests" / "reference_completions.json"),
+        tolerances={**TOLERANCES, **given.get("--tolerance", {})},
+        dataset=_dataset(given, project) if given.get("--dataset") else None,
+        references=given.get("--reference-completions", project / "perf_tests" / "reference_completions.json"),
         **given.those("weights", "dtype", "new_tokens", "devices", "modes", workloads="--workload"),
         **given.those("require_baseline", "gaudi_options", gates="--gate"),
         **given.those(html_file="--perf-html", markdown_file="--perf-markdown"),
@@ -343,21 +340,21 @@ def _dataset(given: Given, project: Path) -> DatasetSettings:
     shape = {name: f"--dataset-{name.replace('_', '-')}" for name in ("prompt_tokens", "new_tokens", "batch_size")}
     return DatasetSettings(
         dataset=Dataset(**given.those(**what)),
-        directory=given("--completions-dir", project / "completions"),
+        directory=given.get("--completions-dir", project / "completions"),
         **given.those(**shape, limit="--dataset-limit"),
     )
 
 
 def _stacks(given: Given, project: Path) -> tuple[Launch, Launch | None]:
     """How the workers of the candidate and of the baseline are started; without stacks, by this interpreter."""
-    names = {flag: given(flag, "") for flag in ("--candidate-stack", "--baseline-stack")}
+    names = {flag: given.get(flag, "") for flag in ("--candidate-stack", "--baseline-stack")}
     named = [flag for flag, name in names.items() if name]
     if not named:
         return Launch(), None
     if len(named) == 1:
         (missing,) = set(names) - set(named)
         raise UserError(f"{named[0]} {names[named[0]]}: two stacks are measured side by side: give {missing}, too")
-    file = given("--stacks", project / "stacks.toml")
+    file = given.get("--stacks", project / "stacks.toml")
     candidate, baseline = (stack_launch(name, file, flag) for flag, name in names.items())
     if candidate == baseline:
         raise UserError(f"--candidate-stack and --baseline-stack are both {candidate.name}: name two stacks")

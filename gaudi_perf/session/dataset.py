@@ -63,7 +63,6 @@ def _bar(session: PerfSession, case: Case) -> Progress:
 
 
 def _completed(case: Case, done: completing.Completed, path: Path, text: Path) -> str:
-    """What was completed, and where it is."""
     header = done.header
     size = f"{counted(header.rows, 'prompt')} in {counted(header.batches, 'batch', 'batches')}"
     words = f"{case.id}: {header.dataset}: {size}, in {path} and {text.name}"

@@ -354,7 +354,6 @@ class PerfSession:
         return []
 
     def _require_measurable(self, case: Case) -> None:
-        """Refuse a case that is not measured as it says."""
         settings = self.settings
         for what, theirs, ours, remedy in (
             ("accelerator", case.accelerator, settings.accelerator.kind, "name another with --accelerator"),

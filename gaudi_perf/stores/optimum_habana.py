@@ -180,7 +180,6 @@ def _understood(test: re.Match[str] | None) -> tuple[Configuration, dict[str, An
 
 
 def _gaudi_options(kind: _Kind, model: str, says: dict[str, str], fields: dict[str, Any]) -> Iterator[str]:
-    """The options of a model that a test gives the script."""
     in_fp8 = fields.get("dtype") == "fp8"
     yield kind.gaudi
     for words, options in [*_OF_MODELS.items(), *(_OF_MODELS_IN_FP8.items() if in_fp8 else ())]:
