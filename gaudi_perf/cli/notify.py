@@ -125,7 +125,7 @@ def _known(
 ) -> tuple[Callable[[Sequence[Notice], Mapping[str, str]], None] | None, Mapping[RegressionKey, OpenRegression]]:
     """What updates the tracker of issues, if there is one, and the regressions that are open."""
     if github:
-        tracker = IssueTracker.read()
+        tracker = IssueTracker()
         common.left_out(tracker.problems)
         return tracker.update, tracker.known
     if state is None or not state.exists():

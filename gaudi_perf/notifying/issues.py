@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,7 +17,6 @@ from gaudi_perf.vocabulary.regression import OpenRegression, RegressionKey
 LABEL = "performance-regression"
 _MOST = 500
 _BEGIN, _END = "<!-- gaudi-perf: ", " -->"
-_REMEDY = "install gh (cli.github.com), and give it a token that may write issues in GH_TOKEN"
 
 
 class _Issue(msgspec.Struct):
@@ -26,54 +24,51 @@ class _Issue(msgspec.Struct):
     body: str
 
 
-@dataclass(frozen=True)
 class IssueTracker:
     """The issues of a repository, which ``gh`` finds by the working directory or by GH_REPO.
 
     Attributes:
+        known: the regressions of open issues.
         problems: issues that have the label and cannot be understood, a sentence each.
     """
 
-    known: Mapping[RegressionKey, OpenRegression]
-    problems: tuple[str, ...] = ()
-    _numbers: Mapping[RegressionKey, int] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls) -> IssueTracker:
-        """Read the open issues of regressions; UserError if ``gh`` cannot."""
-        listing = ["gh", "issue", "list", "--label", LABEL, "--state", "open", "--limit", str(_MOST)]
-        text = run([*listing, "--json", "number,body"], remedy=_REMEDY)
-        known: dict[RegressionKey, OpenRegression] = {}
-        numbers: dict[RegressionKey, int] = {}
-        problems = []
+    def __init__(self) -> None:
+        """Reads the open issues of regressions; UserError if ``gh`` cannot."""
+        self.known: dict[RegressionKey, OpenRegression] = {}
+        self.problems: list[str] = []
+        self._numbers: dict[RegressionKey, int] = {}
+        text = _gh("issue", "list", "--label", LABEL, "--state", "open", "--limit", str(_MOST), "--json", "number,body")
         for found in sorted(decode(text or "[]", list[_Issue], "gh issue list"), key=lambda one: one.number):
             try:
                 one = _hidden(found)
             except UserError as error:
-                problems.append(str(error))
+                self.problems.append(str(error))
                 continue
-            if known.setdefault(one.key, one) is not one:
-                problems.append(f"issue {found.number}: is of the same regression as {numbers[one.key]}: close one")
-            numbers.setdefault(one.key, found.number)
-        return cls(known, tuple(problems), numbers)
+            first = self._numbers.setdefault(one.key, found.number)
+            if self.known.setdefault(one.key, one) is not one:
+                self.problems.append(f"issue {found.number}: is of the same regression as {first}: close one")
 
     def update(self, found: Sequence[Notice], links: Mapping[str, str]) -> None:
         """Open, update and close issues; UserError if ``gh`` cannot."""
         if any(notice.kind == "opened" for notice in found):
-            label = ["gh", "label", "create", LABEL, "--force", "--color", "b60205"]
-            run([*label, "--description", "A case is slower than its baseline"], remedy=_REMEDY)
+            about = "A case is slower than its baseline"
+            _gh("label", "create", LABEL, "--force", "--color", "b60205", "--description", about)
         for notice in found:
             body = f"{_hide(notice.regression)}\n{issue(notice, links)}"
             if notice.kind == "opened":
-                words = ["gh", "issue", "create", "--title", title(notice.regression), "--label", LABEL]
-                run([*words, "--body-file", "-"], body, remedy=_REMEDY)
+                words = ("--title", title(notice.regression), "--label", LABEL, "--body-file", "-")
+                _gh("issue", "create", *words, given=body)
                 continue
             number = str(self._numbers[notice.regression.key])
             if notice.over:
-                comment = escaped(sentence(notice))
-                run(["gh", "issue", "close", number, "--comment", comment], remedy=_REMEDY)
+                _gh("issue", "close", number, "--comment", escaped(sentence(notice)))
             elif notice.kind == "open":
-                run(["gh", "issue", "edit", number, "--body-file", "-"], body, remedy=_REMEDY)
+                _gh("issue", "edit", number, "--body-file", "-", given=body)
+
+
+def _gh(*words: str, given: str = "") -> str:
+    remedy = "install gh (cli.github.com), and give it a token that may write issues in GH_TOKEN"
+    return run(["gh", *words], given, remedy=remedy)
 
 
 def _hide(regression: OpenRegression) -> str:
