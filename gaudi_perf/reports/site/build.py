@@ -67,7 +67,7 @@ class SiteBuilder:
     @cached_property
     def by_time(self) -> list[KnownSession]:
         """The sessions, oldest first."""
-        return sorted(self.records.sessions, key=lambda session: (session.at, session.session_id))
+        return sorted(self.records.sessions, key=lambda session: (session.started_at, session.session_id))
 
     @cached_property
     def newest(self) -> KnownSession:
@@ -77,20 +77,15 @@ class SiteBuilder:
 
     def names(self) -> data.Names:
         """What other data refers to."""
-        known = {name: index for index, name in enumerate(self.records.cases)}
-        cases = list(self.records.cases)
+        cases = {name: index for index, name in enumerate(self.records.cases)}
         trends = []
         for trend in self.records.trends:
             key = trend.key
-            if key.case.id not in known:  # of a session that never ended
-                known[key.case.id] = len(cases)
-                cases.append(key.case.id)
+            case = cases.setdefault(key.case.id, len(cases))  # a new one is of a session that never ended
             weights = "" if key.case.weights == "dummy" else key.case.weights
             more = [key.stack_label, weights, key.case.options, key.host_class]
             words = harmless(", ".join(part for part in more if part))
-            trends.append(
-                data.TrendName(page=trend.slug, case=known[key.case.id], device=harmless(key.device), more=words)
-            )
+            trends.append(data.TrendName(page=trend.slug, case=case, device=harmless(key.device), more=words))
         return data.Names(
             tolerance=TOLERANCES[LATENCY],
             cases=[harmless(name, 300) for name in cases],

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from gaudi_perf.vocabulary.verdict import CaseReport, Origin, Session, decode_se
 INDEX_FILE = ".site-index"
 """In the results directory; delete it whenever you like."""
 
-_VERSION = 2
+_VERSION = 3
 _FRESH_NS = 2_000_000_000
 """A directory that changed this short a time ago could change again within one tick of its times."""
 _LONGEST_SLUG = 120
@@ -72,7 +71,6 @@ class KnownSession(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: its directory, below the results directory.
         mark: when the directory changed, in nanoseconds.
-        at: when it began, in minutes since 1970.
         title: what it came to; empty where it never ended.
         headlines: a sentence for each case that needs a look, by the index of the case.
     """
@@ -80,7 +78,6 @@ class KnownSession(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     path: str
     mark: int
-    at: int
     started_at: str
     title: str
     devices: list[str]
@@ -112,15 +109,6 @@ class Records(msgspec.Struct, kw_only=True):
     sessions: list[KnownSession] = []
 
 
-@dataclass
-class RecordsRead:
-    """Records, with a sentence for each document that could not be read, and which sessions were read anew."""
-
-    records: Records
-    problems: list[str] = field(default_factory=list)
-    new: set[str] = field(default_factory=set)
-
-
 def read_records(results: Path) -> RecordsRead:
     """Read what is new under a results directory, and keep it in the index.
 
@@ -129,39 +117,43 @@ def read_records(results: Path) -> RecordsRead:
     """
     require_results(results)
     with many_documents():
-        return _Reader(results).read()
+        read = RecordsRead(results)
+        read.read()
+    return read
 
 
-class _Reader:
-    """Reads what is new, in chunks of sessions, and puts the chunks together."""
+class RecordsRead:
+    """Records, with a sentence for each document that could not be read, and which sessions were read anew; those are
+    read in chunks.
+    """
 
     def __init__(self, results: Path) -> None:
-        self._results = results
-        self._records = _load(results / INDEX_FILE)
-        self._read = RecordsRead(self._records)
-        self._tables = _Tables(self._records)
+        self.records = _load(results / INDEX_FILE)
+        self.problems: list[str] = []
+        self.new: set[str] = set()
+        self._results, self._tables = results, _Tables(self.records)
 
-    def read(self) -> RecordsRead:
-        known = {session.path: session for session in self._records.sessions}
+    def read(self) -> None:
+        """Read what is new."""
+        known = {session.path: session for session in self.records.sessions}
         fresh = time.time_ns() - _FRESH_NS
         found = dict(self._directories(str(self._results), known, depth=0))
         new = [(path, mark) for path, mark in found.items() if path not in known or known[path].mark != mark]
         sessions = {path: known[path] for path in found if path in known and known[path].mark == found[path]}
         for session in self._chunks(new):
             sessions[session.path] = session
-            self._read.new.add(session.session_id)
+            self.new.add(session.session_id)
         places: dict[str, str] = {}
         for path in [path for path in found if path in sessions]:
             first = places.setdefault(sessions[path].session_id, path)
             if first != path:
                 again = f"session {sessions.pop(path).session_id} of {first} is there again as {path}"
-                self._read.problems.append(f"{again}: the first is shown")
+                self.problems.append(f"{again}: the first is shown")
         # In the order in which they were first read: pages refer to sessions by their place.
         order = [path for path in known if path in sessions] + [path for path in sessions if path not in known]
-        self._records.sessions = [sessions[path] for path in order]
-        if order != list(known) or self._read.new:
+        self.records.sessions = [sessions[path] for path in order]
+        if order != list(known) or self.new:
             self._store(fresh)
-        return self._read
 
     def _chunks(self, new: Sequence[tuple[str, int]]) -> Iterator[KnownSession]:
         """The sessions of directories; many are read by several processes, which hand over what they read as bytes."""
@@ -178,7 +170,7 @@ class _Reader:
     def _merged(self, answer: bytes) -> Iterator[KnownSession]:
         """The sessions of a chunk, with the indices of all."""
         theirs, problems = msgspec.msgpack.decode(answer, type=tuple[Records, list[str]])
-        self._read.problems += problems
+        self.problems += problems
         tables = self._tables
         trends = np.array([tables.trend(known.key) for known in theirs.trends], dtype="<i4")
         stacks = np.array([tables.stack(stack) for stack in theirs.stacks], dtype="<i4")
@@ -206,22 +198,22 @@ class _Reader:
                     (entry for entry in listing if entry.is_dir(follow_symlinks=False)), key=lambda entry: entry.name
                 )
         except OSError as error:
-            self._read.problems.append(f"{root}: cannot be read ({error.strerror})")
+            self.problems.append(f"{root}: cannot be read ({error.strerror})")
             return
         base = len(str(self._results)) + 1
         for folder in folders:
             relative, mark = folder.path[base:], folder.stat().st_mtime_ns
             session = known.get(relative)
             if not is_utf8(relative):
-                self._read.problems.append(f"{folder.path}: its name is not UTF-8, and it is left out: rename it")
+                self.problems.append(f"{folder.path}: its name is not UTF-8, and it is left out: rename it")
             elif (session is not None and session.mark == mark) or _holds_documents(folder.path):
                 yield relative, mark
             elif depth < _DEEPEST:
                 yield from self._directories(folder.path, known, depth + 1)
 
     def _store(self, fresh: int) -> None:
-        kept = [session for session in self._records.sessions if session.mark < fresh]
-        copied = msgspec.structs.replace(self._records, sessions=kept)
+        kept = [session for session in self.records.sessions if session.mark < fresh]
+        copied = msgspec.structs.replace(self.records, sessions=kept)
         with suppress(UserError, OSError):  # a directory that cannot be written has no index
             content = msgspec.msgpack.encode(copied)
             write_atomic(self._results / INDEX_FILE, _checksum(content) + content, lasting=False)
@@ -296,7 +288,6 @@ class _ChunkReader:
         if not runs and document is None:
             return None
         runs = in_order(runs)
-        started = document.started_at if document is not None else runs[0].started_at
         points, places = self._points(runs)
         reports = [] if document is None else document.cases
         states = [state_of(report) for report in reports]
@@ -310,8 +301,7 @@ class _ChunkReader:
             session_id=document.session_id if document is not None else runs[0].session_id,
             path=path,
             mark=mark,
-            at=minutes(started),
-            started_at=started,
+            started_at=document.started_at if document is not None else runs[0].started_at,
             title="" if document is None else title(document),
             devices=sorted({run.device.name for run in runs}),
             stacks=list(dict.fromkeys(run.stack_title for run in runs)),
