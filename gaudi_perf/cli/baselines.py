@@ -10,9 +10,9 @@ from gaudi_perf.cli import common
 from gaudi_perf.cli.importing import import_command
 from gaudi_perf.cli.refreshing import diff, refresh
 from gaudi_perf.cli.waiving import echo_waivers, listed_waivers, waive
-from gaudi_perf.reports.answers import BaselinesAnswer, ListedBaseline, VerifyAnswer
+from gaudi_perf.reports.answers import BaselinesAnswer, ListedBaseline, ListedWaiver, VerifyAnswer
 from gaudi_perf.reports.baselines import description
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import UserError, noted
 from gaudi_perf.vocabulary.formats import counted
 
 
@@ -96,11 +96,9 @@ def verify(as_json: bool, baselines_dir: Path) -> None:
     store = common.existing_store(baselines_dir)
     problems = list(store.problems())
     places = [] if problems else store.list()
-    try:
+    waivers: list[ListedWaiver] = []
+    with noted(problems):
         waivers = listed_waivers(baselines_dir, places)
-    except UserError as error:
-        problems.append(str(error))
-        waivers = []
     ended = [
         f"the waiver of {one.waiver.case} on {one.waiver.device} ends at {one.waiver.until_stack}, and there is a "
         f"baseline of {one.expired_on}: it fails again there; remove the waiver when it is mended"

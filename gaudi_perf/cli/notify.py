@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +22,7 @@ from gaudi_perf.stores.files import read_bytes, write_atomic
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.documents import decode, encode
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import UserError, noted
 from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.regression import OpenRegression, OpenRegressions, RegressionKey
 
@@ -91,16 +90,16 @@ def notify(
             common.echo(sentence(notice), _STYLES.get(notice.kind, "green"))
         common.echo(f"{counted(len(left), 'regression')} open")
     news = [notice for notice in found if notice.news]
-    failures: list[str] = []
+    failures: list[str] = []  # one way that fails does not keep the others from being used
     if not dry_run:
-        with _collected(failures):
+        with noted(failures):
             if tracker is not None:
                 tracker(found, named)
-        with _collected(failures):
+        with noted(failures):
             if news and webhook:
                 said = slack(news, named) if webhook == "slack" else document(news, len(left), named)
                 post(address, msgspec.json.encode(said))
-        with _collected(failures):
+        with noted(failures):
             if news and recipients:
                 mail.send(recipients, sender, _subject(news), plain(news, named))
     if failures:
@@ -109,15 +108,6 @@ def notify(
         write_atomic(state, encode(OpenRegressions(open=[left[key] for key in sorted(left)])))
     if left:
         raise click.exceptions.Exit(1)
-
-
-@contextlib.contextmanager
-def _collected(failures: list[str]) -> Iterator[None]:
-    """One way that fails does not keep the others from being used."""
-    try:
-        yield
-    except UserError as error:
-        failures.append(str(error))
 
 
 def _known(

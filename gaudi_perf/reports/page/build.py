@@ -23,7 +23,7 @@ from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.stores.history import read_history
 from gaudi_perf.stores.notes import NotesStore
 from gaudi_perf.stores.results import ResultsStore
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import noted
 from gaudi_perf.vocabulary.formats import counted, minute, percent, rate, seconds, slower_or_faster
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, TOLERANCES
 from gaudi_perf.vocabulary.note import Note
@@ -301,11 +301,10 @@ def links_of(origin: Origin | None) -> list[tuple[str, str, str]]:
 
 def written_in(results: Path, problems: list[str]) -> tuple[Note, ...]:
     """What people noted on cases; a sentence is added if that cannot be read."""
-    try:
-        return NotesStore(results).list()
-    except UserError as error:
-        problems.append(str(error))
-        return ()
+    notes: tuple[Note, ...] = ()
+    with noted(problems):
+        notes = NotesStore(results).list()
+    return notes
 
 
 def written_about(notes: Sequence[Note], case_id: str, device: str) -> list[data.Pair]:

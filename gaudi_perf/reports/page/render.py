@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gaudi_perf.reports.page.build import LOOK
-from gaudi_perf.reports.page.data import Page, ShownComparison
+from gaudi_perf.reports.page.build import LOOK, PageBuilder
+from gaudi_perf.reports.page.data import ShownComparison
 from gaudi_perf.reports.tabular import Words
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.formats import change, interval, seconds, throughput
+from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session
 
 ASSETS = Path(__file__).parent / "assets"
 _MOST_CARDS = 8
@@ -25,8 +29,20 @@ _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z]+)\.js";\n', re.M)
 _EXPORT = re.compile(r"^export ((?:async )?function|const|let|class) (\w+)", re.M)
 
 
-def render_page(page: Page) -> bytes:
-    """The page as HTML in UTF-8."""
+def session_page(
+    session: Session,
+    runs: Mapping[str, Sequence[Run]],
+    results: ResultsStore,
+    baselines_directory: Path,
+    commands: Sequence[str] = (),
+) -> bytes:
+    """The page of a session, as HTML, with the trends of all sessions and the rounds of the baselines.
+
+    Args:
+        runs: the runs of each measured case, by case id.
+        commands: what to do next, a line each.
+    """
+    page = PageBuilder(session, runs, results, baselines_directory, commands).page()
     look = [case for case in page.cases if case.state in LOOK][:_MOST_CARDS]
     return _render("page.html.jinja", script("main"), page=page, look=look, data=as_markup(msgspec.json.encode(page)))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from gaudi_perf.stores.baselines import BaselineStore
+from gaudi_perf.stores.places import Place
 from gaudi_perf.vocabulary.baseline import CaseBaseline, Entry
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import noted
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Verdict
@@ -22,20 +23,16 @@ class StoredBaselines:
         self.problems: list[str] = []
         self.stacks: dict[str, Stack] = {}
         self._entries: dict[str, list[Entry]] = {}  # by case id
-        try:
-            places = [place for place in store.list() if place.device in devices]
-        except UserError as error:
-            self.problems.append(str(error))
-            return
+        places: Sequence[Place] = ()
+        with noted(self.problems):
+            places = store.list()
         for place in places:
-            try:
-                baseline = store.load(place)
-            except UserError as error:
-                self.problems.append(str(error))
-                continue
-            self.stacks[place.stack_name] = baseline.stack
-            for entry in baseline.entries(place.label):
-                self._entries.setdefault(entry.case.id, []).append(entry)
+            if place.device in devices:
+                with noted(self.problems):
+                    baseline = store.load(place)
+                    self.stacks[place.stack_name] = baseline.stack
+                    for entry in baseline.entries(place.label):
+                        self._entries.setdefault(entry.case.id, []).append(entry)
 
     @property
     def entries(self) -> Iterator[Entry]:

@@ -33,7 +33,7 @@ from gaudi_perf.stores.files import is_utf8, read_bytes, write_atomic
 from gaudi_perf.stores.history import many_documents, run_decoder
 from gaudi_perf.stores.results import RUN_PREFIX, SESSION_FILE, require_results
 from gaudi_perf.vocabulary.documents import encode_line
-from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.errors import UserError, noted
 from gaudi_perf.vocabulary.run import Comparability, Run, in_order
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Origin, Session, decode_session
@@ -278,13 +278,11 @@ class _ChunkReader:
         document: Session | None = None
         runs: list[Run] = []
         for name in sorted(os.listdir(folder)):
-            try:
+            with noted(self.problems):
                 if name == SESSION_FILE:
                     document = decode_session(read_bytes(f"{folder}/{name}"), f"{folder}/{name}")
                 elif name.startswith(RUN_PREFIX) and name.endswith(".json"):
                     runs.append(self._decode(f"{folder}/{name}"))
-            except UserError as error:
-                self.problems.append(str(error))
         if not runs and document is None:
             return None
         runs = in_order(runs)
