@@ -125,11 +125,7 @@ case_option = click.option(
     "--case", metavar="PART", default="", help="Only cases whose id has this part, for instance 8x."
 )
 dtype_option = click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default="bfloat16",
-    show_default=True,
-    help="Of weights and cache.",
+    "--dtype", type=click.Choice(DTYPES), default="bfloat16", show_default=True, help="Of weights and cache."
 )
 
 

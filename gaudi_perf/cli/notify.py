@@ -40,8 +40,7 @@ _STYLES = {"opened": "red", "open": "red", "undecided": "yellow"}
 @click.option("--mail", "recipients", multiple=True, metavar="ADDRESS", help="Send it by sendmail; may be repeated.")
 @click.option("--mail-from", "sender", metavar="ADDRESS", default="", help="Who sends it; default: the system's.")
 @common.path_option(
-    "--state",
-    help="Where open regressions are kept from night to night; with --github the open issues are.",
+    "--state", help="Where open regressions are kept from night to night; with --github the open issues are."
 )
 @click.option("--link", "links", multiple=True, metavar="NAME=URL", help="A link to add; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")

@@ -208,19 +208,15 @@ def _compared(verdict: Verdict, bar: int, kind: str) -> dict[str, str]:
 
 def _notes(session: Session, reports: Sequence[CaseReport], facts: Mapping[str, Figures]) -> list[str]:
     """A sentence for every verdict that asks for more than its row."""
-    lines: dict[str, list[str]] = {}
+    found = []
     for report in reports:
         for verdict in report.verdicts:
             if verdict.kind not in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
                 text = wording.full_text(verdict, refreshed=session.refreshed, waived=bool(report.waived))
-                lines.setdefault(f"{verdict.kind.value}: {text}", []).append(report.case.id)
+                found.append((report.case.id, f"{verdict.kind.value}: {text}"))
         if not facts[report.case.id].steady:
-            lines.setdefault(wording.NEVER_STEADY, []).append(report.case.id)
-    everything = len(reports)
-    return [
-        f"{'all' if len(set(ids)) == everything > 1 else ', '.join(dict.fromkeys(ids))}: {text}"
-        for text, ids in lines.items()
-    ]
+            found.append((report.case.id, wording.NEVER_STEADY))
+    return wording.of_cases(found, all_of=len(reports))
 
 
 def interval_bar(low: float, ratio: float, high: float, *, tolerance: float, width: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.wording import of_cases
 from gaudi_perf.statistics.outputs import WRONG
 from gaudi_perf.stores.tokens import sharing_reference
 from gaudi_perf.vocabulary.run import Run
@@ -17,21 +18,19 @@ STEADY_CLOCK = 0.95
 
 def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """A line for every warning, with the cases that it is about; runs are by case id."""
-    found: dict[str, dict[str, None]] = {}
+    found: list[tuple[str, str]] = []
     against: dict[str, dict[str, None]] = {}  # for each case those that contradict its outputs
     for other, many in runs.items():
         for case in (case for run in many for case in run.measurement.contradicts):
             against.setdefault(case, {})[other] = None
     for case, many in runs.items():
         of_devices = [text for run in many for text in telemetry_warnings(run.measurement.telemetry)]
-        for text in (*of_devices, lagging(many), _outvoted(case, runs, list(against.get(case, ())))):
-            if text:
-                found.setdefault(text, {})[case] = None
+        texts = (*of_devices, lagging(many), _outvoted(case, runs, list(against.get(case, ()))))
+        found += [(case, text) for text in texts if text]
     stacks = [
         f"stack of {run.stack.name}: {text}" for many in runs.values() for run in many for text in run.stack.mismatches
     ]
-    lines = [*dict.fromkeys(stacks), *(f"{', '.join(cases)}: {text}" for text, cases in found.items())]
-    return [harmless(line) for line in lines]
+    return [harmless(line) for line in (*dict.fromkeys(stacks), *of_cases(found))]
 
 
 def _outvoted(case: str, runs: Mapping[str, Sequence[Run]], against: Sequence[str]) -> str:

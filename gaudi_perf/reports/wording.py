@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gaudi_perf.judging.trends import Change
 from gaudi_perf.reports.figures import Figures
@@ -483,12 +483,18 @@ def other_regressions(session: Session) -> list[str]:
 
 
 def notes(session: Session) -> list[str]:
-    """What else is to be known of cases, each sentence once, with the cases that it is about."""
-    found: dict[str, list[str]] = {}
-    for report in session.cases:
-        for note in report.notes:
-            found.setdefault(note, []).append(report.case.id)
-    return [harmless(f"{', '.join(ids)}: {note}") for note, ids in found.items()]
+    """What else is to be known of cases."""
+    return [
+        harmless(line) for line in of_cases((report.case.id, note) for report in session.cases for note in report.notes)
+    ]
+
+
+def of_cases(found: Iterable[tuple[str, str]], all_of: int = 0) -> list[str]:
+    """Pairs of case and sentence on lines: each sentence once, with its cases; ``all`` for as many as there are."""
+    cases: dict[str, dict[str, None]] = {}
+    for case, sentence in found:
+        cases.setdefault(sentence, {})[case] = None
+    return [f"{'all' if len(ids) == all_of > 1 else ', '.join(ids)}: {sentence}" for sentence, ids in cases.items()]
 
 
 def skipped(session: Session) -> list[str]:
