@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gaudi_perf.cli.common import Command, echo, echo_words, path_option, results_option, value_of
 from gaudi_perf.judging.outcome import NO_WORSE
 from gaudi_perf.reports.bisection import answer, step_line
-from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.text import markdown
 from gaudi_perf.reports.wording import case_headline
 from gaudi_perf.session import values
 from gaudi_perf.stores.files import read_bytes, write_atomic

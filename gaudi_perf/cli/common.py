@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gaudi_perf.reports.tabular import Cell, Words
-from gaudi_perf.reports.text import harmless, text_console
+from gaudi_perf.reports.text import Cell, Words, harmless, text_console
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.history import read_history

@@ -12,7 +12,7 @@ from gaudi_perf.judging.entries import compared_entries
 from gaudi_perf.judging.noise import NoiseHistory
 from gaudi_perf.reports.answers import compare_answer
 from gaudi_perf.reports.baselines import Pair, comparison
-from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.text import markdown
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.places import baselines_named
 from gaudi_perf.stores.results import read_runs, require_one_stack, why_not_usable

@@ -12,7 +12,7 @@ from gaudi_perf.cli import common
 from gaudi_perf.judging import NoiseHistory, refresh_verdicts
 from gaudi_perf.reports.answers import refresh_answer
 from gaudi_perf.reports.baselines import changed_levels
-from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.text import markdown
 from gaudi_perf.reports.wording import level_change
 from gaudi_perf.session import values
 from gaudi_perf.stores.baselines import BaselineStore

@@ -10,7 +10,7 @@ from gaudi_perf.cli.common import Command, baselines_option, echo_json, echo_wor
 from gaudi_perf.reports.answers import TableAnswer
 from gaudi_perf.reports.article import REFERENCE, article_table, parse_price
 from gaudi_perf.reports.page.render import render_words
-from gaudi_perf.reports.tabular import markdown
+from gaudi_perf.reports.text import markdown
 from gaudi_perf.vocabulary.errors import UserError
 
 

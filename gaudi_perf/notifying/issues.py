@@ -9,7 +9,7 @@ import msgspec
 from gaudi_perf.judging.regressions import Notice
 from gaudi_perf.notifying.programs import run
 from gaudi_perf.reports.notices import issue, sentence, title
-from gaudi_perf.reports.tabular import escaped
+from gaudi_perf.reports.text import escaped
 from gaudi_perf.vocabulary.documents import decode
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.regression import OpenRegression, RegressionKey

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaudi_perf.reports.tabular import Cell, Words
+from gaudi_perf.reports.text import Cell, Words
 from gaudi_perf.vocabulary.baseline import Entry
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.errors import UserError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
+from gaudi_perf.reports.text import Cell, Words
 from gaudi_perf.reports.wording import NOT_THE_MEDIANS, difference, full_text, level_reason, stack_differences
 from gaudi_perf.stores.refresh import CaseChange
 from gaudi_perf.vocabulary.baseline import Baseline, CaseBaseline, Entry, Published

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gaudi_perf.reports.tabular import Cell, Words
 from gaudi_perf.reports.terminal import STYLES
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import Cell, Words, harmless
 from gaudi_perf.reports.wording import estimate
 from gaudi_perf.vocabulary.bisection import Bisection, BisectionStep
 from gaudi_perf.vocabulary.formats import counted

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from gaudi_perf.reports import wording
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.reports.tabular import Cell, Words, escaped, markdown
 from gaudi_perf.reports.terminal import heading, severity
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import Cell, Words, escaped, harmless, markdown
 from gaudi_perf.reports.warnings import warnings_of
 from gaudi_perf.vocabulary.formats import change, counted, interval, seconds, throughput
 from gaudi_perf.vocabulary.run import Run

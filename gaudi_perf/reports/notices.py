@@ -9,8 +9,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from gaudi_perf.judging.regressions import Notice, NoticeKind
-from gaudi_perf.reports.tabular import escaped
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import escaped, harmless
 from gaudi_perf.reports.wording import against_baseline, full_text
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.metrics import TITLES

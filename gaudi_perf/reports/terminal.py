@@ -13,9 +13,8 @@ from rich.text import Text
 
 from gaudi_perf.reports import wording
 from gaudi_perf.reports.figures import Figures, figures
-from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless, text_console
-from gaudi_perf.reports.warnings import warnings_of
+from gaudi_perf.reports.warnings import lagging, warnings_of
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.formats import change, percent, seconds, throughput
 from gaudi_perf.vocabulary.metrics import LATENCY, TOLERANCES

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import median
 
-from gaudi_perf.reports.ranks import lagging
 from gaudi_perf.reports.text import harmless
 from gaudi_perf.reports.wording import of_cases
 from gaudi_perf.statistics.outputs import WRONG
+from gaudi_perf.statistics.ranks import slow_rank
 from gaudi_perf.stores.tokens import sharing_reference
-from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.formats import counted, percent, seconds
+from gaudi_perf.vocabulary.run import Measurement, Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
 
 STEADY_CLOCK = 0.95
 """A clock that stays above this share of its highest value during the rounds counts as steady."""
+_LAST = 0.9
+"""A rank that is last in this share of the rounds is always last."""
+_LATE = 0.05
+"""An end that is later than the first rank's by this share of the round is late."""
 
 
 def warnings_of(runs: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -81,3 +88,28 @@ def telemetry_warnings(telemetry: Telemetry | None) -> list[str]:
 def _why(samples: Sequence[DeviceSample]) -> str:
     limits = sorted({limit for sample in samples if sample.moment == "during" for limit in sample.limits})
     return f"held back by: {', '.join(limits)}" if limits else "and the device reports no reason"
+
+
+def lagging(runs: Sequence[Run]) -> str:
+    """Which rank lags in most of the runs of a case, and how that is known; empty if none does."""
+    found = [rank for run in runs for rank in [_slow(run.measurement)] if rank is not None]
+    if not found:
+        return ""
+    ((rank, times),) = Counter(rank for rank, _ in found).most_common(1)
+    if 2 * times <= len(runs):
+        return ""
+    (how, *_) = [text for number, text in found if number == rank]
+    return f"rank {rank} lags: {how}" + (f" ({times} of {counted(len(runs), 'run')})" if len(runs) > 1 else "")
+
+
+def _slow(measurement: Measurement) -> tuple[int, str] | None:
+    slow = slow_rank(measurement.rank_passes_s or [])
+    if slow is not None:
+        return slow.rank, f"its forward pass alone takes {percent(slow.by)} longer than the other ranks'"
+    skew = measurement.rank_skew
+    if skew is None or skew.lagging_share < _LAST or skew.median_s < _LATE * median(measurement.latencies_s):
+        return None
+    return (
+        skew.lagging_rank,
+        f"it is last in {percent(skew.lagging_share)} of the rounds, {seconds(skew.median_s)} after the first rank",
+    )

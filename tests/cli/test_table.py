@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaudi_perf.reports.article import parse_price, usd_per_million_tokens
-from gaudi_perf.reports.tabular import Words, markdown
+from gaudi_perf.reports.text import Words, markdown
 from gaudi_perf.stores.baselines import BaselineStore
 from gaudi_perf.stores.refresh import Refresh, apply, plan_refresh
 from gaudi_perf.vocabulary.errors import UserError

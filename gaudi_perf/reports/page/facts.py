@@ -7,8 +7,8 @@ from statistics import median
 
 from gaudi_perf.reports.figures import Figures
 from gaudi_perf.reports.page.data import Pair
-from gaudi_perf.reports.ranks import rank_facts
 from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.warnings import lagging
 from gaudi_perf.vocabulary.formats import percent, seconds, span, throughput
 from gaudi_perf.vocabulary.run import Run
 from gaudi_perf.vocabulary.telemetry import DeviceSample, Telemetry
@@ -44,6 +44,26 @@ def _throughput(runs: Sequence[Run], facts: Figures) -> list[Pair]:
         ("peak memory", "" if memory is None else _bytes(memory) + share),
         ("tokenization", seconds(median(times)) if times else ""),
     ]
+
+
+def rank_facts(runs: Sequence[Run]) -> list[Pair]:
+    """For each rank of the first run its rounds and its passes by itself, in words; nothing for a single rank."""
+    measurement = runs[0].measurement
+    rounds, passes = measurement.rank_latencies_s or [], measurement.rank_passes_s or []
+    if len(rounds) < 2:
+        return []
+    facts = []
+    for rank, latencies in enumerate(rounds):
+        text = f"rounds {seconds(median(latencies))}"
+        if rank < len(passes) and passes[rank]:
+            text += f", a pass alone {seconds(median(passes[rank]))}"
+        facts.append((f"rank {rank}", text))
+    skew = measurement.rank_skew
+    if skew is not None and skew.median_s > 0:
+        last = f"rank {skew.lagging_rank} last in {percent(skew.lagging_share)}"
+        facts.append(("ends of a round", f"{seconds(skew.median_s)} apart; {last}"))
+    lag = lagging(runs)
+    return [*facts, ("slow rank", lag)] if lag else facts
 
 
 def _graphs(runs: Sequence[Run]) -> list[Pair]:

@@ -15,8 +15,7 @@ from markupsafe import Markup
 
 from gaudi_perf.reports.page.build import LOOK, PageBuilder
 from gaudi_perf.reports.page.data import ShownComparison
-from gaudi_perf.reports.tabular import Words
-from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.text import Words, harmless
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.formats import change, interval, seconds, throughput
 from gaudi_perf.vocabulary.run import Run
