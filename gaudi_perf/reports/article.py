@@ -104,12 +104,13 @@ def article_table(
     ``newest`` the newest stack of each kind alone. Without prices there is no column of costs.
     """
     prices = prices or {}
-    frame = _frame(entries)
-    real = frame[frame["real"]]
-    wide = real[~real["dtype"].isin(FP8)]
+    real = [one for one in entries if one.case.case.scale == "full" and not one.device.emulated]
+    if not real:
+        return Article((), (), bool(prices))
+    chosen = _frame(real)
+    wide = chosen[~chosen["dtype"].isin(FP8)]
     fastest_reference = wide[wide["device"] == reference].groupby(_SAME)["level_s"].min().to_dict()
     in_bfloat16 = wide[wide["dtype"] == "bfloat16"].groupby(["device", "stack", *_SAME])["level_s"].min().to_dict()
-    chosen = real
     if newest:
         chosen = chosen[chosen["order"] == chosen.groupby(["device", "kind", *_SAME])["order"].transform("max")]
     if not everything:
@@ -117,7 +118,7 @@ def article_table(
     chosen = chosen.sort_values(["place", "model", "count_down", "device", "kind", "order", "level_s"])
     rows = []
     for index, row in zip(chosen.index, chosen.to_dict("records"), strict=True):
-        configuration, workload = entries[index].case.case.configuration, entries[index].case.case.workload
+        configuration, workload = real[index].case.case.configuration, real[index].case.case.workload
         best = fastest_reference.get(tuple(row[name] for name in _SAME))
         before = in_bfloat16.get(tuple(row[name] for name in ("device", "stack", *_SAME))) if row["fp8"] else None
         price, tokens = prices.get(row["device"]), row["new_tokens"] * row["batch_size"]
@@ -140,7 +141,7 @@ def article_table(
                 else usd_per_million_tokens(price, row["devices"], row["level_s"], tokens),
             )
         )
-    notes = _notes([entries[index] for index in chosen.index], len(frame) - len(real), reference, prices)
+    notes = _notes([real[index] for index in chosen.index], len(entries) - len(real), reference, prices)
     return Article(tuple(rows), notes, bool(prices))
 
 
@@ -176,11 +177,9 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
 
     models = list(shipped())
     orders = {order: rank for rank, order in enumerate(sorted({entry.stack.order for entry in entries}))}
-    columns = ["dtype", "fp8", "real", "place", "device", "kind", "stack", "order", "count_down", "level_s", *_SAME]
     frame: pandas.DataFrame = pandas.DataFrame(
         [
             {
-                "real": entry.case.case.scale == "full" and not entry.device.emulated,
                 "place": models.index(configuration.model) if configuration.model in models else len(models),
                 "device": entry.device.name,
                 "kind": entry.stack.kind,
@@ -199,9 +198,8 @@ def _frame(entries: Sequence[Entry]) -> pandas.DataFrame:
             }
             for entry in entries
             for configuration, workload in [(entry.case.case.configuration, entry.case.case.workload)]
-        ],
-        columns=columns,
-    ).astype({"real": bool})
+        ]
+    )
     return frame
 
 

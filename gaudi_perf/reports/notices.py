@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Literal
+from xml.sax.saxutils import escape
 
 from msgspec import UNSET
 
@@ -159,13 +160,9 @@ def slack(found: Sequence[Notice], links: Mapping[str, str]) -> dict[str, str]:
     """Notices as a message of an incoming webhook of Slack; ``&``, ``<`` and ``>`` are all that its text gives a
     meaning that could call somebody (api.slack.com/reference/surfaces/formatting).
     """
-    lines = [_slack(sentence(notice)) for notice in found]
-    lines += [f"{_slack(name)}: {address}" for name, address in links.items()]
+    lines = [escape(sentence(notice)) for notice in found]
+    lines += [f"{escape(name)}: {address}" for name, address in links.items()]
     return {"text": "\n".join(lines)}
-
-
-def _slack(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _stack_changes(notice: Notice) -> list[str]:

@@ -19,12 +19,23 @@ _READINGS = (("clock", "clock_mhz", "MHz"), ("temperature", "temperature_c", "°
 
 def facts_of(runs: Sequence[Run], facts: Figures) -> dict[str, list[Pair]]:
     """Names and values by heading; a heading without facts is left out."""
+    hosts = [run.host for run in runs]
+    probes = [median(run.measurement.probes_s) for run in runs if run.measurement.probes_s]
+    compiled = [run.measurement.graph_compilation for run in runs if run.measurement.graph_compilation]
     groups = {
         "Throughput and memory": _throughput(runs, facts),
         "Ranks": rank_facts(runs),
-        "Graphs": _graphs(runs),
+        "Graphs": [
+            ("compiled before the rounds", _range([one.count for one in compiled], str)),
+            ("compilation took", _range([one.seconds for one in compiled], seconds)),
+        ],
         "Devices during the rounds": _devices(runs),
-        "Host": _host(runs),
+        "Host": [
+            ("load when it began", _range([host.load for host in hosts], lambda value: f"{value:.2f}")),
+            ("steal", _range([host.steal_percent for host in hosts], lambda value: percent(value / 100))),
+            ("frequency governor", hosts[0].governor or ""),
+            ("reference probes", _range(probes, seconds)),
+        ],
         "Time spent": _phases(runs),
     }
     return {
@@ -64,14 +75,6 @@ def rank_facts(runs: Sequence[Run]) -> list[Pair]:
         facts.append(("ends of a round", f"{seconds(skew.median_s)} apart; {last}"))
     lag = lagging(runs)
     return [*facts, ("slow rank", lag)] if lag else facts
-
-
-def _graphs(runs: Sequence[Run]) -> list[Pair]:
-    compiled = [run.measurement.graph_compilation for run in runs if run.measurement.graph_compilation]
-    return [
-        ("compiled before the rounds", _range([one.count for one in compiled], str)),
-        ("compilation took", _range([one.seconds for one in compiled], seconds)),
-    ]
 
 
 def _devices(runs: Sequence[Run]) -> list[Pair]:
@@ -117,17 +120,6 @@ def _reading(samples: Sequence[DeviceSample], field: str, unit: str) -> str:
     several = len({device for _, device in known}) > 1
     where = (f" (device {lowest})", f" (device {highest})") if several else ("", "")
     return f"{low:.0f}{where[0]} to {high:.0f} {unit}{where[1]}"
-
-
-def _host(runs: Sequence[Run]) -> list[Pair]:
-    hosts = [run.host for run in runs]
-    probes = [median(run.measurement.probes_s) for run in runs if run.measurement.probes_s]
-    return [
-        ("load when it began", _range([host.load for host in hosts], lambda value: f"{value:.2f}")),
-        ("steal", _range([host.steal_percent for host in hosts], lambda value: percent(value / 100))),
-        ("frequency governor", hosts[0].governor or ""),
-        ("reference probes", _range(probes, seconds)),
-    ]
 
 
 def _phases(runs: Sequence[Run]) -> list[Pair]:
