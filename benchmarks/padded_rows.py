@@ -47,8 +47,8 @@ def parting(name: str, dtype: Dtype, width: int, new: int) -> str:
     together = generation(ids, mask=mask)[0].tolist()
     alone = generation(torch.tensor([row]))[0].tolist()
     ours, theirs = Tracer([alone] * 3), Tracer([alone])
-    generation.trace(ids, ours, mask)
-    generation.trace(torch.tensor([row]), theirs)
+    generation(ids, mask=mask, tracer=ours)
+    generation(torch.tensor([row]), tracer=theirs)
     in_batch, by_itself = ours.traces[0], theirs.traces[0]
     apart = max(_apart(in_batch, by_itself, step) for step in range(new))
     allowed = relative_rounding(dtype, built)

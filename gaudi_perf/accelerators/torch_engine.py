@@ -6,7 +6,7 @@ What imports transformers' models is imported inside functions: an accelerator m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 
@@ -23,6 +23,12 @@ from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import GraphCompilation, TokenTrace
 from gaudi_perf.vocabulary.workload import FP8, PROMPT_TOKENS
 
+if TYPE_CHECKING:
+    from gaudi_perf.generation.static import StaticGeneration
+
+Generation: TypeAlias = "PlainGeneration | StaticGeneration"
+"""One way of generating, with buffers for one variant."""
+
 
 def leave_out_scikit_learn() -> None:
     """Have transformers, which must not have imported its models yet, go without scikit-learn.
@@ -33,18 +39,6 @@ def leave_out_scikit_learn() -> None:
     from transformers.utils import import_utils
 
     import_utils._sklearn_available = False
-
-
-class Generation(Protocol):
-    """One way of generating, with buffers for one variant."""
-
-    def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The new tokens, of shape (batch, new tokens); ``mask`` is 0 where the prompt is padded."""
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
-        """One generation in the same way, led by a tracer."""
 
 
 class TorchEngine(Engine):
@@ -63,9 +57,9 @@ class TorchEngine(Engine):
     attention: ClassVar[str | None] = None
 
     def __init__(self) -> None:
+        self._group: GroupSpec  # this and the next two from load() on
         self._model: Any = None
-        self._forward: Any = None
-        self._group: GroupSpec | None = None
+        self._forward: Any
         self._variant: Variant | None = None
         self._generation: Generation | None = None
         self._compilations = Compilations()
@@ -78,9 +72,7 @@ class TorchEngine(Engine):
 
     def static_generation(self, variant: Variant) -> Generation:
         """The same for ``graphs`` and ``compile``; what is compiled or captured is so in the first rounds.
-
-        Raises:
-            UserError: this accelerator has no graphs.
+        Raises UserError if this accelerator has no graphs.
         """
         raise UserError("this accelerator has no graphs: leave them out with -k eager, or --eager for a dataset")
 
@@ -95,29 +87,23 @@ class TorchEngine(Engine):
             variant.new_tokens,
             variant.batch_size,
             wrap=lambda step: torch.compile(step, fullgraph=True, dynamic=False),
-            ranks=self._loaded().devices,
+            ranks=self._group.devices,
         )
 
     def import_libraries(self) -> None:
         """Import what the model needs.
-
-        Raises:
-            UserError: something is not installed.
+        Raises UserError if something is not installed.
         """
         leave_out_scikit_learn()
         from transformers import AutoModelForCausalLM  # noqa: F401
 
     def take_device(self) -> None:
         """See that there is a device, once everything is imported and before weights are put on it.
-
-        Raises:
-            UserError: there is none.
+        Raises UserError if there is none.
         """
-        return None
 
     def release_memory(self) -> None:
         """Give the device back what an allocator keeps without need; called where memory was used for a while."""
-        return None
 
     def import_for_ranks(self) -> None:
         self.import_libraries()
@@ -151,9 +137,7 @@ class TorchEngine(Engine):
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
         """Put the model's linear layers into FP8; ``sequences`` are token ids to calibrate with.
-
-        Raises:
-            UserError: this accelerator has no FP8, or its library is not installed.
+        Raises UserError if this accelerator has no FP8, or its library is not installed.
         """
         raise UserError("this accelerator has no FP8")
 
@@ -177,14 +161,13 @@ class TorchEngine(Engine):
         return Unquantized(prompt_ids=prompt_ids, trace=trace, layer=layer, error=error)
 
     def prompt(self) -> Prompt:
-        return prompt_of(self._loaded())
+        return prompt_of(self._group)
 
     def prompt_of(self, text: str, tokens: int) -> Prompt:
-        return prompt_of(self._loaded(), text, tokens)
+        return prompt_of(self._group, text, tokens)
 
     def memory_bandwidth(self) -> float | None:
-        group = self._loaded()
-        weights = group.built.weight_bytes(group.dtype) // group.devices
+        weights = self._group.built.weight_bytes(self._group.dtype) // self._group.devices
         bandwidth = measured_bandwidth(self.device_type, weights, self.synchronize)
         self.release_memory()
         return bandwidth
@@ -205,27 +188,25 @@ class TorchEngine(Engine):
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
         variant, generation = self._prepared()
-        pad = self._model.config.pad_token_id
-        ids, mask = padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)
+        ids, mask = self._padded(prompts, variant)
         return list(generation(ids, mask=mask)[: len(prompts)].cpu().tolist())
 
     def trace(self, prompts: list[list[int]], token_ids: list[list[int]], plain: bool) -> list[TokenTrace]:
         """Led along the tokens in the variant's way (captured steps are replayed), or in one pass without graphs. A
         search that is not greedy cannot be led: its next token does not follow from the logits of a step.
         """
-        if self._variant is not None and self._variant.search:
+        variant, generation = self._prepared()
+        if variant.search:
             return []
         if plain:
-            width = 0 if self._variant is None else self._variant.prompt_tokens
-            pad = [self._model.config.pad_token_id]
+            width, pad = variant.prompt_tokens, [self._model.config.pad_token_id]
             return [
                 trace_of_one_pass(self._forward, prompt, tokens, self.device_type, pad * (width - len(prompt)))
                 for prompt, tokens in zip(prompts, token_ids, strict=True)
             ]
-        variant, generation = self._prepared()
         tracer = Tracer(token_ids)
         ids, mask = self._batch(prompts, variant)
-        generation.trace(ids, tracer, mask)
+        generation(ids, mask=mask, tracer=tracer)
         return tracer.traces
 
     def pass_alone(self, prompt_ids: list[int]) -> bool:
@@ -241,10 +222,6 @@ class TorchEngine(Engine):
     def problems(self) -> list[str]:
         return self._compilations.problems()
 
-    def _loaded(self) -> GroupSpec:
-        assert self._group is not None, "load() comes first"
-        return self._group
-
     def _prepared(self) -> tuple[Variant, Generation]:
         assert self._variant is not None and self._generation is not None, "prepare() comes first"
         return self._variant, self._generation
@@ -254,5 +231,8 @@ class TorchEngine(Engine):
         if all(len(prompt) == variant.prompt_tokens for prompt in prompts):
             rows = [prompts[row % len(prompts)] for row in range(variant.batch_size)]
             return torch.tensor(rows, device=self.device_type), None
+        return self._padded(prompts, variant)
+
+    def _padded(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
         pad = self._model.config.pad_token_id
         return padded(prompts, variant.batch_size, variant.prompt_tokens, pad, self.device_type)

@@ -24,9 +24,7 @@ class PlainGeneration:
     ) -> None:
         """Replaces the model's own generation configuration; it is greedy, unless a search is given (the arguments
         ``num_beams``, or ``penalty_alpha`` and ``top_k``, of ``GenerationConfig``).
-
-        Raises:
-            UserError: this transformers has the search as code of the hub only.
+        Raises UserError if this transformers has the search as code of the hub only.
         """
         self._model, self._new_tokens, self._search = model, new_tokens, dict(search or {})
         if "top_k" in self._search and not hasattr(model, "_contrastive_search"):
@@ -48,28 +46,28 @@ class PlainGeneration:
         model.generation_config = self._config
 
     def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+        self,
+        prompt: torch.Tensor,
+        on_token: Callable[[], None] | None = None,
+        mask: torch.Tensor | None = None,
+        tracer: Tracer | None = None,
     ) -> torch.Tensor:
-        """The new tokens, (batch, new tokens), for a prompt (batch, prompt tokens); ``mask`` is 0 where padded."""
-        ticking: dict[str, Any] = {}
-        if on_token is not None:  # generate() has no streamer for several beams
-            ticking = {"stopping_criteria": StoppingCriteriaList([StepTicker(on_token)])}
-            ticking = ticking if self._search else {"streamer": Ticker(on_token)}
-        output = self._generate(prompt, mask, **ticking)
-        return output[:, prompt.shape[1] : prompt.shape[1] + self._new_tokens]
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
-        """One generation in the same way, led by a tracer."""
-        self._generate(prompt, mask, logits_processor=LogitsProcessorList([tracer]))
-
-    def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
-        return self._model.generate(
+        """The new tokens, (batch, new tokens), for a prompt (batch, prompt tokens); ``mask`` is 0 where padded, and
+        ``tracer`` leads the generation.
+        """
+        more: dict[str, Any] = {} if tracer is None else {"logits_processor": LogitsProcessorList([tracer])}
+        if on_token is not None and self._search:  # generate() has no streamer for several beams
+            more["stopping_criteria"] = StoppingCriteriaList([StepTicker(on_token)])
+        elif on_token is not None:
+            more["streamer"] = Ticker(on_token)
+        output = self._model.generate(
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt) if mask is None else mask,
             generation_config=self._config,
             **self._arguments,
             **more,
         )
+        return output[:, prompt.shape[1] : prompt.shape[1] + self._new_tokens]
 
 
 class Ticker(BaseStreamer):  # type: ignore[misc]

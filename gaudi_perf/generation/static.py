@@ -68,28 +68,19 @@ class StaticGeneration(ABC):
         self._prompt_step = self._forward if wrap_prompt is None else wrap_prompt(self._forward)
 
     def __call__(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, mask: torch.Tensor | None = None
+        self,
+        prompt: torch.Tensor,
+        on_token: Callable[[], None] | None = None,
+        mask: torch.Tensor | None = None,
+        tracer: Tracer | None = None,
     ) -> torch.Tensor:
         """The new tokens, of shape (batch, new tokens); they lie in a buffer that the next call overwrites.
 
-        ``mask`` is 0 where the prompt is padded, and in force until another is given.
+        ``mask`` is 0 where the prompt is padded, and in force until another is given; ``tracer`` leads the generation.
         """
-        self._pad(mask)
-        return self._generate(prompt, on_token=on_token)
-
-    def trace(self, prompt: torch.Tensor, tracer: Tracer, mask: torch.Tensor | None = None) -> None:
-        """One generation by the same steps, led by a tracer."""
-        self._pad(mask)
-        self._generate(prompt, tracer=tracer)
-
-    def _pad(self, mask: torch.Tensor | None) -> None:
         if mask is not None:
             self.mask[:, : mask.shape[1]] = mask
             self._padded = not bool(mask.all())
-
-    def _generate(
-        self, prompt: torch.Tensor, on_token: Callable[[], None] | None = None, tracer: Tracer | None = None
-    ) -> torch.Tensor:
         with torch.inference_mode(), self._experts.in_force():
             token, logits = self._first(prompt)
             for index in range(self._output.shape[1]):

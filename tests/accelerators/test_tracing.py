@@ -42,7 +42,7 @@ def generation(kind: str, task: Task) -> Any:
 
 def traced(made: Any, prompt: torch.Tensor, tokens: list[int]) -> TokenTrace:
     tracer = Tracer([tokens])
-    made.trace(prompt, tracer)
+    made(prompt, tracer=tracer)
     return tracer.traces[0]
 
 

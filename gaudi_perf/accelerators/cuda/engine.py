@@ -130,14 +130,13 @@ class CudaEngine(TorchEngine):
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
         quantize(self._model, lambda: self.passes(sequences), scaled_product, GRAIN)
 
-    def _batch(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor | None]:
-        ids, mask = super()._batch(prompts, variant)
-        if mask is not None and self._alibi is not None:
+    def _padded(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._alibi is not None:
             raise UserError(
                 "on a GPU, captured graphs of BLOOM know no padding: give prompts of as many tokens as the workload "
                 "says, or take eager or compile"
             )
-        return ids, mask
+        return super()._padded(prompts, variant)
 
     def synchronize(self) -> None:
         torch.cuda.synchronize()
@@ -185,9 +184,9 @@ class CudaEngine(TorchEngine):
                 step = torch.compile(step, fullgraph=True, dynamic=False, options=dict(kind.compiled))
             return self._captures.wrap(step)
 
-        make, of_bloom = kind_of(self._model, variant.kv_cache), self._loaded().built.family == "bloom"
+        make, of_bloom = kind_of(self._model, variant.kv_cache), self._group.built.family == "bloom"
         # The fused step reads the weights of layers itself, which in FP8 have scales.
-        if variant.kv_cache and kind.fused and of_bloom and self._loaded().dtype not in FP8:
+        if variant.kv_cache and kind.fused and of_bloom and self._group.dtype not in FP8:
             make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
         generation = make(
             self._model,
@@ -196,7 +195,7 @@ class CudaEngine(TorchEngine):
             variant.batch_size,
             wrap=wrap,
             wrap_prompt=self._captures.wrap,  # once a round, and transformers 5 asks not to compile it
-            ranks=self._loaded().devices,
+            ranks=self._group.devices,
         )
         if of_bloom:
             self._alibi = ConstantAlibi(self._model, generation.mask)

@@ -148,6 +148,14 @@ class HpuEngine(TorchEngine):
         self._when_prepared = _statistics()
         return GaudiGeneration(self._model, variant)
 
+    def _padded(self, prompts: list[list[int]], variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
+        if "flash_attention_causal_mask" in variant.gaudi_options.on:
+            raise UserError(
+                "with flash_attention_causal_mask optimum-habana does not mask padded positions: take a prompt that is "
+                "not padded, or add --gaudi-options flash_attention_causal_mask=no"
+            )
+        return super()._padded(prompts, variant)
+
     def close(self) -> None:
         super().close()
         if self._model is not None:
@@ -217,16 +225,7 @@ class GaudiGeneration(PlainGeneration):
         }
         for name, value in values.items():
             setattr(self._config, name, value)
-        self._no_mask = "flash_attention_causal_mask" in options
         self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
-
-    def _generate(self, prompt: torch.Tensor, mask: torch.Tensor | None, **more: Any) -> torch.Tensor:
-        if self._no_mask and mask is not None:
-            raise UserError(
-                "with flash_attention_causal_mask optimum-habana does not mask padded positions: take a prompt that is "
-                "not padded, or add --gaudi-options flash_attention_causal_mask=no"
-            )
-        return super()._generate(prompt, mask, **more)
 
 
 def _statistics() -> dict[str, float]:
