@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from gaudi_perf.accelerators.base import GIB, MIB, Accelerator, Finding, Status
-from gaudi_perf.accelerators.host import HostWatch
+from gaudi_perf.accelerators.base import GIB, MIB, Finding, Status
+from gaudi_perf.accelerators.host import HostWatch, text_of
 from gaudi_perf.vocabulary.documents import Document, Name
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
@@ -48,24 +47,19 @@ class HostFacts:
         watch = HostWatch.begin()
         time.sleep(STEAL_SECONDS)
         host = watch.end()
-        governors = set()
-        for file in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"):
-            with suppress(OSError):
-                governors.add(file.read_text().strip())
+        files = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+        governors = frozenset(filter(None, map(text_of, files)))
         memory = int(psutil.virtual_memory().available)
-        return cls(frozenset(governors), memory, host.cores, host.load, host.steal_percent)
+        return cls(governors, memory, host.cores, host.load, host.steal_percent)
 
 
-def diagnose(accelerator: Accelerator) -> Diagnosis:
-    """Look at the machine, as one that measures with this accelerator; takes about a second."""
-    return diagnosis(accelerator.name, [*accelerator.health()], [*check_host(HostFacts.gather())])
-
-
-def diagnosis(name: str, own: list[Finding], of_host: list[Finding]) -> Diagnosis:
-    """What findings of an accelerator and of its host come to; of two for one check the accelerator's counts."""
-    checked = {one.check for one in own}
-    findings = own + [one for one in of_host if one.check not in checked]
-    return Diagnosis(accelerator=name, fit=all(one.status != "unfit" for one in findings), findings=findings)
+def diagnosis(name: str, own: Iterable[Finding], host: HostFacts) -> Diagnosis:
+    """What the findings of an accelerator and of its host come to; of two for one check the accelerator's counts."""
+    found = {one.check: one for one in own}
+    found |= {one.check: one for one in check_host(host) if one.check not in found}
+    return Diagnosis(
+        accelerator=name, fit=all(one.status != "unfit" for one in found.values()), findings=[*found.values()]
+    )
 
 
 def check_host(facts: HostFacts) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import select
 import shutil
 import signal
@@ -57,7 +58,7 @@ class HostWatch:
             cpu=cpu_model(),
             cores=usable_cores(),
             memory_bytes=psutil.virtual_memory().total,
-            governor=_read(_GOVERNOR),
+            governor=text_of(_GOVERNOR),
             load=self.load,
             steal_percent=steal,
             hosts=hosts,
@@ -66,11 +67,8 @@ class HostWatch:
 
 def cpu_model() -> str:
     """The processor's model name."""
-    for line in (_read(_CPUINFO) or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "model name" and value.strip():
-            return " ".join(value.split())[:200]
-    return platform.processor() or platform.machine() or "unknown"
+    found = re.search(r"^model name\s*:[ \t]*(\S.*)", text_of(_CPUINFO) or "", re.M)
+    return " ".join(found[1].split())[:200] if found else platform.processor() or platform.machine() or "unknown"
 
 
 def usable_cores() -> int:
@@ -110,13 +108,8 @@ def failure_of(program: str, *arguments: str) -> str:
     return f"{program} fails with exit status {done.returncode}" + (f" ({said[:200]})" if said else "")
 
 
-def csv_of(program: str, *arguments: str, columns: int) -> list[list[str]]:
-    """The same as rows of so many cells; other lines, which are messages, are left out."""
-    return rows_in(output_of(program, *arguments), columns)
-
-
 def rows_in(text: str, columns: int) -> list[list[str]]:
-    """Lines of so many cells, parted by commas; other lines are left out."""
+    """Lines of so many cells, parted by commas; other lines, which are messages, are left out."""
     lines = (line for line in text.splitlines() if len(line) <= _LINE_CHARACTERS)
     rows = [[cell.strip() for cell in line.split(",")] for line in lines]
     return [row for row in rows if len(row) == columns]
@@ -159,7 +152,8 @@ def _processor_times() -> tuple[float, float | None]:
     return sum(times) - guests, getattr(times, "steal", None)
 
 
-def _read(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """What the system says in a small file of its own, without spaces around it; None where it says nothing."""
     with suppress(OSError):
         return path.read_text().strip() or None
     return None

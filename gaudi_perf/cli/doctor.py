@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gaudi_perf.accelerators import accelerator_named, preferred
-from gaudi_perf.accelerators.health import diagnose
+from gaudi_perf.accelerators.health import HostFacts, diagnosis
 from gaudi_perf.cli.common import Command, echo, echo_json, echo_table, json_option
 from gaudi_perf.vocabulary.formats import counted
 
@@ -37,21 +37,20 @@ def doctor(accelerator: str, strict: bool, as_json: bool) -> None:
       gaudi-perf doctor --json
     """
     auto = accelerator == "auto"
-    diagnosis = diagnose(
-        next(one for one in preferred() if one.installed()) if auto else accelerator_named(accelerator)
-    )
-    warnings = sum(item.status == "warning" for item in diagnosis.findings)
+    looked_at = next(one for one in preferred() if one.installed()) if auto else accelerator_named(accelerator)
+    found = diagnosis(looked_at.name, looked_at.health(), HostFacts.gather())
+    warnings = sum(item.status == "warning" for item in found.findings)
     if as_json:
-        echo_json(diagnosis)
+        echo_json(found)
     else:
         echo_table(
             ("check", "status", "found"),
-            [(item.check, (item.status, _STYLES[item.status]), item.found) for item in diagnosis.findings],
+            [(item.check, (item.status, _STYLES[item.status]), item.found) for item in found.findings],
         )
-        for item in diagnosis.findings:
+        for item in found.findings:
             if item.remedy and item.status != "ok":
                 echo(f"{item.check}: {item.remedy}")
-        fit = "fit" if diagnosis.fit else "not fit"
-        echo(f"{fit} to measure with {diagnosis.accelerator}, {counted(warnings, 'warning')}")
-    if not diagnosis.fit or (strict and warnings):
+        fit = "fit" if found.fit else "not fit"
+        echo(f"{fit} to measure with {found.accelerator}, {counted(warnings, 'warning')}")
+    if not found.fit or (strict and warnings):
         raise click.exceptions.Exit(1)

@@ -10,13 +10,13 @@ import pytest
 
 from emulated_gaudi.control import environment
 from gaudi_perf.accelerators.base import MIB, Finding
-from gaudi_perf.accelerators.cpu.health import check_cpu
+from gaudi_perf.accelerators.cpu.accelerator import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler_version
 from gaudi_perf.accelerators.cuda.devices import nvidia_smi
-from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, check_host, diagnosis
+from gaudi_perf.accelerators.health import DeviceFacts, Diagnosis, HostFacts, diagnosis
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.hl_smi import processes
-from gaudi_perf.accelerators.hpu.releases import mismatches, release_of, releases, synapse_version, validated_with
+from gaudi_perf.accelerators.hpu.releases import mismatches, release_of, releases, synapse_version
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 from tests.cli.conftest import PROJECT, Invoke
@@ -46,9 +46,9 @@ def _diagnose(facts: GaudiFacts | HostFacts | tuple[str, str | None]) -> Diagnos
         facts: of Gaudis, of their host, or the versions of PyTorch and the compiler on a CPU.
     """
     if isinstance(facts, tuple):
-        return diagnosis("cpu", [*check_cpu(*facts)], [*check_host(HOST)])
+        return diagnosis("cpu", check_cpu(*facts), HOST)
     gaudis, host = (facts, HOST) if isinstance(facts, GaudiFacts) else (GAUDI, facts)
-    return diagnosis("hpu", [*check_gaudis(gaudis)], [*check_host(host)])
+    return diagnosis("hpu", check_gaudis(gaudis), host)
 
 
 def test_a_gaudi_server_as_it_should_be() -> None:
@@ -132,14 +132,14 @@ def test_each_trouble_is_found_with_its_remedy(
 
 def test_what_the_system_does_not_report_is_no_trouble() -> None:
     silent = dataclasses.replace(DEVICE, throttled=None)
-    gaudis = [*check_gaudis(dataclasses.replace(GAUDI, devices=(silent,), huge_pages=None))]
-    found = diagnosis("hpu", gaudis, [*check_host(HostFacts(memory_available=2**40))])
+    gaudis = check_gaudis(dataclasses.replace(GAUDI, devices=(silent,), huge_pages=None))
+    found = diagnosis("hpu", gaudis, HostFacts(memory_available=2**40))
     assert found.fit and sum(item.status == "unknown" for item in found.findings) == 5
 
 
 def test_a_check_of_an_accelerator_replaces_the_host_s_of_the_same_name() -> None:
     own = Finding(check="load", status="unfit", found="is ours")
-    found = diagnosis("hpu", [own], [*check_host(HOST)])
+    found = diagnosis("hpu", [own], HOST)
     assert [item for item in found.findings if item.check == "load"] == [own] and not found.fit
 
 
@@ -172,11 +172,11 @@ def test_releases() -> None:
         assert decode(encode(release), type(release), "release") == release
     version = synapse_version("1.18.0-ee698fb")
     assert version is not None and version == synapse_version("1.18.0.524")
-    assert release_of(version) == validated_with(version)
+    assert release_of(version) == release_of(version, validated=True)
     newest = synapse_version("1.24.2.481")
     assert newest is not None
     assert release_of(newest).synapse == "1.24.2"  # type: ignore[union-attr]
-    assert validated_with(newest).optimum_habana == ("1.21.0", "1.21.2")  # type: ignore[union-attr]
+    assert release_of(newest, validated=True).optimum_habana == ("1.21.0", "1.21.2")  # type: ignore[union-attr]
     unknown = synapse_version("2.0.0")
     assert unknown is not None and release_of(unknown) is None
     assert synapse_version("N/A") is None and synapse_version("1.x.0") is None

@@ -9,7 +9,7 @@ import pytest
 
 from gaudi_perf.accelerators.cuda.health import GpuFacts, check_gpus, gather_gpus
 from gaudi_perf.accelerators.cuda.nvml import NvmlFacts
-from gaudi_perf.accelerators.health import Diagnosis, HostFacts, check_host, diagnosis
+from gaudi_perf.accelerators.health import Diagnosis, HostFacts, diagnosis
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
 
@@ -77,8 +77,7 @@ def test_what_nvml_reports_becomes_facts() -> None:
 
 def test_a_gpu_server_as_it_should_be() -> None:
     host = HostFacts(memory_available=2**40, governors=frozenset({"performance"}), load=0.0)
-    gpus = check_gpus((gpu_as(),) * 8, "", "2.6.0+cu124")
-    found = diagnosis("cuda", [*gpus], [*check_host(host)])
+    found = diagnosis("cuda", check_gpus((gpu_as(),) * 8, "", "2.6.0+cu124"), host)
     assert found.fit and found.accelerator == "cuda"
     assert {item.status for item in found.findings} <= {"ok", "unknown"}
     assert decode(encode(found), Diagnosis, "doctor") == found

@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 
 from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found
-from gaudi_perf.accelerators.cpu.health import check_cpu
 from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed, usable_cores
 from gaudi_perf.generation.compilations import compiler_environment
@@ -60,6 +59,14 @@ class CpuAccelerator(Accelerator):
 
     def health(self) -> Iterator[Finding]:
         return check_cpu(installed("torch"), compiler())
+
+
+def check_cpu(torch: str, compiler: str | None) -> Iterator[Finding]:
+    """What it means that this PyTorch (its version, empty if it is not installed) and this C++ compiler are here."""
+    yield Finding("devices", "ok", "no accelerator: stand-in shapes are measured on the CPU")
+    yield Finding.present("PyTorch", torch, "pip install -e .")
+    missing = "none, so the cases with graphs are skipped"
+    yield Finding.present("C++ compiler", compiler, "apt install g++, or set CXX", missing, "warning")
 
 
 def _users_threads() -> int | None:

@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from gaudi_perf.accelerators.cpu.stack import cpu_stack
+from gaudi_perf.accelerators.host import text_of
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.float8 import quantize, reference_product
 from gaudi_perf.protocol import GroupSpec, Variant
@@ -51,8 +52,7 @@ class CpuEngine(TorchEngine):
 
     def peak_memory_bytes(self) -> int | None:
         """Peak resident memory of this process."""
-        with suppress(OSError):
-            peak = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-            if peak is not None:
-                return int(peak[1]) * 1024
+        peak = re.search(r"^VmHWM:\s+(\d+) kB", text_of(Path("/proc/self/status")) or "", re.M)
+        if peak is not None:
+            return int(peak[1]) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -13,6 +13,7 @@ from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, Te
 from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug, nvidia_smi, visible
 from gaudi_perf.accelerators.cuda.health import check_gpus, gather_gpus
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_name
+from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
 from gaudi_perf.accelerators.host import installed, mib_in_bytes
 from gaudi_perf.generation.compilations import compiler_environment
 from gaudi_perf.protocol import GroupSpec
@@ -86,8 +87,6 @@ class CudaAccelerator(Accelerator):
         return CudaEngine()
 
     def telemetry_source(self) -> TelemetrySource:
-        from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
-
         return NvmlSource()
 
     def health(self) -> Iterator[Finding]:

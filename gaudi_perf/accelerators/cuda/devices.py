@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gaudi_perf.accelerators.host import csv_of
+from gaudi_perf.accelerators.host import output_of, rows_in
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SLUGS = {
@@ -21,7 +21,8 @@ def nvidia_smi(*fields: str) -> list[list[str]]:
 
     It fails as a whole where one GPU is lost; the rows of the others are there all the same.
     """
-    return csv_of("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits", columns=len(fields))
+    asked = f"--query-gpu={','.join(fields)}"
+    return rows_in(output_of("nvidia-smi", asked, "--format=csv,noheader,nounits"), len(fields))
 
 
 def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:

@@ -54,8 +54,9 @@ class EmulatedGaudi(HpuAccelerator):
 
     def of_stack(self, environment: Mapping[str, str]) -> EmulatedGaudi:
         pretending = copy(self)
-        synapse = environment.get(SYNAPSE_VARIABLE, self.emulation.synapse)
-        pretending.emulation = replace(self.emulation, synapse=synapse)
+        pretending.emulation = replace(
+            self.emulation, synapse=environment.get(SYNAPSE_VARIABLE, self.emulation.synapse)
+        )
         return pretending
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:

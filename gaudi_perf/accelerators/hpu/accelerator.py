@@ -13,6 +13,7 @@ from gaudi_perf.accelerators.hpu import hl_smi
 from gaudi_perf.accelerators.hpu.fp8 import CONFIG_VARIABLE, LIBRARY, REMEDY, settings_for
 from gaudi_perf.accelerators.hpu.health import GaudiFacts, check_gaudis
 from gaudi_perf.accelerators.hpu.releases import PLUGIN
+from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Configuration
@@ -85,8 +86,6 @@ class HpuAccelerator(Accelerator):
         return HpuEngine()
 
     def telemetry_source(self) -> TelemetrySource:
-        from gaudi_perf.accelerators.hpu.telemetry import PyhlmlSource
-
         return PyhlmlSource()
 
     def installed(self) -> bool:

@@ -14,10 +14,10 @@ import psutil
 
 from gaudi_perf.accelerators.base import GIB, Finding
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
-from gaudi_perf.accelerators.host import mib_in_bytes
+from gaudi_perf.accelerators.host import mib_in_bytes, text_of
 from gaudi_perf.accelerators.hpu import hl_smi
-from gaudi_perf.accelerators.hpu.hlml import opened, throttle_reasons
 from gaudi_perf.accelerators.hpu.releases import installed_components, is_emulated, match_versions
+from gaudi_perf.accelerators.hpu.telemetry import opened, throttle_reasons
 
 HUGE_PAGES = 153600
 """Pages of 2 MiB that scripts for servers with eight Gaudis reserve."""
@@ -101,7 +101,5 @@ def _devices() -> Iterator[DeviceFacts]:
 
 
 def _huge_pages() -> int | None:
-    with suppress(OSError):
-        match = re.search(r"^HugePages_Total:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M)
-        return int(match[1]) if match else None
-    return None
+    match = re.search(r"^HugePages_Total:\s+(\d+)", text_of(Path("/proc/meminfo")) or "", re.M)
+    return int(match[1]) if match else None

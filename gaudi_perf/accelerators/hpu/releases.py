@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -25,20 +25,15 @@ def releases() -> tuple[Release, ...]:
     return tuple(decode_releases(FILE.read_bytes(), str(FILE)).release)
 
 
-def release_of(version: Version) -> Release | None:
-    """The release of a version: itself, else the newest known one before it of the same major and minor number."""
-    return _newest(releases(), version)
-
-
-def validated_with(version: Version) -> Release | None:
-    """The newest release up to a version, of the same major and minor number, that names optimum-habana's versions."""
-    return _newest([item for item in releases() if item.optimum_habana], version)
-
-
-def _newest(among: Iterable[Release], last: Version) -> Release | None:
-    known = {version: item for item in among if (version := Version(item.synapse)) <= last}
-    newest = max((version for version in known if version.release[:2] == last.release[:2]), default=None)
-    return None if newest is None else known[newest]
+def release_of(version: Version, *, validated: bool = False) -> Release | None:
+    """The release of a version: itself, else the newest known one before it of the same major and minor number.
+    ``validated``: of those that name optimum-habana's versions.
+    """
+    for release in reversed(releases()):
+        known = Version(release.synapse)
+        if known <= version and known.release[:2] == version.release[:2] and (release.optimum_habana or not validated):
+            return release
+    return None
 
 
 def synapse_version(text: str) -> Version | None:
@@ -110,16 +105,13 @@ def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
 
 
 def _optimum_habana(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    check, optimum, synapse = (
-        "optimum-habana",
-        versions.get("optimum-habana"),
-        synapse_version(versions.get(PLUGIN, "")),
-    )
+    check, optimum = "optimum-habana", versions.get("optimum-habana")
+    synapse = synapse_version(versions.get(PLUGIN, ""))
     if optimum is None:
         return Finding(check, "unfit", "is not installed", 'pip install -e ".[hpu]"')
     if is_emulated(drivers):
         return Finding(check, "ok", f"{optimum}; the emulated Gaudi takes any")
-    release = None if synapse is None else validated_with(synapse)
+    release = None if synapse is None else release_of(synapse, validated=True)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
         return Finding(check, "unknown", f"{optimum}; none is known to be validated with {of}")

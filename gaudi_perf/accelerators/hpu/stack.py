@@ -7,8 +7,8 @@ import platform
 from contextlib import suppress
 
 from gaudi_perf.accelerators.hpu import hl_smi
-from gaudi_perf.accelerators.hpu.hlml import opened
 from gaudi_perf.accelerators.hpu.releases import PLUGIN, installed_components, mismatches
+from gaudi_perf.accelerators.hpu.telemetry import opened
 from gaudi_perf.vocabulary.stack import Stack
 
 # Settings that change the latency, with the value that counts where a variable is not set (flags of SynapseAI 1.19).

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import io
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.hpu import hl_smi
-from gaudi_perf.accelerators.hpu.hlml import opened, throttle_reasons
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
-_CLOCK_SOC, _ON_AIP = 0, 0  # hlml.h: hlml_clock_type_t, hlml_temperature_sensors_t
+# hlml.h: hlml_clock_type_t, hlml_temperature_sensors_t, HLML_CLOCKS_THROTTLE_REASON_*
+_CLOCK_SOC, _ON_AIP = 0, 0
+_POWER, _THERMAL = 1 << 0, 1 << 1
 
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Any]:
+    """The module pyhlml, which is optional everywhere, with the driver's library opened, and closed at the end.
+    Raises ImportError, or what pyhlml raises where the driver's library is not there.
+    """
+    # pyhlml warns of its own renamings, and prints where the library is not there.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        import pyhlml
+
+        pyhlml.hlmlInit()
+    try:
+        yield pyhlml
+    finally:
+        with contextlib.suppress(Exception):
+            pyhlml.hlmlShutdown()
+
+
+def throttle_reasons(hlml: Any, device: Any) -> list[str]:
+    """Why a device runs slower than it could; empty if it does not.
+    Raises what pyhlml raises where the device does not report it.
+    """
+    mask = int(hlml.hlmlDeviceGetCurrentClocksThrottleReasons(device))
+    return [name for bit, name in ((_POWER, "power"), (_THERMAL, "thermal")) if mask & bit]
 
 
 class PyhlmlSource(TelemetrySource):
