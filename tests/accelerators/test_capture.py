@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 
-from gaudi_perf.accelerators.cuda.capture import WARM_CALLS, CapturedStep, Captures, ConstantAlibi
+from gaudi_perf.accelerators.cuda.capture import WARM_CALLS, Captures, ConstantAlibi
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
@@ -64,7 +64,7 @@ def test_a_capture_computes_nothing_and_each_replay_takes_new_inputs() -> None:
         return state * 10
 
     captures = Captures(record)
-    wrapped = CapturedStep(step, captures)
+    wrapped = captures.wrap(step)
     results = [float(wrapped(torch.tensor([float(value)]))) for value in (1, 2, 3, 4, 5)]
     assert results == [10, 30, 60, 100, 150], "every call counts once, whether it runs, captures or replays"
     assert captures.count == 1 and captures.total is not None and captures.total.count == 1
@@ -83,7 +83,7 @@ def test_a_step_that_asks_the_host_cannot_be_captured() -> None:
         return value * torch.tensor(2.0)
 
     for step in (reads_back, brings_numbers):
-        wrapped = CapturedStep(step, Captures(record))
+        wrapped = Captures(record).wrap(step)
         for _ in range(WARM_CALLS):
             assert float(wrapped(torch.ones(()))) == 2
         with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):

@@ -94,8 +94,11 @@ def test_gpus_are_those_that_are_shown(path: Path, monkeypatch: pytest.MonkeyPat
         ("0,MIG-cccc", ["0"]),
     ],
 )
-def test_cuda_visible_devices(shown: str | None, indices: list[str]) -> None:
-    assert [row[0] for row in visible(ROWS, shown)] == indices
+def test_cuda_visible_devices(shown: str | None, indices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if shown is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert [row[0] for row in visible(ROWS)] == indices
 
 
 def test_memory_that_is_not_reported_is_not_known(path: Path) -> None:

@@ -266,7 +266,9 @@ def test_a_pytorch_without_cuda_is_a_mistake(spec: GroupSpec) -> None:
 def test_what_compiling_costs_is_part_of_what_graphs_cost() -> None:
     engine = CudaEngine()
     engine._captures = capture.Captures(record)
-    engine._captures.record(lambda: torch.ones(1))
+    step = engine._captures.wrap(lambda value: value + 1)
+    for _ in range(capture.WARM_CALLS + 1):
+        step(torch.ones(1))
     compilations = Compilations()
     compilations._start()
     time.sleep(0.01)

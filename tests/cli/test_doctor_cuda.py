@@ -44,10 +44,10 @@ class PretendedNvml:
     def ask(self, function: str, *arguments: Any) -> Any:
         return self.answers.get(function)
 
-    def handles(self, shown: str | None) -> dict[int, object]:
+    def handles(self) -> dict[int, object]:
         return {0: "gpu"} if self.answers else {}
 
-    def part(self, handle: object, shown: str | None) -> None:
+    def part(self, handle: object) -> None:
         return None
 
     def facts(self, uuid: str) -> Any:

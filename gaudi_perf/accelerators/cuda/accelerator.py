@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, TelemetrySource
-from gaudi_perf.accelerators.cuda.devices import VISIBLE, device_slug, nvidia_smi, visible
+from gaudi_perf.accelerators.cuda.devices import device_slug, shown_gpus
 from gaudi_perf.accelerators.cuda.health import check_gpus, gather_gpus
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_name
 from gaudi_perf.accelerators.cuda.telemetry import NvmlSource
@@ -42,10 +42,10 @@ class CudaAccelerator(Accelerator):
     )
 
     def find(self) -> Found | None:
-        rows = visible(nvidia_smi("index", "uuid", "name", "memory.total"), os.environ.get(VISIBLE))
+        rows = shown_gpus("name", "memory.total")
         if not rows:
             return None
-        _, _, product, memory = rows[0]
+        product, memory = rows[0]
         return Found(device_slug(product), len(rows), mib_in_bytes(memory))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
@@ -73,12 +73,11 @@ class CudaAccelerator(Accelerator):
             return "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
         if configuration.devices > 1:
             return "FP8 is measured on one GPU only so far"
-        rows = nvidia_smi("index", "uuid", "compute_cap")
-        shown = visible(rows, os.environ.get(VISIBLE))
-        capability = tuple(int(part) for part in shown[0][2].split(".")) if shown and _CAPABILITY(shown[0][2]) else ()
-        if capability >= FP8_CAPABILITY:
+        shown = next((row[0] for row in shown_gpus("compute_cap")), "")
+        known = _CAPABILITY(shown)
+        if known and tuple(map(int, shown.split("."))) >= FP8_CAPABILITY:
             return ""
-        found = f"has {shown[0][2]}" if capability else "does not report it"
+        found = f"has {shown}" if known else "does not report it"
         return f"FP8 needs a GPU of compute capability 8.9 or later (Ada, Hopper), and this one {found}"
 
     def engine(self) -> Engine:

@@ -54,46 +54,34 @@ class Captures:
         return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
 
     def wrap(self, step: Step) -> Step:
-        """The captured form of a step, for ``generation.static``."""
-        return CapturedStep(step, self)
+        """The form of a step that is captured at its third call; its result is overwritten by the next call.
 
-    def record(self, body: Callable[[], Any]) -> tuple[Replay, Any]:
-        """Capture, and count it."""
-        begin = time.perf_counter()
-        recorded = self._capture(body)
-        self._seconds += time.perf_counter() - begin
-        self.count += 1
-        return recorded
+        The first two run as they are: they load kernels, compile, and make workspaces, all of which a capture forbids.
+        They are calls like any other, so that a step that keeps a state (the cache of transformers 5 counts its
+        positions) runs as often as it is called.
+        """
+        calls = 0
+        inputs: tuple[torch.Tensor, ...] = ()
+        replay: Replay | None = None
+        output: Any = None
 
+        def captured(*given: torch.Tensor) -> Any:
+            nonlocal calls, inputs, output, replay
+            calls += 1
+            inputs = inputs or tuple(tensor.clone() for tensor in given)
+            for mine, theirs in zip(inputs, given, strict=True):
+                mine.copy_(theirs)
+            if calls <= WARM_CALLS:
+                return step(*inputs)
+            if replay is None:
+                begin = time.perf_counter()
+                replay, output = self._capture(lambda: step(*inputs))
+                self._seconds += time.perf_counter() - begin
+                self.count += 1
+            replay()
+            return output
 
-class CapturedStep:
-    """A step that is captured at its third call.
-
-    The first two run as they are: they load kernels, compile, and make workspaces, all of which a capture forbids. They
-    are calls like any other, so that a step that keeps a state (the cache of transformers 5 counts its positions) runs
-    as often as it is called.
-    """
-
-    def __init__(self, step: Step, captures: Captures) -> None:
-        self._step = step
-        self._captures = captures
-        self._calls = 0
-        self._inputs: tuple[torch.Tensor, ...] = ()
-        self._replay: Replay | None = None
-        self._output: Any = None
-
-    def __call__(self, *inputs: torch.Tensor) -> Any:
-        """One step. The result is overwritten by the next call."""
-        self._calls += 1
-        self._inputs = self._inputs or tuple(tensor.clone() for tensor in inputs)
-        for mine, given in zip(self._inputs, inputs, strict=True):
-            mine.copy_(given)
-        if self._calls <= WARM_CALLS:
-            return self._step(*self._inputs)
-        if self._replay is None:
-            self._replay, self._output = self._captures.record(lambda: self._step(*self._inputs))
-        self._replay()
-        return self._output
+        return captured
 
 
 class ConstantAlibi:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from gaudi_perf.accelerators.host import output_of, rows_in
@@ -25,34 +27,36 @@ def nvidia_smi(*fields: str) -> list[list[str]]:
     return rows_in(output_of("nvidia-smi", asked, "--format=csv,noheader,nounits"), len(fields))
 
 
-def visible(rows: Sequence[Any], shown: str | None) -> list[Any]:
+def shown_gpus(*fields: str) -> list[list[str]]:
+    """The same of the GPUs that CUDA_VISIBLE_DEVICES shows, in its order."""
+    return [fields for _, _, *fields in visible(nvidia_smi("index", "uuid", *fields))]
+
+
+def visible(rows: Sequence[Any]) -> list[Any]:
     """Those of the rows (index, uuid, ...) that CUDA_VISIBLE_DEVICES shows, in its order.
 
     CUDA stops at the first entry that it does not know; an empty variable hides all. A part of a multi-instance GPU is
     on none of the rows; the first stands for it.
     """
+    shown = os.environ.get(VISIBLE)
     if shown is None:
         return list(rows)
-    if part_named(shown) is not None:
+    if part_named():
         return list(rows[:1])
-    found: list[Any] = []
-    for entry in (part.strip() for part in shown.split(",")):
-        row = next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
-        if row is None:
-            break
-        found.append(row)
-    return found
+    named = (
+        next((row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))), None)
+        for entry in map(str.strip, shown.split(","))
+    )
+    return list(takewhile(lambda row: row is not None, named))
 
 
-def part_named(shown: str | None) -> str | None:
+def part_named() -> str:
     """The part of a multi-instance GPU that CUDA_VISIBLE_DEVICES names, if any: CUDA gives a process one, the first."""
-    first = (shown or "").partition(",")[0].strip()
-    return first if first.startswith("MIG-") else None
+    first = os.environ.get(VISIBLE, "").partition(",")[0].strip()
+    return first if first.startswith("MIG-") else ""
 
 
 def device_slug(product: str) -> str:
     """The name of a GPU for documents and directories: ``NVIDIA H100 80GB HBM3`` is ``h100-80gb``."""
-    if product in _SLUGS:
-        return _SLUGS[product]
     words = re.sub(r"[^a-z0-9.]+", "-", product.lower()).strip("-.")
-    return words.removeprefix("nvidia-")[:80] or "gpu"
+    return _SLUGS.get(product) or words.removeprefix("nvidia-")[:80] or "gpu"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from gaudi_perf.accelerators.base import Finding
-from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.accelerators.cuda.nvml import FAULTS, Nvml, NvmlFacts, NvmlUnavailable, reasons_in_force
 from gaudi_perf.accelerators.health import DeviceFacts, Vendor, check_idle, check_products
 from gaudi_perf.vocabulary.telemetry import DeviceProcess
@@ -37,13 +35,12 @@ def gather_gpus(nvml: Nvml | None = None) -> tuple[tuple[GpuFacts, ...], str]:
     except NvmlUnavailable as error:
         return (), str(error)
     with closing(opened):
-        shown = os.environ.get(VISIBLE)
-        gpus = tuple(_facts(opened, index, handle, shown) for index, handle in opened.handles(shown).items())
+        gpus = tuple(_facts(opened, index, handle) for index, handle in opened.handles().items())
         return gpus, "; ".join(f"{function}: {words}" for function, words in opened.failures.items())
 
 
-def _facts(nvml: Nvml, index: int, handle: object, shown: str | None) -> GpuFacts:
-    listed = nvml.ask("nvmlDeviceGetComputeRunningProcesses", nvml.part(handle, shown) or handle) or ()
+def _facts(nvml: Nvml, index: int, handle: object) -> GpuFacts:
+    listed = nvml.ask("nvmlDeviceGetComputeRunningProcesses", nvml.part(handle) or handle) or ()
     memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle)
     reasons = reasons_in_force(nvml, handle)
     name = nvml.ask("nvmlDeviceGetName", handle)

@@ -14,7 +14,8 @@ from typing import Any
 
 from gaudi_perf.accelerators.cuda.devices import part_named, visible
 
-VIRTUALIZATION = {1: "passed through", 2: "vgpu"}
+VGPU = "vgpu"
+_VIRTUALIZATION = {1: "passed through", 2: VGPU}
 """nvmlGpuVirtualizationMode_t of a guest."""
 _SW_POWER_CAP, HW_SLOWDOWN, _SYNC_BOOST, _SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80
 FAULTS: Mapping[int, str] = {
@@ -96,12 +97,9 @@ class Nvml:
             self.failures[function] = f"{type(error).__name__}: {error}"
         return None
 
-    def handles(self, shown: str | None) -> dict[int, Any]:
-        """The GPUs that CUDA_VISIBLE_DEVICES (its value, None if it is not set) shows, by index.
-
-        A part of a multi-instance GPU stands for its GPU.
-        """
-        if (uuid := part_named(shown)) is not None:
+    def handles(self) -> dict[int, Any]:
+        """The GPUs that CUDA_VISIBLE_DEVICES shows, by index; a part of a multi-instance GPU stands for its GPU."""
+        if uuid := part_named():
             part = self.ask("nvmlDeviceGetHandleByUUID", uuid)
             whole = None if part is None else self.ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
             index = None if whole is None else self.ask("nvmlDeviceGetIndex", whole)
@@ -111,14 +109,14 @@ class Nvml:
             for index in range(self.ask("nvmlDeviceGetCount") or 0)
             if (handle := self.ask("nvmlDeviceGetHandleByIndex", index)) is not None
         ]
-        return {int(index): handle for index, _, handle in visible(found, shown)}
+        return {int(index): handle for index, _, handle in visible(found)}
 
-    def part(self, handle: Any, shown: str | None) -> Any:
+    def part(self, handle: Any) -> Any:
         """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
 
         Where CUDA_VISIBLE_DEVICES names no part, CUDA takes the first.
         """
-        if (uuid := part_named(shown)) is not None:
+        if uuid := part_named():
             return self.ask("nvmlDeviceGetHandleByUUID", uuid)
         mode = self.ask("nvmlDeviceGetMigMode", handle)
         if not mode or not mode[0]:
@@ -141,6 +139,10 @@ class Nvml:
             nvlinks=None if handle is None else self._nvlinks(handle),
         )
 
+    def virtualization(self, handle: Any) -> str | None:
+        """How a guest has the GPU, None where it is no guest's."""
+        return _VIRTUALIZATION.get(self.ask("nvmlDeviceGetVirtualizationMode", handle))
+
     def _nvlinks(self, handle: Any) -> int | None:
         links = range(getattr(self.api, "NVML_NVLINK_MAX_LINKS", 0))
         states = [self.ask("nvmlDeviceGetNvLinkState", handle, link) for link in links]
@@ -160,7 +162,7 @@ class Nvml:
             "mig": None if mig is None else _on(mig[0]),
             "persistence-mode": _on(self.ask("nvmlDeviceGetPersistenceMode", handle)),
             "vbios": self.ask("nvmlDeviceGetVbiosVersion", handle),
-            "virtualization": VIRTUALIZATION.get(self.ask("nvmlDeviceGetVirtualizationMode", handle) or 0),
+            "virtualization": self.virtualization(handle),
         }
         return {name: str(value) for name, value in settings.items() if value is not None}
 

@@ -8,13 +8,11 @@ from typing import Any
 
 from gaudi_perf.accelerators.base import TelemetrySource
 from gaudi_perf.accelerators.cuda import nvml
-from gaudi_perf.accelerators.cuda.devices import VISIBLE
 from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 
 _LEAST_SHARE = 0.001
 """Of the time since the sample before; what was in force for less, no latency shows."""
 _MPS_SERVER = "nvidia-cuda-mps-server"
-_VGPU = 2  # nvmlGpuVirtualizationMode_t
 
 
 class NvmlSource(TelemetrySource):
@@ -23,14 +21,13 @@ class NvmlSource(TelemetrySource):
     def __init__(self) -> None:
         """Raises nvml.NvmlUnavailable where NVML cannot be asked, or shows no GPU."""
         self._nvml = nvml.Nvml()
-        shown = os.environ.get(VISIBLE)
-        self._handles = self._nvml.handles(shown)
+        self._handles = self._nvml.handles()
         if not self._handles:
             self._nvml.close()
             why = "".join(f"; {function}: {words}" for function, words in self._nvml.failures.items())
             raise nvml.NvmlUnavailable(f"NVML shows no GPU{why}")
         # Processes of other parts of a multi-instance GPU have memory and multiprocessors of their own.
-        self._parts = {index: self._nvml.part(handle, shown) for index, handle in self._handles.items()}
+        self._parts = {index: self._nvml.part(handle) for index, handle in self._handles.items()}
         self._counted: dict[int, tuple[dict[int, int], int]] = {}
         self._slow: set[int] = set()
         self._served: set[int] = set()
@@ -86,7 +83,7 @@ class NvmlSource(TelemetrySource):
         found += [
             f"device {index} is a virtual GPU: who else computes on the same GPU is not to be seen"
             for index, handle in self._handles.items()
-            if self._nvml.ask("nvmlDeviceGetVirtualizationMode", handle) == _VGPU
+            if self._nvml.virtualization(handle) == nvml.VGPU
         ]
         found += [f"device {index} is shared by an MPS server" for index in sorted(self._served)]
         return [*found, *(f"NVML, {function}: {words}" for function, words in self._nvml.failures.items())]
