@@ -84,7 +84,7 @@ def _bare(source: Path, case: Case, count: int) -> Iterator[float]:
     """Seconds of each chunk of the same batches, without worker, protocol, text or file."""
     import torch
 
-    from gaudi_perf.generation.batches import padded
+    from gaudi_perf.accelerators.torch_engine import padded
     from gaudi_perf.generation.dataset import PromptSource
     from gaudi_perf.generation.dummy import dummy_model
     from gaudi_perf.generation.plain import PlainGeneration

@@ -13,7 +13,7 @@ import math
 
 import torch
 
-from gaudi_perf.generation.batches import padded
+from gaudi_perf.accelerators.torch_engine import padded
 from gaudi_perf.generation.dummy import dummy_model
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.tracing import Tracer

@@ -22,12 +22,8 @@ class PromptSource:
     """A column of a split of a dataset, and a way to turn it into tokens and back."""
 
     def __init__(self, dataset: Dataset, prompt_tokens: int, group: GroupSpec) -> None:
-        """Reads the dataset. Prompts are cut to ``prompt_tokens``.
-
-        Dummy weights have no tokenizer: ids are made of the words.
-
-        Raises:
-            UserError: the dataset, split, column or tokenizer is not there.
+        """Reads the dataset. Prompts are cut to ``prompt_tokens``; for dummy weights ids are made of words.
+        Raises UserError if the dataset, split, column or tokenizer is not there.
         """
         self._prompt_tokens = prompt_tokens
         self._vocabulary = group.built.vocabulary
@@ -105,8 +101,7 @@ def _of_hub(dataset: Dataset, option: str) -> Any:
     try:
         return datasets.load_dataset(dataset.source, dataset.configuration or None)
     except Exception as error:  # of the library's, of its HTTP client's, of the disk's
-        reason = sentence(error) or type(error).__name__
-        raise UserError(f"{option}: cannot be read ({reason}): {_remedy(error)}") from None
+        raise UserError(f"{option}: cannot be read ({sentence(error)}): {_remedy(error)}") from None
 
 
 def _remedy(error: Exception) -> str:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from gaudi_perf.vocabulary.architectures import Architecture
+from gaudi_perf.vocabulary.documents import sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import Dtype
 
@@ -25,6 +26,7 @@ _ADDED = 1.0
 """The same of the matrices that they end with, all layers together. Much more and tokens fall into a rut; much less and
 they depend on the last token alone."""
 
+_STATE = "A_log"
 _EMBEDDING = re.compile(r"embed|lm_head|\bwte\b|\bwpe\b")
 _ENDING = re.compile(r"\.(dense|dense_4h_to_h|[ocw]_proj|out_proj|down_proj\w*|wo|w2|fc2|fc_out)(\.weight)?$")
 """Of the matrices that attention or MLP end with, whatever they are called."""
@@ -34,15 +36,13 @@ _LAST_NORM = re.compile(r"^\w+\.(decoder\.)?(ln_f|norm_f|norm|final_layernorm|fi
 def config_of(architecture: Architecture, attention: str | None = None) -> PretrainedConfig:
     """The configuration of transformers for an architecture; ``attention`` is a kind of transformers' (``eager``), or
     None for what transformers takes by default.
-
-    Raises:
-        UserError: transformers does not know the family, or refuses the values.
+    Raises UserError if transformers does not know the family, or refuses the values.
     """
     try:
         config = AutoConfig.for_model(architecture.family, **architecture.configuration, attn_implementation=attention)
     except Exception as error:  # a value that does not fit raises whatever it leads to
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise UserError(f"transformers cannot make a {architecture.family} of this configuration: {reason}") from None
+        what = f"transformers cannot make a {architecture.family} of this configuration"
+        raise UserError(f"{what}: {sentence(error)}") from None
     if config.pad_token_id is None:  # which is masked or never looked at
         config.pad_token_id = 0
     return config
@@ -94,7 +94,7 @@ def dummy_model(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             whole = tuple(parameter.shape)
-            if parameter.dim() > 1 and not _special(name):
+            if parameter.dim() > 1 and not name.endswith(_STATE):
                 _tile(parameter.view(-1), values.scaled(name, whole[-1]), 0)
             else:
                 parameter.copy_(values.read(name, whole, tuple(slice(0, size) for size in whole)))
@@ -114,7 +114,7 @@ class DummyValues:
         """Part of a weight, in float32, by its name in the whole model and the shape of the whole."""
         rows = part[0]
         count = rows.stop - rows.start
-        if name.endswith("A_log"):  # S4D-real, as Mamba begins
+        if name.endswith(_STATE):  # S4D-real, as Mamba begins
             return torch.arange(1, whole[1] + 1, device=self._block.device).log().expand(count, -1)
         if len(whole) == 1:
             if _LAST_NORM.match(name):
@@ -138,17 +138,8 @@ class DummyValues:
 
     def scaled(self, name: str, width: int) -> torch.Tensor:
         """The random block with the spread of a matrix that is so wide."""
-        if _EMBEDDING.search(name):
-            gain = 1.0
-        elif _ENDING.search(name):
-            gain = _ADDED / self._layers**0.5
-        else:
-            gain = _GAIN
-        return self._block * (gain / width**0.5)
-
-
-def _special(name: str) -> bool:
-    return name.endswith("A_log")
+        gain = _ADDED / self._layers**0.5 if _ENDING.search(name) else _GAIN
+        return self._block * ((1.0 if _EMBEDDING.search(name) else gain) / width**0.5)
 
 
 def _tile(flat: torch.Tensor, block: torch.Tensor, offset: int) -> None:

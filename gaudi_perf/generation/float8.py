@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ GRAIN = 16
 _ROUTER = "gate"
 """How the name of a router ends, which, if rounded, would send tokens to other experts."""
 
+_FARTHEST = 1e9
 _TOKENS = 48
 _TEXTS = (
     "The harbour was quiet in the morning. Two fishing boats had come back before sunrise, and the crews were sorting "
@@ -91,13 +93,11 @@ class Float8Linear(torch.nn.Module):  # type: ignore[misc]
         return output if self.bias is None else output + self.bias
 
 
-def quantize(model: Any, run: Callable[[], None], product: Product, grain: int = 1) -> int:
-    """Replace the linear layers of a model but its head and the routers to experts, which stay as they are; how many
-    there were. An expert that no token went to takes the largest input of all like it.
+def quantize(model: Any, run: Callable[[], None], product: Product, grain: int = 1) -> None:
+    """Replace the linear layers of a model but its head, the routers to experts, and matrices with a side that is no
+    multiple of ``grain``. An expert that no token went to takes the largest input of all like it.
 
-    Args:
-        run: passes of the model over the calibration prompts, by which the scales of inputs are found.
-        grain: the sides of a matrix must be multiples of it; others stay as they are.
+    ``run`` passes the model over the calibration prompts, by which the scales of inputs are found.
     """
     head = model.get_output_embeddings()
     layers = {
@@ -110,21 +110,17 @@ def quantize(model: Any, run: Callable[[], None], product: Product, grain: int =
     }
     largest = dict.fromkeys(layers, 0.0)
 
-    def seen(name: str) -> Callable[[Any, Any], None]:
-        def look(module: Any, inputs: Any) -> None:
-            largest[name] = max(largest[name], float(inputs[0].abs().max()))
+    def look(name: str, module: Any, inputs: Any) -> None:
+        largest[name] = max(largest[name], float(inputs[0].abs().max()))
 
-        return look
-
-    hooks = [module.register_forward_pre_hook(seen(name)) for name, module in layers.items()]
+    hooks = [module.register_forward_pre_hook(partial(look, name)) for name, module in layers.items()]
     run()
     for hook in hooks:
         hook.remove()
     for name, module in layers.items():
-        own = _own(name)
-        seen_in = largest[name] or max(value for other, value in largest.items() if _own(other) == own)
-        setattr(model.get_submodule(name.rpartition(".")[0]), own, Float8Linear(module, seen_in, product))
-    return len(layers)
+        parent, _, own = name.rpartition(".")
+        seen = largest[name] or max(value for other, value in largest.items() if other.rpartition(".")[2] == own)
+        setattr(model.get_submodule(parent), own, Float8Linear(module, seen, product))
 
 
 @contextmanager
@@ -134,14 +130,11 @@ def kept_layers(model: Any) -> Iterator[Kept]:
     """
     kept: Kept = {}
 
-    def keep(name: str) -> Callable[[Any, Any, Any], None]:
-        def look(module: Any, inputs: Any, output: Any) -> None:
-            kept.setdefault(name, (type(module), inputs[0].detach().cpu(), _first(output).detach().cpu()))
-
-        return look
+    def keep(name: str, module: Any, inputs: Any, output: Any) -> None:
+        kept.setdefault(name, (type(module), inputs[0].detach().cpu(), _first(output).detach().cpu()))
 
     hooks = [
-        module.register_forward_hook(keep(name))
+        module.register_forward_hook(partial(keep, name))
         for name, module in model.named_modules()
         if hasattr(module, "experts")
         or (
@@ -158,10 +151,8 @@ def kept_layers(model: Any) -> Iterator[Kept]:
 def worst_layer(model: Any, kept: Kept, device: str) -> tuple[str, float]:
     """The layer of those that were replaced whose output, for the same input, is farthest from what was kept; and how
     far: the root mean square of the difference, as a share of the output's. Of a mixture of experts that of the worst
-    token, since only a few go to each expert.
-
-    Raises:
-        UserError: no layer was replaced.
+    token, since only a few go to each expert. No number counts as a billion.
+    Raises UserError if no layer was replaced.
     """
     apart = {}
     with torch.inference_mode():
@@ -170,26 +161,19 @@ def worst_layer(model: Any, kept: Kept, device: str) -> tuple[str, float]:
             if type(module) is not kind:
                 ours = _first(module(hidden.to(device))).cpu()
                 parts = (-1, ours.shape[-1]) if hasattr(module, "experts") else (1, -1)
-                apart[name] = _largest_difference(ours.float().reshape(parts), expected.float().reshape(parts))
+                ours, expected = ours.float().reshape(parts), expected.float().reshape(parts)
+                size = expected.square().mean(1).sqrt().clamp(min=1e-12)
+                shares = (ours - expected).square().mean(1).sqrt() / size
+                apart[name] = float(shares.nan_to_num(_FARTHEST).clamp(max=_FARTHEST).max())
     if not apart:
         raise UserError("no layer of this model became FP8: its linear layers are of other kinds")
-    worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
-    return worst, min(apart[worst], 1e9) if not math.isnan(apart[worst]) else 1e9
-
-
-def _largest_difference(ours: torch.Tensor, expected: torch.Tensor) -> float:
-    """Of the rows, that of the one that is farthest apart."""
-    size = expected.square().mean(1).sqrt().clamp(min=1e-12)
-    return float(((ours - expected).square().mean(1).sqrt() / size).max())
+    worst = max(apart, key=apart.__getitem__)
+    return worst, apart[worst]
 
 
 def _first(output: Any) -> torch.Tensor:
     """Of a mixture of experts, what it gives beside the choices of its router."""
     return output[0] if isinstance(output, tuple) else output
-
-
-def _own(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 def _scale_for(largest: float, what: str) -> float:

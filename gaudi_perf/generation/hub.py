@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gaudi_perf.protocol import GroupSpec
+from gaudi_perf.vocabulary.documents import sentence
 from gaudi_perf.vocabulary.errors import UserError
 
 # What a model and a tokenizer are read from. Beside them repositories hold other formats, evaluations and logs.
@@ -30,25 +31,20 @@ def fetched_once_per_host(group: GroupSpec, meet: Callable[[], None], progress: 
 
     Every rank calls it; ``meet`` waits for all. Only the first of each host speaks to the hub, and only of files that
     its cache lacks.
-
-    Raises:
-        UserError: the hub cannot be reached, and the cache has not everything.
+    Raises UserError if the hub cannot be reached, and the cache has not everything.
     """
     if group.weights.kind != "hub":
         return group
-    repository = group.repository
     if os.environ["LOCAL_RANK"] == "0":
-        progress(f"fetching {repository}")
-        fetched(repository)
+        progress(f"fetching {group.repository}")
+        fetched(group.repository)
     meet()
-    return replace(group, weights=replace(group.weights, path=str(fetched(repository, only_cached=True))))
+    return replace(group, weights=replace(group.weights, path=str(fetched(group.repository, only_cached=True))))
 
 
 def fetched(repository: str, *, only_cached: bool = False) -> Path:
     """The directory of a repository's files on this host; those that are not there yet are fetched.
-
-    Raises:
-        UserError: they cannot be, or are not there and the hub is not to be asked (``only_cached``).
+    Raises UserError if they cannot be, or are not there and the hub is not to be asked (``only_cached``).
     """
     from huggingface_hub import snapshot_download
 
@@ -57,8 +53,7 @@ def fetched(repository: str, *, only_cached: bool = False) -> Path:
             snapshot_download(repository, allow_patterns=_WANTED, ignore_patterns=["*/*"], local_files_only=only_cached)
         )
     except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise UserError(f"--weights hub: {repository} cannot be fetched ({reason}): {_REMEDY}") from None
+        raise UserError(f"--weights hub: {repository} cannot be fetched ({sentence(error)}): {_REMEDY}") from None
     # Where the hub cannot be reached, its library gives what is there, be it nothing but a configuration.
     for kind in ("config.json", "*.safetensors"):
         if not any(path.is_file() for path in directory.glob(kind)):

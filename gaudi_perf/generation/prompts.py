@@ -15,11 +15,7 @@ _TIMES = 5
 
 @dataclass(frozen=True)
 class Prompt:
-    """The workload's prompt as token ids.
-
-    Attributes:
-        tokenization_s: seconds that the tokenizer takes, or None where fixed ids stand for the prompt.
-    """
+    """The workload's prompt as token ids, and the seconds that the tokenizer takes; None where ids are fixed."""
 
     ids: list[int]
     tokenization_s: float | None
@@ -27,9 +23,7 @@ class Prompt:
 
 def prompt_of(group: GroupSpec, text: str = PROMPT, tokens: int = PROMPT_TOKENS) -> Prompt:
     """A prompt for a group: fixed ids for dummy weights, else what the tokenizer makes of it, cut to so many tokens.
-
-    Raises:
-        UserError: there is no tokenizer, or BLOOM's makes another number of tokens than published.
+    Raises UserError if there is no tokenizer, or BLOOM's makes another number of tokens than published.
     """
     if group.weights.kind == "dummy":
         return Prompt(ids=fixed_ids(text, tokens, group.built.vocabulary), tokenization_s=None)

@@ -44,12 +44,9 @@ class StaticGeneration(ABC):
         wrap_prompt: Wrap | None = None,
         ranks: int = 1,
     ) -> None:
-        """Makes the buffers; nothing is compiled yet.
-
-        Args:
-            wrap: makes the compiled or captured form of the step; without it the step stays as it is.
-            wrap_prompt: the same for the step that processes the prompt, where there is one.
-            ranks: among how many ranks the attention heads are divided.
+        """Makes the buffers; nothing is compiled yet. ``wrap`` makes the compiled or captured form of the step, which
+        else stays as it is, ``wrap_prompt`` that of the step that processes the prompt, where there is one; the
+        attention heads are divided among so many ``ranks``.
         """
         self._model, self._prompt_tokens, self._ranks = model, prompt_tokens, ranks
         # Gemma 3 calls its base otherwise than it says.
@@ -212,7 +209,7 @@ class UncachedStaticGeneration(StaticGeneration):
 
     def _make_buffers(self) -> None:
         if hasattr(self._base, "warn_if_padding_and_no_attention_mask"):  # it reads ids back, which no capture permits
-            self._base.warn_if_padding_and_no_attention_mask = _no_warning
+            self._base.warn_if_padding_and_no_attention_mask = lambda *_: None
         self._sequence = torch.full_like(self.mask, self._model.config.pad_token_id)
         self._all = torch.arange(self.mask.shape[1], device=self._model.device)
         self._last = self._all[self._prompt_tokens - 1 :].split(1)
@@ -237,10 +234,6 @@ class UncachedStaticGeneration(StaticGeneration):
             **self._positions_in(self._all),
         ).last_hidden_state
         return self._chosen(hidden.index_select(1, positions))
-
-
-def _no_warning(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
-    """Nothing: a sequence is padded on the right, where causal attention does not look."""
 
 
 def _widen(cache: StaticCache, config: PretrainedConfig) -> None:

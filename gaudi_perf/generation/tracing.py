@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,9 +30,7 @@ class Tracer(LogitsProcessor):  # type: ignore[misc]
 
     def take(self, logits: torch.Tensor) -> list[int]:
         """Keep the logits of a step, of shape (rows, vocabulary); the tokens to go on with.
-
-        Raises:
-            NotNumbersError: a logit is infinite, or no number.
+        Raises NotNumbersError if a logit is infinite, or no number.
         """
         tokens = [row.take(values) for row, values in zip(self._rows, logits, strict=False)]
         return [tokens[row % len(tokens)] for row in range(len(logits))]
@@ -58,8 +57,7 @@ class _Row:
 
     def __init__(self, token_ids: Sequence[int]) -> None:
         self.token_ids = list(token_ids)
-        names = ("likeliest", "logits", "followed", "spread", "magnitude", "sample")
-        self.kept: dict[str, list[Any]] = {name: [] for name in names}
+        self.kept: defaultdict[str, list[Any]] = defaultdict(list)
 
     def take(self, logits: torch.Tensor) -> int:
         """Keep the logits of a step, of shape (vocabulary,); the token to go on with."""

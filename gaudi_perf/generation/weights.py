@@ -14,16 +14,13 @@ from gaudi_perf.generation.dummy import config_of
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.stores.models import checkpoint_fields, hub_fields
 from gaudi_perf.vocabulary.architectures import architecture_of
+from gaudi_perf.vocabulary.documents import sentence
 from gaudi_perf.vocabulary.errors import UserError
-
-_OTHER_SHAPES = "use --scale standin for other shapes"
 
 
 def load_model(group: GroupSpec, attention: str | None = None) -> Any:
     """The group's model with its real weights, on the CPU, in the group's dtype.
-
-    Raises:
-        UserError: the weights are not there, not safetensors, or of another model.
+    Raises UserError if the weights are not there, not safetensors, or of another model.
     """
     source = source_of(group)
     config = checked_config(group, attention)
@@ -39,7 +36,7 @@ def load_model(group: GroupSpec, attention: str | None = None) -> Any:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(
-            f"--weights {group.weights.kind}: {source} cannot be loaded ({_line(error)}): are the files whole, and "
+            f"--weights {group.weights.kind}: {source} cannot be loaded ({sentence(error)}): are the files whole, and "
             "config.json of these weights?"
         ) from None
     missing = sorted(report["missing_keys"])
@@ -54,9 +51,7 @@ def load_model(group: GroupSpec, attention: str | None = None) -> Any:
 def checked_config(group: GroupSpec, attention: str | None = None) -> PretrainedConfig:
     """The configuration of the group's real weights, as the allow list of its family takes it; ``attention`` is that of
     ``config_of``.
-
-    Raises:
-        UserError: there is none, it is that of another model, or the weights are quantized.
+    Raises UserError if there is none, it is that of another model, or the weights are quantized.
     """
     source = f"--weights {source_of(group)}"
     if group.weights.kind == "path":
@@ -89,24 +84,25 @@ def checked_config(group: GroupSpec, attention: str | None = None) -> Pretrained
             if found.size(size) != wanted.size(size)
         ]
         if differing:
-            remedy = "name its directory or repository with --model, too" if group.architecture else _OTHER_SHAPES
-            if group.architecture is not None and group.scale == "standin":
+            if group.architecture is None:
+                remedy = "use --scale standin for other shapes"
+            elif group.scale == "standin":
                 remedy = "real weights have the published shape: add --scale full"
+            else:
+                remedy = "name its directory or repository with --model, too"
             raise UserError(f"{source}: is not {group.model}: {', '.join(differing)}; {remedy}")
     return config_of(found, attention)
 
 
 def load_tokenizer(group: GroupSpec) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to the group's weights.
-
-    Raises:
-        UserError: there is none.
+    Raises UserError if there is none.
     """
     source, place = source_of(group), Path(place_of(group))
     try:
         return AutoTokenizer.from_pretrained(place_of(group), use_fast=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception for a broken file
-        what = f"tokenizer that can be loaded ({_line(error)})"
+        what = f"tokenizer that can be loaded ({sentence(error)})"
         if place.is_dir() and not (place / "tokenizer.json").is_file():
             what = "tokenizer.json"  # without it transformers asks for what converts other files
         raise UserError(
@@ -123,7 +119,3 @@ def source_of(group: GroupSpec) -> str:
 def place_of(group: GroupSpec) -> str:
     """Where the group's files are read: a directory, or the hub's repository if nothing was fetched of it yet."""
     return group.weights.path or source_of(group)
-
-
-def _line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from gaudi_perf.stores.files import read_bytes
-from gaudi_perf.vocabulary.documents import decode, object_of
+from gaudi_perf.vocabulary.documents import decode, object_of, sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.families import LARGEST_CONFIG
 from gaudi_perf.vocabulary.models import Model, ModelEntry, decode_catalogue, shipped
@@ -129,9 +129,8 @@ def hub_fields(repository: str, option: str, instead: str = _INSTEAD) -> object:
     try:
         path = hf_hub_download(repository, _CONFIG, etag_timeout=_HUB_SECONDS)
     except Exception as error:  # of the hub's, of its HTTP client's, of the disk's
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise UserError(
-            f"{option} {repository}: its {_CONFIG} cannot be fetched ({reason}): is the hub reachable, or "
+            f"{option} {repository}: its {_CONFIG} cannot be fetched ({sentence(error)}): is the hub reachable, or "
             f"HF_HUB_OFFLINE set, and may this account read it? Else {instead}"
         ) from None
     return checkpoint_fields(Path(path).parent, f"{option} {repository}")

@@ -211,8 +211,8 @@ def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, An
 
 
 def sentence(error: Exception) -> str:
-    """What is wrong with a document, on a line; what the document holds of control characters is shown as escapes."""
-    return escaped(" ".join(str(error).split())[:400])
+    """What an error says, on a line, else its kind; what a document holds of control characters is shown as escapes."""
+    return escaped((" ".join(str(error).split()) or type(error).__name__)[:400])
 
 
 def _inline(value: Any) -> str:

@@ -16,7 +16,7 @@ import pytest
 from gaudi_perf import protocol
 from gaudi_perf.accelerators.cpu.accelerator import CpuAccelerator
 from gaudi_perf.accelerators.emulated.accelerator import EmulatedGaudi2
-from gaudi_perf.generation.batches import padded
+from gaudi_perf.accelerators.torch_engine import padded
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.workers.rank.worker import Worker

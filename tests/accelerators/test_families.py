@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaudi_perf.generation.batches import padded
+from gaudi_perf.accelerators.torch_engine import padded
 from gaudi_perf.generation.dummy import config_of, dummy_model, model_without_memory
 from gaudi_perf.generation.plain import PlainGeneration
 from gaudi_perf.generation.static import kind_of

@@ -120,15 +120,15 @@ def test_the_gpus_product_is_the_references() -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([["0", "u", "8.0"]], "needs a GPU of compute capability 8.9 or later (Ada, Hopper), and this one has 8.0"),
-        ([["0", "u", "[N/A]"]], "and this one does not report it"),
-        ([["0", "u", "8.9"]], ""),
-        ([["0", "u", "10.0"]], ""),
+        ([["8.0"]], "needs a GPU of compute capability 8.9 or later (Ada, Hopper), and this one has 8.0"),
+        ([["[N/A]"]], "and this one does not report it"),
+        ([], "and this one does not report it"),
+        ([["8.9"]], ""),
+        ([["10.0"]], ""),
     ],
 )
 def test_gpus_from_compute_capability_8_9_on(rows: list[Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(cuda, "nvidia_smi", lambda *_: rows)
+    monkeypatch.setattr(cuda, "shown_gpus", lambda *_: rows)
     reason = cuda.CudaAccelerator().why_no_fp8(configuration(), BLOOM, "fp8")
     assert reason.endswith(words) and bool(reason) == bool(words)
 
@@ -260,6 +260,6 @@ def test_an_expert_that_no_token_went_to_takes_the_scale_of_the_largest() -> Non
         model.experts[0]["w"](ones)
         model.experts[1]["w"](100 * ones)
 
-    assert float8.quantize(model, run, float8.reference_product) == 3
+    float8.quantize(model, run, float8.reference_product)
     assert [float(expert["w"].input_scale) for expert in model.experts] == [2.0**-6, 1.0, 1.0]
     assert type(model.gate) is torch.nn.Linear

@@ -18,7 +18,7 @@ from typing import Any
 
 from gaudi_perf.generation.compilations import user_cache
 from gaudi_perf.protocol import MARK, GroupSpec
-from gaudi_perf.vocabulary.documents import object_of
+from gaudi_perf.vocabulary.documents import object_of, sentence
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.workload import FP8, Dtype
 
@@ -33,17 +33,13 @@ _NAME = "measured"
 
 def settings_for(dtype: Dtype, family: str, file: str = "") -> dict[str, Any]:
     """The settings of neural-compressor-pt: those of fp8.json for the type and the family, and of the user's file.
-
-    Raises:
-        UserError: the file cannot be read, or is no such thing.
+    Raises UserError if the file cannot be read, or is no such thing.
     """
-    ours = json.loads((files(__package__) / "fp8.json").read_text())[dtype]
-    return {**_for_family(ours, family), **_for_family(_from_file(file), family)}
-
-
-def _for_family(settings: dict[str, Any], family: str) -> dict[str, Any]:
-    of_families = settings.pop(_FAMILIES, {})
-    return {**settings, **of_families.get(family, {})}
+    found: dict[str, Any] = {}
+    for settings in (json.loads((files(__package__) / "fp8.json").read_text())[dtype], _from_file(file)):
+        of_families = settings.pop(_FAMILIES, {})
+        found |= settings | of_families.get(family, {})
+    return found
 
 
 def _from_file(name: str) -> dict[str, Any]:
@@ -100,9 +96,7 @@ class Quantizer:
 
         ``made``: makes the model anew once it is measured. What is measured is else quantized itself, which neural-
         compressor-pt 3.10 does wrongly for KV caches: they go on measuring.
-
-        Raises:
-            UserError: neural-compressor-pt is not installed, or refuses the settings.
+        Raises UserError if neural-compressor-pt is not installed, or refuses the settings.
         """
         try:
             from neural_compressor.torch.quantization import FP8Config, convert, finalize_calibration, prepare
@@ -122,9 +116,8 @@ class Quantizer:
                 self.fingerprint = digest([one.read_text() for one in sorted(work.glob(f"{_NAME}*.json"))])
                 return convert(model, FP8Config(mode="QUANTIZE", dump_stats_path=path, **self.settings))
             except (ValueError, TypeError, KeyError, AssertionError) as error:
-                reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
                 raise UserError(
-                    f"{LIBRARY} cannot quantize this model ({reason}): try other settings by --fp8-config"
+                    f"{LIBRARY} cannot quantize this model ({sentence(error)}): try other settings by --fp8-config"
                 ) from error
 
     def _keep(self, work: Path) -> None:
