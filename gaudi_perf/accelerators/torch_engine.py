@@ -178,7 +178,7 @@ class TorchEngine(Engine):
 
     def close(self) -> None:
         self._variant = self._generation = None
-        self._compilations.reset()
+        self._compilations = Compilations()
 
     def generate(self, prompts: list[list[int]], on_token: Callable[[], None] | None = None) -> list[list[int]]:
         variant, generation = self._prepared()

@@ -38,18 +38,12 @@ class Compilations:
     """Counts and times what torch.compile compiles."""
 
     def __init__(self) -> None:
-        self._before_rounds = 0
-        self._began = 0.0
-        self._hits_before = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was counted."""
         self._count, self._seconds, self._from_cache = 0, 0.0, False
+        self._began, self._hits_before, self._before_rounds = 0.0, 0, 0
 
     @property
     def total(self) -> GraphCompilation | None:
-        """All compilations since the reset, or None if there were none.
+        """All compilations, or None if there were none.
 
         What compiling costs is not known where a graph came from the cache on disk: it is there in a tenth of the time.
         """
@@ -58,7 +52,7 @@ class Compilations:
         return GraphCompilation(seconds=None if self._from_cache else round(self._seconds, 6), count=self._count)
 
     def watch(self) -> None:
-        """Begin torch.compile anew, and count from now on, until it is reset again."""
+        """Begin torch.compile anew, and count from now on, until another watches."""
         import torch
         from torch._dynamo.callback import callback_handler as handler
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,9 +21,6 @@ from safetensors import SafetensorError, safe_open
 from gaudi_perf.protocol import GroupSpec
 from gaudi_perf.stores.models import checkpoint_files
 from gaudi_perf.vocabulary.errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Of whole weights, by their names in the model."""
@@ -122,14 +119,16 @@ def pass_alone(module: Any, forward: Callable[..., Any], prompt_ids: list[int], 
 class Checkpoint(ExitStack):
     """A directory of safetensors files, mapped into memory: what ranks of a host read comes from the disk once."""
 
-    def __init__(self, directory: Path, title: str, model: PreTrainedModel) -> None:
+    def __init__(self, directory: Path, title: str, model: Any) -> None:
         """Looks for all weights of a model that is not cut yet; reads none. ``title`` is the directory's in sentences.
         Raises UserError if the files are not whole, or a weight is missing or has another shape.
         """
         super().__init__()
         self._title = title
         self._prefix = f"{model.base_model_prefix}."
-        self._tied = _ties(model)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        every = model.named_parameters(remove_duplicate=False)
+        self._first = {name: names[id(parameter)] for name, parameter in every}  # of those of one parameter
         self._places: dict[str, Any] = {}
         for path in checkpoint_files(directory, title):
             try:
@@ -158,11 +157,10 @@ class Checkpoint(ExitStack):
 
     def _key(self, name: str) -> str:
         # Checkpoints of the hub lack the model's first name, those that transformers saves have it.
-        for candidate in (name, name.removeprefix(self._prefix)):
-            if candidate in self._places:
-                return candidate
-        if name in self._tied:
-            return self._key(self._tied[name])
+        for known in (name, self._first[name]):
+            for candidate in (known, known.removeprefix(self._prefix)):
+                if candidate in self._places:
+                    return candidate
         raise UserError(f"--weights: {self._title} lacks the weight {name}: is every file there?")
 
 
@@ -186,10 +184,3 @@ def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     are no longer one tensor.
     """
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters(remove_duplicate=False)}
-
-
-def _ties(model: torch.nn.Module) -> dict[str, str]:
-    """The first name of each parameter that has several, by the others."""
-    first = {id(parameter): name for name, parameter in model.named_parameters()}
-    every = model.named_parameters(remove_duplicate=False)
-    return {name: first[id(parameter)] for name, parameter in every if first[id(parameter)] != name}

@@ -42,15 +42,11 @@ class Captures:
 
     def __init__(self, capture: Capture | None = None) -> None:
         self._capture = capture or cuda_graph
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was counted."""
         self.count, self._seconds = 0, 0.0
 
     @property
     def total(self) -> GraphCompilation | None:
-        """All captures since the reset, or None if there were none."""
+        """All captures, or None if there were none."""
         return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
 
     def wrap(self, step: Step) -> Step:

@@ -48,14 +48,9 @@ class Clocks:
         yield last.record
         self._taken.append((time.perf_counter() - begin, first, last))
 
-    def forget(self) -> None:
-        """Begin anew."""
-        self._taken.clear()
-
     def problems(self) -> list[str]:
-        """Why they must not be believed, and forget them. Events must have happened: after a synchronisation."""
+        """Why they must not be believed. Events must have happened: after a synchronisation."""
         both = [(host_s, first.elapsed_time(last) / 1e3) for host_s, first, last in self._taken]
-        self.forget()
         differing = [(host, device) for host, device in both if abs(host - device) > _DIFFER_S + _DIFFER_SHARE * device]
         # A host that was taken away for once is noise; one that does not wait for the GPU differs every time.
         if len(differing) <= len(both) / 2:
@@ -75,10 +70,8 @@ class CudaEngine(TorchEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._captures = Captures()
-        self._captures_before = 0
+        self._captures, self._captures_before, self._clocks = Captures(), 0, Clocks()
         self._alibi: ConstantAlibi | None = None
-        self._clocks = Clocks()
 
     def import_for_ranks(self) -> None:
         """Take the GPU of this rank from now on: nccl and DeepSpeed use the current one."""
@@ -159,8 +152,7 @@ class CudaEngine(TorchEngine):
 
     def begin_rounds(self) -> None:
         super().begin_rounds()
-        self._captures_before = self._captures.count
-        self._clocks.forget()
+        self._captures_before, self._clocks = self._captures.count, Clocks()
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -204,8 +196,7 @@ class CudaEngine(TorchEngine):
     def close(self) -> None:
         """Destroy captured graphs: NCCL waits for the end of those that hold collectives before it parts."""
         super().close()
-        self._captures.reset()
-        self._clocks.forget()
+        self._captures, self._captures_before = Captures(), 0
         if self._alibi is not None:
             self._alibi.remove()
             self._alibi = None

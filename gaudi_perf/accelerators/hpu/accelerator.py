@@ -22,9 +22,7 @@ from gaudi_perf.vocabulary.workload import Dtype
 _FP8_EXPERTS = frozenset({"mixtral"})
 """Families whose experts neural-compressor-pt 3.10 quantizes as optimum-habana computes them, as seen."""
 
-FP8_CACHES = frozenset(
-    {"falcon", "gemma2", "gemma3_text", "llama", "mistral", "mixtral", "phi", "qwen2", "qwen3"}
-)  # fmt: skip
+FP8_CACHES = frozenset({"falcon", "gemma2", "gemma3_text", "llama", "mistral", "mixtral", "phi", "qwen2", "qwen3"})
 """Families of optimum-habana 1.21 whose KV cache neural-compressor-pt 3.10 was seen to put into FP8."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -48,14 +49,16 @@ class HpuEngine(TorchEngine):
 
     device_type = "hpu"
     library = "optimum-habana"
-    attention = "eager"  # as optimum-habana's script; masks of its models are made for it
+    # As optimum-habana's own script; masks of its models are made for it. With transformers' default its Mixtral (1.21)
+    # leaves out the causal mask where nothing is padded.
+    attention = "eager"
 
     def __init__(self) -> None:
         super().__init__()
         self._hpu: Any = None
         self._quantizer: Quantizer | None = None
-        self._when_prepared: dict[str, float] = {}
-        self._when_rounds_began: dict[str, float] = {}
+        self._when_prepared: Counter[str] = Counter()
+        self._when_rounds_began: Counter[str] = Counter()
 
     def import_libraries(self) -> None:
         adapt_transformers()
@@ -81,11 +84,7 @@ class HpuEngine(TorchEngine):
         self.synchronize()
 
     def made(self, group: GroupSpec, progress: Callable[[str], None]) -> Any:
-        """As every engine, with the attention that optimum-habana's own script asks for: with transformers' default its
-        Mixtral (1.21) leaves out the causal mask where nothing is padded.
-        """
         model = super().made(group, progress)
-        model.config._attn_implementation = "eager"
         if group.devices > 1 and group.built.family == "bloom":
             # The cache is in BLOOM's format always, [batch x heads, ...]. optimum-habana 1.21 knows that from
             # [batch, heads, ...] by the first dimension, which is the same where a rank has one head, and then fails.
@@ -177,29 +176,29 @@ class HpuEngine(TorchEngine):
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Graphs compiled since the variant was prepared; the bridge reports microseconds."""
-        grown = _grown(self._when_prepared)
+        grown = _statistics() - self._when_prepared
         if not grown["compilations"]:
             return None
-        return GraphCompilation(seconds=grown["compilation_us"] / 1e6, count=int(grown["compilations"]))
+        return GraphCompilation(seconds=grown["compilation_us"] / 1e6, count=grown["compilations"])
 
     def begin_rounds(self) -> None:
         self._when_rounds_began = _statistics()
 
     def problems(self) -> list[str]:
-        found, grown = [], _grown(self._when_rounds_began)
+        found, grown = [], _statistics() - self._when_rounds_began
         if grown["compilations"]:
             found.append(
-                f"{grown['compilations']:.0f} graph compilations inside the timed rounds: allow more warm-up "
+                f"{grown['compilations']} graph compilations inside the timed rounds: allow more warm-up "
                 "(--warm-up-limit), and keep shapes static"
             )
         elif grown["recipe_cache_misses"]:
             found.append(
-                f"{grown['recipe_cache_misses']:.0f} recipe-cache misses inside the timed rounds: allow more warm-up "
+                f"{grown['recipe_cache_misses']} recipe-cache misses inside the timed rounds: allow more warm-up "
                 "(--warm-up-limit), or a larger PT_HPU_RECIPE_CACHE_CONFIG"
             )
         if grown["cpu_fallbacks"]:
             found.append(
-                f"{grown['cpu_fallbacks']:.0f} operations fell back to the CPU inside the timed rounds: see the metric "
+                f"{grown['cpu_fallbacks']} operations fell back to the CPU inside the timed rounds: see the metric "
                 "cpu_fallback for their names; this SynapseAI release does not run them on the device"
             )
         return found
@@ -228,19 +227,15 @@ class GaudiGeneration(PlainGeneration):
         self._arguments = {"lazy_mode": True, "hpu_graphs": variant.graphs, "ignore_eos": True}
 
 
-def _statistics() -> dict[str, float]:
+def _statistics() -> Counter[str]:
     """Each of ``_STATISTICS`` until now; a metric that this release lacks counts as 0."""
     from habana_frameworks.torch.hpu.metrics import metric_global
 
-    metrics = {name: (metric_global(metric), statistic) for name, (metric, statistic) in _STATISTICS.items()}
-    return {
-        name: 0.0 if metric is None else float(dict(metric.stats()).get(statistic, 0))
-        for name, (metric, statistic) in metrics.items()
-    }
-
-
-def _grown(before: dict[str, float]) -> dict[str, float]:
-    return {name: value - before.get(name, 0) for name, value in _statistics().items()}
+    found: Counter[str] = Counter()
+    for name, (metric, statistic) in _STATISTICS.items():
+        if (of_bridge := metric_global(metric)) is not None:
+            found[name] = int(dict(of_bridge.stats()).get(statistic, 0))
+    return found
 
 
 @functools.cache

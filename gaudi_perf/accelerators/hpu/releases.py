@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from gaudi_perf.accelerators.base import Finding
+from gaudi_perf.accelerators.base import Finding, Status
 from gaudi_perf.accelerators.host import installed
 from gaudi_perf.vocabulary.releases import Release, decode_releases
 
@@ -50,12 +50,24 @@ def installed_components() -> dict[str, str]:
     return {name: found for name in _COMPONENTS if (found := installed(name))}
 
 
-def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> list[Finding]:
+def match_versions(versions: Mapping[str, str], drivers: Collection[str]) -> Iterator[Finding]:
     """Driver and plug-in, PyTorch, optimum-habana: how each goes with the SynapseAI release of the plug-in.
 
     ``versions`` are those of ``installed_components``, ``drivers`` what hl-smi calls the devices' driver.
     """
-    return [_driver(versions, drivers), _pytorch(versions, drivers), _optimum_habana(versions, drivers)]
+    yield _driver(versions.get(PLUGIN), drivers)
+    synapse = synapse_version(versions.get(PLUGIN, ""))
+    for check, name, remedy, matched in (
+        ("PyTorch", "torch", "run in the vendor's container", _pytorch),
+        ("optimum-habana", "optimum-habana", 'pip install -e ".[hpu]"', _optimum_habana),
+    ):
+        found = versions.get(name)
+        if found is None:
+            yield Finding(check, "unfit", "is not installed", remedy)
+        elif is_emulated(drivers):
+            yield Finding(check, "ok", f"{found}; the emulated Gaudi takes any")
+        else:
+            yield Finding(check, *matched(found, synapse))
 
 
 def mismatches(versions: Mapping[str, str], drivers: Collection[str]) -> list[str]:
@@ -64,8 +76,8 @@ def mismatches(versions: Mapping[str, str], drivers: Collection[str]) -> list[st
     return [f"{one.check}: {one.found}: {one.remedy}" for one in found if one.status in ("warning", "unfit")]
 
 
-def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    check, plugin = "driver and plug-in", versions.get(PLUGIN)
+def _driver(plugin: str | None, drivers: Collection[str]) -> Finding:
+    check = "driver and plug-in"
     if plugin is None:
         remedy = "run in the vendor's container of the SynapseAI release; the plug-in is on no public registry"
         return Finding(check, "unfit", f"{PLUGIN} is not installed", remedy)
@@ -85,42 +97,31 @@ def _driver(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
     return Finding(check, "ok", found)
 
 
-def _pytorch(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    torch, synapse = versions.get("torch"), synapse_version(versions.get(PLUGIN, ""))
-    if torch is None:
-        return Finding("PyTorch", "unfit", "is not installed", "run in the vendor's container")
-    if is_emulated(drivers):
-        return Finding("PyTorch", "ok", f"{torch}; the emulated Gaudi takes any")
+def _pytorch(torch: str, synapse: Version | None) -> tuple[Status, str, str]:
     local = torch.partition("+")[2]
     if not ("hpu" in local or local.startswith("git")):
         remedy = "use the PyTorch of the vendor's container: pip must not replace it"
-        return Finding("PyTorch", "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy)
+        return "unfit", f"{torch} is a stock build, on which lazy mode does not run", remedy
     release = None if synapse is None else release_of(synapse)
     if release is None or not release.pytorch:
-        return Finding("PyTorch", "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known")
+        return "unknown", f"{torch}; the PyTorch of SynapseAI {synapse or 'here'} is not known", ""
     if _parsed(torch).release[:2] != Version(release.pytorch).release[:2]:
         found = f"{torch}, and SynapseAI {release.synapse} is built for {release.pytorch}"
-        return Finding("PyTorch", "unfit", found, f"use PyTorch {release.pytorch} of the vendor's container")
-    return Finding("PyTorch", "ok", torch)
+        return "unfit", found, f"use PyTorch {release.pytorch} of the vendor's container"
+    return "ok", torch, ""
 
 
-def _optimum_habana(versions: Mapping[str, str], drivers: Collection[str]) -> Finding:
-    check, optimum = "optimum-habana", versions.get("optimum-habana")
-    synapse = synapse_version(versions.get(PLUGIN, ""))
-    if optimum is None:
-        return Finding(check, "unfit", "is not installed", 'pip install -e ".[hpu]"')
-    if is_emulated(drivers):
-        return Finding(check, "ok", f"{optimum}; the emulated Gaudi takes any")
+def _optimum_habana(optimum: str, synapse: Version | None) -> tuple[Status, str, str]:
     release = None if synapse is None else release_of(synapse, validated=True)
     if release is None:
         of = f"SynapseAI {synapse}" if synapse else "no SynapseAI"
-        return Finding(check, "unknown", f"{optimum}; none is known to be validated with {of}")
+        return "unknown", f"{optimum}; none is known to be validated with {of}", ""
     first, last = release.version_span
     span = str(first) if first == last else f"{first} to {last}"
     if not first <= _parsed(optimum) <= last:
         found = f"{optimum}, and {span} was validated with SynapseAI {release.synapse}"
-        return Finding(check, "warning", found, f'pip install "optimum-habana=={last}"')
-    return Finding(check, "ok", f"{optimum}, validated with SynapseAI {release.synapse}")
+        return "warning", found, f'pip install "optimum-habana=={last}"'
+    return "ok", f"{optimum}, validated with SynapseAI {release.synapse}", ""
 
 
 def is_emulated(drivers: Collection[str]) -> bool:
