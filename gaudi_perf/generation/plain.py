@@ -94,7 +94,7 @@ class StepTicker(StoppingCriteria):  # type: ignore[misc]
         self._on_token = on_token
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **more: Any) -> torch.Tensor:
-        """For each sequence whether it ends here."""
+        """Whether all sequences end here: optimum-habana takes the truth of it, whatever their number."""
         input_ids[0, -1].item()  # wait for it
         self._on_token()
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+        return torch.tensor(False, device=input_ids.device)

@@ -15,7 +15,7 @@ from transformers import BloomForCausalLM, GenerationMixin
 from transformers.models.bloom import modeling_bloom
 
 from gaudi_perf.generation.dummy import dummy_model
-from gaudi_perf.generation.plain import PlainGeneration
+from gaudi_perf.generation.plain import PlainGeneration, StepTicker
 from gaudi_perf.generation.static import CachedStaticGeneration, UncachedStaticGeneration
 from gaudi_perf.vocabulary.errors import UserError
 from tests.shapes import bloom
@@ -100,6 +100,13 @@ def test_searches_are_those_of_transformers_and_end_at_no_token(search: dict[str
     assert found != model.generate(**given)[:, task.prompt :].tolist() and len(steps) == task.new
     if "num_beams" in search:
         assert PlainGeneration(task.model, task.new, False, search)(prompts, mask=mask).tolist() == found
+
+
+def test_a_search_of_several_rows_goes_on_after_each_step() -> None:
+    """optimum-habana, whose first criterion is a plain truth value, then asks for the truth of all."""
+    ticks: list[None] = []
+    ends = StepTicker(lambda: ticks.append(None))(torch.ones(3, 4, dtype=torch.long), torch.ones(3, 5))
+    assert not (False | ends) and len(ticks) == 1
 
 
 def test_contrastive_search_that_is_code_of_the_hub_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
