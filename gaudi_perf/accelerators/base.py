@@ -198,13 +198,10 @@ class Accelerator(ABC):
 
 
 class Engine(ABC):
-    """The worker's side of an accelerator: holds one model, or a rank's part of it, and generates with it.
-
-    Attributes:
-        unquantized: what a model that is in FP8 gave before it was, once loaded.
-    """
+    """The worker's side of an accelerator: holds one model, or a rank's part of it, and generates with it."""
 
     unquantized: Unquantized | None = None
+    """What a model that is in FP8 gave before it was, once loaded."""
 
     def import_for_ranks(self) -> None:
         """Where the model is spread over several ranks: import what is needed, before they meet.
@@ -226,9 +223,7 @@ class Engine(ABC):
 
     def prompt_of(self, text: str, tokens: int) -> Prompt:
         """Another prompt for the loaded model: at most so many token ids; fewer are padded on the left.
-
-        Raises:
-            UserError: there is no tokenizer, or the engine knows one prompt only.
+        Raises UserError if there is no tokenizer, or the engine knows one prompt only.
         """
         raise UserError("this accelerator's engine knows one prompt only: leave prompt out of the workload")
 
@@ -246,14 +241,11 @@ class Engine(ABC):
 
     @abstractmethod
     def generate(self, prompts: list[list[int]], on_token: Callable[[], None] | None = None) -> list[list[int]]:
-        """One generation of the prepared variant, complete on the device when it returns.
+        """The new token ids of every row, exactly as many as the prepared variant asks for; the device is done then.
 
         Rows of the batch take the prompts in turn; one that is shorter than the variant's is padded on the left.
         ``on_token`` is called after every new token once the token is known on the host; giving it may slow the
         generation down, so timed rounds do not.
-
-        Returns:
-            The new token ids of every row, exactly as many as the variant asks for.
         """
 
     @abstractmethod

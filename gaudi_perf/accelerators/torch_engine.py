@@ -70,9 +70,7 @@ class TorchEngine(Engine):
         return PlainGeneration(self._model, variant.new_tokens, variant.kv_cache, variant.search)
 
     def static_generation(self, variant: Variant) -> Generation:
-        """The same for ``graphs`` and ``compile``; what is compiled or captured is so in the first rounds.
-        Raises UserError if this accelerator has no graphs.
-        """
+        """The same for ``graphs`` and ``compile``, made in the first rounds; UserError if the accelerator has none."""
         raise UserError("this accelerator has no graphs: leave them out with -k eager, or --eager for a dataset")
 
     def compiled_generation(self, variant: Variant) -> Generation:
@@ -90,16 +88,12 @@ class TorchEngine(Engine):
         )
 
     def import_libraries(self) -> None:
-        """Import what the model needs.
-        Raises UserError if something is not installed.
-        """
+        """Import what the model needs; UserError if something is not installed."""
         leave_out_scikit_learn()
         from transformers import AutoModelForCausalLM  # noqa: F401
 
     def take_device(self) -> None:
-        """See that there is a device, once everything is imported and before weights are put on it.
-        Raises UserError if there is none.
-        """
+        """Once everything is imported, before weights are put on the device: UserError if there is none."""
 
     def release_memory(self) -> None:
         """Give the device back what an allocator keeps without need; called where memory was used for a while."""
@@ -109,7 +103,6 @@ class TorchEngine(Engine):
         import_deepspeed()
 
     def load(self, group: GroupSpec, progress: Callable[[str], None]) -> None:
-        """Import PyTorch, and make or read the weights; of several ranks each has its part."""
         progress(f"importing torch and {self.library}")
         self.import_libraries()
         self.take_device()
@@ -135,13 +128,10 @@ class TorchEngine(Engine):
         return load_model(group, self.attention).to(self.device_type)
 
     def quantize(self, group: GroupSpec, sequences: list[list[int]]) -> None:
-        """Put the model's linear layers into FP8; ``sequences`` are token ids to calibrate with.
-        Raises UserError if this accelerator has no FP8, or its library is not installed.
-        """
+        """Put linear layers into FP8, calibrated with these token ids; UserError if the accelerator has none."""
         raise UserError("this accelerator has no FP8")
 
     def passes(self, sequences: list[list[int]]) -> None:
-        """Pass the model over each of the sequences, without a cache."""
         with torch.inference_mode():
             for sequence in sequences:
                 ids = torch.tensor([sequence], device=self.device_type)

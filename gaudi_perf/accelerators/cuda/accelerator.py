@@ -49,9 +49,7 @@ class CudaAccelerator(Accelerator):
         return Found(device_slug(product), len(rows), mib_in_bytes(memory))
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
-        """Devices in the order of nvidia-smi; what is compiled is kept between runs.
-        Raises UserError if the environment variable of the step names none.
-        """
+        """Devices in the order of nvidia-smi; what is compiled is kept between runs."""
         own = {**compiler_environment(directory), STEP: step_name(), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**super().environment(group, directory), **own}
 

@@ -113,9 +113,7 @@ class CudaEngine(TorchEngine):
             return list(output.cpu().tolist())
 
     def complete(self, prompts: list[list[int]]) -> list[list[int]]:
-        """Complete a batch; what is captured knows no padding, so without graphs only.
-        Raises UserError if the variant has graphs.
-        """
+        """Without graphs only: what is captured knows no padding."""
         if self._prepared()[0].graphs:
             raise UserError("on a GPU batches are completed without graphs so far: add --eager")
         return super().complete(prompts)

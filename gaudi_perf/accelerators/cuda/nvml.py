@@ -64,9 +64,7 @@ class Nvml:
     """NVML, opened. ``api`` is the module pynvml."""
 
     def __init__(self) -> None:
-        """Open it.
-        Raises NvmlUnavailable if nvidia-ml-py is not installed, or there is no driver.
-        """
+        """Raises NvmlUnavailable if nvidia-ml-py is not installed, or there is no driver."""
         try:
             import pynvml
         except ImportError:
@@ -112,9 +110,8 @@ class Nvml:
         return {int(index): handle for index, _, handle in visible(found)}
 
     def part(self, handle: Any) -> Any:
-        """The part of a multi-instance GPU that CUDA computes on, or None where the GPU is not divided.
-
-        Where CUDA_VISIBLE_DEVICES names no part, CUDA takes the first.
+        """The part of a multi-instance GPU that CUDA computes on (the first where CUDA_VISIBLE_DEVICES names none), or
+        None where the GPU is not divided.
         """
         if uuid := part_named():
             return self.ask("nvmlDeviceGetHandleByUUID", uuid)

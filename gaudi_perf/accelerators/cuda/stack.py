@@ -34,7 +34,7 @@ def cuda_stack() -> Stack:
         "driver": of_device.driver,
         "cuda-of-driver": of_device.cuda,
         "cudnn": str(cudnn) if cudnn else "none",
-        "nccl": _nccl_version(),
+        "nccl": _nccl_version(),  # as PyTorch was built with it
         "gpu": torch.cuda.get_device_name(),
         "compute-capability": f"{properties.major}.{properties.minor}",
         "python": platform.python_version(),
@@ -63,7 +63,6 @@ def _of_group(of_device: NvmlFacts) -> dict[str, str]:
 
 
 def _nccl_version() -> str:
-    """NCCL's version, as PyTorch was built with it."""
     try:
         return ".".join(map(str, torch.cuda.nccl.version()))
     except (AttributeError, RuntimeError, TypeError):

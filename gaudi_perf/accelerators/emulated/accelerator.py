@@ -60,9 +60,7 @@ class EmulatedGaudi(HpuAccelerator):
         return pretending
 
     def environment(self, group: GroupSpec, directory: Path) -> Mapping[str, str]:
-        """A pretended server in the group's private directory, and what the Gaudi's engine wants.
-        Raises UserError if the emulation is not there, cannot be built, or does not know the release.
-        """
+        """A pretended server in the group's private directory, and what the Gaudi's engine wants."""
         try:
             from emulated_gaudi.control import build, environment
         except ImportError:
@@ -84,9 +82,7 @@ class EmulatedGaudi(HpuAccelerator):
         return {**super().environment(group, directory), **pretended, "OMP_NUM_THREADS": threads}
 
     def announce(self, case: Case) -> None:
-        """Let the emulation know which case comes, since faults may ask for what it cannot see.
-        Raises UserError if the file of faults is not one.
-        """
+        """Faults may ask for what the emulation cannot see; UserError if the file of faults is not one."""
         configuration, workload = case.configuration, case.workload
         self._set_faults(
             case=case.id,
