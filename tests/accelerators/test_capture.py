@@ -67,9 +67,7 @@ def test_a_capture_computes_nothing_and_each_replay_takes_new_inputs() -> None:
     wrapped = captures.wrap(step)
     results = [float(wrapped(torch.tensor([float(value)]))) for value in (1, 2, 3, 4, 5)]
     assert results == [10, 30, 60, 100, 150], "every call counts once, whether it runs, captures or replays"
-    assert captures.count == 1 and captures.total is not None and captures.total.count == 1
-    assert captures.total.seconds is not None and captures.total.seconds > 0
-    assert Captures(record).total is None
+    assert captures.count == 1 and captures.seconds > 0
 
 
 def test_a_step_that_asks_the_host_cannot_be_captured() -> None:

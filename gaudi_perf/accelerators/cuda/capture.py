@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gaudi_perf.vocabulary.run import GraphCompilation
-
 if TYPE_CHECKING:
     from transformers import BloomForCausalLM
 
@@ -42,12 +40,7 @@ class Captures:
 
     def __init__(self, capture: Capture | None = None) -> None:
         self._capture = capture or cuda_graph
-        self.count, self._seconds = 0, 0.0
-
-    @property
-    def total(self) -> GraphCompilation | None:
-        """All captures, or None if there were none."""
-        return GraphCompilation(seconds=round(self._seconds, 6), count=self.count) if self.count else None
+        self.count, self.seconds = 0, 0.0
 
     def wrap(self, step: Step) -> Step:
         """The form of a step that is captured at its third call; its result is overwritten by the next call.
@@ -72,7 +65,7 @@ class Captures:
             if replay is None:
                 begin = time.perf_counter()
                 replay, output = self._capture(lambda: step(*inputs))
-                self._seconds += time.perf_counter() - begin
+                self.seconds += time.perf_counter() - begin
                 self.count += 1
             replay()
             return output

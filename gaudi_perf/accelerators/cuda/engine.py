@@ -141,12 +141,12 @@ class CudaEngine(TorchEngine):
 
     def graph_compilation(self) -> GraphCompilation | None:
         """Captures since the variant was prepared, and the time of compiling what was captured."""
-        captured, compiled = self._captures.total, super().graph_compilation()
-        if captured is None or compiled is None:
-            return captured or compiled
-        known = captured.seconds is not None and compiled.seconds is not None
-        seconds = (captured.seconds or 0.0) + (compiled.seconds or 0.0) if known else None
-        return GraphCompilation(seconds=seconds, count=captured.count)
+        compiled, captures = super().graph_compilation(), self._captures
+        if not captures.count:
+            return compiled
+        compiling_s = 0.0 if compiled is None else compiled.seconds
+        seconds = None if compiling_s is None else round(captures.seconds + compiling_s, 6)
+        return GraphCompilation(seconds=seconds, count=captures.count)
 
     def begin_rounds(self) -> None:
         super().begin_rounds()
