@@ -10,8 +10,6 @@ the parts are added up.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch.nn import functional
 
@@ -20,8 +18,6 @@ from gaudi_perf.generation.static import CachedStaticGeneration
 
 class FusedDecodeGeneration(CachedStaticGeneration):
     """Generation with static shapes, of which every token but the first is a fused decode step."""
-
-    biases_apart: ClassVar[bool] = False
 
     def _make_buffers(self) -> None:
         super()._make_buffers()
@@ -78,16 +74,8 @@ class FusedDecodeGeneration(CachedStaticGeneration):
         return product + module.bias
 
     def _linear(self, module: torch.nn.Module, value: torch.Tensor) -> torch.Tensor:
-        if self.biases_apart:
+        # torch.compile makes kernels of its own of matrix-vector products where a bias is added after them, not within
+        # them (torch/_inductor/decomposition.py takes ``mm`` apart, not ``addmm``).
+        if torch.compiler.is_compiling():
             return functional.linear(value, module.weight) + module.bias
         return functional.linear(value, module.weight, module.bias)
-
-
-class CompiledFusedDecodeGeneration(FusedDecodeGeneration):
-    """The step for torch.compile: biases are added after the products instead of within them.
-
-    So it makes its own kernels of matrix-vector products (torch/_inductor/decomposition.py takes ``mm`` apart, not
-    ``addmm``).
-    """
-
-    biases_apart = True

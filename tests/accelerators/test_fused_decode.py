@@ -4,40 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import example, given, settings
 
 from gaudi_perf.generation.dummy import config_of, dummy_model
-from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.plain import PlainGeneration
 from tests.accelerators.test_generation import VOCABULARY, Task, plain, tasks
 from tests.shapes import bloom
 
-KINDS = (FusedDecodeGeneration, CompiledFusedDecodeGeneration)
 
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compiling", [False, True])
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(task=tasks)
 @example(task=Task(layers=1, heads=1, prompt=1, new=1, batch=1, seed=0))
 @example(task=Task(layers=3, heads=12, prompt=12, new=20, batch=3, seed=0))
-def test_the_fused_decode_step_gives_the_tokens_of_generate(kind: type[FusedDecodeGeneration], task: Task) -> None:
-    generation = kind(task.model, task.prompt, task.new, task.batch)
+def test_the_fused_decode_step_gives_the_tokens_of_generate(compiling: bool, task: Task) -> None:
+    generation = FusedDecodeGeneration(task.model, task.prompt, task.new, task.batch)
     for round_ in range(2):
         prompts = task.prompts(round_)
-        assert generation(prompts).tolist() == plain(task, prompts)
+        with patch("torch.compiler.is_compiling", lambda: compiling):
+            tokens = generation(prompts).tolist()
+        assert tokens == plain(task, prompts)
+
+
+def test_a_compiled_step_adds_biases_after_the_products() -> None:
+    products: list[tuple[Any, ...]] = []
+
+    def read(module: Any, inputs: Any) -> Any:
+        products.extend(node.args for node in module.graph.nodes if node.target is torch._C._nn.linear)
+        return module.forward
+
+    task = Task(layers=1, heads=2, prompt=3, new=4, batch=1, seed=0)
+    generation = FusedDecodeGeneration(
+        task.model, task.prompt, task.new, wrap=lambda step: torch.compile(step, backend=read, fullgraph=True)
+    )
+    assert generation(task.prompts()).tolist() == plain(task, task.prompts())
+    torch.compiler.reset()
+    assert len(products) == 5 and all(bias is None for _, _, *more in products for bias in more)
 
 
 def test_biases_and_norms_that_do_something() -> None:
     """Dummy weights have neutral norms and no biases, so they would not notice one that is missing."""
     task = Task(layers=2, heads=4, prompt=5, new=16, batch=2, seed=1)
     model = restless_model(task)
-    for kind in KINDS:
-        generation = kind(model, task.prompt, task.new, task.batch)
-        expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
-        assert generation(task.prompts()).tolist() == expected
+    expected = PlainGeneration(model, task.new, kv_cache=True)(task.prompts()).tolist()
+    for compiling in (False, True):
+        generation = FusedDecodeGeneration(model, task.prompt, task.new, task.batch)
+        with patch("torch.compiler.is_compiling", lambda compiling=compiling: compiling):
+            assert generation(task.prompts()).tolist() == expected
     assert expected != plain(task, task.prompts()), "they do something"
 
 

@@ -21,7 +21,7 @@ from gaudi_perf.accelerators.cuda.stack import cuda_stack
 from gaudi_perf.accelerators.cuda.steps import STEPS, step_name
 from gaudi_perf.accelerators.torch_engine import Generation, TorchEngine
 from gaudi_perf.generation.float8 import GRAIN, quantize, scaled_product
-from gaudi_perf.generation.fused_decode import CompiledFusedDecodeGeneration, FusedDecodeGeneration
+from gaudi_perf.generation.fused_decode import FusedDecodeGeneration
 from gaudi_perf.generation.static import kind_of
 from gaudi_perf.protocol import GroupSpec, Variant
 from gaudi_perf.vocabulary.errors import UserError
@@ -177,7 +177,7 @@ class CudaEngine(TorchEngine):
         make, of_bloom = kind_of(self._model, variant.kv_cache), self._group.built.family == "bloom"
         # The fused step reads the weights of layers itself, which in FP8 have scales.
         if variant.kv_cache and kind.fused and of_bloom and self._group.dtype not in FP8:
-            make = FusedDecodeGeneration if kind.compiled is None else CompiledFusedDecodeGeneration
+            make = FusedDecodeGeneration
         generation = make(
             self._model,
             variant.prompt_tokens,
