@@ -53,7 +53,7 @@ def wrong_completions(session: PerfSession, model: str, path: Path) -> list[str]
     """
     if session.settings.weights.kind == "dummy":
         raise CannotRunError(
-            f"needs the weights of {session.settings.model(model).hub_id}: --weights hub, or --weights DIR"
+            f"needs the weights of {session.settings.catalogue.model(model).hub_id}: --weights hub, or --weights DIR"
         )
     try:
         references = decode(read_bytes(path), References, str(path)).completions

@@ -85,7 +85,7 @@ class PerfSession:
         ]
         self.notes += self._broken
         named = dict.fromkeys(case.configuration.model for case in self._selected)
-        self.notes += [note for name in named for note in settings.model(name).notes]
+        self.notes += [note for name in named for note in settings.catalogue.model(name).notes]
         self._resources = contextlib.ExitStack()
         self._launches = [settings.candidate, *([settings.baseline] if settings.baseline else [])]
         self._runs: list[dict[Case, list[Run]]] = [{} for _ in self._launches]
@@ -207,7 +207,7 @@ class PerfSession:
             self.doing,
             launch,
             settings.hosts,
-            settings.model,
+            settings.catalogue.model,
         )
 
     def directory(self) -> Path:
@@ -362,7 +362,7 @@ class PerfSession:
         ):
             if theirs != ours:
                 raise UserError(f"{case.id}: its {what} is {theirs!r}, and that of this session {ours!r}: {remedy}")
-        if settings.weights.kind == "hub" and not settings.model(case.configuration.model).hub_id:
+        if settings.weights.kind == "hub" and not settings.catalogue.model(case.configuration.model).hub_id:
             raise UserError(
                 f"{case.id}: its model has no repository on the hub: name a directory with --weights, or write hub = "
                 "into models.toml"

@@ -52,7 +52,7 @@ class Settings:
 
     Attributes:
         catalogue: the models that have a name.
-        models: those of --model; empty for BLOOMZ's.
+        models: those of --model, which the catalogue knows; empty for BLOOMZ's.
         workloads: those of --workload, each as the fields of ``Workload`` that it names.
         devices: device counts of the matrix; ``modes`` are its modes.
         runs: fresh worker groups per case (of each stack, side by side); the most of them if ``as_it_takes``.
@@ -109,17 +109,13 @@ class Settings:
         """The models that tests are parametrized with."""
         return self.models or bloomz()
 
-    def model(self, name: str) -> Model:
-        """The model of that name; ``UserError`` if there is none."""
-        return next((model for model in self.models if model.name == name), None) or self.catalogue.model(name)
-
     def cases(self, configurations: Iterable[Configuration]) -> list[Case]:
         """Every configuration with every workload of the options, those of a configuration one after the other."""
         return [self.case(one, None, **fields) for one in configurations for fields in self.workloads]
 
     def built(self, case: Case) -> Architecture:
         """What the model of a case is made of."""
-        return self.model(case.configuration.model).at(case.scale)
+        return self.catalogue.model(case.configuration.model).at(case.scale)
 
     def case(self, configuration: Configuration, workload: Workload | None = None, **fields: Any) -> Case:
         """The case of a configuration with what was asked for.
@@ -133,7 +129,7 @@ class Settings:
         if workload is None:
             named = self.workloads[0] if len(self.workloads) == 1 else {}
             workload = Workload(**{"new_tokens": self.new_tokens, "dtype": self.dtype, **named, **fields})
-        model, options = self.model(configuration.model), GaudiOptions()
+        model, options = self.catalogue.model(configuration.model), GaudiOptions()
         if self.accelerator.gaudi_options:
             options = model.gaudi_options_with(self.gaudi_options, "--gaudi-options").in_effect(
                 graphs=configuration.graphs,
