@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from gaudi_perf.stores.files import directories, make_directory, read_bytes, write_atomic, write_new
-from gaudi_perf.stores.logs import kept_text
 from gaudi_perf.vocabulary.documents import decode, encode
 from gaudi_perf.vocabulary.errors import UserError
+from gaudi_perf.vocabulary.formats import escaped
 from gaudi_perf.vocabulary.run import Run, in_order
+from gaudi_perf.vocabulary.secrecy import without_secrets
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import Session, decode_session
 
@@ -30,6 +31,8 @@ RUN_PREFIX = "run-"
 _LEVELS = 4
 """Of directories below a results directory that are looked into; a copy of copies has three."""
 _TOO_DEEP = f"lies more than {_LEVELS} directories deep, and is not looked into"
+_HEAD, _TAIL = 64 * 1024, 960 * 1024
+"""Bytes that are kept of a log's beginning and of its end."""
 FileT = TypeVar("FileT", bound=os.PathLike[str])
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")
 
@@ -170,6 +173,22 @@ class ResultsStore:
         if problems:
             raise UserError(problems[0])
         return SessionRead(session, tuple(in_order(runs)), path is None or path.name == SESSION_FILE)
+
+
+def kept_text(log: Path, environment: Mapping[str, str]) -> str:
+    """What is kept of a worker's log: not the values of its variables that are called TOKEN, SECRET and the like.
+    Raises OSError if the log cannot be read.
+    """
+    with log.open("rb") as file:
+        left_out = file.seek(0, 2) - _HEAD - _TAIL
+        file.seek(0)
+        data = file.read(_HEAD)
+        if left_out > 0:
+            file.seek(-_TAIL, 2)
+            data += f"\n... {left_out} bytes are left out ...\n".encode()
+        data += file.read()
+    text = data.decode(errors="backslashreplace")
+    return escaped(without_secrets(text, environment), keep="\n\t")
 
 
 def _document_in(folder: Path) -> Path | None:
