@@ -30,11 +30,9 @@ class _Main(Group):
     """A command's module, which has its name, is imported when the command is asked for: each starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name; None if there is none."""
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"gaudi_perf.cli.{cmd_name}"), cmd_name)

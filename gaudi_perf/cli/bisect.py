@@ -177,12 +177,7 @@ def _compared(
     tests: Path,
     words: Sequence[str],
 ) -> BisectionStep:
-    """Compare a point with the good one in a session of pytest.
-
-    Raises:
-        UserError: the session did not come to its end.
-        click.exceptions.Exit: its verdict is not clear.
-    """
+    """Compare a point with the good one in a session of pytest; ends the command where its verdict is not clear."""
     before = set(store.sessions())
     options = ["-k", case, "--stacks", str(stacks), "--candidate-stack", candidate, "--baseline-stack", baseline]
     runs = [] if "--runs" in words else ["--runs", "auto"]

@@ -111,9 +111,7 @@ class Records(msgspec.Struct, kw_only=True):
 
 def read_records(results: Path) -> RecordsRead:
     """Read what is new under a results directory, and keep it in the index.
-
-    Raises:
-        UserError: there is no such directory.
+    Raises UserError if there is no such directory.
     """
     require_results(results)
     with many_documents():

@@ -61,10 +61,7 @@ class SiteWriter:
 
     def write(self, builder: SiteBuilder, new: set[str]) -> None:
         """Write what changed since sessions were ``new``; all of it where another release wrote it, notes changed, or
-        sessions are gone, since pages refer to sessions by their place.
-
-        Raises:
-            UserError: a file cannot be written.
+        sessions are gone, since pages refer to sessions by their place. Raises UserError if a file cannot be written.
         """
         assets = {"assets/site.js": script("site").encode(), "assets/site.css": (ASSETS / "page.css").read_bytes()}
         label = f"{gaudi_perf.__version__} {self._name}".encode()
