@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 from msgspec import json
 
 from gaudi_perf.cli import common
-from gaudi_perf.judging.trends import Change, OddSession, SessionLevel, Trend, TrendChanges, all_changes, trends
+from gaudi_perf.judging.trends import SessionLevel, Trend, TrendChanges, all_changes, trends
 from gaudi_perf.reports.answers import HistoryAnswer, LevelShift, SessionApart
 from gaudi_perf.stores.frames import csv_text, rounds_frame, runs_frame, write_csv, write_parquet
 from gaudi_perf.vocabulary.errors import UserError
@@ -155,35 +155,22 @@ def _state(run: Run) -> tuple[str, str]:
 def _changes(found: Sequence[tuple[Trend, TrendChanges]]) -> None:
     quiet = sorted(len(trend.sessions) for trend, happened in found if not happened.changes)
     for trend, happened in found:
+        label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
+        name = f"{trend.key.device} {trend.key.case.id}{label}"
         for change in happened.changes:
-            common.echo(_sentence(trend, change), _STYLES[change.point.kind.value])
-        for line in _of_odd(trend, happened.odd):
-            common.echo(line)
+            point, since = change.point, change.since
+            ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
+            when = f"since {since.started_at[:10]} ({since.stack.name}, session {since.session_id})"
+            changed = ", ".join(change.stack_changes)
+            what = f"changed in the stack: {changed}" if changed else "no recorded stack change"
+            common.echo(f"{name}: {ratio} {when}; {what}", _STYLES[point.kind.value])
+        if apart := [one for one in happened.odd if not one.newest]:
+            each = ", ".join(f"{one.session.started_at[:10]} {slower_or_faster(one.ratio)}" for one in apart)
+            common.echo(f"{name}: odd sessions, no change of level: {each}")
+        for one in happened.odd[len(apart) :]:
+            where = f"{one.session.started_at[:10]}, {one.session.stack.name}, session {one.session.session_id}"
+            common.echo(f"{name}: the newest session ({where}) is {slower_or_faster(one.ratio)}: too early to say")
     if quiet:
         sessions = span(map(str, quiet), "session" if quiet[-1] == 1 else "sessions")
         cases = counted(len(found), "case") if len(quiet) == len(found) else f"{len(quiet)} of {len(found)} cases"
         common.echo(f"no change of level: {cases}, {sessions}{' each' if len(quiet) > 1 else ''}")
-
-
-def _sentence(trend: Trend, change: Change) -> str:
-    point, since = change.point, change.since
-    ratio = f"{slower_or_faster(point.ratio)} {interval(point.low, point.high)}"
-    when = f"since {since.started_at[:10]} ({since.stack.name}, session {since.session_id})"
-    changed = ", ".join(change.stack_changes)
-    what = f"changed in the stack: {changed}" if changed else "no recorded stack change"
-    return f"{_name(trend)}: {ratio} {when}; {what}"
-
-
-def _of_odd(trend: Trend, odd: Sequence[OddSession]) -> Iterator[str]:
-    apart = [one for one in odd if not one.newest]
-    if apart:
-        each = ", ".join(f"{one.session.started_at[:10]} {slower_or_faster(one.ratio)}" for one in apart)
-        yield f"{_name(trend)}: odd sessions, no change of level: {each}"
-    for one in odd[len(apart) :]:
-        where = f"{one.session.started_at[:10]}, {one.session.stack.name}, session {one.session.session_id}"
-        yield f"{_name(trend)}: the newest session ({where}) is {slower_or_faster(one.ratio)}: too early to say"
-
-
-def _name(trend: Trend) -> str:
-    label = f" ({trend.key.stack_label})" if trend.key.stack_label else ""
-    return f"{trend.key.device} {trend.key.case.id}{label}"

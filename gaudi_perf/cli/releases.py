@@ -127,7 +127,17 @@ def plan(form: str, path: Path, day: str) -> None:
       gaudi-perf releases plan --format lines --day 2026-12-24
     """
     file = _read(path)
-    found = [_job(file, one) for one in file.measured_on(day)]
+    found = [
+        {
+            "synapse": one.synapse,
+            "stack": one.stack_name,
+            "runner": one.runner,
+            "environment": one.environment,
+            "image": file.image(one),
+            "optimum_habana": one.requirement,
+        }
+        for one in file.measured_on(day)
+    ]
     candidate, baseline = (found[-1]["stack"], found[-2]["stack"]) if len(found) > 1 else ("", "")
     if form == "json":
         click.echo(json.dumps({"measure": found, "candidate": candidate, "baseline": baseline}, indent=2))
@@ -189,17 +199,6 @@ def _row(release: Release, day: str) -> tuple[str, ...]:
         release.until or "-",
         "measured" if release.measured_on(day) else "-",
     )
-
-
-def _job(file: ReleasesFile, release: Release) -> dict[str, str]:
-    return {
-        "synapse": release.synapse,
-        "stack": release.stack_name,
-        "runner": release.runner,
-        "environment": release.environment,
-        "image": file.image(release),
-        "optimum_habana": release.requirement,
-    }
 
 
 def _tox(text: str, file: ReleasesFile) -> str | None:

@@ -25,15 +25,18 @@ from gaudi_perf.vocabulary.formats import percent_set, short
 from gaudi_perf.vocabulary.stack import STACK_KINDS, parse_version
 from gaudi_perf.vocabulary.waiver import Waiver
 
-_MOST = 100.0  # the largest slowdown that can be waived
-
 
 @click.command(cls=common.Command)
 @click.argument("case", required=False)
 @click.option("--device", metavar="NAME", help="The device, for instance gaudi2.")
 @click.option("--until", metavar="VERSION", help="From this version on the case fails again.")
 @click.option("--reason", metavar="TEXT", callback=common.parsed(values.reason), help="Why it may pass, for people.")
-@click.option("--up-to", metavar="PERCENT", help="Only up to this slowdown, for instance 10%; a worse one fails.")
+@click.option(
+    "--up-to",
+    metavar="PERCENT",
+    callback=common.parsed(partial(values.share, most=100.0)),
+    help="Only up to this slowdown, for instance 10%; a worse one fails.",
+)
 @click.option(
     "--kind", default="synapse", show_default=True, help="Whose version --until is: synapse, cuda, torch, ..."
 )
@@ -48,7 +51,7 @@ def waive(
     device: str | None,
     until: str | None,
     reason: str | None,
-    up_to: str | None,
+    up_to: float | None,
     kind: str,
     unmeasured: bool,
     list_all: bool,
@@ -147,17 +150,8 @@ def _require_measured(device: str, store: BaselineStore, results: Path) -> None:
         )
 
 
-def _require_model(name: str, store: BaselineStore) -> None:
-    """Raise UserError unless a model is in the catalogue, or in a baseline."""
-    catalogue = Catalogue(Path())
-    if name in catalogue.names:
-        return
-    if not any(entry.case.configuration.model == name for place in store.list() for entry in store.load(place).cases):
-        raise UserError(f"unknown model {name!r}: the models are {', '.join(catalogue.names)}")
-
-
 def _waiver(
-    store: BaselineStore, case: str, device: str, until: str | None, reason: str | None, up_to: str | None, kind: str
+    store: BaselineStore, case: str, device: str, until: str | None, reason: str | None, up_to: float | None, kind: str
 ) -> Waiver:
     if until is None or reason is None:
         missing = "--until" if until is None else "--reason"
@@ -165,7 +159,10 @@ def _waiver(
     configuration = configuration_of(case)
     if configuration is None:
         raise UserError(f"{short(case)!r} is not a case id: write it like bloomz7b-8x-graphs-kvcache")
-    _require_model(configuration.model, store)
+    model, names = configuration.model, Catalogue(Path()).names
+    stored = (entry for place in store.list() for entry in store.load(place).cases)
+    if model not in names and not any(entry.case.configuration.model == model for entry in stored):
+        raise UserError(f"unknown model {model!r}: the models are {', '.join(names)}")
     if kind not in STACK_KINDS:
         raise UserError(f"--kind {kind}: the kinds of stack are {', '.join(STACK_KINDS)}")
     fields = {
@@ -174,9 +171,7 @@ def _waiver(
         "reason": reason,
         "until": until,
         "kind": kind,
-        "up_to_ratio": None
-        if up_to is None
-        else 1 + common.value_of(partial(values.share, most=_MOST), up_to, "--up-to"),
+        "up_to_ratio": None if up_to is None else 1 + up_to,
         "added_on": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     try:

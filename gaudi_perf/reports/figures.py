@@ -38,10 +38,10 @@ class Figures:
 def figures(runs: Sequence[Run]) -> Figures:
     """The figures of the runs of one case; there is at least one."""
     rounds = [latency for run in runs for latency in run.measurement.latencies_s]
-    latency = level_of(runs)
+    latency, quartiles = level_of(runs), statistics.quantiles(rounds, n=4) if len(rounds) >= 4 else None
     return Figures(
         latency_s=latency,
-        spread=_spread(rounds),
+        spread=None if quartiles is None else (quartiles[2] - quartiles[0]) / quartiles[1],
         tokens_per_s=runs[0].case.workload.tokens_per_s(latency),
         first_token_s=median_of(runs, "first-token"),
         per_output_token_s=median_of(runs, "per-token"),
@@ -51,10 +51,3 @@ def figures(runs: Sequence[Run]) -> Figures:
         runs=len(runs),
         steady=all(run.measurement.warm_up.steady for run in runs),
     )
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    if len(values) < 4:
-        return None
-    lower, middle, upper = statistics.quantiles(values, n=4)
-    return (upper - lower) / middle

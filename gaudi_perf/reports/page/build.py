@@ -191,7 +191,8 @@ class PageBuilder:
     def _comparison(
         self, verdict: Verdict, report: CaseReport, runs: Sequence[Run], facts: Figures
     ) -> data.ShownComparison:
-        behind: Sequence[Run] = self._behind(verdict, report, runs[0])
+        behind = self._behind(verdict, report, runs[0])
+        first, following = median_of(behind, "first-token"), median_of(behind, "per-token")
         before = verdict.baseline_stack
         latency = verdict.metric == LATENCY
         return data.ShownComparison(
@@ -208,7 +209,7 @@ class PageBuilder:
             tolerance=verdict.tolerance or TOLERANCES[LATENCY],
             level=rounded_or_none(verdict.baseline_median_s if latency else None),
             runs=[list(map(rounded, run.measurement.latencies_s)) for run in behind],
-            split=_split(behind),
+            split=None if first is None or following is None else (rounded(first), rounded(following)),
             environment=None if before is None else self._environment(before, runs[0].stack),
             stack=None if before is None else self._places.get(before.name),
         )
@@ -346,16 +347,10 @@ def _key(verdict: Verdict) -> str:
     return verdict.kind.value.lower().replace(" ", "-")
 
 
-def _split(runs: Sequence[Run]) -> tuple[float, float] | None:
-    first, following = median_of(runs, "first-token"), median_of(runs, "per-token")
-    return None if first is None or following is None else (rounded(first), rounded(following))
-
-
 def _limit(run: Run, facts: Figures) -> data.Limit | None:
-    found = facts.limit
-    if found is None:
+    found, share = facts.limit, facts.limit_share
+    if found is None or share is None:
         return None
-    share = found.share(facts.latency_s)
     devices = run.case.configuration.devices
     many = "" if devices == 1 else f" by each of {devices} devices"
     text = (
