@@ -17,7 +17,6 @@ from gaudi_perf.vocabulary.metrics import TITLES
 from gaudi_perf.vocabulary.regression import OpenRegression
 from gaudi_perf.vocabulary.stack import stack_changes
 from gaudi_perf.vocabulary.verdict import Verdict
-from gaudi_perf.vocabulary.workload import Workload
 
 _EVENTS: dict[NoticeKind, str] = {
     "opened": "REGRESSED",
@@ -77,16 +76,15 @@ def sentence(notice: Notice) -> str:
 def reproduction(notice: Notice) -> str:
     """The command that measures it again: both stacks side by side, or where it is drift the one."""
     run, verdict = notice.finding.run, notice.verdict
-    case, default = run.case, Workload()
+    case = run.case
     words = ["pytest", "perf_tests", "-k", case.configuration.id, "--runs", "5"]
     words += ["--accelerator", run.device.name if run.device.emulated else case.accelerator]
     words += ["--devices", str(case.configuration.devices)]
     if case.architecture is not UNSET:  # not one of the matrix's own models
         words += ["--model", case.configuration.model]
-    if case.workload.new_tokens != default.new_tokens:
-        words += ["--new-tokens", str(case.workload.new_tokens)]
-    if case.workload.dtype != default.dtype:
-        words += ["--dtype", case.workload.dtype]
+    words += ["--workload", case.workload.option] if case.workload.option else []
+    words += ["--weights", "hub"] if case.weights == "hub" else []
+    words += ["--gaudi-options", case.options] if case.options else []
     if verdict.baseline_stack is not None and verdict.baseline_stack.name != run.stack.name:
         words += ["--candidate-stack", run.stack.name, "--baseline-stack", verdict.baseline_stack.name]
     return shlex.join(words)

@@ -17,7 +17,7 @@ from gaudi_perf.stores.remote import checked, is_address, opened
 from gaudi_perf.vocabulary.configuration import MODES, Mode
 from gaudi_perf.vocabulary.documents import LONGEST_TEXT
 from gaudi_perf.vocabulary.metrics import LATENCY, TITLES, Metric
-from gaudi_perf.vocabulary.workload import DTYPE_NAMES, LONGEST_PROMPT, Workload
+from gaudi_perf.vocabulary.workload import DTYPE_NAMES, LONGEST_PROMPT, OPTION_FIELDS, Workload
 
 AUTO = 0
 """What ``runs`` makes of ``auto``."""
@@ -130,10 +130,6 @@ def modes(text: str) -> tuple[Mode, ...]:
     return found
 
 
-_SIZES = {"batch": "batch_size", "prompt": "prompt_tokens", "new": "new_tokens", "beams": "num_beams"}
-_WORKLOAD = {**_SIZES, "dtype": "dtype"}
-
-
 def _prompts_in(file: Path, several: bool) -> str | tuple[str, ...]:
     """What a file holds: one prompt, or several, one a line."""
     if not file.is_file():
@@ -169,7 +165,7 @@ def _workload(text: str) -> Mapping[str, Any]:
         if name in ("prompt-file", "prompts-file") and "prompt" not in found:
             found["prompt"] = _prompts_in(Path(value), several=name == "prompts-file")
             continue
-        field = _WORKLOAD.get(name)
+        field = OPTION_FIELDS.get(name)
         if field is None or field in found or (field == "dtype" and value not in DTYPE_NAMES):
             raise ValueError(meaning)
         found[field] = DTYPE_NAMES[value] if field == "dtype" else positive_integer(value, meaning)

@@ -32,6 +32,14 @@ products, and the KV cache is FP8."""
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 FP8: frozenset[Dtype] = frozenset({"fp8", "fp8kv"})
 _SHORT: dict[Dtype, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8", "fp8kv": "fp8kv"}
+OPTION_FIELDS = {
+    "batch": "batch_size",
+    "prompt": "prompt_tokens",
+    "new": "new_tokens",
+    "beams": "num_beams",
+    "dtype": "dtype",
+}
+"""Names of the fields in ``--workload``."""
 DTYPE_NAMES: dict[str, Dtype] = {name: dtype for dtype, short in _SHORT.items() for name in (dtype, short)}
 """Types by their names and by their short ones, which case ids have."""
 BYTES_PER_ELEMENT: dict[Dtype, int] = {"bfloat16": 2, "float16": 2, "float32": 4, "fp8": 1, "fp8kv": 1}
@@ -111,6 +119,14 @@ class Workload(Document, frozen=True):
         """What is generated, for people: ``100 new tokens, 7 prompt tokens, batch 1, bfloat16``."""
         sizes = f"{self.new_tokens} new tokens, {self.prompt_tokens} prompt tokens, batch {self.batch_size}"
         return ", ".join(filter(None, (sizes, self.dtype, self.search)))
+
+    @property
+    def option(self) -> str:
+        """What is not the default, as ``--workload`` takes it; of prompts their number of tokens, not their texts."""
+        default = Workload()
+        parts = [(name, getattr(self, field), getattr(default, field)) for name, field in OPTION_FIELDS.items()]
+        search = [f"contrastive={self.penalty_alpha}:{self.top_k}"] if self.top_k else []
+        return ",".join([*(f"{name}={own}" for name, own, usual in parts if own != usual), *search])
 
     @property
     def sequences(self) -> int:

@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from gaudi_perf.judging.regressions import Finding, notices
 from gaudi_perf.notifying import mail
 from gaudi_perf.reports.notices import reproduction
+from gaudi_perf.session.values import workloads
 from gaudi_perf.stores.results import ResultsStore
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.stack import Stack
 from gaudi_perf.vocabulary.verdict import CaseReport, Reason, Session, Verdict, VerdictKind
+from gaudi_perf.vocabulary.workload import Workload
 from tests.cli.conftest import PROJECT, Invoke
 from tests.cli.test_json import answer
 from tests.golden_files import Golden
@@ -216,6 +218,17 @@ def test_another_model_is_named(measure: Measure, here: Path) -> None:
     run = replace(run, case=case)
     (notice,) = notices({}, [Finding(replace(report, case=case), run)])
     assert " --model llama3-8b " in reproduction(notice)
+
+
+def test_the_command_measures_the_workload_of_the_case(measure: Measure, here: Path) -> None:
+    measure(1, "REGRESSED")
+    read = ResultsStore(here / "results").read_session("night-01")
+    assert read.session is not None
+    for text in ("batch=4,prompt=64,new=16,dtype=float32", "batch=2,beams=4", "contrastive=0.6:4"):
+        case = replace(read.runs[0].case, workload=Workload(**workloads(text)[0]), weights="hub")
+        run, report = replace(read.runs[0], case=case), replace(read.session.cases[0], case=case)
+        (notice,) = notices({}, [Finding(report, run)])
+        assert f" --workload {text} --weights hub" in reproduction(notice)
 
 
 def test_the_document(invoke: Invoke, measure: Measure) -> None:
