@@ -85,7 +85,7 @@ def _side(text: str, store: BaselineStore, problems: list[str]) -> list[Entry]:
     """
     named = baselines_named(store.directory, text, text)
     if not isinstance(named, Path):
-        return [entry for place in named for entry in store.load(place).entries(place.label)]
+        return [entry for place in named for entry in store.load(place).entries]
     read = read_runs(named)
     left_out = [*read.problems, *(f"run {run.run_id} {why}" for run in read.runs if (why := why_not_usable(run)))]
     cases: dict[tuple[str, Case], list[Run]] = {}

@@ -61,7 +61,7 @@ def table(
     if len(prices) < len(given):
         raise UserError("--dollars-per-hour: names a device more than once: give each one price")
     store = existing_store(baselines_dir)
-    entries = [entry for place in store.list() for entry in store.load(place).entries(place.label)]
+    entries = [entry for place in store.list() for entry in store.load(place).entries]
     named = {entry.device.name for entry in entries}
     asked = [("--device", name) for name in devices] + [("--dollars-per-hour", name) for name in prices]
     for option, name in (*asked, ("--reference", reference)):

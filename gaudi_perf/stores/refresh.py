@@ -402,7 +402,7 @@ def _current(
     store: BaselineStore, before: Baseline | None, device: Device, stack: Stack, entry: CaseBaseline
 ) -> Level | None:
     """The level that an entry takes the place of; else that of the newest earlier version, which it follows."""
-    for one in before.entries() if before is not None else ():
+    for one in before.entries if before is not None else ():
         if one.case.key == entry.key:
             return Level(replace(one.case, stack=one.stack), stack.name, own=True)
     places = places_of_device(store.directory, device.name)
@@ -440,7 +440,7 @@ def _merged(before: Baseline | None, device: Device, entries: Sequence[CaseBasel
 
     The file's stack stays as long as one of its cases was measured on it; other cases then name their own.
     """
-    stored = [] if before is None else [replace(one.case, stack=one.stack) for one in before.entries()]
+    stored = [] if before is None else [replace(one.case, stack=one.stack) for one in before.entries]
     cases = {case.key: case for case in [*stored, *entries]}
     stacks = [case.stack for case in cases.values()]
     own = before.stack if before is not None and before.stack in stacks else entries[-1].stack

@@ -127,7 +127,7 @@ def _first(
     for place in places:
         candidates = [
             (entry.differences(run.comparability), entry)
-            for entry in store.load(place).entries(place.label)
+            for entry in store.load(place).entries
             if entry.case.case.configuration == run.case.configuration
             and not (published_only and entry.case.published is None)
         ]

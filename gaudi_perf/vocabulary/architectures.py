@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,11 @@ _STANDIN_VOCABULARY = 2048
 _STANDIN_WINDOW = 32
 _STANDIN_RATIO = 16
 """Query heads per key head, at most."""
+
+
+def _sized(name: str, default: Callable[[Architecture], int] = lambda one: 0) -> cached_property[int]:
+    """A size by its name, looked up once; ``default`` where the configuration has none."""
+    return cached_property(lambda one: one.size(name, default(one)))
 
 
 class Architecture(Document, frozen=True, dict=True):
@@ -44,25 +49,20 @@ class Architecture(Document, frozen=True, dict=True):
         value = self.configuration.get(self.of_family.name_of(name))
         return default if value is None else int(value)
 
-    @cached_property
-    def hidden_size(self) -> int:
-        """Width of the hidden states."""
-        return self.size("width")
-
-    @cached_property
-    def layers(self) -> int:
-        """Number of layers."""
-        return self.size("layers")
-
-    @cached_property
-    def vocabulary(self) -> int:
-        """Rows of the embedding."""
-        return self.size("vocabulary")
-
-    @cached_property
-    def heads(self) -> int:
-        """Attention heads; of a state-space model the channels, by which it would be divided."""
-        return self.size("heads", self._channels)
+    hidden_size = _sized("width")
+    """Width of the hidden states."""
+    layers = _sized("layers")
+    vocabulary = _sized("vocabulary")
+    """Rows of the embedding."""
+    heads = _sized("heads", lambda one: one._channels)
+    """Attention heads; of a state-space model the channels, by which it would be divided."""
+    head_size = _sized("head_size", lambda one: one.hidden_size // one.heads)
+    inner = _sized("inner", lambda one: one.configuration.get("expansion_ratio", 4) * one.hidden_size)
+    """Width of the MLP."""
+    experts = _sized("experts")
+    """Experts of a layer; 0 where there are none."""
+    expert_inner = _sized("expert_inner", lambda one: one.inner)
+    """Width of an expert; that of the MLP where there are none."""
 
     @cached_property
     def kv_heads(self) -> int:
@@ -73,29 +73,9 @@ class Architecture(Document, frozen=True, dict=True):
         return self.size("kv_heads", self.heads)
 
     @cached_property
-    def head_size(self) -> int:
-        """Width of a head."""
-        return self.size("head_size", self.hidden_size // self.heads)
-
-    @cached_property
-    def inner(self) -> int:
-        """Width of the MLP."""
-        return self.size("inner", self.configuration.get("expansion_ratio", 4) * self.hidden_size)
-
-    @cached_property
-    def experts(self) -> int:
-        """Experts of a layer; 0 where there are none."""
-        return self.size("experts")
-
-    @cached_property
     def active_experts(self) -> int:
         """Experts that a token passes through."""
         return min(self.experts, self.size("active", 2))
-
-    @property
-    def expert_inner(self) -> int:
-        """Width of an expert; that of the MLP where there are none."""
-        return self.size("expert_inner", self.inner)
 
     @property
     def divided(self) -> dict[str, int]:

@@ -157,8 +157,10 @@ class Baseline(Document, frozen=True, kw_only=True):
             if entry.stack is not None and entry.stack.name != self.stack.name:
                 raise ValueError(f"case {entry.id} is of stack {entry.stack.name!r} in a file of {self.stack.name!r}")
 
-    def entries(self, label: str = "") -> list[Entry]:
-        """Its cases, with what each is of; ``label`` is what the file is called."""
+    @property
+    def entries(self) -> list[Entry]:
+        """Its cases, with what each is of."""
+        label = f"{self.device.name}/{self.stack.name}"
         return [Entry(label, self.device, case.stack or self.stack, case) for case in self.cases]
 
 

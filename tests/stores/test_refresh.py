@@ -377,7 +377,7 @@ def test_another_driver_under_the_same_version_is_named_with_its_cases(store: Ba
     refresh(store, make_runs(1.0, devices=8, components=newer))
     baseline = store.read("gaudi2", "synapse-1.22.0")
     assert baseline.stack.components == older
-    assert [entry.stack.components for entry in baseline.entries()] == [older, newer]
+    assert [entry.stack.components for entry in baseline.entries] == [older, newer]
     refresh(store, make_runs(1.0, components=newer))
     baseline = store.read("gaudi2", "synapse-1.22.0")
     assert baseline.stack.components == newer

@@ -70,7 +70,7 @@ def test_published_numbers_are_of_any_host_and_weights() -> None:
     number = Published(latency_s=1.0, source="a page", address="https://example.org", published_on="2023-03-28")
     entry = CaseBaseline(case=make_run(weights="hub").case, published=number)
     baseline = Baseline(device=RUN.device, stack=RUN.stack, cases=[entry])
-    assert baseline.entries()[0].differences(RUN.comparability) == []
+    assert baseline.entries[0].differences(RUN.comparability) == []
     assert entry.level_s == 1.0 and entry.provenance == "published" and entry.host_class == ""
 
 

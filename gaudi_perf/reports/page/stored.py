@@ -31,7 +31,7 @@ class StoredBaselines:
                 with noted(self.problems):
                     baseline = store.load(place)
                     self.stacks[place.stack_name] = baseline.stack
-                    for entry in baseline.entries(place.label):
+                    for entry in baseline.entries:
                         self._entries.setdefault(entry.case.id, []).append(entry)
 
     @property
