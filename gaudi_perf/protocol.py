@@ -236,17 +236,15 @@ class RoundsDone(Reply, frozen=True, tag="rounds-done"):
     """The rounds, of several ranks the slowest's; ``rank_latencies_s`` are per rank and round.
 
     Attributes:
-        token_ids: of the first row in the last round, and in all if ``same_tokens``; ``other_rows`` have those of the
-            other rows.
+        rows: the token ids of each row in the last round, and in all if ``same_tokens``.
         prompts: how many prompts the rows take in turn.
         probes_s: mean of the reference probes before and after each round.
         problems: why these rounds must not be judged (a graph compilation inside a round, throttling, ...).
     """
 
     latencies_s: Annotated[list[Seconds], msgspec.Meta(min_length=1)]
-    token_ids: list[TokenId]
+    rows: Annotated[list[list[TokenId]], msgspec.Meta(min_length=1)]
     same_tokens: bool
-    other_rows: list[list[TokenId]] = []
     prompts: PositiveInt = 1
     probes_s: list[Seconds] | None = None
     rank_latencies_s: list[list[Seconds]] | None = None
@@ -255,9 +253,9 @@ class RoundsDone(Reply, frozen=True, tag="rounds-done"):
     problems: list[str] = []
 
     @property
-    def all_rows(self) -> list[list[TokenId]]:
-        """The tokens of every row."""
-        return [self.token_ids, *self.other_rows]
+    def token_ids(self) -> list[TokenId]:
+        """Those of the first row."""
+        return self.rows[0]
 
 
 class TokenRoundsDone(Reply, frozen=True, tag="token-rounds-done"):

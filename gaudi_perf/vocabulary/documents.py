@@ -53,6 +53,7 @@ def decode(
         source: what to call the data in an error, usually the file's path.
         upgrade: makes plain values of this version of those of an earlier version.
     """
+    data = data.encode(errors="surrogatepass") if isinstance(data, str) else data
     try:
         if upgrade is None:
             document = msgspec.json.decode(data, type=kind)
@@ -91,16 +92,15 @@ def is_word(text: str) -> bool:
     return bool(text) and text.isprintable() and " " not in text
 
 
-def require_unique_keys(data: bytes | str, first_line: int = 1) -> None:
+def require_unique_keys(data: bytes, first_line: int = 1) -> None:
     """Raise ValidationError where an object of valid JSON has a key twice, of which a decoder takes the last: a merge
     that kept both lines. The sentence counts lines from the first one's number.
     """
-    raw = data.encode() if isinstance(data, str) else data
-    if msgspec.json.format(raw, indent=-1) == msgspec.json.encode(msgspec.json.decode(raw)):
+    if msgspec.json.format(data, indent=-1) == msgspec.json.encode(msgspec.json.decode(data)):
         return  # as most documents are: a key that is there twice would make the first longer
     objects: list[dict[str, int] | None] = []  # the keys so far of those that are open, with their lines; None: a list
     key = False
-    for match in _TOKEN.finditer(raw):
+    for match in _TOKEN.finditer(data):
         token = match.group()
         keys = objects[-1] if objects else None
         if token in b"{[":
@@ -113,7 +113,7 @@ def require_unique_keys(data: bytes | str, first_line: int = 1) -> None:
             key = token == b"," and keys is not None
         elif key and keys is not None:
             name = msgspec.json.decode(token, type=str)
-            line = first_line - 1 + _line(raw, match.start())
+            line = first_line - 1 + _line(data, match.start())
             if name in keys:
                 raise msgspec.ValidationError(
                     f"line {line}: the key {name[:80]!r} stands on line {keys[name]} already: keep one of them"
@@ -180,21 +180,20 @@ def _line(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
 
 
-def _conflict(data: bytes | str) -> str:
+def _conflict(data: bytes) -> str:
     """Where the first marker of an unfinished merge stands; empty without one. No line of JSON begins like that."""
-    raw = data.encode(errors="replace") if isinstance(data, str) else data
-    match = _CONFLICT.search(raw)
+    match = _CONFLICT.search(data)
     if match is None:
         return ""
     marker = match.group().decode()
-    return f"line {_line(raw, match.start())} is a conflict marker of a merge ({marker}): resolve the conflict"
+    return f"line {_line(data, match.start())} is a conflict marker of a merge ({marker}): resolve the conflict"
 
 
 class _AnySchema(msgspec.Struct):
     schema: str
 
 
-def _other_schema(data: bytes | str, kind: type, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None) -> str:
+def _other_schema(data: bytes, kind: type, upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None) -> str:
     """Why a document of a newer or of another schema cannot be read, which says more than its first odd field."""
     if "schema" not in getattr(kind, "__struct_fields__", ()):
         return ""

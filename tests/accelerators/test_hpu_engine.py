@@ -50,7 +50,7 @@ def generated(
     group.ask(protocol.Prepare(variant=protocol.Variant(gaudi_options=options, **fields)), protocol.Prepared, phase="p")
     for _ in range(2):
         done = group.ask(protocol.Rounds(count=1), protocol.RoundsDone, phase="rounds")
-    return done.all_rows
+    return done.rows
 
 
 @pytest.mark.parametrize("graphs", [True, False])

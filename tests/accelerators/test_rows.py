@@ -40,7 +40,7 @@ class Group:
     def checked(self, case: Case, rows: list[list[int]] | None = None) -> tuple[protocol.RoundsDone, Checked]:
         self.ask(protocol.Prepare(variant=variant_of(case)), protocol.Prepared, "prepare")
         done = self.ask(protocol.Rounds(count=2), protocol.RoundsDone, "rounds")
-        return done, OutputChecker().check(self, case, rows or done.all_rows, done.prompts)  # type: ignore[arg-type]
+        return done, OutputChecker().check(self, case, rows or done.rows, done.prompts)  # type: ignore[arg-type]
 
 
 def case(spec: GroupSpec, **workload: Any) -> Case:
@@ -53,11 +53,11 @@ def test_rows_of_several_lengths_take_the_prompts_in_turn(spec: GroupSpec) -> No
     group = Group(spec)
     done, checked = group.checked(case(spec, batch_size=5, prompt=THREE))
     assert [len(ids) for ids in group.worker.prompts] == [8, 3, 4] and done.prompts == 3
-    assert done.same_tokens and len(done.all_rows) == 5
-    assert done.all_rows[3:] == done.all_rows[:2] and len({tuple(row) for row in done.all_rows}) == 3
+    assert done.same_tokens and len(done.rows) == 5
+    assert done.rows[3:] == done.rows[:2] and len({tuple(row) for row in done.rows}) == 3
     assert checked.problems == checked.notes == [] and checked.trace is not None
     alone = [group.checked(case(spec, prompt=text, batch_size=2))[0] for text in THREE[:1]]
-    assert alone[0].all_rows == [done.token_ids] * 2
+    assert alone[0].rows == [done.token_ids] * 2
 
 
 def test_a_row_that_differs_from_the_row_of_its_prompt_is_wrong(spec: GroupSpec) -> None:
@@ -65,7 +65,7 @@ def test_a_row_that_differs_from_the_row_of_its_prompt_is_wrong(spec: GroupSpec)
     wanted = case(spec, batch_size=4)
     done, checked = group.checked(wanted)
     assert checked.problems == [] and done.prompts == 1
-    rows = [list(row) for row in done.all_rows]
+    rows = [list(row) for row in done.rows]
     rows[2][4] = (rows[2][4] + 1) % 100 + 4
     _, checked = group.checked(wanted, rows)
     (problem,) = checked.problems

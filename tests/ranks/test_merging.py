@@ -12,9 +12,9 @@ from tests.ranks.test_faults import Inject
 
 
 def test_the_slowest_rank_counts_and_other_tokens_are_a_problem() -> None:
-    first = RoundsDone(latencies_s=[1.0, 3.0], token_ids=[1], same_tokens=True, peak_memory_bytes=5)
+    first = RoundsDone(latencies_s=[1.0, 3.0], rows=[[1]], same_tokens=True, peak_memory_bytes=5)
     second = RoundsDone(
-        latencies_s=[2.0, 1.0], token_ids=[2], same_tokens=True, peak_memory_bytes=7, problems=["throttled"]
+        latencies_s=[2.0, 1.0], rows=[[2]], same_tokens=True, peak_memory_bytes=7, problems=["throttled"]
     )
     done = merged([first, second])
     assert isinstance(done, RoundsDone)

@@ -127,7 +127,7 @@ def test_a_failure_ends_the_group_and_the_next_case_has_a_fresh_one(make: Make, 
 
 
 def done(*tokens: int, **more: Any) -> protocol.RoundsDone:
-    words = {"latencies_s": [1.0], "token_ids": list(tokens), "same_tokens": True, "probes_s": [0.1], **more}
+    words = {"latencies_s": [1.0], "rows": [list(tokens)], "same_tokens": True, "probes_s": [0.1], **more}
     return protocol.RoundsDone(**words)
 
 

@@ -60,7 +60,7 @@ replies = st.one_of(
     st.builds(
         protocol.RoundsDone,
         latencies_s=st.lists(SECONDS, min_size=1),
-        token_ids=st.lists(st.integers(0, 250_880)),
+        rows=st.lists(st.lists(st.integers(0, 250_880)), min_size=1),
         same_tokens=st.booleans(),
         probes_s=st.none() | st.lists(SECONDS),
         rank_latencies_s=st.none() | st.lists(st.lists(SECONDS), max_size=2),

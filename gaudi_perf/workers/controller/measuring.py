@@ -180,7 +180,7 @@ class Measurer(contextlib.AbstractContextManager["Measurer"]):
                 request = protocol.PassesAlone(count=_PASSES_ALONE)
                 alone = group.ask(request, protocol.PassesAloneDone, phase="ranks by themselves").rank_passes_s
         with _timed(phases, "check of the outputs"):
-            checked = self._checker.check(group, case, rounds.all_rows, rounds.prompts)
+            checked = self._checker.check(group, case, rounds.rows, rounds.prompts)
         earlier_cases, self._measured = self._measured, [*self._measured, case.id]
         return Measurement(
             latencies_s=rounds.latencies_s,
@@ -308,7 +308,7 @@ def joined(batches: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     probes = [probe for done in batches for probe in done.probes_s or []]
     peaks = [done.peak_memory_bytes for done in batches if done.peak_memory_bytes is not None]
     problems = [problem for done in batches for problem in done.problems]
-    same_tokens = all(done.same_tokens and done.all_rows == last.all_rows for done in batches)
+    same_tokens = all(done.same_tokens and done.rows == last.rows for done in batches)
     if not same_tokens:
         problems.append("the rounds did not give the same tokens")
     of_ranks = zip(*(done.rank_latencies_s or [] for done in batches), strict=True)

@@ -63,7 +63,7 @@ def _rounds(ranks: Sequence[protocol.RoundsDone]) -> protocol.RoundsDone:
     for index, done in enumerate(ranks):
         more = [problem for problem in done.problems if not any(problem in other for other in problems)]
         problems += [f"rank {index}: {problem}" for problem in more]
-    others = [index for index, done in enumerate(ranks) if done.all_rows != ranks[0].all_rows]
+    others = [index for index, done in enumerate(ranks) if done.rows != ranks[0].rows]
     problems += [f"rank {index} gave other tokens than rank 0" for index in others]
     peaks = [done.peak_memory_bytes for done in ranks if done.peak_memory_bytes is not None]
     probes = [done.probes_s for done in ranks if done.probes_s is not None]

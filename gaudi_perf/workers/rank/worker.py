@@ -157,8 +157,7 @@ class Worker:
         return protocol.RoundsDone(
             latencies_s=latencies,
             probes_s=[(before + after) / 2 for before, after in itertools.pairwise(probes)],
-            token_ids=outputs[-1][0],
-            other_rows=outputs[-1][1:],
+            rows=outputs[-1],
             prompts=len(self.prompts),
             same_tokens=all(output == outputs[-1] for output in outputs),
             peak_memory_bytes=engine.peak_memory_bytes(),
