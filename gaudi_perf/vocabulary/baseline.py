@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gaudi_perf.vocabulary.configuration import Case
-from gaudi_perf.vocabulary.documents import Document, Name, Seconds, Text, TokenId, decode, encode, fits
+from gaudi_perf.vocabulary.documents import Document, Name, Seconds, Text, TokenId, decode, encode, fits, repeated
 from gaudi_perf.vocabulary.run import COMPARED, Comparability, Measurement, Run, differences, in_order, level_of
 from gaudi_perf.vocabulary.stack import UNKNOWN_CPU, Device, Host, Stack
 from gaudi_perf.vocabulary.upgrades import upgraded_baseline
@@ -91,8 +91,7 @@ class CaseBaseline(Document, frozen=True):
     def __post_init__(self) -> None:
         if bool(self.runs) == (self.published is not None):
             raise ValueError(f"{self.id}: a baseline has either runs or a published number")
-        ids = [run.run_id for run in self.runs]
-        if len(set(ids)) != len(ids):
+        if repeated(run.run_id for run in self.runs):
             raise ValueError(f"{self.id}: the same run is there twice")
         if any(run.case != self.case for run in self.runs):
             raise ValueError(f"{self.id}: a run is of another case")
@@ -149,11 +148,10 @@ class Baseline(Document, frozen=True, kw_only=True):
     cases: list[CaseBaseline]
 
     def __post_init__(self) -> None:
-        seen: set[tuple[str, ...]] = set()
+        if key := repeated(entry.key for entry in self.cases):
+            case_id = next(entry.id for entry in self.cases if entry.key == key)
+            raise ValueError(f"case {case_id} is there twice with the same scale, weights and host class")
         for entry in self.cases:
-            if entry.key in seen:
-                raise ValueError(f"case {entry.id} is there twice with the same scale, weights and host class")
-            seen.add(entry.key)
             if entry.stack is not None and entry.stack.name != self.stack.name:
                 raise ValueError(f"case {entry.id} is of stack {entry.stack.name!r} in a file of {self.stack.name!r}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}\Z")]
 """A name that is also the name of a directory, for instance ``gaudi2`` or ``a100-80gb``."""
 
 DocumentT = TypeVar("DocumentT")
+KeyT = TypeVar("KeyT", bound=Hashable)
 
 _WIDTH = 110
 """Columns of an encoded document; a list of a hundred latencies takes a few lines, not a hundred."""
@@ -121,13 +122,16 @@ def require_unique_keys(data: bytes, first_line: int = 1) -> None:
             keys[name] = line
 
 
+def repeated(keys: Iterable[KeyT]) -> KeyT | None:
+    """The first of the keys that is there more than once; None if each is there once."""
+    return next((key for key, count in Counter(keys).items() if count > 1), None)
+
+
 def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON that others wrote, for ``json.loads``; ValueError if a key is there twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        name = Counter(key for key, _ in pairs).most_common(1)[0][0]
+    if (name := repeated(key for key, _ in pairs)) is not None:
         raise ValueError(f"the key {name[:80]!r} is there more than once: keep one of them")
-    return found
+    return dict(pairs)
 
 
 def encode(document: msgspec.Struct | dict[str, Any]) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 
-from gaudi_perf.vocabulary.documents import Document, Name, Slug
+from gaudi_perf.vocabulary.documents import Document, Name, Slug, repeated
 from gaudi_perf.vocabulary.metrics import Metric
 from gaudi_perf.vocabulary.run import require_timestamp
 
@@ -51,6 +50,5 @@ class OpenRegressions(Document, frozen=True, kw_only=True):
     open: list[OpenRegression] = []
 
     def __post_init__(self) -> None:
-        for key, count in Counter(one.key for one in self.open).items():
-            if count > 1:
-                raise ValueError(f"{' '.join(key)} is there twice: keep one")
+        if key := repeated(one.key for one in self.open):
+            raise ValueError(f"{' '.join(key)} is there twice: keep one")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from typing import Annotated
 
 import msgspec
 from packaging.version import Version
 
 from gaudi_perf.vocabulary.baseline import Date, require_day
-from gaudi_perf.vocabulary.documents import Document, Name, decode_toml, is_word
+from gaudi_perf.vocabulary.documents import Document, Name, decode_toml, is_word, repeated
 from gaudi_perf.vocabulary.stack import parse_version, require_version
 
 _FIELDS = ("{synapse}", "{os}", "{pytorch}")
@@ -105,9 +104,8 @@ class ReleasesFile(Document, frozen=True):
             rest = rest.replace(name, "")
         if "{" in rest or "}" in rest or not is_word(self.container):
             raise ValueError(f"container: {self.container!r}: write a name with {', '.join(_FIELDS)}")
-        name, count = Counter(one.synapse for one in self.release).most_common(1)[0]
-        if count > 1:
-            raise ValueError(f"release {name} is there twice")
+        if version := repeated(one.synapse for one in self.release):
+            raise ValueError(f"release {version} is there twice")
         for before, one in itertools.pairwise(self.release):
             if parse_version(one.synapse) < parse_version(before.synapse):
                 raise ValueError(f"release {one.synapse} stands after a newer one: write the oldest first")

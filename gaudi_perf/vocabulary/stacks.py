@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Annotated
 
 import msgspec
 
-from gaudi_perf.vocabulary.documents import Document, decode_toml
+from gaudi_perf.vocabulary.documents import Document, decode_toml, repeated
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FORM = 'each stack is [[stack]] with name = "..." and python = "..." or command = ["...", "..."]'
@@ -47,8 +46,7 @@ class StacksFile(Document, frozen=True):
     stack: Annotated[list[StackEntry], msgspec.Meta(min_length=1)]
 
     def __post_init__(self) -> None:
-        name, count = Counter(entry.name for entry in self.stack).most_common(1)[0]
-        if count > 1:
+        if name := repeated(entry.name for entry in self.stack):
             raise ValueError(f"stack {name!r} is there twice")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 
 from gaudi_perf.vocabulary.baseline import Date, require_day
-from gaudi_perf.vocabulary.documents import Document, Name, Slug, Text
+from gaudi_perf.vocabulary.documents import Document, Name, Slug, Text, repeated
 from gaudi_perf.vocabulary.stack import Stack, StackKind, parse_version, require_version
 
 
@@ -62,7 +61,5 @@ class Waivers(Document, frozen=True, kw_only=True):
     waivers: list[Waiver] = []
 
     def __post_init__(self) -> None:
-        counts = Counter(waiver.key for waiver in self.waivers)
-        for (device, case, _), count in counts.items():
-            if count > 1:
-                raise ValueError(f"{case} on {device} is waived twice: keep one waiver")
+        if key := repeated(waiver.key for waiver in self.waivers):
+            raise ValueError(f"{key[1]} on {key[0]} is waived twice: keep one waiver")

@@ -85,14 +85,11 @@ def complete(
         group.prepare(case)
         # The next batch again and again; nothing of that is kept.
         prompts = read_prompts(group, before * header.batch_size, header.batch_size).token_ids
-        warm = warm_up(
-            [],
-            lambda before: [_complete(group, prompts).latency_s],
-            limit=_WARM_UP_LIMIT,
-            minimum=3,
-            budget_s=_WARM_UP_SECONDS,
-            unit="batches",
-        )
+
+        def more(before: list[float]) -> list[float]:
+            return [_complete(group, prompts).latency_s]
+
+        warm = warm_up([], more, limit=_WARM_UP_LIMIT, minimum=3, budget_s=_WARM_UP_SECONDS, unit="batches")
         latencies: list[float] = []
         for batch in _batches(group, header, before):
             file.append(batch)
