@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import psutil
 import torch
@@ -39,7 +38,7 @@ class Communication:
         elif "GLOO_SOCKET_IFNAME" not in os.environ:
             os.environ["GLOO_SOCKET_IFNAME"] = _interface_towards(str(place.hostname))
         self._listener = listener  # kept open for as long as the store
-        store = _store(meeting, self.rank, self.ranks, listener)
+        store = _store(place, self.rank, self.ranks, listener)
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=_TIMEOUT)
         self._control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
 
@@ -98,15 +97,14 @@ def _interface_towards(address: str) -> str:
     raise UserError(f"no network interface of this host has the address {own}: set GLOO_SOCKET_IFNAME")
 
 
-def _store(meeting: str, rank: int, ranks: int, listener: socket.socket | None) -> Any:
-    place = urlsplit(meeting)
+def _store(place: SplitResult, rank: int, ranks: int, listener: socket.socket | None) -> dist.Store:
     if place.scheme == "file":
         return dist.FileStore(place.path, ranks)
-    assert place.hostname is not None and place.port is not None, meeting
+    assert place.hostname is not None and place.port is not None, place
     timeout = timedelta(minutes=10)
     if rank != 0:
         return dist.TCPStore(place.hostname, place.port, ranks, is_master=False, timeout=timeout)
-    assert listener is not None, meeting
+    assert listener is not None, place
     # torch itself would listen on every interface of this host; so it is given a socket that listens on this address.
     given = {"wait_for_workers": False, "master_listen_fd": listener.fileno()}
     return dist.TCPStore(place.hostname, place.port, ranks, is_master=True, timeout=timeout, **given)
