@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from gaudi_perf.cli import common
-from gaudi_perf.cli.report import judged_runs, newest_session
+from gaudi_perf.cli.report import judged, newest_session
 from gaudi_perf.judging.regressions import Finding, Notice, notices, still_open
 from gaudi_perf.notifying import mail
 from gaudi_perf.notifying.issues import IssueTracker
@@ -128,9 +128,8 @@ def _findings(path: Path) -> list[Finding]:
         raise UserError(f"{path}: there is no such directory: name that of a session, or a results directory")
     whole, above = path.resolve(), ResultsStore(path.resolve().parent)
     read = above.read_session(whole.name) if above.has_document(whole.name) else newest_session(ResultsStore(path))
-    runs = judged_runs(read)
-    assert read.session is not None
-    return [Finding(report, runs[report.case.id][-1]) for report in read.session.cases if report.verdicts]
+    session, runs = judged(read, str(path))
+    return [Finding(report, runs[report.case.id][-1]) for report in session.cases if report.verdicts]
 
 
 def _subject(news: Sequence[Notice]) -> str:

@@ -21,6 +21,7 @@ from gaudi_perf.stores.frames import csv_text
 from gaudi_perf.stores.results import ResultsStore, SessionRead, require_results
 from gaudi_perf.vocabulary.errors import UserError
 from gaudi_perf.vocabulary.run import Run
+from gaudi_perf.vocabulary.verdict import Session
 
 _WIDEST = 140
 
@@ -62,43 +63,32 @@ def report(
     require_results(results_dir)
     store = ResultsStore(results_dir)
     read = newest_session(store) if session is None else store.read_session(session.rstrip("/"))
-    if read.session is None:
-        raise UserError(
-            f"{session}: this session was killed before it had a document; gaudi-perf history lists its runs"
-        )
-    runs = judged_runs(read)
-    commands = next_commands(read.session, str(results_dir), str(baselines_dir))
+    document, runs = judged(read, str(session))
+    commands = next_commands(document, str(results_dir), str(baselines_dir))
     asked = [html_file, markdown_file, csv_file]
     if as_json and any(asked):
         raise UserError("--json: goes to stdout alone: call the command again for --html, --markdown or --csv")
     if asked.count("-") > 1:
         raise UserError("--html, --markdown, --csv: only one of them can go to stdout: give the others a file")
     if html_file is not None:
-        _write(html_file, session_page(read.session, runs, store, baselines_dir, commands))
+        _write(html_file, session_page(document, runs, store, baselines_dir, commands))
     if markdown_file is not None:
-        _write(markdown_file, session_markdown(read.session, runs, commands).encode())
+        _write(markdown_file, session_markdown(document, runs, commands).encode())
     if csv_file is not None:
-        _write(csv_file, csv_text(verdicts_frame(read.session, runs)).encode("utf-8", "backslashreplace"))
+        _write(csv_file, csv_text(verdicts_frame(document, runs)).encode("utf-8", "backslashreplace"))
     if not any(asked):
         if as_json:
-            common.echo_json(report_answer(read.session, runs, commands))
+            common.echo_json(report_answer(document, runs, commands))
         else:
-            _print(read, runs, commands)
-        if any(report.failed or fails(report.verdicts, report.waived) for report in read.session.cases):
+            color, counts = common.colored(), verdict_counts(document)
+            table = summary(document, runs, width=min(common.width(), _WIDEST), color=color).rstrip("\n")
+            session_line = f"session {document.session_id}, {document.started_at} to {document.ended_at}"
+            ended = ended_early(document, finished=read.finished)
+            last = [counts and f"verdicts: {counts}", ended, *commands, session_line]
+            text = "\n".join(line for line in (table, *map(harmless, last)) if line)
+            click.echo(encodable(text, getattr(sys.stdout, "encoding", None)), color=color)
+        if any(report.failed or fails(report.verdicts, report.waived) for report in document.cases):
             raise click.exceptions.Exit(1)
-
-
-def _print(read: SessionRead, runs: dict[str, list[Run]], commands: list[str]) -> None:
-    session = read.session
-    assert session is not None
-    color, columns = common.colored(), min(common.width(), _WIDEST)
-    lines = [summary(session, runs, width=columns, color=color).rstrip("\n")]
-    counts = verdict_counts(session)
-    lines += [f"verdicts: {counts}"] if counts else []
-    session_line = f"session {session.session_id}, {session.started_at} to {session.ended_at}"
-    last = [ended_early(session, finished=read.finished), *commands, session_line]
-    lines += [harmless(line) for line in last]
-    click.echo(encodable("\n".join(line for line in lines if line), getattr(sys.stdout, "encoding", None)), color=color)
 
 
 def _write(file: str, data: bytes) -> None:
@@ -117,21 +107,21 @@ def newest_session(store: ResultsStore) -> SessionRead:
     return store.read_session(name)
 
 
-def judged_runs(read: SessionRead) -> dict[str, list[Run]]:
-    """The runs of each judged case.
-    Raises UserError if the document of a run is missing.
+def judged(read: SessionRead, name: str) -> tuple[Session, dict[str, list[Run]]]:
+    """The document of a session, and the runs of each case that it judged.
+    Raises UserError if it has no document, or that of a run is missing.
     """
-    assert read.session is not None
+    session = read.session
+    if session is None:
+        raise UserError(f"{name}: this session was killed before it had a document; gaudi-perf history lists its runs")
     by_id = {run.run_id: run for run in read.runs}
     runs: dict[str, list[Run]] = {}
-    for case in read.session.cases:
+    for case in session.cases:
         missing = [run_id for run_id in case.run_ids if run_id not in by_id]
         if missing:
-            raise UserError(
-                f"session {read.session.session_id}: the document of run {missing[0]} is missing: restore it"
-            )
+            raise UserError(f"session {session.session_id}: the document of run {missing[0]} is missing: restore it")
         if case.run_ids:
             runs[case.case.id] = [by_id[run_id] for run_id in case.run_ids]
         elif case.verdicts:
-            raise UserError(f"session {read.session.session_id}: {case.case.id} has verdicts, but no runs")
-    return runs
+            raise UserError(f"session {session.session_id}: {case.case.id} has verdicts, but no runs")
+    return session, runs

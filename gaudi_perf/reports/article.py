@@ -89,12 +89,7 @@ class Article:
 
 
 def article_table(
-    entries: Sequence[Entry],
-    *,
-    reference: str = REFERENCE,
-    prices: Prices | None = None,
-    newest: bool = False,
-    everything: bool = False,
+    entries: Sequence[Entry], *, reference: str, prices: Prices, newest: bool, everything: bool
 ) -> Article:
     """A row for each model, device count, device and stack.
 
@@ -103,7 +98,6 @@ def article_table(
     models on real devices are shown, and their fastest configuration unless ``everything`` is; of each device with
     ``newest`` the newest stack of each kind alone. Without prices there is no column of costs.
     """
-    prices = prices or {}
     real = [one for one in entries if one.case.case.scale == "full" and not one.device.emulated]
     if not real:
         return Article((), (), bool(prices))
