@@ -9,12 +9,11 @@ import click
 
 from gaudi_perf.cli import common
 from gaudi_perf.judging.outcome import fails
-from gaudi_perf.reports.answers import report_answer
+from gaudi_perf.reports.answers import report_answer, verdicts_frame
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.page import session_page
 from gaudi_perf.reports.terminal import summary
 from gaudi_perf.reports.text import encodable, harmless
-from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.reports.wording import ended_early, next_commands, verdict_counts
 from gaudi_perf.stores.files import write_atomic
 from gaudi_perf.stores.frames import csv_text

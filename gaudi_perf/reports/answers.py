@@ -1,4 +1,5 @@
-"""What commands print with ``--json``: a document each, for programs. docs/schemas/ has their JSON Schemas.
+"""What commands print for programs: a document each with ``--json``, whose JSON Schemas are in docs/schemas/, and the
+verdicts of a session as CSV.
 
 Durations are in seconds, ratios are candidate to baseline (1.10 is 10 % slower), shares are 0.05 for 5 %. Texts
 that are neither ids nor kinds are the sentences that people read; they may change.
@@ -7,17 +8,22 @@ that are neither ids nor kinds are the sentences that people read; they may chan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 from gaudi_perf.reports.article import TableRow
 from gaudi_perf.reports.baselines import Pair
 from gaudi_perf.reports.figures import figures
-from gaudi_perf.reports.wording import level_change, stack_differences, title
+from gaudi_perf.reports.text import harmless
+from gaudi_perf.reports.wording import advice, grounds, level_change, stack_differences, title
 from gaudi_perf.stores.refresh import CaseChange, ChangeKind
 from gaudi_perf.vocabulary.documents import Document
 from gaudi_perf.vocabulary.run import Run
-from gaudi_perf.vocabulary.verdict import Session, Verdict
+from gaudi_perf.vocabulary.verdict import CaseReport, Session, Verdict
 from gaudi_perf.vocabulary.waiver import Waiver
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class ReplayedCase(Document, frozen=True, kw_only=True):
@@ -323,3 +329,52 @@ def report_answer(session: Session, runs: Mapping[str, Sequence[Run]], commands:
         cases=cases,
         next_commands=[line.partition(": ")[2].strip() for line in commands],
     )
+
+
+_CSV_FIGURES = ("runs", "rounds", *_FIGURES, "steady")
+_CSV_VERDICT = ("metric", "role", "baseline", "ratio", "low", "high", "confidence", "tolerance")
+
+
+def verdicts_frame(session: Session, runs: Mapping[str, Sequence[Run]]) -> pandas.DataFrame:
+    """One row for every verdict, and one for every case that has none. Durations are in seconds, memory in bytes."""
+    import pandas
+
+    none: list[Verdict | None] = [None]
+    rows = [
+        {
+            name: harmless(value) if isinstance(value, str) else value
+            for name, value in _row(session, report, verdict, runs.get(report.case.id)).items()
+        }
+        for report in session.cases
+        for verdict in report.verdicts or none
+    ]
+    integers = dict.fromkeys(("runs", "rounds", "peak_memory_bytes"), "Int64")
+    frame: pandas.DataFrame = pandas.DataFrame.from_records(rows).astype(integers)
+    return frame
+
+
+def _row(session: Session, report: CaseReport, verdict: Verdict | None, runs: Sequence[Run] | None) -> dict[str, Any]:
+    configuration = report.case.configuration
+    measured = asdict(figures(runs)) if runs else {}
+    return {
+        "session_id": session.session_id,
+        "started_at": session.started_at,
+        "case": report.case.id,
+        "model": configuration.model,
+        "devices": configuration.devices,
+        "graphs": configuration.graphs,
+        "kv_cache": configuration.kv_cache,
+        "scale": report.case.scale,
+        "skipped": report.skipped,
+        "failed": report.failed,
+        "waived": report.waived,
+        "device": runs[0].device.name if runs else None,
+        "stack": runs[0].stack.name if runs else None,
+        **{name: measured.get(name) for name in _CSV_FIGURES},
+        "verdict": verdict.kind.value if verdict else None,
+        **{name: getattr(verdict, name, None) for name in _CSV_VERDICT},
+        "smallest_visible_slowdown": verdict.smallest_visible_slowdown if verdict else None,
+        "baseline_s": verdict.baseline_median_s if verdict else None,
+        "reason": grounds(verdict) if verdict else None,
+        "advice": advice(verdict, waived=bool(report.waived)) if verdict else None,
+    }

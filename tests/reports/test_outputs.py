@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaudi_perf.reports.answers import verdicts_frame
 from gaudi_perf.reports.junit import case_properties
 from gaudi_perf.reports.markdown import LONGEST, session_markdown
 from gaudi_perf.reports.terminal import interval_bar, summary
 from gaudi_perf.reports.text import encodable, escaped
-from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.reports.wording import next_commands
 from gaudi_perf.stores.frames import csv_text, spreadsheet_safe
 from gaudi_perf.vocabulary.run import Run

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from gaudi_perf.reports.answers import verdicts_frame
 from gaudi_perf.reports.figures import figures
 from gaudi_perf.reports.markdown import session_markdown
 from gaudi_perf.reports.page.build import environment
 from gaudi_perf.reports.page.facts import device_lines, rank_facts
 from gaudi_perf.reports.terminal import failure_text, heading, summary, verdict_message
-from gaudi_perf.reports.verdict_rows import verdicts_frame
 from gaudi_perf.reports.warnings import lagging, warnings_of
 from gaudi_perf.reports.wording import (
     advice,
