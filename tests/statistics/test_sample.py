@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaudi_perf.statistics.sample import RunSample, median_error, round_spread
+from gaudi_perf.statistics.sample import RunSample, interquartile_mean, median_error, round_spread
 from tests.statistics.factories import make_runs
 
 
@@ -43,3 +43,18 @@ def test_unrest_does_not_see_a_slowdown_and_sees_disturbances() -> None:
     unrest = RunSample(rounds=disturbed).tail_spread
     assert unrest is not None and unrest > 0.3
     assert RunSample(rounds=np.array([1.0, 1.1])).tail_spread is None
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([4], 4),
+        ([4, 8], 6),
+        ([99, 2, 1], 2),
+        ([99, 2, 4, 0], 3),
+        ([99, 2, 4, 0, 5], 4),
+        ([99, 98, 1, 2, 3, 6, -99, -98], 3),
+    ],
+)
+def test_a_quarter_of_the_values_may_be_bad_on_either_side(values: list[float], mean: float) -> None:
+    assert interquartile_mean(np.array(values, dtype=np.float64)) == mean

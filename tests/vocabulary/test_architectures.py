@@ -150,6 +150,12 @@ def test_windows_alternate_in_a_stand_in_too() -> None:
     assert len(gemma.full.windows) == 21 and gemma.standin.layers == 2 and gemma.standin.windows == [32]
 
 
+@pytest.mark.parametrize(("used", "first"), [(True, 0), (False, 28)])
+def test_windows_of_qwen2_begin_at_the_first_layer_of_a_stand_in(used: bool, first: int) -> None:
+    given = {**LLAMA, "model_type": "qwen2", "max_window_layers": 28, "sliding_window": 64, "use_sliding_window": used}
+    assert standin_of(architecture_of(given, "x")[0]).configuration["max_window_layers"] == first
+
+
 def test_values_of_a_stand_in_can_be_chosen() -> None:
     llama = architecture_of(LLAMA, "x")[0]
     assert standin_of(llama, {"num_hidden_layers": 3}).layers == 3
@@ -164,7 +170,8 @@ def test_sizes_that_are_published() -> None:
     assert shipped()["falcon-7b"].full.kept_bytes(1, "bfloat16") == 2 * 32 * 1 * 64 * 2
     assert shipped()["mixtral-8x7b"].full.parameters == 46_702_792_704
     mamba = shipped()["mamba-130m"].full
-    assert mamba.kept_bytes(1, "bfloat16") == mamba.kept_bytes(9, "bfloat16") > 0, "a state, and nothing for each token"
+    state = 24 * 1536 * (16 + 4) * 2  # layers, channels, of the state and the convolution, two bytes
+    assert [mamba.kept_bytes(cached, "bfloat16") for cached in (0, 1, 9)] == [0, state, state]
 
 
 @pytest.mark.parametrize("model", ["bloomz7b", "llama3.1-8b", "mixtral-8x7b", "a", "qwen2.5-7b_x"])
