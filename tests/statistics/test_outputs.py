@@ -95,7 +95,9 @@ def test_a_reference_is_followed_to_its_end() -> None:
     led = trace(gap=0.5 * allowed)
     tokens = list(led.token_ids)
     assert compare_reference(led, tokens, dtype, SHAPE).kind == "same"
-    assert compare_reference(led, tokens[:3], dtype, SHAPE).kind == "wrong", "shorter"
+    for given_tokens in (tokens[:3], [*tokens, 15]):
+        found = compare_reference(led, given_tokens, dtype, SHAPE)
+        assert (found.kind, found.sentence) == ("wrong", f"{len(given_tokens)} tokens are not as many as 5")
 
     near = replace(led, likeliest=[led.likeliest[0], [99, 11, 98], *led.likeliest[2:]])
     found = compare_reference(near, [10, 99, 5, 5, 5], dtype, SHAPE)

@@ -20,5 +20,5 @@ def regression(case: str = "bloomz7b-1x-graphs-kvcache") -> OpenRegression:
 
 def test_a_regression_is_kept_once() -> None:
     assert len(OpenRegressions(open=[regression(), regression("bloomz7b-1x-eager-kvcache")]).open) == 2
-    with pytest.raises(ValueError, match="gaudi2 bloomz7b-1x-graphs-kvcache synapse-1.24.0 is there twice: keep one"):
+    with pytest.raises(ValueError, match=r"graphs-kvcache synapse-1\.24\.0 is there twice"):
         OpenRegressions(open=[regression(), regression()])
