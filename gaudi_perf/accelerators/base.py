@@ -27,6 +27,7 @@ from gaudi_perf.vocabulary.telemetry import DeviceProcess, DeviceSample
 from gaudi_perf.vocabulary.workload import Dtype
 
 GIB, MIB = 1 << 30, 1 << 20
+NO_FP8_CACHE = "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
 
 Status = Literal["ok", "warning", "unfit", "unknown"]
 """``warning``: latencies may suffer, or differ from what the vendor validated; ``unfit``: no result, or one that means

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found
+from gaudi_perf.accelerators.base import NO_FP8_CACHE, Accelerator, Engine, Finding, Found
 from gaudi_perf.accelerators.cpu.stack import compiler
 from gaudi_perf.accelerators.host import installed, usable_cores
 from gaudi_perf.generation.compilations import compiler_environment
@@ -49,7 +49,7 @@ class CpuAccelerator(Accelerator):
 
     def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
         if dtype == "fp8kv":
-            return "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
+            return NO_FP8_CACHE
         return "FP8 on the CPU is a reference, on one device only" if configuration.devices > 1 else ""
 
     def engine(self) -> Engine:

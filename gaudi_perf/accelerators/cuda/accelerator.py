@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gaudi_perf.accelerators.base import Accelerator, Engine, Finding, Found, TelemetrySource
+from gaudi_perf.accelerators.base import NO_FP8_CACHE, Accelerator, Engine, Finding, Found, TelemetrySource
 from gaudi_perf.accelerators.cuda.devices import device_slug, shown_gpus
 from gaudi_perf.accelerators.cuda.health import check_gpus, gather_gpus
 from gaudi_perf.accelerators.cuda.steps import DEFAULT_STEP, STEP, STEPS, step_name
@@ -68,7 +68,7 @@ class CudaAccelerator(Accelerator):
     def why_no_fp8(self, configuration: Configuration, built: Architecture, dtype: Dtype) -> str:
         """GPUs multiply in FP8 from compute capability 8.9 (Ada) on."""
         if dtype == "fp8kv":
-            return "an FP8 KV cache is measured on Gaudi only: use dtype=fp8"
+            return NO_FP8_CACHE
         if configuration.devices > 1:
             return "FP8 is measured on one GPU only so far"
         shown = next((row[0] for row in shown_gpus("compute_cap")), "")

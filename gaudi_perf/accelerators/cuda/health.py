@@ -48,7 +48,6 @@ def _facts(nvml: Nvml, index: int, handle: object) -> GpuFacts:
     return GpuFacts(
         index=index,
         product=name.decode() if isinstance(name, bytes) else str(name or "unknown"),
-        driver=set_up.driver,
         memory_bytes=None if memory is None else int(memory.total),
         used_bytes=None if memory is None else int(memory.used),
         processes=tuple(DeviceProcess(device=index, pid=int(one.pid)) for one in listed),
@@ -97,7 +96,7 @@ def check_gpus(gpus: Sequence[GpuFacts], why_not: str, torch: str) -> Iterator[F
 
 def _runtime(gpu: GpuFacts, torch: str) -> Finding:
     check = "driver and PyTorch"
-    driver = f"driver {gpu.driver} (up to CUDA {gpu.set_up.cuda})"
+    driver = f"driver {gpu.set_up.driver} (up to CUDA {gpu.set_up.cuda})"
     if not torch:
         return Finding(check, "unfit", f"{driver}; no PyTorch", "pip install -e .")
     local = torch.partition("+")[2]
