@@ -42,6 +42,14 @@ _STATISTICS = {
     "cpu_fallbacks": ("cpu_fallback", "TotalNumber"),
 }
 """Names here, and the metric and its statistic in the bridge (habana_frameworks.torch.hpu.metrics)."""
+_PROBLEMS = {
+    "compilations": "graph compilations inside the timed rounds: allow more warm-up (--warm-up-limit), and keep shapes "
+    "static",
+    "recipe_cache_misses": "recipe-cache misses inside the timed rounds: allow more warm-up (--warm-up-limit), or a "
+    "larger PT_HPU_RECIPE_CACHE_CONFIG",
+    "cpu_fallbacks": "operations fell back to the CPU inside the timed rounds: see the metric cpu_fallback for their "
+    "names; this SynapseAI release does not run them on the device",
+}
 
 
 class HpuEngine(TorchEngine):
@@ -185,23 +193,10 @@ class HpuEngine(TorchEngine):
         self._when_rounds_began = _statistics()
 
     def problems(self) -> list[str]:
-        found, grown = [], _statistics() - self._when_rounds_began
+        grown = _statistics() - self._when_rounds_began
         if grown["compilations"]:
-            found.append(
-                f"{grown['compilations']} graph compilations inside the timed rounds: allow more warm-up "
-                "(--warm-up-limit), and keep shapes static"
-            )
-        elif grown["recipe_cache_misses"]:
-            found.append(
-                f"{grown['recipe_cache_misses']} recipe-cache misses inside the timed rounds: allow more warm-up "
-                "(--warm-up-limit), or a larger PT_HPU_RECIPE_CACHE_CONFIG"
-            )
-        if grown["cpu_fallbacks"]:
-            found.append(
-                f"{grown['cpu_fallbacks']} operations fell back to the CPU inside the timed rounds: see the metric "
-                "cpu_fallback for their names; this SynapseAI release does not run them on the device"
-            )
-        return found
+            del grown["recipe_cache_misses"]  # which every compilation is, too
+        return [f"{grown[name]} {words}" for name, words in _PROBLEMS.items() if grown[name]]
 
 
 class GaudiGeneration(PlainGeneration):
