@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from gaudi_perf import protocol
 from gaudi_perf.statistics import outputs
 from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_tokens, compare_traces
-from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case
 from gaudi_perf.vocabulary.run import TokenTrace
 from gaudi_perf.workers.controller.group import WorkerGroup
@@ -72,13 +71,11 @@ class OutputChecker:
             of = row % prompts
             agreement = compare_tokens(done.traces[of], first[of], rows[row], dtype, built)
             found.add(f"row {of + 1}, whose prompt is the same{_of_row(row, len(rows))}", agreement)
-        self._check_against_reference(group, case, done.traces, built, found)
+        self._check_reference(group, case, done.traces, found)
         _check_fp8(group, found)
         return found
 
-    def _check_against_reference(
-        self, group: WorkerGroup, case: Case, traces: list[TokenTrace], built: Architecture, found: Checked
-    ) -> None:
+    def _check_reference(self, group: WorkerGroup, case: Case, traces: list[TokenTrace], found: Checked) -> None:
         key = (case.configuration.model, case.scale, case.weights, case.architecture, case.workload)
         if key not in self._references:
             if not found.problems:
@@ -92,7 +89,7 @@ class OutputChecker:
         if not done.traces:
             return found.add(case_id, Agreement("wrong", done.problem or "no logits along its tokens"))
         for row, (trace, reference) in enumerate(zip(done.traces, references, strict=True)):
-            agreement = compare_traces(trace, reference, case.workload.dtype, built)
+            agreement = compare_traces(trace, reference, case.workload.dtype, group.spec.built)
             if not found.problems and agreement.kind == "wrong" and case_id != case.id:
                 agreement = Agreement("wrong", f"{agreement.sentence}: one of the two is wrong")
                 found.contradicts.append(case_id)
