@@ -101,7 +101,7 @@ def results(
     )
     found = accelerator.find()
     assert found is not None, accelerator.why_none()
-    for configuration in configurations([family], [arguments.devices]):
+    for configuration in configurations([family], [arguments.devices], ["graphs", "eager"]):
         if arguments.variants and column(configuration) not in arguments.variants.split(","):
             continue
         workload = Workload(new_tokens=NEW, dtype="float32")

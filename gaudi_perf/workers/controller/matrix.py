@@ -12,9 +12,7 @@ from gaudi_perf.vocabulary.formats import counted
 from gaudi_perf.vocabulary.workload import FP8, carried_in
 
 
-def configurations(
-    models: Iterable[str], devices: Iterable[int], modes: Iterable[Mode] = ("graphs", "eager")
-) -> Iterator[Configuration]:
+def configurations(models: Iterable[str], devices: Iterable[int], modes: Iterable[Mode]) -> Iterator[Configuration]:
     """Every configuration, those of a (model, device count) one after the other, so that each is loaded once."""
     for model, count, mode, kv_cache in product(models, sorted(set(devices)), modes, (True, False)):
         yield Configuration.of(model, count, mode, kv_cache)
