@@ -113,7 +113,7 @@ class _Remote:
             if not (self.copy / name).exists() or (name in marks and known.marks.get(name) != marks[name])
         ]
         for start in range(0, len(wanted), _AT_ONCE):
-            self._fetch(wanted[start : start + _AT_ONCE])
+            self._fetch(wanted[start : start + _AT_ONCE], there)
         for name in set(self._local()) - set(there):
             if not _immutable(name):  # somebody removed it, or it could not be sent
                 (self.copy / name).unlink(missing_ok=True)
@@ -137,11 +137,15 @@ class _Remote:
                 connection = getattr(self._files, "ftp", None)
                 connection.posix_rename(part, target) if connection else self._files.mv(part, target)
 
-    def _fetch(self, names: list[str]) -> None:
+    def _fetch(self, names: list[str], there: Mapping[str, Mapping[str, Any]]) -> None:
         with tempfile.TemporaryDirectory(dir=self.copy, prefix=".fetched-") as folder:
             parts = [os.path.join(folder, str(number)) for number in range(len(names))]
             with self._reached():
                 self._files.get([f"{self._root}/{name}" for name in names], parts)
+                for name, part in zip(names, parts, strict=True):  # paramiko takes a lost connection for a file's end
+                    size, whole = os.path.getsize(part), there[name].get("size")
+                    if whole not in (None, size):
+                        raise OSError(f"{name} has {size} of {whole} bytes")
             for name, part in zip(names, parts, strict=True):
                 make_directory((self.copy / name).parent)
                 os.replace(part, self.copy / name)

@@ -279,6 +279,23 @@ def test_a_note_is_sent_and_not_lost(memory: Any, tmp_path: Path, monkeypatch: p
     assert NotesStore(remote.opened("memory://bucket/results")).list() == ()
 
 
+def test_an_object_that_comes_in_part_is_not_kept(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """paramiko takes a connection that ends for the end of the file."""
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path))
+    memory().pipe_file("/bucket/results/s/run-1.json", b"123456")
+
+    def cut(files: Any, names: list[str], parts: list[str]) -> None:
+        for name, part in zip(names, parts, strict=True):
+            Path(part).write_bytes(files.cat_file(name)[:4])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "get", cut)
+        with pytest.raises(UserError, match=r"breaks off \(s/run-1.json has 4 of 6 bytes\): try again"):
+            remote.opened("memory://bucket/results")
+    assert not list(tmp_path.rglob("run-*"))
+    assert (remote.opened("memory://bucket/results") / "s/run-1.json").read_bytes() == b"123456"
+
+
 def test_many_objects_are_fetched_in_parts_and_large_ones_left_out(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
