@@ -14,8 +14,8 @@ import msgspec
 
 from gaudi_perf import protocol
 from gaudi_perf.reports.terminal import failure_text
-from gaudi_perf.session import values
 from gaudi_perf.session.session import CannotRunError, PerfSession
+from gaudi_perf.session.settings import DatasetSettings
 from gaudi_perf.statistics.outputs import WRONG, Agreement, compare_reference, first_difference
 from gaudi_perf.stores.completions import CompletionsFile, read_completions
 from gaudi_perf.stores.files import read_bytes
@@ -84,8 +84,8 @@ def _case(session: PerfSession, model: str, batch_size: int) -> Case:
     accelerator = settings.accelerator
     graphs = accelerator.batches_with_graphs and not accelerator.cannot_run(True, devices)
     configuration = Configuration(model=model, devices=devices, graphs=graphs, kv_cache=True)
-    prompt_tokens, new_tokens = values.DATASET_PROMPT_TOKENS, values.DATASET_NEW_TOKENS
-    return settings.case(configuration, prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch_size=batch_size)
+    shape = {"prompt_tokens": DatasetSettings.prompt_tokens, "new_tokens": DatasetSettings.new_tokens}
+    return settings.case(configuration, None, **shape, batch_size=batch_size)
 
 
 def _judged(measurer: Measurer, case: Case, references: Sequence[Reference], private: Path) -> Iterator[Agreement]:

@@ -11,7 +11,6 @@ from msgspec import UNSET
 
 from gaudi_perf.accelerators.base import Accelerator
 from gaudi_perf.protocol import Weights
-from gaudi_perf.session import values
 from gaudi_perf.stores.models import Catalogue
 from gaudi_perf.vocabulary.architectures import Architecture
 from gaudi_perf.vocabulary.configuration import Case, Configuration, Mode
@@ -32,12 +31,14 @@ MOST_RUNS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSettings:
-    """The dataset to complete, or its first ``limit`` prompts, in which shape, and where completions go."""
+    """The dataset to complete, or its first ``limit`` prompts, in which shape, and where completions go. The default
+    shape is that of the article's script.
+    """
 
     dataset: Dataset
-    prompt_tokens: int = values.DATASET_PROMPT_TOKENS
-    new_tokens: int = values.DATASET_NEW_TOKENS
-    batch_size: int = values.DATASET_BATCH_SIZE
+    prompt_tokens: int = 16
+    new_tokens: int = 50
+    batch_size: int = 8
     limit: int | None = None
     directory: Path = Path("completions")
 

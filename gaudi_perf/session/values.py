@@ -22,9 +22,6 @@ from gaudi_perf.vocabulary.workload import DTYPE_NAMES, LONGEST_PROMPT, OPTION_F
 AUTO = 0
 """What ``runs`` makes of ``auto``."""
 
-DATASET_PROMPT_TOKENS, DATASET_NEW_TOKENS, DATASET_BATCH_SIZE = 16, 50, 8
-"""The shape in which a dataset is completed by default: that of the article's script."""
-
 _METRICS: dict[str, Metric] = {str(metric): metric for metric in TITLES}
 
 _MOST = 10**9

@@ -36,7 +36,6 @@ _FRESH_NS = 2_000_000_000
 _Mark = tuple[int, int, int]
 """Size in bytes, and the times of change of content and of the file's record, in nanoseconds."""
 
-
 _SHARED = {"case": Case, "device": Device, "stack": Stack}
 """Parts that many runs share; each is decoded once for all of them."""
 
@@ -141,9 +140,8 @@ class _Index:
     def update(self, new: dict[str, tuple[_Mark, Run]], gone: set[str]) -> None:
         if self._path is None or not (new or gone):
             return
-        encoded = (
-            (path, mark, msgspec.msgpack.encode(run)) for path, (mark, run) in new.items()
-        )  # a million: a gigabyte
+        # One by one: of a million runs they are a gigabyte.
+        encoded = ((path, mark, msgspec.msgpack.encode(run)) for path, (mark, run) in new.items())
         # A directory that cannot be written has no index; another process may be writing it.
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=1)) as database, database:
             if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
