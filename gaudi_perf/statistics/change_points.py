@@ -96,12 +96,11 @@ def all_change_points(series: Iterable[Series], *, tolerance: float = TOLERANCES
     Raises:
         ValueError: a level is no duration, or the tolerance is not a share above 0.
     """
-    if not (math.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
-    smoothed = [_Smoothed.of(one, material(tolerance)) for one in series]
+    least = material(tolerance)
+    smoothed = [_Smoothed.of(one, least) for one in series]
     penalties = [_PENALTY * math.log(max(one.kept.size, 1)) * one.variance for one in smoothed]
     found = optimal_splits([one.kept for one in smoothed], penalties)
-    return [one.changes(splits, material(tolerance)) for one, splits in zip(smoothed, found, strict=True)]
+    return [one.changes(splits, least) for one, splits in zip(smoothed, found, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,11 @@ def as_published(
 
 
 def material(tolerance: float) -> float:
-    """Half the tolerance, in logarithms: best estimates below it are not worth a verdict."""
+    """Half the tolerance, in logarithms: best estimates below it are not worth a verdict.
+    Raises ValueError if the tolerance is not a share above 0.
+    """
+    if not (math.isfinite(tolerance) and tolerance > 0):
+        raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
     return math.log1p(tolerance) / 2
 
 
@@ -135,8 +139,7 @@ def decide(
     Raises:
         ValueError: the tolerance is not a share above 0.
     """
-    if not (math.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"tolerance is {tolerance}, and must be a share above 0, for instance 0.05")
+    least = material(tolerance)
     nominal = settings.false_alarms if error is None else error
     missing = nominal if missing is None else missing
     known = evidence.posterior
@@ -151,11 +154,11 @@ def decide(
     normal = evidence if evidence.normal is None else replace(evidence, posterior=evidence.normal)
     noticed = _visible_slowdown(normal, missing, settings.power, tolerance)
     evident = min(normal.posterior.below(0.0), normal.posterior.above(0.0)) <= nominal
-    suspicious = evident and abs(estimate) >= material(tolerance)
+    suspicious = evident and abs(estimate) >= least
     advice, more_runs, more_sessions = Advice.NONE, None, None
-    if p_slower <= settings.false_alarms and estimate >= material(tolerance):
+    if p_slower <= settings.false_alarms and estimate >= least:
         kind, reason, advice = VerdictKind.REGRESSED, Reason.SLOWER, Advice.ACCEPT_OR_WAIVE
-    elif p_faster <= settings.false_alarms and estimate <= -material(tolerance):
+    elif p_faster <= settings.false_alarms and estimate <= -least:
         kind, reason, advice = VerdictKind.IMPROVED, Reason.FASTER, Advice.REFRESH
     elif most < largest_unchanged(tolerance) and noticed <= limit and not suspicious:
         kind, reason = VerdictKind.UNCHANGED, Reason.WITHIN_TOLERANCE
