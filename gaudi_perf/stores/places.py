@@ -26,7 +26,7 @@ class Place:
     @property
     def stack_name(self) -> str:
         """For instance ``synapse-1.24.0``; the stem of the file."""
-        return f"{self.kind}-{self.version}"
+        return self.path.stem
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from gaudi_perf.vocabulary.baseline import Date, require_day
 from gaudi_perf.vocabulary.documents import Document, Name, decode_toml, is_word, repeated
-from gaudi_perf.vocabulary.stack import parse_version, require_version
+from gaudi_perf.vocabulary.stack import Stack, parse_version, require_version
 
 _FIELDS = ("{synapse}", "{os}", "{pytorch}")
 _NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){2}\Z")
@@ -85,7 +85,7 @@ class Release(Document, frozen=True):
     @property
     def stack_name(self) -> str:
         """What its stack is called: ``synapse-1.24.0``."""
-        return f"synapse-{self.synapse}"
+        return Stack(kind="synapse", version=self.synapse).name
 
     def measured_on(self, day: str) -> bool:
         """Whether the nightly measures it on a day like ``2026-01-31``."""

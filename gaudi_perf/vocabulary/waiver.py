@@ -41,7 +41,7 @@ class Waiver(Document, frozen=True, kw_only=True):
     @property
     def until_stack(self) -> str:
         """The name of the stack from which it fails again, for instance ``synapse-1.26.0``."""
-        return f"{self.kind}-{self.until}"
+        return Stack(kind=self.kind, version=self.until).name
 
     def expired(self, stack: Stack) -> bool:
         """Whether it has no effect on a stack any more; a waiver of another kind of stack never had one."""
