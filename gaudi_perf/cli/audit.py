@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from gaudi_perf.cli import common
-from gaudi_perf.judging.auditing import audit_history, histories, usual_design
+from gaudi_perf.judging.auditing import History, audit_history, histories, usual_design
 from gaudi_perf.reports.answers import AuditAnswer, ReplayedCase
 from gaudi_perf.statistics.audit import slowdowns
 from gaudi_perf.statistics.verdict import ComparisonSettings
@@ -81,8 +82,10 @@ def audit(
         raise UserError(f"{results_dir}: no run is left: nothing to audit")
     replayed: list[ReplayedCase] = []
     too_short: list[str] = []
-    console, in_terminal = Console(stderr=True), sys.stderr.isatty()
-    for history in track(found, "replaying", console=console, transient=True, disable=not in_terminal):
+    shown: Iterable[History] = found
+    if sys.stderr.isatty():  # elsewhere rich 13.7 ends with an empty line
+        shown = track(found, "replaying", console=Console(stderr=True), transient=True)
+    for history in shown:
         design = usual_design(history.samples, candidates, baselines, side_by_side)
         outcome = audit_history(history, design, tolerance, repeats)
         if isinstance(outcome, str):
