@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import random
@@ -94,11 +95,16 @@ def test_options_that_contradict_each_other_or_never_end(invoke: Invoke, store_r
 
 def test_progress_is_shown_in_a_terminal_alone(store_runs: StoreRuns, here: Path) -> None:
     store_runs(measured(12, runs=2))
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "gaudi_perf", "audit", "--repeats", "2"]
-    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, cwd=here, text=True, check=False)
+    ours, theirs = pty.openpty()
+    with (here / "shown.txt").open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=theirs, cwd=here)
     os.close(theirs)
-    assert b"replaying" in os.read(ours, 65536)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        while chunk := os.read(ours, 65536):  # all the time, for a full terminal is waited for
+            seen += chunk
     os.close(ours)
+    assert process.wait() == 0 and b"replaying" in seen
     piped = subprocess.run(command, capture_output=True, cwd=here, text=True, check=False)
-    assert (piped.stdout, piped.stderr) == (shown.stdout, "")
+    assert (piped.stdout, piped.stderr) == ((here / "shown.txt").read_text(), "")
